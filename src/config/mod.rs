@@ -1,0 +1,306 @@
+//! What the balancer was told to do, checked and complete: no `Option` that means "default", no
+//! string that means a number. [`load`] is the one way in, for start, reload and `check` alike.
+//!
+//! `raw` is what the file says, `defaults` each default once, `resolve` turns the one into the other
+//! and finds all mistakes at once. Nothing here touches a socket, looks up a name or reads the
+//! environment (`cli` does that and passes the overrides in).
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// A whole, valid configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Threads that handle requests: the requests that wait for a backend at once.
+    pub workers: usize,
+    /// The top-level backends, known as the pool `default`.
+    pub default_pool: PoolConfig,
+    /// The named pools, in the file's order.
+    pub pools: Vec<PoolConfig>,
+    /// Which requests go to which named pool.
+    pub routes: Vec<Route>,
+    /// When a request may be tried again.
+    pub retry: RetryConfig,
+    /// Every limit in time.
+    pub timeouts: Timeouts,
+    /// Every limit in size and number.
+    pub limits: Limits,
+    /// The token bucket a client; `None` when switched off.
+    pub rate_limit: Option<RateLimit>,
+    /// The circuit breaker a backend; `None` when switched off.
+    pub circuit_breaker: Option<BreakerConfig>,
+    /// How long a backend that came back climbs to its full weight; zero is at once.
+    pub slow_start: Duration,
+    /// Peers whose `X-Forwarded-For` and `X-Request-ID` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What the backend sees as `Host`.
+    pub host_header: HostHeader,
+    /// Whether each request writes a line on standard output.
+    pub access_log: bool,
+    /// Whether the plain listener stands behind the checking front.
+    pub front: bool,
+    /// The TLS listener.
+    pub tls: Option<TlsConfig>,
+    /// The admin listener.
+    pub admin: Option<AdminConfig>,
+}
+
+/// A set of backends and how to choose among them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolConfig {
+    /// `default` for the top-level backends.
+    pub name: String,
+    /// How a backend is chosen.
+    pub algorithm: Algorithm,
+    /// What the hash algorithms hash.
+    pub hash_key: HashKey,
+    /// Name of the cookie that keeps a client with its backend.
+    pub sticky_cookie: Option<String>,
+    /// In the file's order; never empty; no URL twice.
+    pub backends: Vec<BackendConfig>,
+    /// How backends are probed.
+    pub health_check: HealthCheckConfig,
+}
+
+/// One backend as configured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BackendConfig {
+    /// Where it is.
+    pub url: BackendUrl,
+    /// Its share of the requests, 1 and up; 0 takes none.
+    pub weight: u32,
+    /// Most requests at once.
+    pub max_connections: Option<u32>,
+    /// Used only when no other backend of its pool can be.
+    pub backup: bool,
+    /// A PEM file that replaces the system's roots, for `https`.
+    pub ca: Option<String>,
+}
+
+/// Where a backend is. `Display` writes it as `http://localhost:3001`, without a trailing slash.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum BackendUrl {
+    /// `http://host:port`; IPv6 literals in brackets. The port is 80 where the URL has none.
+    Http {
+        /// A name or a literal address, without brackets, lower-cased.
+        host: String,
+        /// TCP port.
+        port: u16,
+    },
+    /// `https://host:port`; the port is 443 where the URL has none.
+    Https {
+        /// A name or a literal address, without brackets, lower-cased.
+        host: String,
+        /// TCP port.
+        port: u16,
+    },
+    /// `unix:/path.sock`.
+    Unix {
+        /// Absolute path of the socket.
+        path: String,
+    },
+}
+
+/// How a backend is chosen. The names are the configuration's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// `round_robin`
+    RoundRobin,
+    /// `least_conn`
+    LeastConn,
+    /// `ip_hash`
+    IpHash,
+    /// `power_of_two`
+    PowerOfTwo,
+    /// `consistent_hash`
+    ConsistentHash,
+}
+
+/// What the hash algorithms hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HashKey {
+    /// The client's address.
+    Client,
+    /// The request's path, without the query.
+    Path,
+    /// `header:NAME`; the name is lower-cased.
+    Header(String),
+    /// `cookie:NAME`.
+    Cookie(String),
+}
+
+/// How backends are probed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HealthCheckConfig {
+    /// What counts as passed.
+    pub kind: HealthCheckKind,
+    /// Request target of an HTTP probe; starts with `/`.
+    pub path: String,
+    /// Port to probe where it is not the backend's own.
+    pub port: Option<u16>,
+    /// `Host` of an HTTP probe where it is not the backend's own.
+    pub host: Option<String>,
+    /// From one probe's start to the next.
+    pub interval: Duration,
+    /// After this a probe has failed.
+    pub timeout: Duration,
+    /// Passed probes in a row that make a backend healthy.
+    pub healthy_threshold: u32,
+    /// Failed probes in a row that make a backend unhealthy.
+    pub unhealthy_threshold: u32,
+    /// Statuses that pass.
+    pub expect_status: StatusRanges,
+    /// Text that the first 64 KiB of the body must contain.
+    pub expect_body: Option<String>,
+}
+
+/// The kinds of probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HealthCheckKind {
+    /// A GET whose status is in `expect_status`.
+    Http,
+    /// A connection that opens.
+    Tcp,
+}
+
+/// `"200-299,301"`: inclusive ranges of status codes. `Display` writes the same form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusRanges(pub Vec<(u16, u16)>);
+
+/// Requests of this host and path go to that pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Exact host, or `*.example.com`; `None` is any. Lower-cased.
+    pub host: Option<String>,
+    /// Whole leading segments; `/` is any.
+    pub path: String,
+    /// Name of the pool.
+    pub pool: String,
+}
+
+/// When a request may be tried again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetryConfig {
+    /// Attempts after the first.
+    pub max_retries: u32,
+    /// Wait before each retry.
+    pub delay: Duration,
+    /// Statuses of a backend that count as a failed attempt.
+    pub on_status: Vec<u16>,
+    /// Whether POST and PATCH are tried again after they were sent.
+    pub non_idempotent: bool,
+    /// Request bodies up to this size are kept for a retry.
+    pub buffer_body_bytes: usize,
+    /// Most retries in flight, in percent of the requests in flight.
+    pub budget_percent: u32,
+}
+
+/// Every limit in time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timeouts {
+    /// To open a connection to a backend, all its addresses together.
+    pub connect: Duration,
+    /// One attempt up to the answer's head, then each wait for more of its body.
+    pub request: Duration,
+    /// How long an idle connection to a backend is kept.
+    pub backend_idle: Duration,
+    /// How long a request waits for a worker.
+    pub queue: Duration,
+    /// From a head's first byte to its last.
+    pub client_header: Duration,
+    /// Each wait for more of a request's body.
+    pub client_body: Duration,
+    /// How long a kept-alive connection may be silent.
+    pub client_idle: Duration,
+    /// Each wait for a client to take more of an answer.
+    pub client_write: Duration,
+    /// How long `/lb-health` says 503 before the listener closes.
+    pub pre_drain: Duration,
+    /// The longest drain.
+    pub drain: Duration,
+    /// How often backend names are looked up again.
+    pub resolve: Duration,
+}
+
+/// Every limit in size and number.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// Client connections at once.
+    pub max_connections: usize,
+    /// Client connections at once from one address (an IPv6 /64 is one).
+    pub max_connections_per_ip: Option<usize>,
+    /// Requests that wait for a worker.
+    pub max_queue: usize,
+    /// Streams and tunnels outside the worker pool.
+    pub max_streams: usize,
+    /// A request's head.
+    pub max_header_bytes: usize,
+    /// A request's body.
+    pub max_body_bytes: Option<u64>,
+    /// Idle connections kept to each backend.
+    pub max_idle_per_backend: usize,
+}
+
+/// A token bucket for each client address.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RateLimit {
+    /// Tokens that flow in each second; more than 0.
+    pub requests_per_second: f64,
+    /// What the bucket holds; 1 and up.
+    pub burst: u32,
+}
+
+/// A circuit breaker for each backend.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BreakerConfig {
+    /// Failures in a row, or within `window`, that open it.
+    pub failures: u32,
+    /// See `failures`.
+    pub window: Duration,
+    /// How long it stays open before a trial.
+    pub cooldown: Duration,
+    /// Statuses that count as failures.
+    pub on_status: Vec<u16>,
+}
+
+/// What the backend sees as `Host`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostHeader {
+    /// `preserve`: what the client sent.
+    Preserve,
+    /// `backend`: the backend's own host and port.
+    Backend,
+}
+
+/// The TLS listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// Where TLS clients connect.
+    pub listen: SocketAddr,
+    /// The first is for clients that name no known host.
+    pub certificates: Vec<CertificateConfig>,
+    /// Whether the plain listener only redirects.
+    pub redirect_http: bool,
+}
+
+/// A certificate chain and its key, both PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateConfig {
+    /// Path of the chain.
+    pub certificate: String,
+    /// Path of the key.
+    pub private_key: String,
+}
+
+/// The admin listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminConfig {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// What callers must send as a bearer token; required where `listen` is not loopback.
+    pub token: Option<String>,
+}

@@ -1,0 +1,3 @@
+//! The embedded backends.
+
+pub mod echo;

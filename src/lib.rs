@@ -1,0 +1,4 @@
+//! A load balancer.
+
+pub mod config;
+pub mod demo;
