@@ -304,3 +304,18 @@ pub struct AdminConfig {
     /// What callers must send as a bearer token; required where `listen` is not loopback.
     pub token: Option<String>,
 }
+
+impl std::fmt::Display for BackendUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (scheme, host, port) = match self {
+            BackendUrl::Http { host, port } => ("http", host, port),
+            BackendUrl::Https { host, port } => ("https", host, port),
+            BackendUrl::Unix { path } => return write!(f, "unix:{path}"),
+        };
+        if host.contains(':') {
+            write!(f, "{scheme}://[{host}]:{port}")
+        } else {
+            write!(f, "{scheme}://{host}:{port}")
+        }
+    }
+}

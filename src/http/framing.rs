@@ -1,0 +1,134 @@
+//! What is malformed or ambiguous in a request's head: whatever two parsers could read in two ways
+//! is refused, never repaired. The caller answers 400 and closes the connection.
+//!
+//! Rules: RFC 9112 sections 3.2 (Host), 5 (fields), 6.1 to 6.3 (framing) and 11.2 (smuggling).
+
+use super::headers::{is_token, trim};
+use super::{BodyLength, RequestHead, Version};
+
+/// Why a head is refused; [`Flaw::word`] is what users see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// Method, target or a field has a character that it must not have.
+    Malformed,
+    /// `Content-Length` or `Transfer-Encoding` could be read in two ways.
+    AmbiguousFraming,
+    /// No, repeated or impossible `Host`.
+    BadHost,
+}
+
+impl Flaw {
+    /// The word in `X-LB-Reason`, in the log and in the metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Flaw::Malformed => "malformed_request",
+            Flaw::AmbiguousFraming => "ambiguous_framing",
+            Flaw::BadHost => "bad_host",
+        }
+    }
+}
+
+/// How long the body of this request is.
+///
+/// # Errors
+/// The first flaw found.
+pub fn check(head: &RequestHead) -> Result<BodyLength, Flaw> {
+    check_characters(head)?;
+    check_host(head)?;
+    body_length(head)
+}
+
+fn check_characters(head: &RequestHead) -> Result<(), Flaw> {
+    let target_fits = head.target.bytes().all(|byte| byte > b' ' && byte != 0x7f);
+    if !is_token(head.method.as_bytes()) || head.target.is_empty() || !target_fits {
+        return Err(Flaw::Malformed);
+    }
+    let form_fits =
+        head.target.starts_with('/') || head.target == "*" || head.authority().is_some_and(|a| !a.is_empty());
+    if !form_fits {
+        return Err(Flaw::Malformed);
+    }
+    for (name, value) in head.headers.iter() {
+        if !is_token(name.as_bytes()) || !value.iter().all(|byte| fits_in_value(*byte)) {
+            return Err(Flaw::Malformed);
+        }
+    }
+    Ok(())
+}
+
+/// Visible characters, blanks, tabs and bytes over 127 (RFC 9110 section 5.5).
+fn fits_in_value(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
+
+fn check_host(head: &RequestHead) -> Result<(), Flaw> {
+    let mut hosts = head.headers.get_all("host");
+    let first = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Flaw::BadHost);
+    }
+    if !head.authority().is_none_or(|authority| is_host(authority.as_bytes())) {
+        return Err(Flaw::BadHost);
+    }
+    match first {
+        Some(host) if is_host(host) => Ok(()),
+        None if head.version == Version::Http10 => Ok(()),
+        _ => Err(Flaw::BadHost),
+    }
+}
+
+/// A name, an IPv4 address or a bracketed IPv6 address, perhaps with a port. Looser than RFC 3986
+/// (backends know their names), but with nothing that could end a header or start a path.
+fn is_host(host: &[u8]) -> bool {
+    let (name, port) = match host {
+        [b'[', ..] => match host.iter().position(|byte| *byte == b']') {
+            Some(end) => host.split_at(end + 1),
+            None => return false,
+        },
+        _ => host.split_at(host.iter().position(|byte| *byte == b':').unwrap_or(host.len())),
+    };
+    let inner = name.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
+    let name_fits = match inner {
+        Some(address) => !address.is_empty() && address.iter().all(|b| b.is_ascii_hexdigit() || b":.".contains(b)),
+        None => !name.is_empty() && name.iter().all(|b| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(b)),
+    };
+    let port_fits = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    name_fits && port_fits
+}
+
+fn body_length(head: &RequestHead) -> Result<BodyLength, Flaw> {
+    let mut codings = head.headers.get_all("transfer-encoding");
+    let mut lengths = head.headers.get_all("content-length");
+    let (coding, length) = (codings.next(), lengths.next());
+    if codings.next().is_some() || lengths.next().is_some() {
+        return Err(Flaw::AmbiguousFraming);
+    }
+    match (coding, length) {
+        (None, None) => Ok(BodyLength::None),
+        (None, Some(length)) => parse_length(length).map(BodyLength::Known).ok_or(Flaw::AmbiguousFraming),
+        (Some(coding), None) if head.version == Version::Http11 && is_chunked(coding) => Ok(BodyLength::Chunked),
+        _ => Err(Flaw::AmbiguousFraming),
+    }
+}
+
+fn is_chunked(coding: &[u8]) -> bool {
+    trim(coding).eq_ignore_ascii_case(b"chunked")
+}
+
+/// Digits only: no sign, no list, no space inside, and below 2^63.
+fn parse_length(value: &[u8]) -> Option<u64> {
+    let digits = trim(value);
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let length: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    (length <= i64::MAX as u64).then_some(length)
+}
+
+#[cfg(test)]
+#[path = "framing/tests.rs"]
+mod tests;

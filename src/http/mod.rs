@@ -1,0 +1,136 @@
+//! Words of HTTP/1.1, pure: what a head is, what is ambiguous in one, what a status is called.
+//! Used by everything above; knows no socket, no library and no clock.
+
+pub mod framing;
+pub mod headers;
+pub mod request_id;
+pub mod status;
+
+pub use headers::Headers;
+
+/// The protocol versions that a client may speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// HTTP/1.0, or the older HTTP/0.9 that is treated like it.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+}
+
+/// How long a request's body is, as its head says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyLength {
+    /// There is none.
+    None,
+    /// `Content-Length`, in bytes; may be 0.
+    Known(u64),
+    /// `Transfer-Encoding: chunked`.
+    Chunked,
+}
+
+/// A request's first line and header fields, as the client sent them.
+#[derive(Debug, Clone)]
+pub struct RequestHead {
+    /// Case-sensitive (RFC 9110 section 9.1).
+    pub method: String,
+    /// The request target: origin form, absolute form or `*`.
+    pub target: String,
+    /// What the client speaks.
+    pub version: Version,
+    /// In the client's order, repeats kept.
+    pub headers: Headers,
+}
+
+impl RequestHead {
+    /// The path without its query; `/` for targets that have none (`*`, `http://host`).
+    pub fn path(&self) -> &str {
+        let origin = match self.authority() {
+            Some(authority) => {
+                let start = "://".len() + self.target.find("://").unwrap_or(0) + authority.len();
+                &self.target[start..]
+            }
+            None => &self.target,
+        };
+        let path = origin.split(['?', '#']).next().unwrap_or("/");
+        if path.starts_with('/') { path } else { "/" }
+    }
+
+    /// The host and port of a target in absolute form (RFC 9112 section 3.2.2).
+    pub fn authority(&self) -> Option<&str> {
+        let rest = match self.target.get(..8) {
+            Some(start) if start.eq_ignore_ascii_case("https://") => &self.target[8..],
+            _ => match self.target.get(..7) {
+                Some(start) if start.eq_ignore_ascii_case("http://") => &self.target[7..],
+                _ => return None,
+            },
+        };
+        rest.split(['/', '?', '#']).next()
+    }
+
+    /// The host that the client asks for: the target's, else `Host`'s, else empty.
+    pub fn host(&self) -> &str {
+        let field = || self.headers.get("host").and_then(|value| std::str::from_utf8(value).ok());
+        self.authority().or_else(field).unwrap_or("")
+    }
+
+    /// Whether the client means to send another request on this connection (RFC 9112 section 9.3).
+    pub fn keep_alive(&self) -> bool {
+        if self.headers.has_token("connection", "close") {
+            return false;
+        }
+        self.version == Version::Http11 || self.headers.has_token("connection", "keep-alive")
+    }
+
+    /// Whether a repeat of this request does no more than the request itself (RFC 9110 section 9.2.2).
+    pub fn is_idempotent(&self) -> bool {
+        matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(target: &str) -> RequestHead {
+        let mut headers = Headers::default();
+        headers.push("Host", b"from-field");
+        RequestHead { method: "GET".into(), target: target.into(), version: Version::Http11, headers }
+    }
+
+    #[test]
+    fn path_is_what_stands_before_the_query() {
+        for (target, path) in [
+            ("/a/b?c=/d", "/a/b"),
+            ("/", "/"),
+            ("/?", "/"),
+            ("*", "/"),
+            ("//a", "//a"),
+            ("http://h:80/x?y", "/x"),
+            ("HTTP://h", "/"),
+            ("https://h/x#f", "/x"),
+            ("http://h?q", "/"),
+        ] {
+            assert_eq!(head(target).path(), path, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_target_in_absolute_form_names_the_host() {
+        assert_eq!(head("/x").host(), "from-field");
+        assert_eq!(head("http://other:81/x").host(), "other:81");
+    }
+
+    #[test]
+    fn keep_alive_follows_version_and_connection() {
+        let mut head = head("/");
+        assert!(head.keep_alive());
+        head.headers.push("Connection", b"foo");
+        head.headers.push("Connection", b"bar, Close");
+        assert!(!head.keep_alive(), "close counts in a second field, too");
+        head.headers.remove("connection");
+        head.version = Version::Http10;
+        assert!(!head.keep_alive());
+        head.headers.push("Connection", b"Keep-Alive");
+        assert!(head.keep_alive());
+    }
+}

@@ -1,0 +1,180 @@
+//! Lines on their way to a slow place: a bounded hand-over to one thread that writes.
+//!
+//! Whoever logs never waits. What does not fit is dropped, counted, and said in the log as soon as
+//! there is room again. Each output has a writer of its own, so that a stuck access log (a pipe that
+//! nobody reads) can't silence the events.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+/// Lines that may wait; at 150 bytes a line some 1.2 MB.
+const MAX_LINES: usize = 8192;
+/// Bytes that may wait, for a line can be as long as a client's target.
+const MAX_BYTES: usize = 4 << 20;
+/// The writer gathers up to this much for one write.
+const BATCH_BYTES: usize = 64 << 10;
+/// A batch buffer that one long line blew up is given back.
+const KEEP_BYTES: usize = 2 * BATCH_BYTES;
+
+enum Message {
+    Line(Vec<u8>),
+    Flush(Sender<()>),
+}
+
+#[derive(Default)]
+struct Shared {
+    waiting_bytes: AtomicUsize,
+    dropped: AtomicU64,
+}
+
+/// The owner's handle: makes senders, and can wait until all is written.
+pub struct LineWriter {
+    sender: LineSender,
+}
+
+/// Hands lines over; cheap to clone.
+#[derive(Clone)]
+pub struct LineSender {
+    messages: Sender<Message>,
+    shared: Arc<Shared>,
+}
+
+impl LineWriter {
+    /// Starts the thread that writes to `output`. It lives as long as the process.
+    pub fn start(name: &str, output: impl Write + Send + 'static) -> LineWriter {
+        let (messages, inbox) = bounded(MAX_LINES);
+        let shared = Arc::new(Shared::default());
+        let theirs = Arc::clone(&shared);
+        // Without the thread (no memory) lines are dropped and counted, and the balancer still runs.
+        let _ = thread::Builder::new()
+            .name(name.to_owned())
+            .stack_size(128 << 10)
+            .spawn(move || write_lines(&inbox, &theirs, output));
+        LineWriter { sender: LineSender { messages, shared } }
+    }
+
+    /// A handle for those who write lines.
+    pub fn sender(&self) -> LineSender {
+        self.sender.clone()
+    }
+
+    /// Waits until all lines so far are written, at most `patience`.
+    pub fn flush(&self, patience: Duration) {
+        let (done, written) = bounded(1);
+        if self.sender.messages.send_timeout(Message::Flush(done), patience).is_ok() {
+            let _ = written.recv_timeout(patience);
+        }
+    }
+}
+
+impl LineSender {
+    /// Hands over a line with its line end, or drops and counts it. Never waits.
+    pub fn send(&self, line: Vec<u8>) {
+        let length = line.len();
+        let fits = self.shared.waiting_bytes.fetch_add(length, Relaxed) + length <= MAX_BYTES;
+        if !fits || self.messages.try_send(Message::Line(line)).is_err() {
+            self.shared.waiting_bytes.fetch_sub(length, Relaxed);
+            self.shared.dropped.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// How many lines were dropped and not yet said.
+    pub fn dropped(&self) -> u64 {
+        self.shared.dropped.load(Relaxed)
+    }
+}
+
+fn write_lines(inbox: &Receiver<Message>, shared: &Shared, mut output: impl Write) {
+    let mut batch = Vec::new();
+    while let Ok(first) = inbox.recv() {
+        let mut flushed = Vec::new();
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Line(line) => {
+                    shared.waiting_bytes.fetch_sub(line.len(), Relaxed);
+                    batch.extend_from_slice(&line);
+                }
+                Message::Flush(done) => flushed.push(done),
+            }
+            next = if batch.len() < BATCH_BYTES { inbox.try_recv().ok() } else { None };
+        }
+        say_dropped(shared, &mut batch);
+        // A closed terminal or a full disk: nobody is left to tell.
+        let _ = output.write_all(&batch).and_then(|()| output.flush());
+        batch.clear();
+        batch.shrink_to(KEEP_BYTES);
+        drop(flushed);
+    }
+}
+
+fn say_dropped(shared: &Shared, batch: &mut Vec<u8>) {
+    let dropped = shared.dropped.swap(0, Relaxed);
+    if dropped > 0 {
+        let time = humantime::format_rfc3339_millis(std::time::SystemTime::now());
+        let _ = writeln!(batch, "{time} level=WARN component=log msg=\"lines dropped\" count={dropped}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// Takes nothing until its gate is opened (the other end of `gate` dropped).
+    struct Gated {
+        gate: Receiver<()>,
+        taken: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Write for Gated {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.gate.recv();
+            self.taken.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_stuck_output_drops_lines_and_says_how_many() {
+        let (open, gate) = bounded(0);
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let writer = LineWriter::start("test", Gated { gate, taken: Arc::clone(&taken) });
+        let sender = writer.sender();
+        for _ in 0..3 * MAX_LINES {
+            sender.send(b"x\n".to_vec());
+        }
+        assert!(sender.dropped() > 0);
+        drop(open);
+        writer.flush(PATIENCE);
+        let text = String::from_utf8(taken.lock().clone()).unwrap();
+        let written = text.lines().filter(|line| *line == "x").count();
+        let said: usize = text.lines().filter_map(|line| line.split_once("count=")?.1.parse::<usize>().ok()).sum();
+        assert_eq!(written + said, 3 * MAX_LINES);
+    }
+
+    #[test]
+    fn bytes_are_bounded_too() {
+        let (open, gate) = bounded(0);
+        let writer = LineWriter::start("test", Gated { gate, taken: Arc::default() });
+        for _ in 0..100 {
+            writer.sender().send(vec![b'x'; 1 << 20]);
+        }
+        assert!(writer.sender().dropped() >= 90);
+        drop(open);
+    }
+}

@@ -1,0 +1,109 @@
+//! Signals become meanings on one channel: drain, reload, hand over.
+//!
+//! ctrlc has Ctrl-C, signal-hook the others (ctrlc can't tell them apart). Stopping itself is
+//! *dropping a sender*: every thread that waits has a [`Running`] in its `select!` or asks it between
+//! waits, and no thread needs to know who rang.
+
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, never};
+use signal_hook::consts::{SIGHUP, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// Exit status after a second Ctrl-C, as a shell reports a process ended by SIGINT.
+pub const INTERRUPTED: i32 = 130;
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// Finish what is under way, take nothing new, then exit. The name of the signal goes with it.
+    Drain(&'static str),
+    /// Read the configuration again.
+    Reload,
+}
+
+/// Starts listening for signals. A second Ctrl-C ends the process at once.
+///
+/// # Errors
+/// Where the operating system refuses the handlers or the thread.
+pub fn listen() -> io::Result<Receiver<Request>> {
+    let (requests, inbox) = bounded(16);
+    listen_for_ctrl_c(requests.clone())?;
+    let mut signals = Signals::new([SIGTERM, SIGHUP])?;
+    thread::Builder::new().name("signals".into()).stack_size(128 << 10).spawn(move || {
+        for signal in signals.forever() {
+            let request = if signal == SIGHUP { Request::Reload } else { Request::Drain("SIGTERM") };
+            let _ = requests.try_send(request);
+        }
+    })?;
+    Ok(inbox)
+}
+
+fn listen_for_ctrl_c(requests: Sender<Request>) -> io::Result<()> {
+    let pressed = AtomicU32::new(0);
+    let handler = move || {
+        if pressed.fetch_add(1, SeqCst) > 0 {
+            std::process::exit(INTERRUPTED);
+        }
+        let _ = requests.try_send(Request::Drain("SIGINT"));
+    };
+    ctrlc::set_handler(handler).map_err(io::Error::other)
+}
+
+/// Held by every thread that must hear the end; the end is the drop of the [`Ender`].
+#[derive(Clone)]
+pub struct Running(Receiver<()>);
+
+/// Ends all [`Running`]s when dropped.
+pub struct Ender(#[allow(dead_code)] Sender<()>);
+
+/// A pair of the two.
+pub fn running() -> (Ender, Running) {
+    let (sender, receiver) = bounded(0);
+    (Ender(sender), Running(receiver))
+}
+
+impl Running {
+    /// One that never ends, for tests and tools.
+    pub fn forever() -> Running {
+        Running(never())
+    }
+
+    /// Whether the end has come.
+    pub fn has_ended(&self) -> bool {
+        self.0.try_recv() == Err(TryRecvError::Disconnected)
+    }
+
+    /// Waits that long, or until the end; whether the end has come.
+    pub fn wait(&self, time: Duration) -> bool {
+        use crossbeam_channel::RecvTimeoutError::Disconnected;
+        self.0.recv_timeout(time) == Err(Disconnected)
+    }
+
+    /// For a `select!`: becomes ready at the end.
+    pub fn channel(&self) -> &Receiver<()> {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropping_the_ender_wakes_all() {
+        let (ender, running) = running();
+        assert!(!running.has_ended());
+        assert!(!running.wait(Duration::from_millis(1)));
+        let waiter = {
+            let running = running.clone();
+            thread::spawn(move || running.wait(Duration::from_secs(60)))
+        };
+        drop(ender);
+        assert!(waiter.join().unwrap());
+        assert!(running.has_ended());
+    }
+}
