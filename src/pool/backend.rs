@@ -18,13 +18,41 @@ pub struct Backend {
     id: u64,
     config: BackendConfig,
     name: String,
-    addresses: RwLock<Arc<[SocketAddr]>>,
+    addresses: AddressBook,
     healthy: AtomicBool,
     health: Mutex<HealthTracker>,
     last_checked: Mutex<Option<SystemTime>>,
     active: AtomicU32,
     total_requests: AtomicU64,
     total_failures: AtomicU64,
+}
+
+/// The addresses that a backend's name stands for now; shared by whoever looks the name up and whoever
+/// connects.
+#[derive(Clone)]
+pub struct AddressBook(Arc<RwLock<Arc<[SocketAddr]>>>);
+
+impl Default for AddressBook {
+    fn default() -> Self {
+        AddressBook(Arc::new(RwLock::new(Arc::from([]))))
+    }
+}
+
+impl AddressBook {
+    /// In the order to try; empty while the name is unknown. Takes a lock.
+    pub fn get(&self) -> Arc<[SocketAddr]> {
+        Arc::clone(&self.0.read())
+    }
+
+    /// Replaces them; says whether they changed. Takes a lock.
+    pub fn set(&self, addresses: &[SocketAddr]) -> bool {
+        let mut current = self.0.write();
+        if **current == *addresses {
+            return false;
+        }
+        *current = Arc::from(addresses);
+        true
+    }
 }
 
 impl Backend {
@@ -34,7 +62,7 @@ impl Backend {
             id: NEXT_ID.fetch_add(1, Relaxed),
             name: config.url.to_string(),
             config,
-            addresses: RwLock::new(Arc::from([])),
+            addresses: AddressBook::default(),
             healthy: AtomicBool::new(true),
             health: Mutex::default(),
             last_checked: Mutex::new(None),
@@ -100,19 +128,9 @@ impl Backend {
         *self.last_checked.lock()
     }
 
-    /// Where to connect, in the order to try; empty while its name is unknown. Takes a lock.
-    pub fn addresses(&self) -> Arc<[SocketAddr]> {
-        Arc::clone(&self.addresses.read())
-    }
-
-    /// Replaces the addresses; says whether they changed. Takes a lock.
-    pub fn set_addresses(&self, addresses: &[SocketAddr]) -> bool {
-        let mut current = self.addresses.write();
-        if **current == *addresses {
-            return false;
-        }
-        *current = Arc::from(addresses);
-        true
+    /// Where to connect. The book stays up to date when it is kept.
+    pub fn address_book(&self) -> AddressBook {
+        self.addresses.clone()
     }
 
     /// Requests that it has now.
@@ -171,11 +189,11 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn set_addresses_says_whether_they_changed() {
-        let backend = &backends(1)[0];
+    fn the_address_book_says_whether_it_changed() {
+        let book = backends(1)[0].address_book();
         let address: SocketAddr = "127.0.0.1:1".parse().unwrap();
-        assert!(backend.set_addresses(&[address]));
-        assert!(!backend.set_addresses(&[address]));
-        assert_eq!(*backend.addresses(), [address]);
+        assert!(book.set(&[address]));
+        assert!(!book.set(&[address]));
+        assert_eq!(*book.get(), [address]);
     }
 }

@@ -1,0 +1,184 @@
+//! Opens connections to one backend, keeps the idle ones, and never hands out a dead one knowingly.
+//!
+//! ureq's own pool is switched off: its walk over all idle connections at each use, its fixed idle
+//! age and the buffers that it keeps are wrong for a proxy. Instead a connection that ureq is done
+//! with comes back here when it is dropped (see `stream`), and the one that was used last is used
+//! first, so that surplus connections grow old and go.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rustix::net::RecvFlags;
+use ureq::Error;
+use ureq::unversioned::transport::{ConnectionDetails, Connector};
+
+use super::attempt;
+use super::stream::BackendStream;
+use super::{Limits, Stage};
+
+/// Shortest time that one of several addresses gets.
+const MIN_CONNECT: Duration = Duration::from_millis(10);
+
+/// An idle connection.
+struct Idle {
+    stream: TcpStream,
+    since: Instant,
+}
+
+/// One backend's connections.
+pub struct Link {
+    addresses: Box<dyn Fn() -> Arc<[SocketAddr]> + Send + Sync>,
+    idle: Mutex<Vec<Idle>>,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Link({} idle)", self.idle.lock().len())
+    }
+}
+
+impl Link {
+    /// No connections yet; `addresses` says where to connect when the time comes.
+    pub fn new(addresses: impl Fn() -> Arc<[SocketAddr]> + Send + Sync + 'static) -> Link {
+        Link { addresses: Box::new(addresses), idle: Mutex::default() }
+    }
+
+    /// Keeps a connection for later; beyond `max_idle` the oldest goes. Takes a lock.
+    pub fn put(&self, stream: TcpStream, limits: &Limits) {
+        let now = Instant::now();
+        let mut surplus = Vec::new();
+        let mut idle = self.idle.lock();
+        idle.push(Idle { stream, since: now });
+        // The oldest stand in front; usually none is too old, so this is one comparison.
+        let old = idle.iter().take_while(|entry| now - entry.since >= limits.idle).count();
+        let excess = idle.len().saturating_sub(limits.max_idle);
+        surplus.extend(idle.drain(..old.max(excess)));
+        drop(idle);
+        drop(surplus); // closes sockets, so not under the lock
+    }
+
+    /// The idle connection used last, if it is young enough and alive. Takes a lock.
+    fn take(&self, limits: &Limits) -> Option<TcpStream> {
+        loop {
+            let entry = self.idle.lock().pop()?;
+            if entry.since.elapsed() < limits.idle && is_silent(&entry.stream) {
+                return Some(entry.stream);
+            }
+        }
+    }
+
+    fn open(&self, limits: &Limits) -> io::Result<TcpStream> {
+        let addresses = (self.addresses)();
+        let deadline = Instant::now() + limits.connect;
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the backend's name has no address");
+        for (index, address) in addresses.iter().enumerate() {
+            // An equal share of what is left for each address still to try.
+            let left = deadline.saturating_duration_since(Instant::now());
+            let share = (left / (addresses.len() - index) as u32).max(MIN_CONNECT);
+            match TcpStream::connect_timeout(address, share) {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    return Ok(stream);
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+/// Whether an idle connection is alive: nothing to read and no end. One system call. What a backend
+/// sends unasked (a 408 before it closes, say) makes a connection unfit, too.
+fn is_silent(stream: &TcpStream) -> bool {
+    let mut byte = [0; 1];
+    let found = rustix::net::recv(stream, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT);
+    matches!(found, Err(rustix::io::Errno::AGAIN))
+}
+
+/// ureq's way to a [`Link`].
+#[derive(Debug)]
+pub struct LinkConnector(pub Arc<Link>);
+
+impl Connector<()> for LinkConnector {
+    type Out = BackendStream;
+
+    fn connect(&self, _: &ConnectionDetails, _: Option<()>) -> Result<Option<BackendStream>, Error> {
+        let (limits, may_reuse) =
+            attempt::with(|attempt| (attempt.limits, attempt.may_reuse)).ok_or(Error::ConnectionFailed)?;
+        let idle = if may_reuse { self.0.take(&limits) } else { None };
+        let reused = idle.is_some();
+        let stream = match idle {
+            Some(stream) => stream,
+            None => self.0.open(&limits)?,
+        };
+        attempt::with(|attempt| {
+            attempt.reused = reused;
+            attempt.stage = Stage::SendHead;
+        });
+        let keep = may_reuse.then(|| Arc::clone(&self.0));
+        Ok(Some(BackendStream::new(stream, keep, limits)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        connect: Duration::from_secs(5),
+        request: Duration::from_secs(5),
+        idle: Duration::from_secs(60),
+        max_idle: 2,
+    };
+
+    fn link(listener: &TcpListener) -> Link {
+        let addresses: Arc<[SocketAddr]> = Arc::from([listener.local_addr().unwrap()]);
+        Link::new(move || Arc::clone(&addresses))
+    }
+
+    #[test]
+    fn the_connection_used_last_is_used_first_and_surplus_goes() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let link = link(&listener);
+        let streams: Vec<_> = (0..3).map(|_| link.open(&LIMITS).unwrap()).collect();
+        let last = streams[2].local_addr().unwrap();
+        streams.into_iter().for_each(|stream| link.put(stream, &LIMITS));
+        assert_eq!(link.take(&LIMITS).unwrap().local_addr().unwrap(), last);
+        assert!(link.take(&LIMITS).is_some());
+        assert!(link.take(&LIMITS).is_none(), "the third was surplus");
+    }
+
+    #[test]
+    fn closed_talking_and_old_connections_are_not_handed_out() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let link = link(&listener);
+        link.put(link.open(&LIMITS).unwrap(), &LIMITS);
+        drop(listener.accept().unwrap());
+        assert!(link.take(&LIMITS).is_none(), "closed");
+
+        link.put(link.open(&LIMITS).unwrap(), &LIMITS);
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.write_all(b"x").unwrap();
+        assert!(link.take(&LIMITS).is_none(), "talks unasked");
+
+        let stream = link.open(&LIMITS).unwrap();
+        let _peer = listener.accept().unwrap();
+        link.put(stream, &LIMITS);
+        assert!(link.take(&Limits { idle: Duration::ZERO, ..LIMITS }).is_none(), "too old");
+    }
+
+    #[test]
+    fn every_address_is_tried() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let addresses: Arc<[SocketAddr]> = Arc::from([closed, listener.local_addr().unwrap()]);
+        assert!(Link::new(move || Arc::clone(&addresses)).open(&LIMITS).is_ok());
+        assert_eq!(Link::new(|| Arc::from([])).open(&LIMITS).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}

@@ -1,0 +1,61 @@
+//! Names become addresses off the request's path. ureq's own resolver starts a thread for every
+//! request as soon as a timeout is set; ours does nothing, because a [`super::connector::Link`] knows
+//! its addresses already.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use ureq::Error;
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::NextTimeout;
+
+use crate::config::BackendUrl;
+
+/// Most addresses used of one name.
+const MAX_ADDRESSES: usize = 16;
+
+/// Answers ureq's question with nothing.
+#[derive(Debug)]
+pub struct NoLookup;
+
+impl Resolver for NoLookup {
+    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+        Ok(self.empty())
+    }
+}
+
+/// The addresses of a backend, sorted so that the same answer in another order is no change. Asks the
+/// operating system and may take seconds; literal addresses take no time.
+///
+/// # Errors
+/// The operating system's, for a name that has no address or can't be looked up now.
+pub fn look_up(url: &BackendUrl) -> io::Result<Vec<SocketAddr>> {
+    let (BackendUrl::Http { host, port } | BackendUrl::Https { host, port }) = url else {
+        return Ok(Vec::new());
+    };
+    let mut addresses: Vec<SocketAddr> = (host.as_str(), *port).to_socket_addrs()?.collect();
+    // IPv4 first: `localhost` is two addresses, and most backends listen on the older one.
+    addresses.sort_by_key(|address| (address.is_ipv6(), *address));
+    addresses.dedup();
+    addresses.truncate(MAX_ADDRESSES);
+    if addresses.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    }
+    Ok(addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn localhost_and_literals_resolve_and_nonsense_does_not() {
+        let url = |host: &str| BackendUrl::Http { host: host.into(), port: 3001 };
+        let localhost = look_up(&url("localhost")).unwrap();
+        assert!(localhost.contains(&"127.0.0.1:3001".parse().unwrap()));
+        assert_eq!(look_up(&url("::1")).unwrap(), ["[::1]:3001".parse().unwrap()]);
+        assert!(look_up(&url("no-such-name.invalid")).is_err());
+    }
+}
