@@ -8,3 +8,4 @@ pub mod logging;
 pub mod pool;
 pub mod shutdown;
 pub mod transport;
+pub mod frontend;

@@ -1,6 +1,7 @@
 //! Words of HTTP/1.1, pure: what a head is, what is ambiguous in one, what a status is called.
 //! Used by everything above; knows no socket, no library and no clock.
 
+pub mod address;
 pub mod framing;
 pub mod headers;
 pub mod request_id;

@@ -26,6 +26,8 @@ pub struct Attempt {
     pub stage: Stage,
     /// The backend stopped taking the body but may have answered; see `stream`.
     pub body_refused: bool,
+    /// Some of the answer's body came in with its head.
+    pub body_is_here: bool,
     /// The reader of the request body failed: the client's fault.
     pub client_failed: bool,
 }
@@ -44,6 +46,7 @@ pub fn begin(head: Vec<u8>, limits: Limits, may_reuse: bool) {
         reused: false,
         stage: Stage::Connect,
         body_refused: false,
+        body_is_here: false,
         client_failed: false,
     };
     CURRENT.set(Some(attempt));

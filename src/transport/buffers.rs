@@ -8,7 +8,7 @@ use std::cell::RefCell;
 
 use ureq::unversioned::transport::Buffers;
 
-use super::MAX_REPLY_HEAD_BYTES;
+use super::{MAX_REPLY_HEAD_BYTES, attempt};
 
 /// An answer's head and a small body fit in this.
 const FIRST_INPUT_BYTES: usize = 8 << 10;
@@ -99,6 +99,7 @@ impl Buffers for ExchangeBuffers {
     fn input_consume(&mut self, amount: usize) {
         self.progress = amount > 0;
         self.start += amount;
+        attempt::with(|attempt| attempt.body_is_here = self.start < self.end);
         if self.start == self.end {
             self.start = 0;
             self.end = 0;

@@ -89,6 +89,8 @@ pub struct BackendReply {
     pub length: ReplyLength,
     /// The body, unread; an end before its announced end is an error.
     pub body: Box<dyn Read + Send>,
+    /// Some of the body is here already, so that the first read of it does not wait.
+    pub body_is_here: bool,
     /// The backend answered before it had taken the whole request body: what is left of that body
     /// in the client's connection can't be a request.
     pub body_refused: bool,

@@ -77,7 +77,7 @@ pub fn exchange(agent: &Agent, request: Outgoing<'_>, may_reuse: bool) -> Result
         return Err(AttemptError { stage: Stage::Connect, cause: Cause::Other("no attempt".into()), reused: false });
     };
     match result {
-        Ok(response) => Ok(reply(response, reply_has_no_body, notes.body_refused)),
+        Ok(response) => Ok(reply(response, reply_has_no_body, &notes)),
         Err(error) => Err(judge(error, &notes)),
     }
 }
@@ -131,7 +131,7 @@ fn write_head(request: &Outgoing<'_>) -> Vec<u8> {
     head
 }
 
-fn reply(response: Response<Body>, to_head: bool, body_refused: bool) -> BackendReply {
+fn reply(response: Response<Body>, to_head: bool, notes: &Attempt) -> BackendReply {
     let (parts, body) = response.into_parts();
     let mut headers = Headers::with_capacity(parts.headers.len() + 4, 512);
     for (name, value) in &parts.headers {
@@ -144,7 +144,14 @@ fn reply(response: Response<Body>, to_head: bool, body_refused: bool) -> Backend
         _ => ReplyLength::Unknown,
     };
     let body: Box<dyn Read + Send> = Box::new(body.into_reader());
-    BackendReply { status: parts.status.as_u16(), headers, length, body, body_refused }
+    BackendReply {
+        status: parts.status.as_u16(),
+        headers,
+        length,
+        body,
+        body_is_here: notes.body_is_here,
+        body_refused: notes.body_refused,
+    }
 }
 
 fn judge(error: Error, notes: &Attempt) -> AttemptError {

@@ -1,0 +1,35 @@
+//! The balancer's own pages on the main listener: a table from path to function. Everything else is
+//! proxied.
+
+mod public;
+
+use std::sync::Arc;
+
+pub use public::Figures;
+
+use crate::frontend::ClientRequest;
+use crate::middleware::{Middleware, Next};
+use crate::pool::Live;
+use crate::proxy::{Outcome, Refusal};
+
+/// Answers for a path.
+type Page = fn(&Figures, &mut ClientRequest, &Live) -> Outcome;
+
+/// All of them.
+const PAGES: [(&str, Page); 2] = [("/lb-metrics", public::metrics), ("/lb-health", public::health)];
+
+/// Answers the paths in [`PAGES`] and passes the rest on.
+pub struct Endpoints(pub Arc<Figures>);
+
+impl Middleware for Endpoints {
+    fn handle(&self, request: &mut ClientRequest, live: &Live, next: Next<'_>) -> Outcome {
+        let path = request.head.path();
+        let Some((_, page)) = PAGES.iter().find(|(known, _)| *known == path) else {
+            return next.run(request, live);
+        };
+        if !matches!(request.head.method.as_str(), "GET" | "HEAD") {
+            return Outcome::refused(request, Refusal::MethodNotAllowed);
+        }
+        page(&self.0, request, live)
+    }
+}

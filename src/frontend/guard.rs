@@ -1,0 +1,252 @@
+//! Watches the connections that are not in a worker's hands, for tiny_http waits for ever: heads that
+//! take too long or grow too large, idle connections, and more connections than there may be.
+//!
+//! One thread, one walk over the descriptors a tick. A connection's state follows from one figure of
+//! the kernel: the bytes received so far, against their number when its last request ended.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use log::Level::Info;
+
+use super::connections::{Closed, Connections, Entry};
+use super::socket::{self, ClientSocket, Seen};
+use crate::http::address::network_of;
+use crate::http::status;
+use crate::logging::event;
+use crate::shutdown::Running;
+
+/// A tick's pause is this many times what the walk took, so that the guard takes at most some 5 % of
+/// a core however many connections there are ...
+const PAUSE_FACTOR: u32 = 20;
+/// ... within these bounds. The shorter one bounds what a hostile head can make the process grow.
+const MIN_PAUSE: Duration = Duration::from_millis(100);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+
+/// Limits of connections.
+#[derive(Debug, Clone, Copy)]
+pub struct GuardSettings {
+    /// From a head's first byte to its last.
+    pub client_header: Duration,
+    /// How long a connection may be silent between requests.
+    pub client_idle: Duration,
+    /// Each wait of a write. Taken when the listener starts.
+    pub client_write: Duration,
+    /// A head's size.
+    pub max_header_bytes: u64,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// Connections at once from one address.
+    pub max_connections_per_ip: Option<usize>,
+}
+
+/// What is to be done with a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Leave,
+    Close,
+    Refuse(u16, &'static str),
+}
+
+/// Ticks until the end.
+pub(super) fn run(connections: &Connections, settings: impl Fn() -> GuardSettings, running: &Running) {
+    let mut pause = MIN_PAUSE;
+    while !running.wait(pause) {
+        let started = Instant::now();
+        tick(connections, &settings(), started);
+        pause = (started.elapsed() * PAUSE_FACTOR).clamp(MIN_PAUSE, MAX_PAUSE);
+    }
+}
+
+/// Closes what waits for its next request; for the start of a drain.
+pub(super) fn close_idle(connections: &Connections) {
+    let now = Instant::now();
+    for seen in one_each(socket::walk(connections.local_port)) {
+        let mut table = connections.table.lock();
+        let entry = table.entry(seen.peer).or_insert_with(|| Entry::new(now));
+        // Without a mark its last request has only just ended: the next tick decides.
+        let idle = entry.mark.unwrap_or(seen.received_bytes) == seen.received_bytes;
+        if !entry.busy && idle && entry.closed.is_none() {
+            act(connections, entry, &seen, Verdict::Close, now);
+        }
+    }
+}
+
+fn tick(connections: &Connections, settings: &GuardSettings, now: Instant) {
+    let seen = one_each(socket::walk(connections.local_port));
+    connections.open.store(seen.len() as u64, Relaxed);
+    let mut table = connections.table.lock();
+    forget_gone(&mut table, &seen, now);
+    let draining = connections.draining.load(Relaxed);
+    for seen in &seen {
+        let entry = table.entry(seen.peer).or_insert_with(|| Entry { mark: Some(0), ..Entry::new(now) });
+        entry.fd = Some(seen.fd);
+        if entry.busy || entry.closed.is_some() {
+            continue;
+        }
+        let verdict = judge(entry, seen.received_bytes, settings, draining, now);
+        act(connections, entry, seen, verdict, now);
+    }
+    close_surplus(connections, &mut table, &seen, settings, now);
+}
+
+/// tiny_http holds each connection twice; the lower number is the one it keeps longer.
+fn one_each(mut seen: Vec<Seen>) -> Vec<Seen> {
+    let mut known = std::collections::HashSet::with_capacity(seen.len());
+    seen.retain(|seen| known.insert(seen.peer));
+    seen
+}
+
+/// Entries whose connection is gone; one that came after the walk is younger than it.
+fn forget_gone(table: &mut HashMap<SocketAddr, Entry>, seen: &[Seen], walked: Instant) {
+    let living: std::collections::HashSet<SocketAddr> = seen.iter().map(|seen| seen.peer).collect();
+    table.retain(|peer, entry| {
+        let touched = entry.closed.map_or(entry.since, |closed| closed.since);
+        entry.busy || living.contains(peer) || touched >= walked
+    });
+}
+
+fn judge(entry: &mut Entry, received_bytes: u64, settings: &GuardSettings, draining: bool, now: Instant) -> Verdict {
+    // After a request the mark is taken at the next tick: an older figure would make an idle
+    // connection look like a slow head.
+    let mark = *entry.mark.get_or_insert(received_bytes);
+    let head_bytes = received_bytes.saturating_sub(mark);
+    if head_bytes == 0 {
+        let too_long = now.saturating_duration_since(entry.since) >= settings.client_idle;
+        return if draining || too_long { Verdict::Close } else { Verdict::Leave };
+    }
+    if !entry.partial {
+        entry.partial = true;
+        entry.since = now;
+    }
+    if head_bytes > settings.max_header_bytes {
+        Verdict::Refuse(431, "head_too_large")
+    } else if now.saturating_duration_since(entry.since) >= settings.client_header {
+        Verdict::Refuse(408, "header_timeout")
+    } else {
+        Verdict::Leave
+    }
+}
+
+/// Ends a connection. Under the table's lock, so that no worker writes at the same time; nothing here
+/// waits.
+fn act(connections: &Connections, entry: &mut Entry, seen: &Seen, verdict: Verdict, now: Instant) {
+    if verdict == Verdict::Leave {
+        return;
+    }
+    let Some(socket) = ClientSocket::at(seen.fd, seen.peer, connections.local_port) else { return };
+    entry.closed = Some(Closed { since: now, cookie: socket.cookie() });
+    match verdict {
+        Verdict::Refuse(code, reason) => {
+            let _ = socket.write_now(refusal(code, reason).as_bytes());
+            socket.shutdown(Shutdown::Write);
+            if code == 431 {
+                // What is queued would still be parsed, and there may be megabytes of it.
+                socket.reset();
+            }
+            event(Info, "guard", "refused", &[("status", &code), ("reason", &reason), ("client", &seen.peer)]);
+        }
+        Verdict::Close | Verdict::Leave => {}
+    }
+    socket.shutdown(Shutdown::Both);
+}
+
+fn refusal(code: u16, reason: &str) -> String {
+    let phrase = status::reason(code);
+    let body = format!("{phrase}\n");
+    format!(
+        "HTTP/1.1 {code} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\nX-LB-Reason: {reason}\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// More connections than there may be, in all or from one address: the newest that are idle go.
+fn close_surplus(
+    connections: &Connections,
+    table: &mut HashMap<SocketAddr, Entry>,
+    seen: &[Seen],
+    settings: &GuardSettings,
+    now: Instant,
+) {
+    let mut surplus = seen.len().saturating_sub(settings.max_connections);
+    let mut per_client: HashMap<IpAddr, usize> = HashMap::new();
+    if surplus == 0 && settings.max_connections_per_ip.is_none() {
+        return;
+    }
+    let mut newest_last: Vec<&Seen> = seen.iter().collect();
+    newest_last.sort_by_key(|seen| table.get(&seen.peer).map(|entry| entry.since));
+    for seen in newest_last.iter() {
+        *per_client.entry(network_of(seen.peer.ip())).or_default() += 1;
+    }
+    for seen in newest_last.into_iter().rev() {
+        let of_client = per_client.entry(network_of(seen.peer.ip())).or_default();
+        let too_many = surplus > 0 || settings.max_connections_per_ip.is_some_and(|most| *of_client > most);
+        let Some(entry) = table.get_mut(&seen.peer).filter(|entry| !entry.busy && entry.closed.is_none()) else {
+            continue;
+        };
+        if too_many {
+            *of_client -= 1;
+            surplus = surplus.saturating_sub(1);
+            act(connections, entry, seen, Verdict::Close, now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS: GuardSettings = GuardSettings {
+        client_header: Duration::from_secs(10),
+        client_idle: Duration::from_secs(60),
+        client_write: Duration::from_secs(30),
+        max_header_bytes: 1000,
+        max_connections: 10,
+        max_connections_per_ip: None,
+    };
+
+    /// Ticks at these seconds with these bytes received, on a connection that is new at second 0.
+    fn check(ticks: &[(u64, u64)], expected: Verdict) {
+        let start = Instant::now();
+        let mut entry = Entry { mark: Some(0), ..Entry::new(start) };
+        let verdicts: Vec<_> = ticks
+            .iter()
+            .map(|(second, bytes)| judge(&mut entry, *bytes, &SETTINGS, false, start + Duration::from_secs(*second)))
+            .collect();
+        let (last, before) = verdicts.split_last().unwrap();
+        assert!(before.iter().all(|verdict| *verdict == Verdict::Leave), "{verdicts:?}");
+        assert_eq!(*last, expected);
+    }
+
+    #[test]
+    fn a_silent_connection_is_idle_and_a_started_head_is_timed_from_its_first_byte() {
+        check(&[(1, 0), (59, 0)], Verdict::Leave);
+        check(&[(1, 0), (60, 0)], Verdict::Close);
+        check(&[(30, 0), (31, 1), (40, 9)], Verdict::Leave);
+        check(&[(30, 0), (31, 1), (41, 9)], Verdict::Refuse(408, "header_timeout"));
+    }
+
+    #[test]
+    fn a_head_may_not_grow_beyond_its_limit() {
+        check(&[(1, 1000)], Verdict::Leave);
+        check(&[(1, 1001)], Verdict::Refuse(431, "head_too_large"));
+    }
+
+    #[test]
+    fn after_a_request_only_new_bytes_count() {
+        let start = Instant::now();
+        let mut entry = Entry::new(start);
+        assert_eq!(judge(&mut entry, 500_000, &SETTINGS, false, start), Verdict::Leave);
+        assert_eq!(judge(&mut entry, 500_001, &SETTINGS, true, start), Verdict::Leave, "a head is under way");
+        assert!(entry.partial);
+    }
+
+    #[test]
+    fn a_drain_closes_what_is_idle() {
+        let start = Instant::now();
+        assert_eq!(judge(&mut Entry::new(start), 7, &SETTINGS, true, start), Verdict::Close);
+    }
+}

@@ -1,0 +1,144 @@
+//! The listening socket, tiny_http's server on it, and the thread that takes its requests in.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::Duration;
+
+use log::Level::{Debug, Error};
+
+use super::connections::{Connections, Counts, Ticket};
+use super::guard::{self, GuardSettings};
+use super::request::ClientRequest;
+use super::stream::TinyStream;
+use crate::http::framing;
+use crate::http::{BodyLength, Headers, RequestHead, Version};
+use crate::logging::event;
+use crate::shutdown::Running;
+
+/// Where requests go: called by the accepting thread and by workers, so it must not block.
+pub type Sink = Arc<dyn Fn(ClientRequest) + Send + Sync>;
+
+/// The stack of a thread that only waits and hands over.
+const SMALL_STACK_BYTES: usize = 128 << 10;
+
+/// One listener and its connections.
+pub struct Frontend {
+    listener: TcpListener,
+    address: SocketAddr,
+    connections: Arc<Connections>,
+}
+
+impl Frontend {
+    /// Starts to accept. `settings` is asked at every tick of the guard, so a reload takes effect.
+    ///
+    /// # Errors
+    /// The operating system's, for sockets and threads.
+    pub fn start(
+        listener: TcpListener,
+        settings: impl Fn() -> GuardSettings + Send + 'static,
+        sink: Sink,
+        running: Running,
+    ) -> io::Result<Frontend> {
+        let address = listener.local_addr()?;
+        set_socket_options(&listener, settings().client_write)?;
+        let connections = Connections::new(address.port(), move |request, ticket| sink(take_over(request, ticket)));
+        let server =
+            tiny_http::Server::from_listener(listener.try_clone()?, None).map_err(|error| io::Error::other(error.to_string()))?;
+        let acceptor = Arc::clone(&connections);
+        thread::Builder::new()
+            .name("acceptor".into())
+            .stack_size(SMALL_STACK_BYTES)
+            .spawn(move || accept(&server, &acceptor))?;
+        let guarded = Arc::clone(&connections);
+        thread::Builder::new()
+            .name("guard".into())
+            .stack_size(SMALL_STACK_BYTES)
+            .spawn(move || guard::run(&guarded, settings, &running))?;
+        Ok(Frontend { listener, address, connections })
+    }
+
+    /// Where it listens; the real port where port 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops accepting: new clients are refused from now on. Requests on open connections still come
+    /// in, are answered with `Connection: close`, and idle connections are closed.
+    pub fn drain(&self) {
+        self.connections.draining.store(true, Relaxed);
+        // tiny_http's accept fails and its loop ends; existing connections are served on.
+        let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Read);
+        guard::close_idle(&self.connections);
+    }
+
+    /// Figures for the metrics.
+    pub fn counts(&self) -> Counts {
+        Counts { client_connections: self.connections.open.load(Relaxed) }
+    }
+}
+
+/// Options that accepted sockets inherit from the listening one on Linux, so that none is set a
+/// connection. (A receive timeout would end tiny_http's accept loop, so it is not among them.)
+fn set_socket_options(listener: &TcpListener, client_write: Duration) -> io::Result<()> {
+    let socket = socket2::SockRef::from(listener);
+    socket.set_write_timeout(Some(client_write))?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_keepalive(true)
+}
+
+fn accept(server: &tiny_http::Server, connections: &Arc<Connections>) {
+    loop {
+        match server.recv() {
+            Ok(request) => connections.arrived(request),
+            // After a drain's shutdown of the listener; open connections still deliver.
+            Err(error) if connections.draining.load(Relaxed) => {
+                event(Debug, "acceptor", "stopped accepting", &[("reason", &error)]);
+            }
+            Err(error) => event(Error, "acceptor", "accepting failed", &[("error", &error)]),
+        }
+    }
+}
+
+/// Makes tiny_http's request one of ours.
+fn take_over(mut request: tiny_http::Request, ticket: Ticket) -> ClientRequest {
+    let peer = ticket.peer();
+    let head = head_of(&mut request);
+    // tiny_http looks at the first `Connection` field only, and for a part of the word.
+    let upgrade = head.headers.get("connection").is_some_and(|value| {
+        value.to_ascii_lowercase().windows(b"upgrade".len()).any(|part| part == b"upgrade")
+    });
+    let screened = framing::check(&head);
+    let length = screened.unwrap_or(match request.body_length() {
+        // It will be refused; until then tiny_http's view of its body is what must be dealt with.
+        Some(length) => BodyLength::Known(length as u64),
+        None if head.headers.get("transfer-encoding").is_some() => BodyLength::Chunked,
+        None => BodyLength::None,
+    });
+    let stream = TinyStream::new(request, length, upgrade, ticket);
+    ClientRequest::new(head, screened, peer, false, Box::new(stream))
+}
+
+fn head_of(request: &mut tiny_http::Request) -> RequestHead {
+    let fields = request.headers();
+    let bytes = fields.iter().map(|field| field.field.as_str().as_str().len() + field.value.len()).sum();
+    let mut headers = Headers::with_capacity(fields.len(), bytes);
+    for field in fields {
+        headers.push(field.field.as_str().as_str(), field.value.as_bytes());
+    }
+    let old = *request.http_version() < tiny_http::HTTPVersion(1, 1);
+    RequestHead {
+        method: request.method().as_str().to_owned(),
+        target: request.url().to_owned(),
+        version: if old { Version::Http10 } else { Version::Http11 },
+        headers,
+    }
+}
+
+impl Drop for Frontend {
+    fn drop(&mut self) {
+        let _ = socket2::SockRef::from(&self.listener).shutdown(Shutdown::Read);
+    }
+}

@@ -1,0 +1,22 @@
+//! The client's side: accepts connections, delivers requests one at a time for each of them, writes
+//! answers. The only folder (with `demo`) that names tiny_http.
+//!
+//! tiny_http reads heads and decodes bodies. What it lacks as a proxy's front stands around it:
+//! `connections` lets one request a connection through at a time, `socket` holds the client's socket,
+//! `stream` reads bodies that may not end well and ends connections, `guard` watches those that are
+//! not in a worker's hands. The rest of the program sees [`ClientRequest`], and tests fake its stream.
+
+mod connections;
+mod guard;
+mod listener;
+mod request;
+mod responder;
+mod socket;
+mod stream;
+
+pub use connections::Counts;
+pub use guard::GuardSettings;
+pub use listener::{Frontend, Sink};
+pub use request::ClientRequest;
+pub use responder::Framing;
+pub use stream::{ClientStream, Ending};

@@ -1,0 +1,50 @@
+//! One request of a client, on its way through the program.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::responder::Responder;
+use super::stream::ClientStream;
+use crate::http::framing::Flaw;
+use crate::http::{BodyLength, RequestHead};
+
+/// A request whose body is still unread, and the way to answer it. Dropped without an answer, its
+/// connection is closed.
+pub struct ClientRequest {
+    /// Its first line and fields. Shared with the list of what is in flight.
+    pub head: Arc<RequestHead>,
+    /// Who is at the other end of the connection.
+    pub peer: SocketAddr,
+    /// Whether the client speaks TLS to us.
+    pub secure: bool,
+    /// When its head was complete.
+    pub received: Instant,
+    /// How long the body is, or why the request can't be taken.
+    pub screened: Result<BodyLength, Flaw>,
+    /// The client's address: the peer's until `proxy` has looked at who may be believed.
+    pub client: IpAddr,
+    /// The id that follows it; empty until `proxy` has given it one.
+    pub id: String,
+    /// Where the answer goes.
+    pub responder: Responder,
+}
+
+impl ClientRequest {
+    /// A request that has just come in; `screened` is what [`crate::http::framing::check`] says of it.
+    pub fn new(
+        head: RequestHead,
+        screened: Result<BodyLength, Flaw>,
+        peer: SocketAddr,
+        secure: bool,
+        stream: Box<dyn ClientStream>,
+    ) -> ClientRequest {
+        // What can't be read for sure can't be followed by another request.
+        let keep_alive = head.keep_alive() && screened.is_ok();
+        let responder = Responder::new(stream, head.version, head.method == "HEAD", keep_alive);
+        let client = peer.ip().to_canonical();
+        let received = Instant::now();
+        let id = String::new();
+        ClientRequest { head: Arc::new(head), peer, secure, received, screened, client, id, responder }
+    }
+}

@@ -1,0 +1,189 @@
+//! Writes answers: the head, the body's framing for this client, and how the connection ends.
+//!
+//! Head and first piece of body go out in one write. What is written is flushed at once, so that an
+//! event stream's events are not held back.
+
+use std::io::{self, Read, Write};
+
+use super::stream::{ClientStream, Ending};
+use crate::http::{Headers, Version, status};
+
+/// How an answer's body is framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// There is none; a `Content-Length` in the headers stays (an answer to HEAD, a 304).
+    NoBody,
+    /// Exactly that many bytes.
+    Length(u64),
+    /// As many as come: chunked, or up to the connection's end for an HTTP/1.0 client.
+    Unknown,
+}
+
+/// How the body is put on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wire {
+    NoBody,
+    Length { left: u64 },
+    Chunked,
+    UntilClose,
+}
+
+/// Writes the one answer of a request.
+pub struct Responder {
+    stream: Box<dyn ClientStream>,
+    version: Version,
+    to_head: bool,
+    keep_alive: bool,
+    wire: Option<Wire>,
+    pending: Vec<u8>,
+    sent_bytes: u64,
+}
+
+impl Responder {
+    pub(super) fn new(stream: Box<dyn ClientStream>, version: Version, to_head: bool, keep_alive: bool) -> Responder {
+        let keep_alive = keep_alive && stream.can_keep_alive();
+        Responder { stream, version, to_head, keep_alive, wire: None, pending: Vec::new(), sent_bytes: 0 }
+    }
+
+    /// Whether an answer has begun: then it is too late for another one.
+    pub fn has_started(&self) -> bool {
+        self.wire.is_some()
+    }
+
+    /// Bytes of body written so far, without framing.
+    pub fn body_bytes(&self) -> u64 {
+        self.sent_bytes
+    }
+
+    /// The connection ends after this answer.
+    pub fn close_after(&mut self) {
+        self.keep_alive = false;
+    }
+
+    /// Begins the answer. `headers` has neither framing nor connection fields (but for
+    /// [`Framing::NoBody`]); nothing is sent before [`Responder::flush`] or the first piece of body.
+    pub fn start(&mut self, code: u16, headers: &Headers, framing: Framing) {
+        let wire = self.wire_for(code, framing);
+        // A body that was not read stands before the next request, and nobody will read it.
+        if self.stream.body_is_pending() || wire == Wire::UntilClose {
+            self.keep_alive = false;
+        }
+        self.write_head(code, headers, framing, wire);
+        self.wire = Some(wire);
+    }
+
+    fn wire_for(&self, code: u16, framing: Framing) -> Wire {
+        match framing {
+            _ if self.to_head || status::has_no_body("", code) => Wire::NoBody,
+            Framing::NoBody => Wire::NoBody,
+            Framing::Length(left) => Wire::Length { left },
+            Framing::Unknown if self.version == Version::Http10 => Wire::UntilClose,
+            Framing::Unknown => Wire::Chunked,
+        }
+    }
+
+    fn write_head(&mut self, code: u16, headers: &Headers, framing: Framing, wire: Wire) {
+        let head = &mut self.pending;
+        head.reserve(headers.byte_len() + 128);
+        // Writing to a Vec can't fail.
+        let _ = write!(head, "HTTP/1.1 {code} {}\r\n", status::reason(code));
+        for (name, value) in headers.iter() {
+            head.extend_from_slice(name.as_bytes());
+            head.extend_from_slice(b": ");
+            head.extend_from_slice(value);
+            head.extend_from_slice(b"\r\n");
+        }
+        match (framing, wire) {
+            (Framing::Length(length), _) => {
+                let _ = write!(head, "Content-Length: {length}\r\n");
+            }
+            (_, Wire::Chunked) => head.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            _ => {}
+        }
+        match (self.keep_alive, self.version) {
+            (false, _) => head.extend_from_slice(b"Connection: close\r\n"),
+            (true, Version::Http10) => head.extend_from_slice(b"Connection: keep-alive\r\n"),
+            (true, Version::Http11) => {}
+        }
+        head.extend_from_slice(b"\r\n");
+    }
+
+    /// Writes a piece of body, with the head before it if that is still to go.
+    ///
+    /// # Errors
+    /// The client is gone or too slow, or the piece is longer than the answer was announced.
+    pub fn write(&mut self, piece: &[u8]) -> io::Result<()> {
+        match &mut self.wire {
+            Some(Wire::Length { left }) => {
+                let rest = left.checked_sub(piece.len() as u64);
+                *left = rest.ok_or_else(|| io::Error::other("body longer than its length"))?;
+            }
+            Some(Wire::NoBody) | None => return Ok(()),
+            _ => {}
+        }
+        self.sent_bytes += piece.len() as u64;
+        if self.wire == Some(Wire::Chunked) {
+            let _ = write!(self.pending, "{:x}\r\n", piece.len());
+            self.pending.extend_from_slice(piece);
+            self.pending.extend_from_slice(b"\r\n");
+            self.flush()
+        } else if self.pending.is_empty() {
+            self.stream.write(piece)
+        } else {
+            self.pending.extend_from_slice(piece);
+            self.flush()
+        }
+    }
+
+    /// Sends what is still to go.
+    ///
+    /// # Errors
+    /// The client is gone or too slow.
+    pub fn flush(&mut self) -> io::Result<()> {
+        let result = if self.pending.is_empty() { Ok(()) } else { self.stream.write(&self.pending) };
+        self.pending.clear();
+        result
+    }
+
+    /// Ends a whole answer.
+    ///
+    /// # Errors
+    /// The client is gone or too slow; or the body is shorter than announced, and the connection was
+    /// closed for that.
+    pub fn finish(&mut self) -> io::Result<()> {
+        let result = match self.wire {
+            Some(Wire::Length { left: 1.. }) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Some(Wire::Chunked) => {
+                self.pending.extend_from_slice(b"0\r\n\r\n");
+                self.flush()
+            }
+            _ => self.flush(),
+        };
+        let ending = match (&result, self.keep_alive) {
+            (Err(_), _) => Ending::BrokenOff,
+            (Ok(()), true) => Ending::KeepAlive,
+            (Ok(()), false) => Ending::Close,
+        };
+        self.stream.end(ending);
+        result
+    }
+
+    /// Ends an answer that can't be whole any more, so that the client sees it: its connection is
+    /// closed in the middle, or reset where a close would look like the answer's end.
+    pub fn break_off(&mut self) {
+        let _ = self.flush();
+        let ending = if self.wire == Some(Wire::UntilClose) { Ending::Reset } else { Ending::BrokenOff };
+        self.stream.end(ending);
+    }
+}
+
+/// Reads the request's body.
+impl Read for Responder {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buf)
+    }
+}
+
+#[cfg(test)]
+#[path = "responder/tests.rs"]
+mod tests;

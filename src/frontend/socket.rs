@@ -1,0 +1,234 @@
+//! A hold on a client's socket beside tiny_http, which shows none: found among the process's own
+//! descriptors by its peer address, and duplicated, so that it can't become another one meanwhile.
+//!
+//! This is the only module (with `allocator`) that may use `unsafe`. The argument is the same for
+//! every [`borrow`]: the number may belong to no descriptor, or to another one by now, and the system
+//! calls made on it ([`SocketAddr`] of the peer, its own address, TCP_INFO, a duplicate) only ask;
+//! they change nothing and fail cleanly on what is no socket. Whatever acts (writing, closing) goes
+//! through a [`ClientSocket`], a duplicate of our own whose peer was checked after it was made.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{RecvFlags, SendFlags};
+
+/// Numbers tried where `/proc` is not there to list the descriptors.
+const FDS_WITHOUT_PROC: RawFd = 4096;
+
+/// A duplicate of a client connection's descriptor; closing it leaves tiny_http's alone.
+#[derive(Debug)]
+pub struct ClientSocket(OwnedFd);
+
+/// A connection seen in a walk over the descriptors.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    /// The number, a hint for [`ClientSocket::at`].
+    pub fd: RawFd,
+    /// Who is at the other end.
+    pub peer: SocketAddr,
+    /// Bytes that have come in on it so far, whether read or not.
+    pub received_bytes: u64,
+}
+
+/// All connections accepted on this port. Costs some 5 µs a descriptor of the process.
+pub fn walk(local_port: u16) -> Vec<Seen> {
+    let mut seen: Vec<Seen> = Vec::new();
+    for fd in descriptors() {
+        if let Some(peer) = peer_of(fd, local_port) {
+            seen.push(Seen { fd, peer, received_bytes: received_bytes(fd) });
+        }
+    }
+    seen
+}
+
+fn descriptors() -> Vec<RawFd> {
+    let listed = std::fs::read_dir("/proc/self/fd").map(|entries| {
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect::<Vec<RawFd>>()
+    });
+    match listed {
+        Ok(mut fds) => {
+            fds.sort_unstable();
+            fds
+        }
+        Err(_) => (0..FDS_WITHOUT_PROC).collect(),
+    }
+}
+
+/// Only asks; see the module's argument.
+fn borrow(fd: RawFd) -> Option<BorrowedFd<'static>> {
+    // SAFETY: not -1, and only used for system calls that ask and fail cleanly on a number that is
+    // closed or reused meanwhile.
+    (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+fn peer_of(fd: RawFd, local_port: u16) -> Option<SocketAddr> {
+    let fd = borrow(fd)?;
+    let peer = SocketAddr::try_from(rustix::net::getpeername(fd).ok()??).ok()?;
+    let local = SocketAddr::try_from(rustix::net::getsockname(fd).ok()?).ok()?;
+    (local.port() == local_port).then_some(peer)
+}
+
+/// `tcpi_bytes_received` of TCP_INFO (RFC 4898's tcpEStatsAppHCThruOctetsReceived), which the libc
+/// crate's struct lacks; 0 where the kernel does not tell.
+fn received_bytes(fd: RawFd) -> u64 {
+    const OFFSET: usize = 128;
+    tcp_info(fd).filter(|(_, length)| *length >= OFFSET + 8).map_or(0, |(info, _)| {
+        u64::from_ne_bytes(info[OFFSET..OFFSET + 8].try_into().unwrap_or_default())
+    })
+}
+
+fn tcp_info(fd: RawFd) -> Option<([u8; 256], usize)> {
+    let mut info = [0u8; 256];
+    let mut length = info.len() as libc::socklen_t;
+    // SAFETY: the pointers are to live local memory of the length given, and the kernel writes at
+    // most that much; a bad descriptor makes it fail.
+    let result = unsafe {
+        libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, info.as_mut_ptr().cast(), &raw mut length)
+    };
+    (result == 0).then_some((info, length as usize))
+}
+
+impl ClientSocket {
+    /// The connection from this peer, if it is (still) at that number.
+    pub fn at(fd: RawFd, peer: SocketAddr, local_port: u16) -> Option<ClientSocket> {
+        let duplicate = rustix::io::fcntl_dupfd_cloexec(borrow(fd)?, 3).ok()?;
+        (peer_of(duplicate.as_raw_fd(), local_port) == Some(peer)).then_some(ClientSocket(duplicate))
+    }
+
+    /// The connection from this peer, wherever it is; walks over all descriptors.
+    pub fn find(peer: SocketAddr, local_port: u16) -> Option<ClientSocket> {
+        let mut fds = descriptors().into_iter();
+        fds.find_map(|fd| if peer_of(fd, local_port) == Some(peer) { Self::at(fd, peer, local_port) } else { None })
+    }
+
+    /// The kernel's number of this very connection; another one from the same peer has another.
+    pub fn cookie(&self) -> u64 {
+        socket2::SockRef::from(&self.0).cookie().unwrap_or(0)
+    }
+
+    /// Ends the connection in order (FIN); what was written still arrives.
+    pub fn shutdown(&self, how: Shutdown) {
+        let how = match how {
+            Shutdown::Read => rustix::net::Shutdown::Read,
+            Shutdown::Write => rustix::net::Shutdown::Write,
+            Shutdown::Both => rustix::net::Shutdown::Both,
+        };
+        // An error means that it has ended already.
+        let _ = rustix::net::shutdown(&self.0, how);
+    }
+
+    /// Ends the connection with a reset and throws away what has come in unread.
+    pub fn reset(&self) {
+        let _ = rustix::net::connect_unspec(&self.0);
+    }
+
+    /// Whether the client has closed its side or is gone. Asks once, waits for nothing.
+    pub fn has_ended(&self) -> bool {
+        let mut byte = [0; 1];
+        match rustix::net::recv(&self.0, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+            Ok((0, _)) => true,
+            Ok(_) => false,
+            Err(error) => error != rustix::io::Errno::AGAIN && error != rustix::io::Errno::INTR,
+        }
+    }
+
+    /// Writes what the socket takes at once.
+    pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::net::send(&self.0, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
+    }
+
+    /// Reads and throws away what the client still sends, until it ends or the time is up: a client
+    /// that is still sending would lose the answer if the connection were closed under it
+    /// (RFC 9112 section 9.6).
+    pub fn linger(&self, time: Duration) {
+        let deadline = Instant::now() + time;
+        let mut scrap = [0; 4096];
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let mut polled = [PollFd::from_borrowed_fd(self.0.as_fd(), PollFlags::IN)];
+            let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+            if left.is_zero() || !matches!(poll(&mut polled, Some(&timeout)), Ok(1..)) {
+                return;
+            }
+            match rustix::net::recv(&self.0, &mut scrap, RecvFlags::DONTWAIT) {
+                Ok((0, _)) => return,
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+impl io::Write for ClientSocket {
+    /// Waits as long as the socket's own send timeout says.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::net::send(&self.0, bytes, SendFlags::NOSIGNAL)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    fn pair() -> (TcpStream, TcpStream, u16) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        (client, server, listener.local_addr().unwrap().port())
+    }
+
+    #[test]
+    fn finds_the_server_s_side_by_the_client_s_address() {
+        let (mut client, server, port) = pair();
+        let peer = client.local_addr().unwrap();
+        client.write_all(b"hello").unwrap();
+        server.peek(&mut [0; 8]).unwrap();
+        let seen = walk(port);
+        assert_eq!(seen.iter().map(|seen| (seen.peer, seen.received_bytes)).collect::<Vec<_>>(), [(peer, 5)]);
+        let mut socket = ClientSocket::find(peer, port).unwrap();
+        socket.write_all(b"hi").unwrap();
+        socket.shutdown(Shutdown::Both);
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "hi");
+    }
+
+    #[test]
+    fn another_number_or_peer_is_not_taken_for_it() {
+        let (client, server, port) = pair();
+        let peer = client.local_addr().unwrap();
+        assert!(ClientSocket::at(server.as_raw_fd(), peer, port).is_some());
+        assert!(ClientSocket::at(client.as_raw_fd(), peer, port).is_none());
+        assert!(ClientSocket::at(-1, peer, port).is_none());
+        assert!(ClientSocket::find("127.0.0.1:1".parse().unwrap(), port).is_none());
+    }
+
+    #[test]
+    fn has_ended_sees_the_client_s_fin() {
+        let (client, _server, port) = pair();
+        let socket = ClientSocket::find(client.local_addr().unwrap(), port).unwrap();
+        assert!(!socket.has_ended());
+        drop(client);
+        let ended = (0..1000).any(|_| socket.has_ended() || { std::thread::yield_now(); false });
+        assert!(ended);
+    }
+
+    #[test]
+    fn reset_is_not_an_orderly_end() {
+        let (mut client, _server, port) = pair();
+        ClientSocket::find(client.local_addr().unwrap(), port).unwrap().reset();
+        let error = client.read(&mut [0; 1]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+}

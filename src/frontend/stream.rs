@@ -1,0 +1,202 @@
+//! The stream of one request: its body in, its answer out, and the end of its connection.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::time::Duration;
+
+use super::connections::Ticket;
+use super::socket::ClientSocket;
+use crate::http::BodyLength;
+
+/// How long a client that is still sending gets to take notice of an answer.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How a connection goes on after an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It waits for the next request.
+    KeepAlive,
+    /// It is closed; the answer was whole.
+    Close,
+    /// It is closed in the middle of the answer.
+    BrokenOff,
+    /// It is reset, because a close would look like the end of the answer.
+    Reset,
+}
+
+/// The stream of one request. Two real ones would be too many; tests have a fake.
+pub trait ClientStream: Send {
+    /// Reads decoded body; 0 is its whole end. Asks the client to go on (`100 Continue`) when it waits
+    /// for that.
+    ///
+    /// # Errors
+    /// The client broke off, or its chunks are malformed: no good end will come.
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// Whether some of the body was not read yet.
+    fn body_is_pending(&self) -> bool;
+
+    /// Whether another request can follow on this connection.
+    fn can_keep_alive(&self) -> bool;
+
+    /// Writes all of it, and sends it at once.
+    ///
+    /// # Errors
+    /// The client is gone, or takes nothing for `timeouts.client_write`.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Ends the answer. Once only; later calls do nothing.
+    fn end(&mut self, ending: Ending);
+}
+
+/// Where the answer goes.
+enum Output {
+    /// Not begun.
+    None,
+    /// Through tiny_http, whose writer waits for its turn.
+    Library(Box<dyn Write + Send>),
+    /// Straight to the socket, because tiny_http would first read the body that nobody wants.
+    Direct(ClientSocket),
+    /// Ended.
+    Ended,
+}
+
+/// A stream over tiny_http's request.
+///
+/// tiny_http 0.12 must never see its request dropped unanswered (it would send an answer of its own),
+/// nor an unread body dropped on a living connection (it would read it to its end first, into memory
+/// as large as the announced length); so every end goes through [`TinyStream::let_go`].
+pub struct TinyStream {
+    request: Option<tiny_http::Request>,
+    output: Output,
+    /// Body bytes still to come; `None` for chunked.
+    body_left: Option<u64>,
+    body_done: bool,
+    upgrade: bool,
+    ticket: Ticket,
+}
+
+impl TinyStream {
+    /// Takes over the request. `upgrade` says that tiny_http left the byte stream raw, because the
+    /// client asked for an upgrade; it then reads no further request from this connection.
+    pub fn new(request: tiny_http::Request, length: BodyLength, upgrade: bool, ticket: Ticket) -> TinyStream {
+        let (body_left, body_done) = match length {
+            BodyLength::None | BodyLength::Known(0) => (Some(0), true),
+            BodyLength::Known(length) => (Some(length), false),
+            BodyLength::Chunked => (None, false),
+        };
+        TinyStream { request: Some(request), output: Output::None, body_left, body_done, upgrade, ticket }
+    }
+
+    fn begin_output(&mut self) -> io::Result<()> {
+        if self.body_done {
+            let request = self.request.take().ok_or(io::ErrorKind::NotConnected)?;
+            self.output = Output::Library(request.into_writer());
+            return Ok(());
+        }
+        let socket = self.ticket.socket().ok_or(io::ErrorKind::NotConnected)?;
+        self.output = Output::Direct(socket);
+        Ok(())
+    }
+
+    fn read_body(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let request = self.request.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let most = match self.body_left {
+            Some(left) => buf.len().min(usize::try_from(left).unwrap_or(usize::MAX)),
+            None => buf.len(),
+        };
+        let amount = request.as_reader().read(&mut buf[..most])?;
+        match self.body_left.as_mut() {
+            // tiny_http says 0 and no error when the client breaks off.
+            Some(_) if amount == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Some(left) => {
+                *left -= amount as u64;
+                self.body_done = *left == 0;
+            }
+            None if amount == 0 => {
+                // The decoder says 0 for a body cut inside a chunk, too. Only the socket knows: a
+                // client that has ended its side after a chunked body is taken for one that broke off.
+                if self.ticket.socket().is_none_or(|socket| socket.has_ended()) {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                self.body_done = true;
+            }
+            None => {}
+        }
+        Ok(amount)
+    }
+
+    /// Gives tiny_http's request back without it writing anything, or reading what was not read.
+    fn let_go(&mut self) {
+        if let Some(request) = self.request.take() {
+            if !self.body_done {
+                if let Some(socket) = self.ticket.socket() {
+                    socket.shutdown(Shutdown::Both);
+                }
+            }
+            drop(request.into_writer());
+        }
+    }
+
+    fn close(&mut self, ending: Ending) {
+        let direct = match std::mem::replace(&mut self.output, Output::Ended) {
+            Output::Direct(socket) => Some(socket),
+            // Dropping the writer sends what it still holds, before the socket is shut.
+            _ => None,
+        };
+        if ending == Ending::KeepAlive && direct.is_none() && self.request.is_none() {
+            return;
+        }
+        if let Some(socket) = direct.or_else(|| self.ticket.socket()) {
+            self.ticket.mark_closed(socket.cookie());
+            if ending == Ending::Reset {
+                socket.reset();
+            } else if !self.body_done {
+                socket.shutdown(Shutdown::Write);
+                socket.linger(LINGER);
+            }
+            socket.shutdown(Shutdown::Both);
+        }
+        self.let_go();
+    }
+}
+
+impl ClientStream for TinyStream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.body_done || buf.is_empty() {
+            return Ok(0);
+        }
+        self.read_body(buf)
+    }
+
+    fn body_is_pending(&self) -> bool {
+        !self.body_done
+    }
+
+    fn can_keep_alive(&self) -> bool {
+        !self.upgrade && !self.ticket.is_draining()
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if matches!(self.output, Output::None) {
+            self.begin_output()?;
+        }
+        match &mut self.output {
+            Output::Library(writer) => writer.write_all(bytes).and_then(|()| writer.flush()),
+            Output::Direct(socket) => socket.write_all(bytes),
+            Output::None | Output::Ended => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    fn end(&mut self, ending: Ending) {
+        if !matches!(self.output, Output::Ended) {
+            self.close(ending);
+        }
+    }
+}
+
+impl Drop for TinyStream {
+    fn drop(&mut self) {
+        self.end(Ending::BrokenOff);
+    }
+}

@@ -1,0 +1,61 @@
+//! `/lb-metrics` as JSON. Names are the contract's and stay.
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use super::Snapshot;
+use crate::pool::{Backend, Pool};
+
+/// What the counters do not know.
+pub struct Gauges {
+    /// Since the start.
+    pub uptime: Duration,
+    /// The configuration's word.
+    pub algorithm: &'static str,
+    /// Requests that have come in and not ended.
+    pub active_requests: u64,
+    /// Those of them that wait for a worker.
+    pub queued_requests: u64,
+    /// Open connections of clients.
+    pub client_connections: u64,
+}
+
+/// The whole page.
+pub fn page(snapshot: &Snapshot, gauges: &Gauges, pool: &Pool) -> Value {
+    let reasons: serde_json::Map<String, Value> =
+        snapshot.reasons.iter().map(|(word, count)| ((*word).to_owned(), json!(count))).collect();
+    json!({
+        "uptime_seconds": gauges.uptime.as_secs(),
+        "total_requests": snapshot.success + snapshot.failed,
+        "success_requests": snapshot.success,
+        "failed_requests": snapshot.failed,
+        "retry_attempts": snapshot.retries,
+        "rate_limited_requests": snapshot.rate_limited,
+        "avg_latency_ms": (snapshot.avg_latency_ms * 1000.0).round() / 1000.0,
+        "algorithm": gauges.algorithm,
+        "active_requests": gauges.active_requests,
+        "queued_requests": gauges.queued_requests,
+        "client_connections": gauges.client_connections,
+        "reasons": reasons,
+        "healthy_backends": pool.available(),
+        "total_backends": pool.backends().len(),
+        "backends": pool.backends().iter().map(|backend| entry(backend)).collect::<Vec<_>>(),
+    })
+}
+
+fn entry(backend: &Backend) -> Value {
+    json!({
+        "url": backend.name(),
+        "state": backend.state(),
+        "weight": backend.config().weight,
+        "active_connections": backend.active(),
+        "total_requests": backend.total_requests(),
+        "total_failures": backend.total_failures(),
+        "last_checked": backend.last_checked().map(rfc3339),
+    })
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}

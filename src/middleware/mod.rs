@@ -1,0 +1,58 @@
+//! What surrounds every request: a chain of small links, each of which may pass, wrap or answer.
+//! Their order is one list, [`chain`].
+
+mod access_log;
+mod metrics;
+mod rate_limit;
+mod recover;
+
+use std::sync::Arc;
+
+pub use access_log::AccessLog;
+pub use metrics::CountRequests;
+pub use rate_limit::RateLimiter;
+pub use recover::Recover;
+
+use crate::frontend::ClientRequest;
+use crate::pool::Live;
+use crate::proxy::Outcome;
+
+/// One link.
+pub trait Middleware: Send + Sync {
+    /// Handles the request itself, or lets `next` do it.
+    fn handle(&self, request: &mut ClientRequest, live: &Live, next: Next<'_>) -> Outcome;
+}
+
+/// What comes after the last link.
+pub type Handler<'a> = &'a dyn Fn(&mut ClientRequest, &Live) -> Outcome;
+
+/// The rest of the chain.
+pub struct Next<'a> {
+    links: &'a [Arc<dyn Middleware>],
+    handler: Handler<'a>,
+}
+
+impl<'a> Next<'a> {
+    /// The whole chain.
+    pub fn new(links: &'a [Arc<dyn Middleware>], handler: Handler<'a>) -> Next<'a> {
+        Next { links, handler }
+    }
+
+    /// Goes on.
+    pub fn run(self, request: &mut ClientRequest, live: &Live) -> Outcome {
+        match self.links.split_first() {
+            Some((link, rest)) => link.handle(request, live, Next { links: rest, handler: self.handler }),
+            None => (self.handler)(request, live),
+        }
+    }
+}
+
+/// The order: what is first sees the request first and its outcome last.
+pub fn chain(
+    access_log: AccessLog,
+    count: CountRequests,
+    endpoints: Arc<dyn Middleware>,
+    rate_limiter: RateLimiter,
+) -> Vec<Arc<dyn Middleware>> {
+    vec![Arc::new(access_log), Arc::new(count), Arc::new(Recover), endpoints, Arc::new(rate_limiter)]
+}

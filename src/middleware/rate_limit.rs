@@ -1,0 +1,135 @@
+//! A token bucket for each client, an IPv6 /64 being one. The table is bounded: a flood of addresses
+//! makes it forget old buckets, never grow.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::{Middleware, Next};
+use crate::config::RateLimit;
+use crate::frontend::ClientRequest;
+use crate::http::address::network_of;
+use crate::pool::Live;
+use crate::proxy::{Outcome, Refusal};
+
+/// Locks that clients share out among them.
+const SHARDS: usize = 16;
+/// Buckets a lock guards; all in all 65,536, some 5 MB.
+const MAX_BUCKETS: usize = 4096;
+/// Buckets looked at to find an old one.
+const SAMPLE: usize = 16;
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    tokens: f64,
+    at: Instant,
+}
+
+/// Takes a token a request.
+pub struct RateLimiter {
+    shards: [Mutex<HashMap<IpAddr, Bucket>>; SHARDS],
+    hasher: RandomState,
+}
+
+impl Default for RateLimiter {
+    fn default() -> Self {
+        RateLimiter { shards: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::new() }
+    }
+}
+
+impl RateLimiter {
+    /// Takes a token of this client's bucket. Takes a lock.
+    ///
+    /// # Errors
+    /// There is none; says when there will be one.
+    pub fn take(&self, client: IpAddr, limit: &RateLimit, now: Instant) -> Result<(), Duration> {
+        let key = network_of(client);
+        let shard = self.hasher.hash_one(key) as usize % SHARDS;
+        let mut buckets = self.shards[shard].lock();
+        if buckets.len() >= MAX_BUCKETS && !buckets.contains_key(&key) {
+            make_room(&mut buckets, limit, now);
+        }
+        let full = f64::from(limit.burst);
+        let bucket = buckets.entry(key).or_insert(Bucket { tokens: full, at: now });
+        bucket.tokens = refilled(bucket, limit, now);
+        bucket.at = now;
+        if bucket.tokens >= 1.0 {
+            bucket.tokens -= 1.0;
+            Ok(())
+        } else {
+            Err(Duration::from_secs_f64((1.0 - bucket.tokens) / limit.requests_per_second))
+        }
+    }
+}
+
+fn refilled(bucket: &Bucket, limit: &RateLimit, now: Instant) -> f64 {
+    let since = now.saturating_duration_since(bucket.at).as_secs_f64();
+    (bucket.tokens + since * limit.requests_per_second).min(f64::from(limit.burst))
+}
+
+/// Full buckets say nothing and go first; else the one of a few that was touched longest ago.
+fn make_room(buckets: &mut HashMap<IpAddr, Bucket>, limit: &RateLimit, now: Instant) {
+    let sampled = || buckets.iter().take(SAMPLE);
+    let full = sampled().find(|(_, bucket)| refilled(bucket, limit, now) >= f64::from(limit.burst));
+    let victim = full.or_else(|| sampled().min_by_key(|(_, bucket)| bucket.at)).map(|(client, _)| *client);
+    if let Some(victim) = victim {
+        buckets.remove(&victim);
+    }
+}
+
+impl Middleware for RateLimiter {
+    fn handle(&self, request: &mut ClientRequest, live: &Live, next: Next<'_>) -> Outcome {
+        let Some(limit) = &live.config.rate_limit else { return next.run(request, live) };
+        match self.take(request.client, limit, Instant::now()) {
+            Ok(()) => next.run(request, live),
+            Err(retry_after) => Outcome::refused(request, Refusal::RateLimited { retry_after }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const LIMIT: RateLimit = RateLimit { requests_per_second: 2.0, burst: 3 };
+
+    fn client(number: u32) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::from_bits(number))
+    }
+
+    #[test]
+    fn a_burst_then_the_steady_rate() {
+        let (limiter, start) = (RateLimiter::default(), Instant::now());
+        for _ in 0..3 {
+            assert!(limiter.take(client(1), &LIMIT, start).is_ok());
+        }
+        assert_eq!(limiter.take(client(1), &LIMIT, start), Err(Duration::from_millis(500)));
+        assert!(limiter.take(client(2), &LIMIT, start).is_ok(), "another client has its own bucket");
+        assert!(limiter.take(client(1), &LIMIT, start + Duration::from_millis(500)).is_ok());
+        assert!(limiter.take(client(1), &LIMIT, start + Duration::from_millis(510)).is_err());
+    }
+
+    #[test]
+    fn an_ipv6_64_shares_a_bucket() {
+        let (limiter, now) = (RateLimiter::default(), Instant::now());
+        let of = |text: &str| limiter.take(text.parse().unwrap(), &LIMIT, now).is_ok();
+        assert!(of("2001:db8::1") && of("2001:db8::2") && of("2001:db8::3"));
+        assert!(!of("2001:db8::4"));
+        assert!(of("2001:db8:0:1::4"));
+    }
+
+    #[test]
+    fn a_million_addresses_do_not_grow_the_table() {
+        let (limiter, now) = (RateLimiter::default(), Instant::now());
+        for number in 0..1_000_000 {
+            let _ = limiter.take(client(number), &LIMIT, now);
+        }
+        let buckets: usize = limiter.shards.iter().map(|shard| shard.lock().len()).sum();
+        assert!(buckets <= SHARDS * MAX_BUCKETS);
+    }
+}

@@ -1,0 +1,129 @@
+//! A client and backends without sockets, for the tests of everything above them.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::balance;
+use crate::config::{Config, Overrides};
+use crate::frontend::{ClientRequest, ClientStream, Ending};
+use crate::http::{BodyLength, Headers, RequestHead, Version};
+use crate::pool::backend::tests::backends;
+use crate::pool::{Backend, Live, Pool};
+use crate::transport::{AttemptError, BackendReply, Outgoing, OutgoingBody, ReplyLength, Transport};
+
+/// What a client sent and saw.
+#[derive(Clone, Default)]
+pub(crate) struct Seen(Arc<Mutex<(Vec<u8>, Option<Ending>)>>);
+
+impl Seen {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().0).into_owned()
+    }
+
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        self.0.lock().1
+    }
+}
+
+struct FakeClient {
+    body: io::Cursor<Vec<u8>>,
+    seen: Seen,
+}
+
+impl ClientStream for FakeClient {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        io::Read::read(&mut self.body, buf)
+    }
+    fn body_is_pending(&self) -> bool {
+        self.body.position() < self.body.get_ref().len() as u64
+    }
+    fn can_keep_alive(&self) -> bool {
+        true
+    }
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.seen.0.lock().0.extend_from_slice(bytes);
+        Ok(())
+    }
+    fn end(&mut self, ending: Ending) {
+        self.seen.0.lock().1.get_or_insert(ending);
+    }
+}
+
+pub(crate) fn get(target: &str) -> (ClientRequest, Seen) {
+    request("GET", target, b"")
+}
+
+pub(crate) fn request(method: &str, target: &str, body: &[u8]) -> (ClientRequest, Seen) {
+    let mut headers = Headers::default();
+    headers.push("Host", b"example.com");
+    let head = RequestHead { method: method.into(), target: target.into(), version: Version::Http11, headers };
+    let seen = Seen::default();
+    let length = if body.is_empty() { BodyLength::None } else { BodyLength::Known(body.len() as u64) };
+    let stream = FakeClient { body: io::Cursor::new(body.to_vec()), seen: seen.clone() };
+    let peer = "127.0.0.1:4711".parse().unwrap();
+    (ClientRequest::new(head, Ok(length), peer, false, Box::new(stream)), seen)
+}
+
+/// The default configuration on that many backends.
+pub(crate) fn live(count: u16) -> Live {
+    let config: Config = crate::config::load(None, &Overrides::default()).expect("the defaults are valid");
+    let pool = Pool::new(backends(count), balance::balancer(config.default_pool.algorithm));
+    Live { config, pool }
+}
+
+/// What a scripted backend does.
+pub(crate) enum Step {
+    Fails(AttemptError),
+    Answers(u16, &'static str),
+    /// Announces ten bytes, sends these and errs.
+    BreaksOff(&'static str),
+}
+
+/// Backends that follow a script, whichever of them is asked; keeps what they got.
+#[derive(Default)]
+pub(crate) struct Script {
+    pub(crate) steps: Mutex<VecDeque<Step>>,
+    pub(crate) got: Mutex<Vec<(u64, String)>>,
+}
+
+impl Script {
+    pub(crate) fn of(steps: impl IntoIterator<Item = Step>) -> Arc<Script> {
+        Arc::new(Script { steps: Mutex::new(steps.into_iter().collect()), got: Mutex::default() })
+    }
+}
+
+impl Transport for Script {
+    fn send(&self, backend: &Backend, request: Outgoing<'_>) -> Result<BackendReply, AttemptError> {
+        let mut body = String::new();
+        if let OutgoingBody::Known(_, reader) | OutgoingBody::Chunked(reader) = request.body {
+            reader.read_to_string(&mut body).unwrap();
+        }
+        self.got.lock().push((backend.id(), body));
+        let reply = |status, length, body: Box<dyn io::Read + Send>| BackendReply {
+            status,
+            headers: Headers::default(),
+            length: ReplyLength::Known(length),
+            body,
+            body_is_here: true,
+            body_refused: false,
+        };
+        match self.steps.lock().pop_front().expect("the script has a step for each attempt") {
+            Step::Fails(error) => Err(error),
+            Step::Answers(status, text) => Ok(reply(status, text.len() as u64, Box::new(text.as_bytes()))),
+            Step::BreaksOff(text) => Ok(reply(200, 10, Box::new(io::Read::chain(text.as_bytes(), Broken)))),
+        }
+    }
+
+    fn forget(&self, _: &Backend) {}
+}
+
+struct Broken;
+
+impl io::Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+}

@@ -1,0 +1,123 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn head(fields: &[(&str, &str)]) -> RequestHead {
+    let mut headers = Headers::default();
+    headers.push("Host", b"example.com");
+    for (name, value) in fields {
+        headers.push(name, value.as_bytes());
+    }
+    RequestHead { method: "GET".into(), target: "/".into(), version: Version::Http11, headers }
+}
+
+fn forwarding(trusted: bool) -> Forwarding<'static> {
+    Forwarding {
+        peer: "127.0.0.1".parse().unwrap(),
+        peer_is_trusted: trusted,
+        client: "192.0.2.7".parse().unwrap(),
+        secure: false,
+        request_id: "id-1",
+        via: "lb-me",
+    }
+}
+
+fn sent(head: &RequestHead, trusted: bool) -> Vec<(String, String)> {
+    let headers = to_backend(head, &forwarding(trusted));
+    headers.iter().map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into_owned())).collect()
+}
+
+fn value(fields: &[(String, String)], name: &str) -> String {
+    let mut found = fields.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
+    let value = found.next().map(|(_, value)| value.clone()).unwrap_or_default();
+    assert!(found.next().is_none(), "{name} twice");
+    value
+}
+
+#[test]
+fn a_bare_request_gets_the_forwarding_fields_and_nothing_else() {
+    let names: Vec<_> = sent(&head(&[]), true).into_iter().map(|(name, _)| name).collect();
+    let expected =
+        ["Host", "X-Forwarded-For", "X-Real-IP", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Request-ID", "Via"];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn hop_by_hop_fields_and_those_named_end_here() {
+    let head = head(&[
+        ("Connection", "close, X-Secret"),
+        ("connection", "host, x-two"),
+        ("X-Secret", "1"),
+        ("X-Two", "2"),
+        ("TE", "trailers"),
+        ("Upgrade", "h2c"),
+        ("Proxy-Authorization", "x"),
+        ("Expect", "100-continue"),
+        ("Content-Length", "3"),
+        ("X-Kept", "k"),
+    ]);
+    let names: Vec<_> = sent(&head, false).into_iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    for gone in ["connection", "x-secret", "x-two", "te", "upgrade", "proxy-authorization", "expect", "content-length"] {
+        assert!(!names.contains(&gone.to_owned()), "{gone}");
+    }
+    assert!(names.contains(&"host".to_owned()) && names.contains(&"x-kept".to_owned()));
+}
+
+#[test]
+fn the_way_is_appended_to_for_a_trusted_peer_and_replaced_for_a_stranger() {
+    let head = head(&[("X-Forwarded-For", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2")]);
+    assert_eq!(value(&sent(&head, true), "x-forwarded-for"), "1.1.1.1, 2.2.2.2, 127.0.0.1");
+    assert_eq!(value(&sent(&head, false), "x-forwarded-for"), "127.0.0.1");
+}
+
+#[test]
+fn proto_and_host_are_believed_from_a_trusted_peer_only() {
+    let head = head(&[("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "shop"), ("X-Real-IP", "6.6.6.6")]);
+    for (trusted, proto, host) in [(true, "https", "shop"), (false, "http", "example.com")] {
+        let fields = sent(&head, trusted);
+        assert_eq!(value(&fields, "x-forwarded-proto"), proto);
+        assert_eq!(value(&fields, "x-forwarded-host"), host);
+        assert_eq!(value(&fields, "x-real-ip"), "192.0.2.7");
+    }
+}
+
+#[test]
+fn a_target_in_absolute_form_overrules_host() {
+    let mut head = head(&[]);
+    head.target = "http://other:81/x".into();
+    assert_eq!(value(&sent(&head, false), "host"), "other:81");
+}
+
+#[test]
+fn our_own_via_is_recognised_and_others_are_not() {
+    assert!(has_passed(&head(&[("Via", "1.1 a, 1.0 lb-me (x)")]), "lb-me"));
+    assert!(has_passed(&head(&[("Via", "1.1 a"), ("via", "1.1 lb-me")]), "lb-me"));
+    assert!(!has_passed(&head(&[("Via", "1.1 lb-me-not, lb-me")]), "lb-me"));
+    let fields = sent(&head(&[("Via", "1.0 a")]), false);
+    let vias: Vec<_> = fields.iter().filter(|(name, _)| name == "Via").map(|(_, value)| value.as_str()).collect();
+    assert_eq!(vias, ["1.0 a", "1.1 lb-me"]);
+}
+
+#[test]
+fn the_answer_loses_hop_by_hop_fields_and_gains_the_id() {
+    let mut backend = Headers::default();
+    for (name, value) in [
+        ("set-cookie", "a=1"), ("connection", "x-hop"), ("x-hop", "1"), ("keep-alive", "5"), ("x-request-id", "theirs"),
+        ("transfer-encoding", "chunked"), ("set-cookie", "b=2"),
+    ] {
+        backend.push(name, value.as_bytes());
+    }
+    let found = to_client(&backend, "id-1");
+    let expected = [("set-cookie", &b"a=1"[..]), ("set-cookie", b"b=2"), ("X-Request-ID", b"id-1")];
+    assert_eq!(found.iter().collect::<Vec<_>>(), expected);
+}
+
+proptest! {
+    /// Whatever else a client sends arrives once, in order, byte for byte.
+    #[test]
+    fn other_fields_pass_unchanged(fields in proptest::collection::vec(("x-[a-e]", "[ -~]{0,8}"), 0..10)) {
+        let list: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let passed: Vec<_> = sent(&head(&list), false).into_iter().filter(|(name, _)| name.starts_with("x-")).collect();
+        prop_assert_eq!(passed, fields);
+    }
+}

@@ -1,0 +1,74 @@
+//! How a request ended. Travels back by value; log and metrics read it in one place each, so that a
+//! request counts once by construction.
+
+use super::Refusal;
+use crate::frontend::ClientRequest;
+
+/// How a request ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The status that the client got; 0 where it got none.
+    pub status: u16,
+    /// The backend that answered.
+    pub backend: Option<String>,
+    /// Attempts made.
+    pub attempts: u32,
+    /// How it ended.
+    pub end: End,
+}
+
+/// The ways to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// A backend's answer was relayed whole.
+    Relayed,
+    /// A backend's answer was begun, and the backend broke it off.
+    BackendBrokeOff,
+    /// A backend's answer was begun, and the client went away.
+    ClientGone,
+    /// The balancer answered for the backends.
+    Refused(Refusal),
+    /// One of the balancer's own endpoints answered.
+    Own,
+}
+
+impl Outcome {
+    /// Answers with the refusal and says so.
+    pub fn refused(request: &mut ClientRequest, refusal: Refusal) -> Outcome {
+        // A client that is gone does not hear it; the outcome is the same.
+        let _ = refusal.send(request);
+        Outcome { status: refusal.status(), backend: None, attempts: 0, end: End::Refused(refusal) }
+    }
+
+    /// The same outcome after that many attempts.
+    pub fn after(self, attempts: u32) -> Outcome {
+        Outcome { attempts, ..self }
+    }
+
+    /// Whether it counts as a proxied request, and if so, whether a backend's answer was relayed.
+    /// Refusals that came before any backend could be asked for count in neither.
+    pub fn counts(&self) -> Option<bool> {
+        match self.end {
+            End::Relayed | End::ClientGone => Some(true),
+            End::BackendBrokeOff => Some(false),
+            End::Own => None,
+            End::Refused(refusal) => match refusal {
+                Refusal::Flawed(_)
+                | Refusal::HeadTooLarge
+                | Refusal::RateLimited { .. }
+                | Refusal::MethodNotAllowed => None,
+                _ => Some(false),
+            },
+        }
+    }
+
+    /// The word of a refusal, for log and metrics.
+    pub fn reason(&self) -> Option<&'static str> {
+        match self.end {
+            End::Refused(refusal) => Some(refusal.word()),
+            End::BackendBrokeOff => Some("backend_broke_off"),
+            End::ClientGone => Some("client_gone"),
+            End::Relayed | End::Own => None,
+        }
+    }
+}

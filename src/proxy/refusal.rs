@@ -1,0 +1,167 @@
+//! The balancer's own answers: status, word, text and `Retry-After` of each are one `match`.
+//!
+//! The words are a closed list, the same in `X-LB-Reason`, in the log and in the metrics.
+
+use std::io;
+use std::time::Duration;
+
+use crate::frontend::{Framing, ClientRequest};
+use crate::http::Headers;
+use crate::http::framing::Flaw;
+use crate::transport::{AttemptError, Cause, Stage};
+
+/// Why the balancer answers for a request itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The request is malformed or ambiguous.
+    Flawed(Flaw),
+    /// The client broke off its body, or its chunks are malformed.
+    BodyIncomplete,
+    /// The body is over `limits.max_body_bytes`.
+    BodyTooLarge,
+    /// The head is over `limits.max_header_bytes`.
+    HeadTooLarge,
+    /// The client has used its requests up.
+    RateLimited {
+        /// When there is a token again.
+        retry_after: Duration,
+    },
+    /// The request has passed here before.
+    Loop,
+    /// A method that an endpoint of ours does not have.
+    MethodNotAllowed,
+    /// Something of ours panicked.
+    Internal,
+    /// The last backend tried broke the connection off before its head was complete.
+    BackendClosed,
+    /// The last backend tried answered with something that is not HTTP.
+    BackendNotHttp,
+    /// No backend could be used or connected to.
+    NoBackend,
+    /// All workers are busy and the queue is full.
+    QueueFull,
+    /// The request has waited too long for a worker.
+    QueueTimeout,
+    /// The last backend tried did not answer in time.
+    BackendTimeout,
+}
+
+/// What a refusal looks like.
+struct Look {
+    status: u16,
+    word: &'static str,
+    text: &'static str,
+}
+
+const fn look(status: u16, word: &'static str, text: &'static str) -> Look {
+    Look { status, word, text }
+}
+
+/// `Retry-After` of a 503, in seconds: a health check or a drained queue is that far away.
+const RETRY_SOON: u64 = 1;
+
+impl Refusal {
+    fn look(self) -> Look {
+        match self {
+            Refusal::Flawed(flaw) => look(400, flaw.word(), "Bad Request: malformed or ambiguous"),
+            Refusal::BodyIncomplete => look(400, "body_incomplete", "Bad Request: the body is malformed or broke off"),
+            Refusal::BodyTooLarge => look(413, "body_too_large", "Content Too Large: over the limit for bodies"),
+            Refusal::HeadTooLarge => look(431, "head_too_large", "Request Header Fields Too Large"),
+            Refusal::RateLimited { .. } => look(429, "rate_limited", "Too Many Requests: rate limit exceeded"),
+            Refusal::Loop => look(508, "loop_detected", "Loop Detected: this request has passed here before"),
+            Refusal::MethodNotAllowed => look(405, "method_not_allowed", "Method Not Allowed"),
+            Refusal::Internal => look(500, "internal_error", "Internal Server Error"),
+            Refusal::BackendClosed => look(502, "backend_closed", "Bad Gateway: the backend closed the connection"),
+            Refusal::BackendNotHttp => look(502, "backend_not_http", "Bad Gateway: the backend did not answer with HTTP"),
+            Refusal::NoBackend => look(503, "no_healthy_backend", "Service Unavailable: all backends are down"),
+            Refusal::QueueFull => look(503, "queue_full", "Service Unavailable: too many requests are waiting"),
+            Refusal::QueueTimeout => look(503, "queue_timeout", "Service Unavailable: waited too long for a worker"),
+            Refusal::BackendTimeout => look(504, "backend_timeout", "Gateway Timeout: the backend did not answer in time"),
+        }
+    }
+
+    /// The status that the client gets.
+    pub fn status(self) -> u16 {
+        self.look().status
+    }
+
+    /// The word that says why.
+    pub fn word(self) -> &'static str {
+        self.look().word
+    }
+
+    /// What the client is told after its last attempt failed this way.
+    pub fn after(error: &AttemptError) -> Refusal {
+        match (&error.cause, error.stage) {
+            (Cause::Client, _) => Refusal::BodyIncomplete,
+            (_, Stage::Connect) => Refusal::NoBackend,
+            (Cause::TimedOut, _) => Refusal::BackendTimeout,
+            (Cause::NotHttp(_), _) => Refusal::BackendNotHttp,
+            _ => Refusal::BackendClosed,
+        }
+    }
+
+    fn retry_after(self) -> Option<u64> {
+        match (self, self.status()) {
+            (Refusal::RateLimited { retry_after }, _) => Some(retry_after.as_secs_f64().ceil().max(1.0) as u64),
+            (_, 503) => Some(RETRY_SOON),
+            _ => None,
+        }
+    }
+
+    /// Answers with it.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn send(self, request: &mut ClientRequest) -> io::Result<()> {
+        let look = self.look();
+        let mut headers = Headers::with_capacity(6, 256);
+        headers.push("Content-Type", b"text/plain; charset=utf-8");
+        headers.push("X-LB-Reason", look.word.as_bytes());
+        if let Some(seconds) = self.retry_after() {
+            headers.push("Retry-After", seconds.to_string().as_bytes());
+        }
+        if !request.id.is_empty() {
+            headers.push("X-Request-ID", request.id.as_bytes());
+        }
+        let text = format!("{}\n", look.text);
+        request.responder.start(look.status, &headers, Framing::Length(text.len() as u64));
+        request.responder.write(text.as_bytes())?;
+        request.responder.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_error_decides_the_status() {
+        use Cause::{Client, Closed, NotHttp, Other, Refused, TimedOut};
+        use Stage::{AwaitHead, Connect, SendBody, SendHead};
+        let table = [
+            (Connect, Refused, 503),
+            (Connect, TimedOut, 503),
+            (Connect, Cause::Unresolved, 503),
+            (SendHead, Closed, 502),
+            (SendBody, Client, 400),
+            (SendBody, TimedOut, 504),
+            (AwaitHead, TimedOut, 504),
+            (AwaitHead, Closed, 502),
+            (AwaitHead, NotHttp("x".into()), 502),
+            (AwaitHead, Other("x".into()), 502),
+        ];
+        for (stage, cause, status) in table {
+            let error = AttemptError { stage, cause, reused: false };
+            assert_eq!(Refusal::after(&error).status(), status, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_whole_seconds_and_never_zero() {
+        let limited = |millis| Refusal::RateLimited { retry_after: Duration::from_millis(millis) }.retry_after();
+        assert_eq!([limited(0), limited(1), limited(1001)], [Some(1), Some(1), Some(2)]);
+        assert_eq!(Refusal::QueueFull.retry_after(), Some(1));
+        assert_eq!(Refusal::BackendClosed.retry_after(), None);
+    }
+}

@@ -1,0 +1,78 @@
+//! Passes a backend's answer on as it arrives: nothing is held back, and what breaks off in the middle
+//! breaks off towards the client, too.
+
+use std::io::{self, Read};
+
+use super::forwarded;
+use super::{End, Outcome};
+use crate::frontend::{ClientRequest, Framing};
+use crate::http::status;
+use crate::pool::Lease;
+use crate::transport::{BackendReply, ReplyLength};
+
+/// One piece of a body whose length is unknown, or larger than this.
+const PIECE_BYTES: u64 = 32 << 10;
+
+/// Which side ended an answer too early.
+enum Broken {
+    Backend,
+    Client,
+}
+
+/// Relays the answer; the lease lives until its last byte went out.
+pub fn relay(request: &mut ClientRequest, reply: BackendReply, lease: Lease) -> Outcome {
+    let backend = Some(lease.backend().name().to_owned());
+    let code = reply.status;
+    let headers = forwarded::to_client(&reply.headers, &request.id);
+    if reply.body_refused {
+        request.responder.close_after();
+    }
+    request.responder.start(code, &headers, framing(&request.head.method, &reply));
+    let end = match relay_body(request, reply) {
+        Ok(()) => End::Relayed,
+        Err(Broken::Client) => End::ClientGone,
+        Err(Broken::Backend) => {
+            lease.failed();
+            End::BackendBrokeOff
+        }
+    };
+    if end != End::Relayed {
+        request.responder.break_off();
+    }
+    Outcome { status: code, backend, attempts: 1, end }
+}
+
+fn framing(method: &str, reply: &BackendReply) -> Framing {
+    match reply.length {
+        // RFC 9110 section 8.6: never in a 1xx or 204.
+        _ if reply.status == 204 || reply.status < 200 => Framing::NoBody,
+        ReplyLength::Known(length) => Framing::Length(length),
+        ReplyLength::Unknown if status::has_no_body(method, reply.status) => Framing::NoBody,
+        ReplyLength::Unknown => Framing::Unknown,
+    }
+}
+
+fn relay_body(request: &mut ClientRequest, mut reply: BackendReply) -> Result<(), Broken> {
+    let responder = &mut request.responder;
+    if status::has_no_body(&request.head.method, reply.status) {
+        return responder.finish().map_err(|_| Broken::Client);
+    }
+    // Small answers are here already and go out with their head in one write; otherwise the head
+    // must not wait for a body that may take its time.
+    if !reply.body_is_here {
+        responder.flush().map_err(|_| Broken::Client)?;
+    }
+    let most = match reply.length {
+        ReplyLength::Known(length) => length.clamp(1, PIECE_BYTES),
+        ReplyLength::Unknown => PIECE_BYTES,
+    };
+    let mut piece = vec![0; most as usize];
+    loop {
+        match reply.body.read(&mut piece) {
+            Ok(0) => return responder.finish().map_err(|_| Broken::Client),
+            Ok(amount) => responder.write(&piece[..amount]).map_err(|_| Broken::Client)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return Err(Broken::Backend),
+        }
+    }
+}

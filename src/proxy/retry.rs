@@ -1,0 +1,97 @@
+//! May a request be tried again? A pure table.
+
+use std::time::Duration;
+
+use crate::config::RetryConfig;
+use crate::transport::{AttemptError, Cause, Stage};
+
+/// What the answer depends on besides the error.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestFacts {
+    /// Its method may be repeated by definition (RFC 9110 section 9.2.2).
+    pub idempotent: bool,
+    /// Its body can be sent again from the start: there is none, or all that was read of it is kept.
+    pub replayable: bool,
+    /// Attempts made so far.
+    pub attempts: u32,
+}
+
+/// What to do after a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Try again after this time, elsewhere if there is an elsewhere.
+    Retry {
+        /// How long to wait first.
+        after: Duration,
+    },
+    /// Answer with what the error says.
+    GiveUp,
+}
+
+/// A failure to connect is always tried again: the backend knows nothing of the request. Once any of
+/// it was sent, only what may arrive twice is. What the client did wrong is nobody else's to mend.
+pub fn decide(error: &AttemptError, request: RequestFacts, config: &RetryConfig) -> Verdict {
+    let may_repeat = error.stage == Stage::Connect || request.idempotent || config.non_idempotent;
+    let left = request.attempts <= config.max_retries;
+    if left && may_repeat && request.replayable && error.cause != Cause::Client {
+        Verdict::Retry { after: config.delay }
+    } else {
+        Verdict::GiveUp
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(non_idempotent: bool) -> RetryConfig {
+        RetryConfig {
+            max_retries: 2,
+            delay: Duration::from_millis(50),
+            on_status: Vec::new(),
+            non_idempotent,
+            buffer_body_bytes: 65536,
+            budget_percent: 20,
+        }
+    }
+
+    fn retried(stage: Stage, cause: Cause, request: RequestFacts, config: &RetryConfig) -> bool {
+        decide(&AttemptError { stage, cause, reused: false }, request, config) != Verdict::GiveUp
+    }
+
+    const GET: RequestFacts = RequestFacts { idempotent: true, replayable: true, attempts: 1 };
+    const POST: RequestFacts = RequestFacts { idempotent: false, ..GET };
+
+    #[test]
+    fn a_failure_to_connect_is_always_retried() {
+        assert!(retried(Stage::Connect, Cause::Refused, GET, &config(false)));
+        assert!(retried(Stage::Connect, Cause::TimedOut, POST, &config(false)));
+    }
+
+    #[test]
+    fn after_sending_only_what_may_arrive_twice() {
+        for stage in [Stage::SendHead, Stage::SendBody, Stage::AwaitHead] {
+            assert!(retried(stage, Cause::Closed, GET, &config(false)));
+            assert!(!retried(stage, Cause::Closed, POST, &config(false)));
+            assert!(retried(stage, Cause::Closed, POST, &config(true)));
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_not_kept_is_not_sent_twice() {
+        let large = RequestFacts { replayable: false, ..GET };
+        assert!(!retried(Stage::SendBody, Cause::Closed, large, &config(true)));
+    }
+
+    #[test]
+    fn the_client_s_fault_is_not_retried() {
+        assert!(!retried(Stage::SendBody, Cause::Client, GET, &config(true)));
+    }
+
+    #[test]
+    fn max_retries_counts_attempts_after_the_first() {
+        for (attempts, more) in [(1, true), (2, true), (3, false)] {
+            assert_eq!(retried(Stage::Connect, Cause::Refused, RequestFacts { attempts, ..GET }, &config(false)), more);
+        }
+    }
+}

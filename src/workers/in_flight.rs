@@ -1,0 +1,124 @@
+//! What is in flight: every request from its head to its answer's last byte, for the figures, for the
+//! lines that a drain writes, and for its account.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
+
+use crate::frontend::ClientRequest;
+use crate::http::RequestHead;
+
+/// Locks that requests share out among them.
+const SHARDS: usize = 16;
+
+struct Current {
+    head: Arc<RequestHead>,
+    client: IpAddr,
+    since: Instant,
+}
+
+/// All requests in flight.
+pub struct InFlight {
+    accepted: AtomicU64,
+    answered: AtomicU64,
+    shards: [Mutex<HashMap<u64, Current>>; SHARDS],
+    ended: (Sender<()>, Receiver<()>),
+}
+
+impl Default for InFlight {
+    fn default() -> Self {
+        InFlight {
+            accepted: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            shards: std::array::from_fn(|_| Mutex::default()),
+            ended: bounded(1),
+        }
+    }
+}
+
+/// One request's place; it ends when this is dropped.
+pub struct Entry {
+    list: Arc<InFlight>,
+    number: u64,
+}
+
+impl InFlight {
+    /// A request has come in. Takes a lock.
+    pub fn enter(self: &Arc<Self>, request: &ClientRequest) -> Entry {
+        let number = self.accepted.fetch_add(1, Relaxed);
+        let current =
+            Current { head: Arc::clone(&request.head), client: request.peer.ip(), since: request.received };
+        self.shards[number as usize % SHARDS].lock().insert(number, current);
+        Entry { list: Arc::clone(self), number }
+    }
+
+    /// Requests so far.
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Relaxed)
+    }
+
+    /// Requests that have ended.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Relaxed)
+    }
+
+    /// Requests that have not ended.
+    pub fn active(&self) -> u64 {
+        // In this order, so that a request that ends in between can't make it negative.
+        let answered = self.answered();
+        self.accepted().saturating_sub(answered)
+    }
+
+    /// Becomes ready when a request has ended since it was last asked.
+    pub fn ended(&self) -> &Receiver<()> {
+        &self.ended.1
+    }
+
+    /// The oldest few, as `GET /slow from 192.0.2.7 for 3.2s`. Takes locks, one after the other.
+    pub fn oldest(&self, most: usize) -> Vec<String> {
+        let mut all: Vec<(Duration, String)> = Vec::new();
+        for shard in &self.shards {
+            for current in shard.lock().values() {
+                let (age, head) = (current.since.elapsed(), &current.head);
+                let text = format!("{} {} from {}", head.method, head.path(), current.client);
+                all.push((age, format!("{text} for {:.1}s", age.as_secs_f64())));
+            }
+        }
+        all.sort_by(|one, other| other.cmp(one));
+        all.into_iter().take(most).map(|(_, text)| text).collect()
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.list.shards[self.number as usize % SHARDS].lock().remove(&self.number);
+        self.list.answered.fetch_add(1, Relaxed);
+        // Full means that whoever waits will look anyway.
+        let _ = self.list.ended.0.try_send(());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::fakes;
+
+    #[test]
+    fn accepted_is_answered_and_active_at_any_time() {
+        let list = Arc::new(InFlight::default());
+        let (request, _) = fakes::get("/slow?x");
+        let (one, two) = (list.enter(&request), list.enter(&request));
+        assert_eq!((list.accepted(), list.answered(), list.active()), (2, 0, 2));
+        assert!(list.oldest(1)[0].starts_with("GET /slow from 127.0.0.1 for 0."));
+        drop(one);
+        assert_eq!((list.accepted(), list.answered(), list.active()), (2, 1, 1));
+        assert!(list.ended().try_recv().is_ok());
+        drop(two);
+        assert!(list.oldest(9).is_empty());
+    }
+}
