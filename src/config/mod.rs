@@ -2,13 +2,30 @@
 //! string that means a number. [`load`] is the one way in, for start, reload and `check` alike.
 //!
 //! `raw` is what the file says, `defaults` each default once, `resolve` turns the one into the other
-//! and finds all mistakes at once. Nothing here touches a socket, looks up a name or reads the
+//! and finds all mistakes at once; `support` lists what has no effect yet. Nothing here touches a socket, looks up a name or reads the
 //! environment (`cli` does that and passes the overrides in).
+
+mod address;
+mod defaults;
+mod document;
+mod error;
+mod load;
+mod names;
+mod raw;
+mod read;
+mod resolve;
+mod support;
+mod units;
+mod url;
+mod write;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+
+pub use error::{ConfigErrors, Mistake};
+pub use load::{Overrides, load, parse};
 
 /// A whole, valid configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -304,3 +321,6 @@ pub struct AdminConfig {
     /// What callers must send as a bearer token; required where `listen` is not loopback.
     pub token: Option<String>,
 }
+
+#[cfg(test)]
+mod tests;
