@@ -1,3 +1,88 @@
-//! Placeholder until the command line lands.
+//! An echo backend for trying things out: `backend_server --port 3001 --name backend-1`.
 
-fn main() {}
+use std::ffi::OsString;
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::ExitCode;
+
+use lexopt::prelude::{Long, Short};
+use loadbalancer::demo::echo::{Echo, EchoOptions};
+use loadbalancer::shutdown;
+
+const HELP: &str = "\
+An echo backend for trying a load balancer out.
+
+usage: backend_server --port PORT --name NAME [--latency DURATION] [--fail]
+
+  --port PORT         where to listen; 0 takes a free port
+  --name NAME         what the answers call it
+  --latency DURATION  delays every answer but /health's, for example 2s
+  --fail              closes the connection without an answer on every path but /health
+";
+
+struct Options {
+    port: u16,
+    echo: EchoOptions,
+}
+
+fn main() -> ExitCode {
+    match parse(std::env::args_os().skip(1)) {
+        Ok(Some(options)) => run(options),
+        Ok(None) => {
+            print!("{HELP}");
+            ExitCode::SUCCESS
+        }
+        Err(mistake) => fail(2, &format!("{mistake}\nTry 'backend_server --help'.")),
+    }
+}
+
+fn run(options: Options) -> ExitCode {
+    let requests = match shutdown::listen() {
+        Ok(requests) => requests,
+        Err(error) => return fail(1, &format!("cannot listen for signals: {error}")),
+    };
+    let name = options.echo.name.clone();
+    let listening = TcpListener::bind((Ipv4Addr::UNSPECIFIED, options.port))
+        .and_then(|listener| Echo::start(listener, options.echo));
+    let echo = match listening {
+        Ok(echo) => echo,
+        Err(error) => return fail(1, &format!("cannot listen on port {}: {error}", options.port)),
+    };
+    let mut out = std::io::stdout();
+    let line = format!("{name} listening on http://127.0.0.1:{}\n", echo.address().port());
+    // Where nobody reads it, the backend still runs.
+    let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+    while matches!(requests.recv(), Ok(shutdown::Request::Reload)) {}
+    drop(echo);
+    ExitCode::SUCCESS
+}
+
+/// `None` where help is asked for.
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Options>, String> {
+    let mut parser = lexopt::Parser::from_args(arguments);
+    let mut options = Options { port: 3001, echo: EchoOptions { name: "backend".into(), ..EchoOptions::default() } };
+    while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
+        let mut value = || parser.value().map_err(|error| error.to_string()).map(|v| v.to_string_lossy().into_owned());
+        match argument {
+            Long("port") => {
+                let text = value()?;
+                options.port = text.parse().map_err(|_| format!("--port {text}: a port is a number from 0 to 65535"))?;
+            }
+            Long("name") => options.echo.name = value()?,
+            Long("latency") => {
+                let text = value()?;
+                options.echo.latency = humantime::parse_duration(&text)
+                    .map_err(|error| format!("--latency {text}: {error}; write 2s or 50ms"))?;
+            }
+            Long("fail") => options.echo.fail = true,
+            Long("help") | Short('h') => return Ok(None),
+            other => return Err(other.unexpected().to_string()),
+        }
+    }
+    Ok(Some(options))
+}
+
+fn fail(code: u8, message: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "backend_server: {message}");
+    ExitCode::from(code)
+}

@@ -89,7 +89,7 @@ fn start_probe(backend: Arc<Backend>, check: HealthCheckConfig, reports: Sender<
 
 fn probe_once(backend: &Backend, check: &HealthCheckConfig) -> Result<(), String> {
     match probe::status(backend, &check.path, check.timeout) {
-        Ok(status) if check.expect_status.contains(status) => Ok(()),
+        Ok(status) if check.expect_status.contain(status) => Ok(()),
         Ok(status) => Err(format!("status {status}")),
         Err(error) => Err(error.to_string()),
     }

@@ -1,3 +1,84 @@
-//! Placeholder until the command line lands.
+//! The load balancer's command line: arguments become one call, its result an exit status.
 
-fn main() {}
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use loadbalancer::app::App;
+use loadbalancer::cli::{self, Command, Environment};
+use loadbalancer::config::{self, Config};
+use loadbalancer::logging::writer::LineWriter;
+use loadbalancer::{demo, logging, shutdown};
+
+/// Usage or an invalid configuration.
+const USAGE: u8 = 2;
+/// How long the last lines may take to be written.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    let environment = cli::environment();
+    match cli::parse(std::env::args_os().skip(1)) {
+        Ok(Command::Help) => print(cli::HELP),
+        Ok(Command::Version) => print(&format!("{}\n", cli::VERSION)),
+        Ok(Command::Check(file)) => check(file.as_deref(), &environment),
+        Ok(Command::Run(file)) => run(file.as_deref(), &environment),
+        Ok(Command::Demo) => serve(environment.debug, demo::run),
+        Err(mistake) => fail(USAGE, &format!("loadbalancer: {mistake}\nTry 'loadbalancer --help'.")),
+    }
+}
+
+fn check(file: Option<&Path>, environment: &Environment) -> ExitCode {
+    match load(file, environment) {
+        Ok(config) => print(&format!("{:#}\n", config.to_json())),
+        Err(code) => code,
+    }
+}
+
+fn run(file: Option<&Path>, environment: &Environment) -> ExitCode {
+    let config = match load(file, environment) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    serve(environment.debug, |access_lines, requests| {
+        let app = App::start(config, access_lines)?;
+        app.wait(requests);
+        Ok(())
+    })
+}
+
+fn load(file: Option<&Path>, environment: &Environment) -> Result<Config, ExitCode> {
+    let file = file.or(environment.config.as_deref());
+    config::load(file, &environment.overrides).map_err(|mistakes| fail(USAGE, mistakes.to_string().trim_end()))
+}
+
+/// Logs, signals, then the work; the log is written out before the end.
+fn serve(debug: bool, work: impl FnOnce(logging::writer::LineSender, &shutdown::Requests) -> demo::Result) -> ExitCode {
+    let events = logging::start(debug);
+    logging::log_panics();
+    let access = LineWriter::start("log-access", std::io::stdout());
+    let result = match shutdown::listen() {
+        Ok(requests) => work(access.sender(), &requests),
+        Err(error) => Err(error.into()),
+    };
+    access.flush(LAST_LINES);
+    events.flush(LAST_LINES);
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(1, &format!("loadbalancer: {error}")),
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // A reader that has seen enough (`| head`) is no failure.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn fail(code: u8, message: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "{message}");
+    ExitCode::from(code)
+}

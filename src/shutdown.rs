@@ -25,11 +25,14 @@ pub enum Request {
     Reload,
 }
 
+/// Where the signals' meanings arrive.
+pub type Requests = Receiver<Request>;
+
 /// Starts listening for signals. A second Ctrl-C ends the process at once.
 ///
 /// # Errors
 /// Where the operating system refuses the handlers or the thread.
-pub fn listen() -> io::Result<Receiver<Request>> {
+pub fn listen() -> io::Result<Requests> {
     let (requests, inbox) = bounded(16);
     listen_for_ctrl_c(requests.clone())?;
     let mut signals = Signals::new([SIGTERM, SIGHUP])?;

@@ -2,13 +2,30 @@
 //! string that means a number. [`load`] is the one way in, for start, reload and `check` alike.
 //!
 //! `raw` is what the file says, `defaults` each default once, `resolve` turns the one into the other
-//! and finds all mistakes at once. Nothing here touches a socket, looks up a name or reads the
+//! and finds all mistakes at once; `support` lists what has no effect yet. Nothing here touches a socket, looks up a name or reads the
 //! environment (`cli` does that and passes the overrides in).
+
+mod address;
+mod defaults;
+mod document;
+mod error;
+mod load;
+mod names;
+mod raw;
+mod read;
+mod resolve;
+mod support;
+mod units;
+mod url;
+mod write;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+
+pub use error::{ConfigErrors, Mistake};
+pub use load::{Overrides, load, parse};
 
 /// A whole, valid configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -305,17 +322,3 @@ pub struct AdminConfig {
     pub token: Option<String>,
 }
 
-impl std::fmt::Display for BackendUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (scheme, host, port) = match self {
-            BackendUrl::Http { host, port } => ("http", host, port),
-            BackendUrl::Https { host, port } => ("https", host, port),
-            BackendUrl::Unix { path } => return write!(f, "unix:{path}"),
-        };
-        if host.contains(':') {
-            write!(f, "{scheme}://[{host}]:{port}")
-        } else {
-            write!(f, "{scheme}://{host}:{port}")
-        }
-    }
-}

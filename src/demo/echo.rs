@@ -1,1 +1,203 @@
-//! The echo backend.
+//! The echo backend: says what it was asked. Used by `loadbalancer demo`, by `backend_server` and by
+//! the tests.
+//!
+//! Sockets and httparse, a thread a connection: small enough to be sure of what it does on the wire,
+//! which a backend to try things out against has to be.
+
+use std::collections::HashMap;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde_json::{Map, Value, json};
+
+use super::wire::{self, Request};
+use crate::shutdown::{Ender, Running, running};
+
+/// Connections at once; further ones are closed.
+const MAX_CONNECTIONS: usize = 1024;
+/// A connection that is silent for so long is closed.
+const IDLE: Duration = Duration::from_secs(60);
+/// The stack of a connection's thread.
+const STACK_BYTES: usize = 256 << 10;
+
+/// How an echo backend behaves.
+#[derive(Debug, Clone, Default)]
+pub struct EchoOptions {
+    /// What it calls itself in its answers.
+    pub name: String,
+    /// Delays every answer but `/health`'s.
+    pub latency: Duration,
+    /// Closes the connection without an answer on every path but `/health`.
+    pub fail: bool,
+}
+
+/// A running echo backend; stops when dropped.
+pub struct Echo {
+    address: SocketAddr,
+    listener: TcpListener,
+    connections: Arc<Connections>,
+    ender: Option<Ender>,
+}
+
+#[derive(Default)]
+struct Connections {
+    next: AtomicU64,
+    open: Mutex<HashMap<u64, TcpStream>>,
+}
+
+impl Echo {
+    /// Starts to answer on this listener.
+    ///
+    /// # Errors
+    /// The operating system's, for the listener and the thread.
+    pub fn start(listener: TcpListener, options: EchoOptions) -> io::Result<Echo> {
+        let (ender, running) = running();
+        let connections = Arc::new(Connections::default());
+        let (accepting, table) = (listener.try_clone()?, Arc::clone(&connections));
+        let address = listener.local_addr()?;
+        let name = format!("echo-{}", address.port());
+        thread::Builder::new()
+            .name(name)
+            .stack_size(STACK_BYTES)
+            .spawn(move || accept(&accepting, &table, &Arc::new(options), &running))?;
+        Ok(Echo { address, listener, connections, ender: Some(ender) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Closes the listener and all connections.
+    pub fn stop(&mut self) {
+        self.ender = None;
+        let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Read);
+        for stream in self.connections.open.lock().values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn accept(listener: &TcpListener, connections: &Arc<Connections>, options: &Arc<EchoOptions>, running: &Running) {
+    while let Ok((stream, _)) = listener.accept() {
+        if running.has_ended() {
+            return;
+        }
+        let Ok(held) = stream.try_clone() else { continue };
+        let number = connections.next.fetch_add(1, Relaxed);
+        if connections.open.lock().len() >= MAX_CONNECTIONS {
+            continue;
+        }
+        connections.open.lock().insert(number, held);
+        let (table, options, running) = (Arc::clone(connections), Arc::clone(options), running.clone());
+        let work = move || {
+            // A client that breaks off is no event for a backend to try things out against.
+            let _ = serve(stream, &options, &running);
+            if let Some(held) = table.open.lock().remove(&number) {
+                let _ = held.shutdown(Shutdown::Both);
+            }
+        };
+        if thread::Builder::new().name("echo-connection".into()).stack_size(STACK_BYTES).spawn(work).is_err() {
+            connections.open.lock().remove(&number);
+        }
+    }
+}
+
+/// Answers one request after the other.
+fn serve(stream: TcpStream, options: &EchoOptions, running: &Running) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(IDLE))?;
+    let mut writer = stream.try_clone()?;
+    let mut reader = BufReader::with_capacity(16 << 10, stream);
+    while let Some(request) = wire::read_head(&mut reader)? {
+        if request.expects_continue() {
+            writer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        }
+        let body_bytes = skip_body(&mut reader, &request)?;
+        let is_health = request.path() == "/health";
+        if !is_health {
+            if options.fail || (!options.latency.is_zero() && running.wait(options.latency)) {
+                return Ok(());
+            }
+        }
+        writer.write_all(&answer(&request, options, body_bytes))?;
+        if !request.keep_alive() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn answer(request: &Request, options: &EchoOptions, body_bytes: u64) -> Vec<u8> {
+    let page = json!({
+        "server": options.name,
+        "method": request.method,
+        "path": request.target,
+        "headers": headers(request),
+        "body_bytes": body_bytes,
+    });
+    let mut body = page.to_string();
+    body.push('\n');
+    let length = body.len();
+    let connection = if request.keep_alive() { "" } else { "Connection: close\r\n" };
+    let mut text = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{connection}\r\n");
+    if request.method != "HEAD" {
+        text.push_str(&body);
+    }
+    text.into_bytes()
+}
+
+/// Lower-cased names; a repeated one has a list of its values.
+fn headers(request: &Request) -> Map<String, Value> {
+    let mut map: Map<String, Value> = Map::new();
+    for (name, value) in &request.headers {
+        let value = Value::from(String::from_utf8_lossy(value));
+        match map.get_mut(name) {
+            None => _ = map.insert(name.clone(), value),
+            Some(Value::Array(values)) => values.push(value),
+            Some(first) => *first = Value::Array(vec![first.take(), value]),
+        }
+    }
+    map
+}
+
+/// Reads the body to its end; how long it was, without chunk framing.
+fn skip_body(reader: &mut BufReader<TcpStream>, request: &Request) -> io::Result<u64> {
+    if !request.is_chunked() {
+        let length = request.content_length()?;
+        let read = io::copy(&mut reader.take(length), &mut io::sink())?;
+        return if read == length { Ok(read) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
+    }
+    let mut total = 0;
+    loop {
+        let mut line = String::new();
+        reader.by_ref().take(1024).read_line(&mut line)?;
+        let size = line.split(';').next().unwrap_or("").trim();
+        let size = u64::from_str_radix(size, 16).map_err(io::Error::other)?;
+        io::copy(&mut reader.take(size), &mut io::sink())?;
+        total += size;
+        // The line end after a chunk, or the trailers after the last one.
+        let mut end = String::new();
+        while reader.by_ref().take(8192).read_line(&mut end)? > 2 {
+            end.clear();
+        }
+        if size == 0 {
+            return Ok(total);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "echo/tests.rs"]
+mod tests;

@@ -1,3 +1,69 @@
-//! The embedded backends.
+//! `loadbalancer demo`: three embedded backends and a balancer before them, with nothing to set up.
 
 pub mod echo;
+mod wire;
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+
+use serde_json::json;
+
+use crate::app::{App, StartError};
+use crate::config::{self, Overrides};
+use crate::logging::writer::LineSender;
+use crate::shutdown::Requests;
+use echo::{Echo, EchoOptions};
+
+/// What a run of the balancer comes to.
+pub type Result = std::result::Result<(), StartError>;
+
+/// How many backends there are.
+const BACKENDS: usize = 3;
+/// Where people expect the balancer; another port is taken where this one is.
+const USUAL_PORT: u16 = 8080;
+
+/// Runs until a signal asks for the end.
+///
+/// # Errors
+/// See [`StartError`].
+pub fn run(access_lines: LineSender, requests: &Requests) -> Result {
+    let mut backends = Vec::new();
+    for number in 1..=BACKENDS {
+        let options = EchoOptions { name: format!("backend-{number}"), ..EchoOptions::default() };
+        backends.push(Echo::start(TcpListener::bind("127.0.0.1:0")?, options)?);
+    }
+    let app = start_balancer(&backends, access_lines)?;
+    // Where nobody reads it, the demo still runs.
+    let _ = io::stdout().write_all(guide(&backends, app.address()).as_bytes());
+    app.wait(requests);
+    Ok(())
+}
+
+fn start_balancer(backends: &[Echo], access_lines: LineSender) -> std::result::Result<App, StartError> {
+    match App::start(configuration(backends, USUAL_PORT)?, access_lines.clone()) {
+        Err(StartError::Listen(..)) => App::start(configuration(backends, 0)?, access_lines),
+        result => result,
+    }
+}
+
+fn configuration(backends: &[Echo], port: u16) -> io::Result<config::Config> {
+    let urls: Vec<_> = backends.iter().map(|echo| json!({ "url": format!("http://{}", echo.address()) })).collect();
+    let text = json!({
+        "listen": format!("127.0.0.1:{port}"),
+        "backends": urls,
+        "health_check": { "interval": "2s", "timeout": "1s" },
+    });
+    config::parse(&text.to_string(), &Overrides::default()).map_err(|mistakes| io::Error::other(mistakes.to_string()))
+}
+
+fn guide(backends: &[Echo], balancer: SocketAddr) -> String {
+    let mut text = String::from("\nThree backends:\n");
+    for (index, backend) in backends.iter().enumerate() {
+        text.push_str(&format!("  backend-{}  http://{}\n", index + 1, backend.address()));
+    }
+    text.push_str(&format!(
+        "One balancer:\n  http://{balancer}\n\nTry, a few times:\n  curl http://{balancer}/hello\n\
+         and look at what it counts:\n  curl http://{balancer}/lb-metrics\n\nCtrl-C drains and ends it.\n\n"
+    ));
+    text
+}

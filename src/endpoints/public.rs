@@ -30,7 +30,7 @@ pub struct Figures {
 pub(super) fn metrics(figures: &Figures, request: &mut ClientRequest, live: &Live) -> Outcome {
     let gauges = Gauges {
         uptime: figures.started.elapsed(),
-        algorithm: live.config.default_pool.algorithm.name(),
+        algorithm: live.config.default_pool.algorithm.to_string(),
         active_requests: figures.in_flight.active(),
         queued_requests: (figures.queued)() as u64,
         client_connections: (figures.client_connections)(),

@@ -47,4 +47,9 @@ impl ClientRequest {
         let id = String::new();
         ClientRequest { head: Arc::new(head), peer, secure, received, screened, client, id, responder }
     }
+
+    /// Why the request can't be taken, if it can't.
+    pub fn flaw(&self) -> Option<Flaw> {
+        self.screened.err()
+    }
 }

@@ -12,7 +12,7 @@ pub struct Gauges {
     /// Since the start.
     pub uptime: Duration,
     /// The configuration's word.
-    pub algorithm: &'static str,
+    pub algorithm: String,
     /// Requests that have come in and not ended.
     pub active_requests: u64,
     /// Those of them that wait for a worker.

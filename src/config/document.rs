@@ -1,0 +1,147 @@
+//! One file being read: its text, the mistakes found so far, and where each value came from. Knows
+//! where things are; what they mean is for `raw` and `resolve`.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+
+use super::error::{ConfigErrors, Mistake};
+use super::raw::{Fields, Value};
+
+/// A report longer than this helps nobody; a bad file must not fill the log either.
+const MAX_REPORTED: usize = 100;
+
+/// The text, and what was found out about it so far. Every value that is read holds a reference to
+/// its document and may add to it, hence the cells.
+pub(super) struct Document<'d> {
+    text: &'d str,
+    root: &'d str,
+    found: RefCell<Vec<Found>>,
+    origins: RefCell<HashMap<String, Origin>>,
+}
+
+struct Found {
+    path: String,
+    /// Offset into the text; `None` where a variable or flag is at fault.
+    offset: Option<usize>,
+    message: String,
+}
+
+/// Where a field's value came from.
+#[derive(Clone)]
+enum Origin {
+    File { offset: usize },
+    Override { source: String },
+}
+
+impl<'d> Document<'d> {
+    /// Checks the syntax; the first violation is the only mistake then. serde_json does this without
+    /// recursion, and nothing here recurses deeper than a configuration is, so no depth of nesting
+    /// can exhaust the stack.
+    pub fn new(text: &'d str) -> Result<Document<'d>, ConfigErrors> {
+        let json = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let root: &RawValue =
+            serde_json::from_str(json).map_err(|error| ConfigErrors::new(vec![syntax(&error)]))?;
+        let (found, origins) = (RefCell::default(), RefCell::default());
+        Ok(Document { text, root: root.get(), found, origins })
+    }
+
+    /// Reads the whole file as an object.
+    pub fn read<T>(&'d self, read: impl FnOnce(&Fields<'d>) -> T) -> T {
+        Value::root(self, self.root).object(read)
+    }
+
+    /// A mistake in a value that a variable or flag gave.
+    pub fn override_mistake(&self, source: &str, message: String) {
+        self.found.borrow_mut().push(Found { path: source.to_string(), offset: None, message });
+    }
+
+    /// From now on the value at `path` is the one that `source` gave.
+    pub fn overridden(&self, path: &str, source: &str) {
+        let origin = Origin::Override { source: source.to_string() };
+        self.origins.borrow_mut().insert(path.to_string(), origin);
+    }
+
+    /// A mistake at `path`, if somebody wrote a value there; a value that was inherited or left out
+    /// is not theirs to put right.
+    pub fn mistake_where_written(&self, path: &str, message: &str) {
+        let origin = self.origins.borrow().get(path).cloned();
+        match origin {
+            Some(Origin::File { offset }) => self.add(path, offset, message.to_string()),
+            Some(Origin::Override { source }) => {
+                self.override_mistake(&source, message.to_string())
+            }
+            None => {}
+        }
+    }
+
+    /// From now on the value at `path` is the one that the file has there.
+    pub fn written(&self, path: &str, raw: &str) {
+        let origin = Origin::File { offset: self.offset_of(raw) };
+        self.origins.borrow_mut().entry(path.to_string()).or_insert(origin);
+    }
+
+    /// A mistake in the value `raw`, which is a slice of the text.
+    pub fn mistake(&self, path: &str, raw: &str, message: String) {
+        self.add(path, self.offset_of(raw), message);
+    }
+
+    fn add(&self, path: &str, offset: usize, message: String) {
+        let found = Found { path: path.to_string(), offset: Some(offset), message };
+        self.found.borrow_mut().push(found);
+    }
+
+    fn offset_of(&self, raw: &str) -> usize {
+        (raw.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize)
+    }
+
+    /// What was found, in the file's order; `Ok` if it was nothing.
+    pub fn finish(self) -> Result<(), ConfigErrors> {
+        let mut found = self.found.into_inner();
+        if found.is_empty() {
+            return Ok(());
+        }
+        found.sort_by_key(|found| found.offset.unwrap_or(usize::MAX));
+        let unreported = found.len().saturating_sub(MAX_REPORTED);
+        found.truncate(MAX_REPORTED);
+        let mut lines = LineCounter { text: self.text, offset: 0, line: 1 };
+        let mut mistakes: Vec<Mistake> = found
+            .into_iter()
+            .map(|Found { path, offset, message }| Mistake {
+                path,
+                line: offset.map(|offset| lines.advance_to(offset)),
+                message,
+            })
+            .collect();
+        if unreported > 0 {
+            let message = format!("and {unreported} more mistakes");
+            mistakes.push(Mistake { path: String::new(), line: None, message });
+        }
+        Err(ConfigErrors::new(mistakes))
+    }
+}
+
+/// Counts lines in one pass over the text, for offsets that ascend.
+struct LineCounter<'d> {
+    text: &'d str,
+    offset: usize,
+    line: usize,
+}
+
+impl LineCounter<'_> {
+    fn advance_to(&mut self, offset: usize) -> usize {
+        let passed = self.text.as_bytes().get(self.offset..offset).unwrap_or_default();
+        self.line += passed.iter().filter(|byte| **byte == b'\n').count();
+        self.offset = offset.max(self.offset);
+        self.line
+    }
+}
+
+fn syntax(error: &serde_json::Error) -> Mistake {
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let text = error.to_string();
+    let reason = text.strip_suffix(&place).unwrap_or(&text);
+    let message = format!("not valid JSON: {reason} (column {})", error.column());
+    Mistake { path: String::new(), line: Some(error.line().max(1)), message }
+}

@@ -1,0 +1,120 @@
+//! What is wrong with a configuration, for the person who has to put it right: all of it at once,
+//! each mistake with its field, its line and what would be right.
+
+use std::fmt;
+
+/// One thing to put right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// The field, `backends[1].url`; the variable or flag where the value came from one; empty where
+    /// the mistake is the whole file's.
+    pub path: String,
+    /// Line of the file, from 1; `None` where no line of the file is at fault.
+    pub line: Option<usize>,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+/// Every mistake of a configuration, in the file's order. Never empty.
+///
+/// `Display` writes a line for each, without a newline after the last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors {
+    file: Option<String>,
+    mistakes: Vec<Mistake>,
+}
+
+impl ConfigErrors {
+    pub(super) fn new(mistakes: Vec<Mistake>) -> ConfigErrors {
+        ConfigErrors { file: None, mistakes }
+    }
+
+    /// A mistake that is the file's as a whole: unreadable, too large.
+    pub(super) fn whole_file(file: &str, message: String) -> ConfigErrors {
+        ConfigErrors::new(vec![Mistake { path: file.to_string(), line: None, message }])
+    }
+
+    pub(super) fn in_file(self, file: &str) -> ConfigErrors {
+        ConfigErrors { file: Some(file.to_string()), ..self }
+    }
+
+    /// Each mistake, in the file's order; those of variables and flags come last.
+    pub fn mistakes(&self) -> &[Mistake] {
+        &self.mistakes
+    }
+
+    fn write_mistake(&self, f: &mut fmt::Formatter<'_>, mistake: &Mistake) -> fmt::Result {
+        match (&self.file, mistake.line) {
+            (Some(file), Some(line)) => write!(f, "{file}:{line}: ")?,
+            (None, Some(line)) => write!(f, "line {line}: ")?,
+            (_, None) => {}
+        }
+        if !mistake.path.is_empty() {
+            write!(f, "{}: ", mistake.path)?;
+        }
+        f.write_str(&mistake.message)
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, mistake) in self.mistakes.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            self.write_mistake(f, mistake)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// Longest piece of a file that a message repeats, in characters.
+const SHOWN_CHARS: usize = 80;
+
+/// `text` in quotes as a message shows it: escaped, so that it can't break the line, and clipped.
+pub(super) fn quoted(text: &str) -> String {
+    format!("{:?}", clipped(text))
+}
+
+/// The start of `text`, with a mark where something was left out.
+pub(super) fn clipped(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistake(path: &str, line: Option<usize>) -> Mistake {
+        Mistake { path: path.to_string(), line, message: "is wrong".to_string() }
+    }
+
+    #[test]
+    fn a_mistake_is_one_line_with_file_line_and_field() {
+        let errors = ConfigErrors::new(vec![
+            mistake("backends[1].url", Some(7)),
+            mistake("", Some(9)),
+            mistake("LB_LISTEN", None),
+        ]);
+        assert_eq!(
+            errors.clone().in_file("config.json").to_string(),
+            "config.json:7: backends[1].url: is wrong\nconfig.json:9: is wrong\nLB_LISTEN: is wrong"
+        );
+        assert_eq!(
+            errors.to_string(),
+            "line 7: backends[1].url: is wrong\nline 9: is wrong\nLB_LISTEN: is wrong"
+        );
+    }
+
+    #[test]
+    fn what_a_message_repeats_is_escaped_and_clipped() {
+        assert_eq!(quoted("a\nb"), r#""a\nb""#);
+        assert_eq!(clipped(&"ä".repeat(81)), format!("{}…", "ä".repeat(80)));
+        assert_eq!(clipped(&"ä".repeat(80)), "ä".repeat(80));
+    }
+}

@@ -1,0 +1,58 @@
+//! The one way in: a file, or none, then what the environment and the flags say.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::error::ConfigErrors;
+use super::{Config, resolve};
+
+/// Larger files are no configuration; reading stops here.
+const MOST_FILE_BYTES: u64 = 1024 * 1024;
+
+/// What wins over the file: for each, where it came from (`LB_ALGORITHM`, `--algorithm`), under which
+/// a mistake in it is reported, and its value as it was typed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// Replaces `algorithm`.
+    pub algorithm: Option<(String, String)>,
+    /// Replaces `listen`.
+    pub listen: Option<(String, String)>,
+}
+
+/// Reads and checks the file at `path`; without one, the built-in defaults.
+///
+/// # Errors
+///
+/// Every mistake in the file and the overrides; a file that can't be read is one mistake, which
+/// names it and what the system said.
+pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Config, ConfigErrors> {
+    let Some(path) = path else { return parse("{}", overrides) };
+    let name = path.display().to_string();
+    let text = read(path).map_err(|message| ConfigErrors::whole_file(&name, message))?;
+    parse(&text, overrides).map_err(|errors| errors.in_file(&name))
+}
+
+/// Checks a configuration's text.
+///
+/// # Errors
+///
+/// Every mistake in the text and the overrides.
+pub fn parse(text: &str, overrides: &Overrides) -> Result<Config, ConfigErrors> {
+    resolve::resolve(text, overrides, resolve::SUPPORTED)
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let unreadable = |error: io::Error| format!("cannot be read: {error}");
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MOST_FILE_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > MOST_FILE_BYTES {
+        return Err("larger than 1 MiB, which no configuration is".to_string());
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        format!("not UTF-8 text (at byte {valid}); save it as UTF-8")
+    })
+}

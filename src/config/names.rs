@@ -1,0 +1,109 @@
+//! The closed lists of names in a configuration, and the names that users choose: which are valid.
+
+use std::fmt;
+
+use super::error::quoted;
+use super::raw::nearest;
+use super::{Algorithm, HashKey, HealthCheckKind, HostHeader};
+
+type Names<T> = [(&'static str, T)];
+
+/// Every algorithm by its name.
+pub(super) const ALGORITHMS: &Names<Algorithm> = &[
+    ("round_robin", Algorithm::RoundRobin),
+    ("least_conn", Algorithm::LeastConn),
+    ("ip_hash", Algorithm::IpHash),
+    ("power_of_two", Algorithm::PowerOfTwo),
+    ("consistent_hash", Algorithm::ConsistentHash),
+];
+const HEALTH_CHECK_KINDS: &Names<HealthCheckKind> =
+    &[("http", HealthCheckKind::Http), ("tcp", HealthCheckKind::Tcp)];
+const HOST_HEADERS: &Names<HostHeader> =
+    &[("preserve", HostHeader::Preserve), ("backend", HostHeader::Backend)];
+
+/// What an algorithm looks like, for messages; the others follow the same form.
+pub(super) const ALGORITHM: &str = r#"a name such as "round_robin""#;
+pub(super) const HEALTH_CHECK_KIND: &str = r#""http" or "tcp""#;
+pub(super) const HOST_HEADER: &str = r#""preserve" or "backend""#;
+pub(super) const HASH_KEY: &str = r#""client", "path", "header:NAME" or "cookie:NAME""#;
+pub(super) const COOKIE_NAME: &str = r#"a cookie's name, such as "lb", or null"#;
+
+pub(super) fn algorithm(text: &str) -> Result<Algorithm, String> {
+    choose(ALGORITHMS, text)
+}
+
+pub(super) fn health_check_kind(text: &str) -> Result<HealthCheckKind, String> {
+    choose(HEALTH_CHECK_KINDS, text)
+}
+
+pub(super) fn host_header(text: &str) -> Result<HostHeader, String> {
+    choose(HOST_HEADERS, text)
+}
+
+pub(super) fn hash_key(text: &str) -> Result<HashKey, String> {
+    let key = match text.split_once(':') {
+        None if text == "client" => Some(HashKey::Client),
+        None if text == "path" => Some(HashKey::Path),
+        Some(("header", name)) if is_token(name) => {
+            Some(HashKey::Header(name.to_ascii_lowercase()))
+        }
+        Some(("cookie", name)) if is_token(name) => Some(HashKey::Cookie(name.to_string())),
+        _ => None,
+    };
+    key.ok_or_else(|| format!("{} is not a hash key; write {HASH_KEY}", quoted(text)))
+}
+
+pub(super) fn cookie_name(text: &str) -> Result<String, String> {
+    match is_token(text) {
+        true => Ok(text.to_string()),
+        false => Err(format!("{} can't name a cookie; write {COOKIE_NAME}", quoted(text))),
+    }
+}
+
+/// RFC 9110's `token`, which the names of headers and cookies are.
+fn is_token(text: &str) -> bool {
+    const MARKS: &str = "!#$%&'*+-.^_`|~";
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || MARKS.contains(c))
+}
+
+fn choose<T: Copy>(names: &Names<T>, text: &str) -> Result<T, String> {
+    if let Some((_, value)) = names.iter().find(|(name, _)| *name == text) {
+        return Ok(*value);
+    }
+    let all: Vec<String> = names.iter().map(|(name, _)| quoted(name)).collect();
+    let nearest = nearest(text, names.iter().map(|(name, _)| *name));
+    Err(format!("{} is not one of {}; the nearest is {nearest}", quoted(text), all.join(", ")))
+}
+
+fn name_of<T: PartialEq>(names: &Names<T>, value: &T) -> &'static str {
+    names.iter().find(|(_, known)| known == value).map_or("", |(name, _)| name)
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(name_of(ALGORITHMS, self))
+    }
+}
+
+impl fmt::Display for HealthCheckKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(name_of(HEALTH_CHECK_KINDS, self))
+    }
+}
+
+impl fmt::Display for HostHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(name_of(HOST_HEADERS, self))
+    }
+}
+
+impl fmt::Display for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HashKey::Client => f.write_str("client"),
+            HashKey::Path => f.write_str("path"),
+            HashKey::Header(name) => write!(f, "header:{name}"),
+            HashKey::Cookie(name) => write!(f, "cookie:{name}"),
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! What the file says, before it means anything: a walk through the JSON text that knows of every
+//! value its path and its place, and gathers mistakes instead of stopping at the first.
+//!
+//! serde's derive is not used, because it ends at the first mistake, loses lines and takes a repeated
+//! field silently. Values stay slices of the text (serde_json's `RawValue`): where a slice lies in the
+//! text is its place.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::document::Document;
+use super::error::{clipped, quoted};
+
+/// One value of the file.
+pub(super) struct Value<'d> {
+    document: &'d Document<'d>,
+    path: String,
+    raw: &'d str,
+}
+
+/// What JSON knows; numbers as they are written.
+pub(super) enum Scalar<'d> {
+    Null,
+    Bool(bool),
+    Number(&'d str),
+    Text(String),
+    /// A string with half of a surrogate pair: syntax allows it, but it is no text.
+    HalfCharacter,
+    List,
+    Object,
+}
+
+impl<'d> Value<'d> {
+    pub fn root(document: &'d Document<'d>, raw: &'d str) -> Value<'d> {
+        Value { document, path: String::new(), raw }
+    }
+
+    /// Adds a mistake at this value.
+    pub fn mistake(&self, message: impl Into<String>) {
+        self.document.mistake(&self.path, self.raw, message.into());
+    }
+
+    pub fn scalar(&self) -> Scalar<'d> {
+        match self.raw.as_bytes().first() {
+            Some(b'n') | None => Scalar::Null,
+            Some(b't') => Scalar::Bool(true),
+            Some(b'f') => Scalar::Bool(false),
+            Some(b'[') => Scalar::List,
+            Some(b'{') => Scalar::Object,
+            Some(b'"') => match serde_json::from_str(self.raw) {
+                Ok(text) => Scalar::Text(text),
+                Err(_) => Scalar::HalfCharacter,
+            },
+            Some(_) => Scalar::Number(self.raw),
+        }
+    }
+
+    /// "found the number 12; write `right`"
+    pub fn wrong_type(&self, right: &str) -> String {
+        let found = match self.scalar() {
+            Scalar::Null => "null".to_string(),
+            Scalar::Bool(value) => value.to_string(),
+            Scalar::Number(number) => format!("the number {}", clipped(number)),
+            Scalar::Text(text) => format!("the string {}", quoted(&text)),
+            Scalar::HalfCharacter => "half of a \\u pair".to_string(),
+            Scalar::List => "a list".to_string(),
+            Scalar::Object => "an object".to_string(),
+        };
+        format!("found {found}; write {right}")
+    }
+
+    /// The values of a list; `None` if this is something else.
+    pub fn items(&self) -> Option<Vec<Value<'d>>> {
+        let items: Vec<&'d RawValue> = serde_json::from_str(self.raw).ok()?;
+        let value = |(index, raw): (usize, &'d RawValue)| Value {
+            document: self.document,
+            path: format!("{}[{index}]", self.path),
+            raw: raw.get(),
+        };
+        Some(items.into_iter().enumerate().map(value).collect())
+    }
+
+    /// Hands the object's fields to `read`, then reports those it didn't ask for. Something other
+    /// than an object is a mistake, and reads as though nothing had been written.
+    pub fn object<T>(&self, read: impl FnOnce(&Fields<'d>) -> T) -> T {
+        let mut fields = Fields::none(self.document, &self.path, self.raw);
+        match serde_json::from_str::<Entries<'d>>(self.raw) {
+            Ok(Entries(entries)) => {
+                fields.entries = entries;
+                fields.written = true;
+            }
+            Err(_) if self.raw.starts_with('{') => {
+                self.mistake("a field's name has half of a \\u pair; write the character itself");
+            }
+            Err(_) => self.mistake(self.wrong_type("an object, { … }")),
+        }
+        fields.report_repeated();
+        let result = read(&fields);
+        fields.report_unknown();
+        result
+    }
+}
+
+/// The fields of one object.
+pub(super) struct Fields<'d> {
+    document: &'d Document<'d>,
+    path: String,
+    raw: &'d str,
+    entries: Vec<(String, &'d str)>,
+    /// Whether there is such an object in the file; one that isn't can't lack a field.
+    written: bool,
+    /// The names that the reader knows; none at all where the names are the user's.
+    asked: RefCell<Vec<&'static str>>,
+}
+
+impl<'d> Fields<'d> {
+    fn none(document: &'d Document<'d>, path: &str, raw: &'d str) -> Fields<'d> {
+        let (path, entries, asked) = (path.to_string(), Vec::new(), RefCell::default());
+        Fields { document, path, raw, entries, written: false, asked }
+    }
+
+    /// The field, if it is written; from now on it counts as known.
+    pub fn get(&self, name: &'static str) -> Option<Value<'d>> {
+        self.asked.borrow_mut().push(name);
+        let (_, raw) = self.entries.iter().find(|(key, _)| key == name)?;
+        Some(self.value_of(name, raw))
+    }
+
+    /// Every field, whatever its name, for objects whose names are the user's.
+    pub fn all(&self) -> Vec<(&str, Value<'d>)> {
+        self.entries.iter().map(|(name, raw)| (name.as_str(), self.value_of(name, raw))).collect()
+    }
+
+    /// Reads a field that may be left out.
+    pub fn value<T>(
+        &self,
+        name: &'static str,
+        default: T,
+        read: impl FnOnce(&Value<'d>) -> Result<T, String>,
+    ) -> T {
+        let Some(value) = self.get(name) else { return default };
+        read(&value).unwrap_or_else(|message| {
+            value.mistake(message);
+            default
+        })
+    }
+
+    /// Reads a field that may be left out, or null.
+    pub fn nullable<T>(
+        &self,
+        name: &'static str,
+        default: Option<T>,
+        read: impl FnOnce(&Value<'d>) -> Result<T, String>,
+    ) -> Option<T> {
+        self.value(name, default, |value| match value.scalar() {
+            Scalar::Null => Ok(None),
+            _ => read(value).map(Some),
+        })
+    }
+
+    /// Reads a field that has to be there; `None`, with a mistake added, if it isn't or is wrong.
+    pub fn required<T>(
+        &self,
+        name: &'static str,
+        right: &str,
+        read: impl FnOnce(&Value<'d>) -> Result<T, String>,
+    ) -> Option<T> {
+        let Some(value) = self.get(name) else {
+            self.missing(name, right);
+            return None;
+        };
+        read(&value).map_err(|message| value.mistake(message)).ok()
+    }
+
+    /// Adds the mistake that a field is missing, at the line of the object that lacks it.
+    pub fn missing(&self, name: &str, right: &str) {
+        if self.written {
+            let path = child(&self.path, name);
+            self.document.mistake(&path, self.raw, format!("missing; write {right}"));
+        }
+    }
+
+    /// Reads an object within this one; where it is left out, `read` meets no fields.
+    pub fn object<T>(&self, name: &'static str, read: impl FnOnce(&Fields<'d>) -> T) -> T {
+        match self.get(name) {
+            Some(value) => value.object(read),
+            None => read(&Fields::none(self.document, &child(&self.path, name), self.raw)),
+        }
+    }
+
+    fn value_of(&self, name: &str, raw: &'d str) -> Value<'d> {
+        let path = child(&self.path, name);
+        self.document.written(&path, raw);
+        Value { document: self.document, path, raw }
+    }
+
+    fn report_repeated(&self) {
+        let mut seen = HashSet::new();
+        for (name, raw) in &self.entries {
+            if !seen.insert(name) {
+                self.value_of(name, raw).mistake("written twice; keep one of them");
+            }
+        }
+    }
+
+    fn report_unknown(&self) {
+        let asked = self.asked.borrow();
+        if asked.is_empty() {
+            return;
+        }
+        for (name, raw) in &self.entries {
+            if !asked.contains(&name.as_str()) {
+                let nearest = nearest(name, asked.iter().copied());
+                let message = format!("unknown field; the nearest known one is {nearest}");
+                self.value_of(name, raw).mistake(message);
+            }
+        }
+    }
+}
+
+/// The name most like `text`, in quotes.
+pub(super) fn nearest(text: &str, names: impl Iterator<Item = &'static str>) -> String {
+    // Similarity costs the product of both lengths, and nobody misspells at such length.
+    let text = clipped(text);
+    let likeness = |name: &&str| strsim::jaro_winkler(&text, name);
+    let best = names.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    quoted(best.unwrap_or_default())
+}
+
+/// The path of a field: `retry.delay`, and `pools["a b"]` where the name is no plain word.
+fn child(path: &str, name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    match (name.chars().all(plain) && !name.is_empty(), path.is_empty()) {
+        (true, true) => clipped(name),
+        (true, false) => format!("{path}.{}", clipped(name)),
+        (false, _) => format!("{path}[{}]", quoted(name)),
+    }
+}
+
+/// An object's fields in the file's order, repeated ones kept.
+struct Entries<'d>(Vec<(String, &'d str)>);
+
+impl<'de> Deserialize<'de> for Entries<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EntriesVisitor;
+
+        impl<'de> Visitor<'de> for EntriesVisitor {
+            type Value = Entries<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
+                let mut entries = Vec::new();
+                while let Some((name, raw)) = map.next_entry::<String, &'de RawValue>()? {
+                    entries.push((name, raw.get()));
+                }
+                Ok(Entries(entries))
+            }
+        }
+
+        deserializer.deserialize_map(EntriesVisitor)
+    }
+}

@@ -1,0 +1,89 @@
+//! From one value of the file to one value of a `Config`: the kinds of field there are. Each returns
+//! the message for a value that is wrong; where it stands is added by whoever asked.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::raw::{Scalar, Value};
+use super::units;
+
+/// A text that `parse` understands; `right` says what could be written.
+pub(super) fn text<T>(
+    right: &'static str,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> impl Fn(&Value<'_>) -> Result<T, String> {
+    move |value| match value.scalar() {
+        Scalar::Text(text) => parse(&text),
+        _ => Err(value.wrong_type(right)),
+    }
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(value: &Value<'_>) -> Result<bool, String> {
+    match value.scalar() {
+        Scalar::Bool(value) => Ok(value),
+        _ => Err(value.wrong_type("true or false")),
+    }
+}
+
+/// A whole number in `range`.
+pub(super) fn whole<T: FromStr + PartialOrd + Display>(
+    range: RangeInclusive<T>,
+) -> impl Fn(&Value<'_>) -> Result<T, String> {
+    move |value| {
+        let right = format!("a whole number from {} to {}", range.start(), range.end());
+        let Scalar::Number(number) = value.scalar() else { return Err(value.wrong_type(&right)) };
+        number
+            .parse()
+            .ok()
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| format!("{} is not {right}", super::error::clipped(number)))
+    }
+}
+
+/// A number above 0 and up to `most`, fractions allowed.
+pub(super) fn above_zero(most: f64) -> impl Fn(&Value<'_>) -> Result<f64, String> {
+    move |value| {
+        let right = format!("a number above 0, up to {most}");
+        let Scalar::Number(number) = value.scalar() else { return Err(value.wrong_type(&right)) };
+        // Rust's parser, because serde_json's may be off by the last bit.
+        number
+            .parse()
+            .ok()
+            .filter(|number| *number > 0.0 && *number <= most)
+            .ok_or_else(|| format!("{} is not {right}", super::error::clipped(number)))
+    }
+}
+
+/// A duration from 1 ms to 24 h.
+pub(super) fn duration(value: &Value<'_>) -> Result<Duration, String> {
+    text(units::DURATION, units::duration)(value)
+}
+
+/// A duration up to 24 h, or none at all.
+pub(super) fn duration_or_zero(value: &Value<'_>) -> Result<Duration, String> {
+    text(units::DURATION, units::duration_or_zero)(value)
+}
+
+/// A size in bytes, as a number or with a unit, in `range`.
+pub(super) fn size(range: RangeInclusive<u64>) -> impl Fn(&Value<'_>) -> Result<u64, String> {
+    move |value| match value.scalar() {
+        Scalar::Number(text) => units::size(text, &range),
+        Scalar::Text(text) => units::size(&text, &range),
+        _ => Err(value.wrong_type(units::SIZE)),
+    }
+}
+
+/// A list of values that `read` understands; each wrong one is a mistake of its own.
+pub(super) fn list<T>(
+    right: &'static str,
+    read: impl Fn(&Value<'_>) -> Result<T, String>,
+) -> impl Fn(&Value<'_>) -> Result<Vec<T>, String> {
+    move |value| {
+        let items = value.items().ok_or_else(|| value.wrong_type(right))?;
+        let one = |item: &Value<'_>| read(item).map_err(|message| item.mistake(message)).ok();
+        Ok(items.iter().filter_map(one).collect())
+    }
+}

@@ -1,0 +1,199 @@
+//! From what the file says to a `Config`: every field with its default, its kind and its bounds. A
+//! field that is wrong is reported and read as its default, so that the rest is checked as well.
+
+mod listeners;
+mod pools;
+
+use std::ops::RangeInclusive;
+
+use super::document::Document;
+use super::error::ConfigErrors;
+use super::raw::Fields;
+use super::read::{above_zero, boolean, duration, duration_or_zero, list, size, text, whole};
+use super::{
+    BreakerConfig, Config, Limits, Overrides, RateLimit, RetryConfig, Timeouts, address, defaults,
+    names, support, units,
+};
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+const WORKERS: RangeInclusive<usize> = 1..=4096;
+const MAX_RETRIES: RangeInclusive<u32> = 0..=100;
+/// 0 leaves the three retries in flight that are always allowed.
+const PERCENT: RangeInclusive<u32> = 0..=100;
+const THRESHOLD: RangeInclusive<u32> = 1..=1000;
+/// A bucket of this many tokens a second limits nobody.
+const MOST_REQUESTS_PER_SECOND: f64 = 1e9;
+const BURST: RangeInclusive<u32> = 1..=1_000_000_000;
+/// More connections, or more that wait, than one process can have.
+const MOST_CONNECTIONS: usize = 1_000_000;
+/// A thread each.
+const MOST_STREAMS: usize = 65_536;
+const HEADER_BYTES: RangeInclusive<u64> = KIB..=MIB;
+const BODY_BYTES: RangeInclusive<u64> = 0..=u64::MAX;
+/// Held in memory for each request that may be retried.
+const BUFFER_BYTES: RangeInclusive<u64> = 0..=64 * MIB;
+
+/// Which check of what has no effect yet is applied; tests of the rest leave it out.
+pub(super) type SupportCheck = fn(&Config, &Document<'_>);
+
+/// Reads the file, then the overrides.
+pub(super) fn resolve(
+    source: &str,
+    overrides: &Overrides,
+    check_support: SupportCheck,
+) -> Result<Config, ConfigErrors> {
+    let document = Document::new(source)?;
+    let config = document.read(|fields| config(fields, &document, overrides));
+    check_support(&config, &document);
+    document.finish().map(|()| config)
+}
+
+/// The check that everybody but a test wants.
+pub(super) const SUPPORTED: SupportCheck = support::check;
+
+fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -> Config {
+    let default = defaults::config();
+    let mut config = Config {
+        listen: fields.value("listen", default.listen, text(address::LISTEN, address::listen)),
+        workers: fields.value("workers", default.workers, whole(WORKERS)),
+        default_pool: pools::pool(fields, &default.default_pool.name, &default.default_pool),
+        retry: fields.object("retry", retry),
+        timeouts: fields.object("timeouts", timeouts),
+        limits: fields.object("limits", limits),
+        rate_limit: fields.object("rate_limit", rate_limit),
+        circuit_breaker: fields.object("circuit_breaker", breaker),
+        slow_start: fields.value("slow_start", default.slow_start, duration_or_zero),
+        trusted_proxies: fields.value(
+            "trusted_proxies",
+            default.trusted_proxies,
+            list(address::NETWORKS, text(address::NETWORK, address::network)),
+        ),
+        host_header: fields.value(
+            "host_header",
+            default.host_header,
+            text(names::HOST_HEADER, names::host_header),
+        ),
+        access_log: fields.value("access_log", default.access_log, boolean),
+        front: fields.value("front", default.front, boolean),
+        tls: listeners::tls(fields),
+        admin: listeners::admin(fields),
+        ..default
+    };
+    apply(overrides, &mut config, document);
+    // After the overrides, because named pools inherit the algorithm.
+    config.pools = pools::named(fields, &config.default_pool);
+    config.routes = pools::routes(fields, &config.pools);
+    listeners::check_distinct(fields, &config);
+    config
+}
+
+/// Environment and flags win over the file.
+fn apply(overrides: &Overrides, config: &mut Config, document: &Document<'_>) {
+    if let Some((source, value)) = &overrides.algorithm {
+        match names::algorithm(value) {
+            Ok(algorithm) => {
+                config.default_pool.algorithm = algorithm;
+                document.overridden("algorithm", source);
+            }
+            Err(message) => document.override_mistake(source, message),
+        }
+    }
+    if let Some((source, value)) = &overrides.listen {
+        match address::listen(value) {
+            Ok(listen) => config.listen = listen,
+            Err(message) => document.override_mistake(source, message),
+        }
+    }
+}
+
+fn retry(fields: &Fields<'_>) -> RetryConfig {
+    let default = defaults::retry();
+    let buffer_body =
+        fields.value("buffer_body", default.buffer_body_bytes as u64, size(BUFFER_BYTES));
+    RetryConfig {
+        max_retries: fields.value("max_retries", default.max_retries, whole(MAX_RETRIES)),
+        delay: fields.value("delay", default.delay, duration_or_zero),
+        on_status: statuses(fields, default.on_status),
+        non_idempotent: fields.value("non_idempotent", default.non_idempotent, boolean),
+        buffer_body_bytes: buffer_body as usize,
+        budget_percent: fields.value("budget_percent", default.budget_percent, whole(PERCENT)),
+    }
+}
+
+fn statuses(fields: &Fields<'_>, default: Vec<u16>) -> Vec<u16> {
+    fields.value("on_status", default, list(units::STATUSES, whole(units::STATUS)))
+}
+
+fn timeouts(fields: &Fields<'_>) -> Timeouts {
+    let default = defaults::timeouts();
+    Timeouts {
+        connect: fields.value("connect", default.connect, duration),
+        request: fields.value("request", default.request, duration),
+        backend_idle: fields.value("backend_idle", default.backend_idle, duration),
+        queue: fields.value("queue", default.queue, duration_or_zero),
+        client_header: fields.value("client_header", default.client_header, duration),
+        client_body: fields.value("client_body", default.client_body, duration),
+        client_idle: fields.value("client_idle", default.client_idle, duration),
+        client_write: fields.value("client_write", default.client_write, duration),
+        pre_drain: fields.value("pre_drain", default.pre_drain, duration_or_zero),
+        drain: fields.value("drain", default.drain, duration_or_zero),
+        resolve: fields.value("resolve", default.resolve, duration),
+    }
+}
+
+fn limits(fields: &Fields<'_>) -> Limits {
+    let default = defaults::limits();
+    let head =
+        fields.value("max_header_bytes", default.max_header_bytes as u64, size(HEADER_BYTES));
+    Limits {
+        max_connections: fields.value(
+            "max_connections",
+            default.max_connections,
+            whole(1..=MOST_CONNECTIONS),
+        ),
+        max_connections_per_ip: fields.nullable(
+            "max_connections_per_ip",
+            default.max_connections_per_ip,
+            whole(1..=MOST_CONNECTIONS),
+        ),
+        max_queue: fields.value("max_queue", default.max_queue, whole(0..=MOST_CONNECTIONS)),
+        max_streams: fields.value("max_streams", default.max_streams, whole(0..=MOST_STREAMS)),
+        max_header_bytes: head as usize,
+        max_body_bytes: fields.nullable("max_body_bytes", default.max_body_bytes, size(BODY_BYTES)),
+        max_idle_per_backend: fields.value(
+            "max_idle_per_backend",
+            default.max_idle_per_backend,
+            whole(0..=MOST_CONNECTIONS),
+        ),
+    }
+}
+
+/// Checked even while it is switched off: it will be switched on one day.
+fn rate_limit(fields: &Fields<'_>) -> Option<RateLimit> {
+    let default = defaults::rate_limit();
+    let enabled = fields.value("enabled", defaults::config().rate_limit.is_some(), boolean);
+    let limit = RateLimit {
+        requests_per_second: fields.value(
+            "requests_per_second",
+            default.requests_per_second,
+            above_zero(MOST_REQUESTS_PER_SECOND),
+        ),
+        burst: fields.value("burst", default.burst, whole(BURST)),
+    };
+    enabled.then_some(limit)
+}
+
+/// Checked even while it is switched off, as the rate limit is.
+fn breaker(fields: &Fields<'_>) -> Option<BreakerConfig> {
+    let default = defaults::breaker();
+    let enabled = fields.value("enabled", defaults::config().circuit_breaker.is_some(), boolean);
+    let breaker = BreakerConfig {
+        failures: fields.value("failures", default.failures, whole(THRESHOLD)),
+        window: fields.value("window", default.window, duration),
+        cooldown: fields.value("cooldown", default.cooldown, duration),
+        on_status: statuses(fields, default.on_status),
+    };
+    enabled.then_some(breaker)
+}

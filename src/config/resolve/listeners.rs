@@ -1,0 +1,100 @@
+//! The listeners beside the plain one: TLS and admin.
+
+use std::net::SocketAddr;
+
+use crate::config::error::quoted;
+use crate::config::raw::{Fields, Scalar, Value};
+use crate::config::read::{boolean, text};
+use crate::config::{AdminConfig, CertificateConfig, Config, TlsConfig, address, defaults};
+
+const CERTIFICATES: &str =
+    r#"a list such as [ { "certificate": "cert.pem", "private_key": "key.pem" } ]"#;
+const FILE: &str = r#"the name of a PEM file, such as "cert.pem""#;
+const TOKEN: &str = "a secret of visible ASCII characters, or null";
+
+pub(super) fn tls(fields: &Fields<'_>) -> Option<TlsConfig> {
+    let value = fields.get("tls").filter(not_null)?;
+    Some(value.object(|tls| TlsConfig {
+        listen: listen(tls, defaults::tls_listen()),
+        certificates: certificates(tls),
+        redirect_http: tls.value("redirect_http", false, boolean),
+    }))
+}
+
+fn not_null(value: &Value<'_>) -> bool {
+    !matches!(value.scalar(), Scalar::Null)
+}
+
+fn listen(fields: &Fields<'_>, default: SocketAddr) -> SocketAddr {
+    fields.value("listen", default, text(address::LISTEN, address::listen))
+}
+
+fn certificates(fields: &Fields<'_>) -> Vec<CertificateConfig> {
+    let Some(value) = fields.get("certificates") else {
+        fields.missing("certificates", CERTIFICATES);
+        return Vec::new();
+    };
+    let Some(items) = value.items() else {
+        value.mistake(value.wrong_type(CERTIFICATES));
+        return Vec::new();
+    };
+    if items.is_empty() {
+        value.mistake(format!("empty; write {CERTIFICATES}"));
+    }
+    let file = |fields: &Fields<'_>, name| fields.required(name, FILE, file_name);
+    let certificate = |fields: &Fields<'_>| CertificateConfig {
+        certificate: file(fields, "certificate").unwrap_or_default(),
+        private_key: file(fields, "private_key").unwrap_or_default(),
+    };
+    items.iter().map(|item| item.object(certificate)).collect()
+}
+
+/// A file's name; whether there is such a file is for whoever opens it.
+pub(super) fn file_name(value: &Value<'_>) -> Result<String, String> {
+    text(FILE, |name| match name.is_empty() || name.contains('\0') {
+        true => Err(format!("{} is not a file's name; write {FILE}", quoted(name))),
+        false => Ok(name.to_string()),
+    })(value)
+}
+
+pub(super) fn admin(fields: &Fields<'_>) -> Option<AdminConfig> {
+    let value = fields.get("admin").filter(not_null)?;
+    Some(value.object(|fields| {
+        let admin = AdminConfig {
+            listen: listen(fields, defaults::admin_listen()),
+            token: fields.nullable("token", None, token),
+        };
+        // A token that was reported already is not missing as well.
+        let has_token = fields.get("token").is_some_and(|token| not_null(&token));
+        if !admin.listen.ip().is_loopback() && !has_token {
+            fields.missing("token", "one, because the address is not loopback");
+        }
+        admin
+    }))
+}
+
+/// Never repeats what it was given: that may be the secret.
+fn token(value: &Value<'_>) -> Result<String, String> {
+    match value.scalar() {
+        Scalar::Text(token) if is_token(&token) => Ok(token),
+        _ => Err(format!("not a token; write {TOKEN}")),
+    }
+}
+
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// No two listeners can have one address.
+pub(super) fn check_distinct(fields: &Fields<'_>, config: &Config) {
+    let tls = config.tls.as_ref().map(|tls| tls.listen);
+    let admin = config.admin.as_ref().map(|admin| admin.listen);
+    let taken = |address: SocketAddr| address == config.listen && address.port() != 0;
+    if let Some(value) = fields.get("tls").filter(|_| tls.is_some_and(taken)) {
+        value.mistake("listens where the plain listener does; write another address or port");
+    }
+    let taken_or_tls = |address| taken(address) || (tls == Some(address) && address.port() != 0);
+    if let Some(value) = fields.get("admin").filter(|_| admin.is_some_and(taken_or_tls)) {
+        value.mistake("listens where another listener does; write another address or port");
+    }
+}

@@ -1,0 +1,248 @@
+//! The configuration as a whole: what is true of every file, and files with mistakes beside what is
+//! said about them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+
+use super::*;
+
+const NO_OVERRIDES: Overrides = Overrides { algorithm: None, listen: None };
+
+fn in_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn example() -> String {
+    fs::read_to_string(in_repository("config.json")).unwrap()
+}
+
+/// Everything there is to configure, whether or not it has its effect yet.
+fn resolved(text: &str) -> Result<Config, ConfigErrors> {
+    resolve::resolve(text, &NO_OVERRIDES, |_, _| {})
+}
+
+fn overridden(algorithm: Option<&str>, listen: Option<&str>) -> Result<Config, ConfigErrors> {
+    let from = |source: &str, value: &str| (source.to_string(), value.to_string());
+    let overrides = Overrides {
+        algorithm: algorithm.map(|value| from("LB_ALGORITHM", value)),
+        listen: listen.map(|value| from("LB_LISTEN", value)),
+    };
+    parse(r#"{ "algorithm": "least_conn", "listen": ":1" }"#, &overrides)
+}
+
+#[test]
+fn the_example_is_the_built_in_default() {
+    assert_eq!(load(Some(&in_repository("config.json")), &NO_OVERRIDES), Ok(defaults::config()));
+    assert_eq!(load(None, &NO_OVERRIDES), Ok(defaults::config()));
+    assert_eq!(parse("{}", &NO_OVERRIDES), Ok(defaults::config()));
+}
+
+#[test]
+fn the_example_shows_every_field_as_it_is_written_back() {
+    let example: Json = serde_json::from_str(&example()).unwrap();
+    let written = serde_json::to_string_pretty(&defaults::config().to_json()).unwrap();
+    assert_eq!(written, serde_json::to_string_pretty(&example).unwrap());
+}
+
+#[test]
+fn bad_files_get_the_words_beside_them() {
+    let folder = in_repository("tests/cases/config");
+    let mut cases = 0;
+    for entry in fs::read_dir(&folder).unwrap() {
+        let case = entry.unwrap().path();
+        if case.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        cases += 1;
+        let name = case.file_name().unwrap().to_str().unwrap();
+        let text = fs::read_to_string(&case).unwrap();
+        let errors = parse(&text, &NO_OVERRIDES).expect_err(name).in_file(name);
+        let expected = fs::read_to_string(case.with_extension("err")).unwrap_or_default();
+        assert_eq!(errors.to_string().trim_end(), expected.trim_end(), "{name}");
+    }
+    assert!(cases > 5, "only {cases} cases in {}", folder.display());
+}
+
+#[test]
+fn environment_and_flags_win_over_the_file() {
+    let config = overridden(Some("ip_hash"), Some("localhost:9")).unwrap();
+    assert_eq!(config.default_pool.algorithm, Algorithm::IpHash);
+    assert_eq!(config.listen.to_string(), "127.0.0.1:9");
+}
+
+#[test]
+fn a_mistake_in_an_override_names_where_it_came_from() {
+    let errors = overridden(Some("roundrobin"), Some("8080")).unwrap_err();
+    assert_eq!(
+        errors.to_string(),
+        "LB_ALGORITHM: \"roundrobin\" is not one of \"round_robin\", \"least_conn\", \"ip_hash\", \
+         \"power_of_two\", \"consistent_hash\"; the nearest is \"round_robin\"\n\
+         LB_LISTEN: \"8080\" is not an address and port; write an address such as \
+         \"0.0.0.0:8080\", \"[::1]:8080\" or \":8080\""
+    );
+    let errors = overridden(Some("power_of_two"), None).unwrap_err();
+    assert_eq!(errors.to_string(), "LB_ALGORITHM: not supported yet; leave it out");
+}
+
+#[test]
+fn a_named_pool_is_like_the_default_one_where_it_does_not_say() {
+    let config = resolved(
+        r#"{
+            "algorithm": "ip_hash", "hash_key": "path", "sticky_cookie": "lb",
+            "health_check": { "path": "/up", "interval": "1s" },
+            "pools": { "api": {
+                "sticky_cookie": null, "backends": [ { "url": "http://a" } ],
+                "health_check": { "interval": "2s" }
+            } }
+        }"#,
+    )
+    .unwrap();
+    let api = &config.pools[0];
+    assert_eq!((api.algorithm, &api.hash_key), (Algorithm::IpHash, &HashKey::Path));
+    assert_eq!(api.sticky_cookie, None);
+    assert_eq!(api.health_check.path, "/up");
+    assert_eq!(api.health_check.interval, Duration::from_secs(2));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_one_mistake() {
+    let check = |path: &Path, expected: &str| {
+        let errors = load(Some(path), &NO_OVERRIDES).unwrap_err();
+        assert_eq!(errors.to_string(), format!("{}: {expected}", path.display()));
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        path
+    };
+    let missing = "cannot be read: No such file or directory (os error 2)";
+    check(&folder.path().join("missing.json"), missing);
+    check(folder.path(), "cannot be read: Is a directory (os error 21)");
+    check(
+        &file("large", &vec![b' '; 1024 * 1024 + 1]),
+        "larger than 1 MiB, which no configuration is",
+    );
+    check(&file("latin1", b"{ \"\xe4"), "not UTF-8 text (at byte 3); save it as UTF-8");
+}
+
+#[test]
+fn a_byte_order_mark_is_no_mistake() {
+    assert_eq!(parse("\u{feff}{}", &NO_OVERRIDES), Ok(defaults::config()));
+}
+
+#[test]
+fn nesting_and_mistakes_without_end_are_bounded() {
+    let deep = "[".repeat(200_000);
+    assert!(parse(&deep, &NO_OVERRIDES).is_err());
+    let deep = format!("{{\"backends\": {deep}{}}}", "]".repeat(200_000));
+    assert!(parse(&deep, &NO_OVERRIDES).is_err());
+    let many = format!("{{\"backends\": [{}0]}}", "0,".repeat(200_000));
+    let errors = parse(&many, &NO_OVERRIDES).unwrap_err();
+    assert_eq!(errors.mistakes().len(), 101);
+    assert_eq!(errors.mistakes()[100].message, "and 199901 more mistakes");
+}
+
+/// For each field some values that are right, none of them the default alone.
+fn right_values() -> Vec<(&'static str, Vec<Json>)> {
+    let backends = json!([
+        { "url": "http://Example.com/" },
+        { "url": "HTTPS://[::1]:8443", "weight": 5, "ca": "ca.pem", "max_connections": 3 },
+        { "url": "unix:/run/a.sock", "weight": 0, "backup": true },
+    ]);
+    let check = json!({
+        "type": "tcp", "path": "/up?a=b", "port": 1, "host": "h:1", "interval": "1ms",
+        "timeout": "24h", "healthy_threshold": 1, "unhealthy_threshold": 1000,
+        "expect_status": "200-299, 301,404", "expect_body": "\u{1F980} \"ok\"",
+    });
+    let api = json!({ "api": { "backends": backends, "health_check": check } });
+    vec![
+        ("listen", vec![json!(":0"), json!("[::1]:8080"), json!("localhost:1")]),
+        ("workers", vec![json!(1), json!(4096)]),
+        ("algorithm", vec![json!("ip_hash"), json!("power_of_two")]),
+        ("hash_key", vec![json!("path"), json!("header:X-User"), json!("cookie:Id")]),
+        ("sticky_cookie", vec![json!("lb"), json!(null)]),
+        ("backends", vec![backends.clone()]),
+        ("pools", vec![api]),
+        ("routes", vec![json!([{ "host": "*.Example.com", "path": "/v1/", "pool": "default" }])]),
+        ("health_check", vec![check]),
+        ("retry", vec![json!({ "on_status": [502, 503], "buffer_body": 65537, "delay": "0s" })]),
+        ("retry", vec![json!({ "budget_percent": 0, "buffer_body": "1.5KiB", "max_retries": 0 })]),
+        ("timeouts", vec![json!({ "connect": "1500ms", "request": "23h59m59s999ms1us1ns" })]),
+        ("timeouts", vec![json!({ "queue": "0s", "pre_drain": "121s", "drain": "1.5h" })]),
+        ("limits", vec![json!({ "max_body_bytes": "10GiB", "max_connections_per_ip": 1 })]),
+        ("limits", vec![json!({ "max_body_bytes": 0, "max_queue": 0, "max_header_bytes": 1024 })]),
+        ("rate_limit", vec![json!({ "enabled": true, "requests_per_second": 0.1, "burst": 1 })]),
+        ("rate_limit", vec![json!({ "enabled": true, "requests_per_second": 1e9 })]),
+        ("circuit_breaker", vec![json!({ "enabled": false }), json!({ "on_status": [500] })]),
+        ("slow_start", vec![json!("1m30s")]),
+        ("trusted_proxies", vec![json!([]), json!(["10.1.2.3/8", "::ffff:1.2.3.4", "fe80::/10"])]),
+        ("host_header", vec![json!("backend")]),
+        ("access_log", vec![json!(false)]),
+        ("front", vec![json!(true)]),
+        ("admin", vec![json!({}), json!({ "listen": "0.0.0.0:9", "token": "s3cret" })]),
+        (
+            "tls",
+            vec![json!({ "certificates": [{ "certificate": "c", "private_key": "k" }],
+                         "redirect_http": true })],
+        ),
+    ]
+}
+
+fn valid_file() -> impl Strategy<Value = Json> {
+    let fields = right_values();
+    let some = proptest::sample::subsequence(fields.clone(), 0..=fields.len());
+    (some, any::<usize>()).prop_map(|(fields, choice)| {
+        let one = |(name, values): (&str, Vec<Json>)| {
+            (name.to_string(), values[choice % values.len()].clone())
+        };
+        Json::Object(fields.into_iter().map(one).collect())
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_back_reads_as_the_same(file in valid_file()) {
+        let config = resolved(&file.to_string()).map_err(|e| TestCaseError::fail(e.to_string()))?;
+        let written = config.to_json();
+        let again = resolved(&written.to_string());
+        prop_assert_eq!(again.as_ref(), Ok(&config), "{}", written);
+        prop_assert_eq!(config.to_json(), written);
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(text in any::<String>(), json in r#"[\[\]{}",:0-9a-z\\ ]{0,60}"#) {
+        let _ = parse(&text, &NO_OVERRIDES);
+        let _ = parse(&json, &NO_OVERRIDES);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = parse(&String::from_utf8_lossy(&bytes), &NO_OVERRIDES);
+    }
+
+    /// A piece of the example is replaced by another piece, or by text.
+    #[test]
+    fn no_damage_to_the_example_makes_it_panic(
+        at in any::<prop::sample::Index>(),
+        length in 0usize..40,
+        piece in prop_oneof![
+            r#"[\[\]{}",:0-9a-z\\\-\. ]{0,12}"#,
+            Just("null".to_string()),
+            Just("\"\\ud800\"".to_string()),
+            Just("99999999999999999999".to_string()),
+        ],
+    ) {
+        let example = example();
+        let start = at.index(example.len());
+        let end = (start + length).min(example.len());
+        let damaged = format!("{}{piece}{}", &example[..start], &example[end..]);
+        if let Err(errors) = parse(&damaged, &NO_OVERRIDES) {
+            prop_assert!(!errors.mistakes().is_empty());
+            prop_assert_eq!(errors.to_string().lines().count(), errors.mistakes().len());
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Durations `"1m30s"`, sizes `"64KiB"` and status ranges `"200-399"`: from text and back. What is
+//! written here reads back as the same value.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde_json::Value as Json;
+
+use super::StatusRanges;
+use super::error::quoted;
+
+/// What a duration looks like, for messages.
+pub(super) const DURATION: &str = r#"a duration such as "50ms", "3s" or "1m30s""#;
+/// What a size looks like, for messages.
+pub(super) const SIZE: &str = r#"a number of bytes, or a size such as "64KiB""#;
+/// What status ranges look like, for messages.
+pub(super) const STATUS_RANGES: &str = r#"status ranges such as "200-399" or "200-299,301""#;
+
+/// What a list of statuses looks like, for messages.
+pub(super) const STATUSES: &str = "a list of statuses such as [502, 503]";
+
+/// The statuses there are.
+pub(super) const STATUS: RangeInclusive<u16> = 100..=599;
+
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A duration from 1 ms to 24 h.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    match duration_or_zero(text)? {
+        Duration::ZERO => {
+            Err(format!("{} makes no sense here; write a duration from 1ms to 24h", quoted(text)))
+        }
+        short if short < SHORTEST => {
+            Err(format!("{} is too short; write a duration from 1ms to 24h", quoted(text)))
+        }
+        duration => Ok(duration),
+    }
+}
+
+/// A duration from 0 to 24 h.
+pub(super) fn duration_or_zero(text: &str) -> Result<Duration, String> {
+    let duration = parse_duration(text)
+        .ok_or_else(|| format!("{} is not a duration; write {DURATION}", quoted(text)))?;
+    if duration > LONGEST {
+        return Err(format!("{} is too long; write at most \"24h\"", quoted(text)));
+    }
+    Ok(duration)
+}
+
+/// humantime 2.4.0 panics where seconds sum up to 2^64 ("18446744073709551615s 1000ms"), so numbers
+/// that long don't reach it. `a_sum_past_all_seconds_is_no_panic` tells when this can go.
+fn parse_duration(text: &str) -> Option<Duration> {
+    const MOST_BYTES: usize = 64;
+    const MOST_DIGITS: usize = 9;
+    let compact: String = text.split_whitespace().collect();
+    let longest = compact.split(|c: char| !c.is_ascii_digit()).map(str::len).max()?;
+    if text.len() > MOST_BYTES || longest > MOST_DIGITS {
+        return None;
+    }
+    humantime::parse_duration(&compact).ok()
+}
+
+/// `"50ms"`, `"90s"`, `"2m30s"`.
+pub(super) fn write_duration(duration: Duration) -> String {
+    const LONGEST_IN_SECONDS: u64 = 120;
+    if duration.subsec_nanos() == 0 && duration.as_secs() <= LONGEST_IN_SECONDS {
+        return format!("{}s", duration.as_secs());
+    }
+    humantime::format_duration(duration).to_string().replace(' ', "")
+}
+
+/// A size in bytes, with or without a unit.
+pub(super) fn size(text: &str, range: &RangeInclusive<u64>) -> Result<u64, String> {
+    let ByteSize(bytes) =
+        text.parse().map_err(|_| format!("{} is not a size; write {SIZE}", quoted(text)))?;
+    if !range.contains(&bytes) {
+        let (least, most) = (write_size(*range.start()), write_size(*range.end()));
+        return Err(format!(
+            "{} is out of range; write a size from {least} to {most}",
+            quoted(text)
+        ));
+    }
+    Ok(bytes)
+}
+
+/// `"64KiB"` where that is exact, else the number of bytes.
+pub(super) fn write_size(bytes: u64) -> Json {
+    let units = [(bytesize::GIB, "GiB"), (bytesize::MIB, "MiB"), (bytesize::KIB, "KiB")];
+    match units.into_iter().find(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit)) {
+        Some((unit, name)) => Json::from(format!("{}{name}", bytes / unit)),
+        None => Json::from(bytes),
+    }
+}
+
+/// Inclusive ranges of statuses, separated by commas.
+pub(super) fn status_ranges(text: &str) -> Result<StatusRanges, String> {
+    text.split(',')
+        .map(|range| status_range(range.trim()))
+        .collect::<Option<Vec<_>>>()
+        .map(StatusRanges)
+        .ok_or_else(|| format!("{} is not a list of statuses; write {STATUS_RANGES}", quoted(text)))
+}
+
+fn status_range(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (status(first)?, status(last)?);
+    (first <= last).then_some((first, last))
+}
+
+fn status(text: &str) -> Option<u16> {
+    text.trim().parse().ok().filter(|status| STATUS.contains(status))
+}
+
+impl StatusRanges {
+    /// Whether `status` lies in one of the ranges.
+    pub fn contain(&self, status: u16) -> bool {
+        self.0.iter().any(|(first, last)| (*first..=*last).contains(&status))
+    }
+}
+
+impl fmt::Display for StatusRanges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (first, last)) in self.0.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            match first == last {
+                true => write!(f, "{comma}{first}")?,
+                false => write!(f, "{comma}{first}-{last}")?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,149 @@
+//! Where a backend is: `http://host:port`, `https://host:port`, `unix:/path`. Nothing else is a
+//! backend URL: what a URL may carry beyond that (a user, a path, a query) would have no effect, and
+//! is refused with its reason.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::BackendUrl;
+use super::error::quoted;
+
+/// What a backend URL looks like, for messages.
+pub(super) const BACKEND_URL: &str = "http://HOST:PORT, https://HOST:PORT or unix:/PATH";
+
+const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
+/// What `sockaddr_un` holds, less the final NUL.
+const MOST_SOCKET_PATH_BYTES: usize = 107;
+/// RFC 1035's limits.
+const MOST_NAME_BYTES: usize = 253;
+const MOST_LABEL_BYTES: usize = 63;
+
+impl BackendUrl {
+    /// Reads a URL; scheme and host in any case, a lone `/` after the host allowed.
+    ///
+    /// # Errors
+    ///
+    /// Why `text` is not a backend URL and what would be, as a sentence for people.
+    pub fn parse(text: &str) -> Result<BackendUrl, String> {
+        parse(text).map_err(|reason| match text.contains('@') {
+            // What stands before an `@` may be a password.
+            true => format!("the URL {reason}; write {BACKEND_URL}"),
+            false => format!("{} {reason}; write {BACKEND_URL}", quoted(text)),
+        })
+    }
+}
+
+fn parse(text: &str) -> Result<BackendUrl, &'static str> {
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err("has a space or control character in it");
+    }
+    let Some((scheme, rest)) = text.split_once(':') else { return Err("is not a backend URL") };
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" => {
+            let (host, port) = authority(rest)?;
+            Ok(BackendUrl::Http { host, port: port.unwrap_or(HTTP_PORT) })
+        }
+        "https" => {
+            let (host, port) = authority(rest)?;
+            Ok(BackendUrl::Https { host, port: port.unwrap_or(HTTPS_PORT) })
+        }
+        "unix" => Ok(BackendUrl::Unix { path: socket_path(rest)? }),
+        _ => Err("is not a backend URL"),
+    }
+}
+
+/// Host and port of what follows `http:`.
+fn authority(rest: &str) -> Result<(String, Option<u16>), &'static str> {
+    let rest = rest.strip_prefix("//").ok_or("lacks // after the scheme")?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, after) = rest.split_at(end);
+    if authority.contains('@') {
+        return Err("carries a user name or password, which would have no effect");
+    }
+    match after.as_bytes() {
+        [] | [b'/'] => host_and_port(authority),
+        [b'?', ..] | [b'/', b'?', ..] => Err("carries a query, which would have no effect"),
+        [b'#', ..] | [b'/', b'#', ..] => Err("carries a fragment, which would have no effect"),
+        _ => Err("carries a path, which would have no effect"),
+    }
+}
+
+fn host_and_port(authority: &str) -> Result<(String, Option<u16>), &'static str> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (literal, port) = rest.split_once(']').ok_or("has a [ without its ]")?;
+            let host: Ipv6Addr = literal.parse().map_err(|_| "has no IPv6 address in its [ ]")?;
+            (host.to_string(), port)
+        }
+        None => {
+            let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+            if port.matches(':').count() > 1 {
+                return Err("has an IPv6 address without [ ] around it");
+            }
+            (host_name(host)?, port)
+        }
+    };
+    match port.strip_prefix(':') {
+        Some(digits) => Ok((host, Some(self::port(digits)?))),
+        None if port.is_empty() => Ok((host, None)),
+        None => Err("has something other than a port after its host"),
+    }
+}
+
+fn port(digits: &str) -> Result<u16, &'static str> {
+    let all_digits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let port = digits.parse().ok().filter(|port| all_digits && *port > 0);
+    port.ok_or("has a port that is not a number from 1 to 65535")
+}
+
+/// A name or an IPv4 address, lower-cased.
+pub(super) fn host_name(text: &str) -> Result<String, &'static str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let labels = text.strip_suffix('.').unwrap_or(text);
+    if labels.is_empty() {
+        return Err("has no host");
+    }
+    let valid = |label: &str| {
+        !label.is_empty() && label.len() <= MOST_LABEL_BYTES && label.chars().all(plain)
+    };
+    if labels.len() > MOST_NAME_BYTES || !labels.split('.').all(valid) {
+        return Err("has a host that is neither a name nor an address");
+    }
+    // A name never ends in a number, so this one was meant to be an address.
+    let last = labels.rsplit('.').next().unwrap_or_default();
+    if last.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<Ipv4Addr>().is_err() {
+        return Err("has a host that is neither a name nor an address");
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
+fn socket_path(rest: &str) -> Result<String, &'static str> {
+    // Some write unix:///path, with an empty host.
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    if !path.starts_with('/') || path.ends_with('/') {
+        return Err("has no absolute path of a socket");
+    }
+    if path.len() > MOST_SOCKET_PATH_BYTES {
+        return Err("has a path longer than a socket's can be, which is 107 bytes");
+    }
+    Ok(path.to_string())
+}
+
+impl fmt::Display for BackendUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, host, port, default_port) = match self {
+            BackendUrl::Http { host, port } => ("http", host, *port, HTTP_PORT),
+            BackendUrl::Https { host, port } => ("https", host, *port, HTTPS_PORT),
+            BackendUrl::Unix { path } => return write!(f, "unix:{path}"),
+        };
+        match host.contains(':') {
+            true => write!(f, "{scheme}://[{host}]")?,
+            false => write!(f, "{scheme}://{host}")?,
+        }
+        match port == default_port {
+            true => Ok(()),
+            false => write!(f, ":{port}"),
+        }
+    }
+}

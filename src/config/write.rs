@@ -1,0 +1,172 @@
+//! A `Config` in config.json's own words, every field present: what `check` prints, and what reads
+//! back as the same `Config`.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::units::{write_duration, write_size};
+use super::{
+    BackendConfig, Config, HealthCheckConfig, Limits, PoolConfig, RateLimit, RetryConfig, Route,
+    Timeouts, TlsConfig, defaults,
+};
+
+impl Config {
+    /// The configuration as config.json would say it, defaults included. The admin token is in it.
+    pub fn to_json(&self) -> Json {
+        let mut whole = Map::new();
+        whole.insert("listen".into(), json!(self.listen.to_string()));
+        whole.insert("workers".into(), json!(self.workers));
+        whole.append(&mut balancing(&self.default_pool));
+        let named = self.pools.iter().map(|it| (it.name.clone(), Json::Object(pool(it))));
+        whole.insert("pools".into(), Json::Object(named.collect()));
+        whole.insert("routes".into(), self.routes.iter().map(route).collect());
+        whole.insert("health_check".into(), health_check(&self.default_pool.health_check));
+        whole.insert("retry".into(), retry(&self.retry));
+        whole.insert("timeouts".into(), timeouts(&self.timeouts));
+        whole.insert("limits".into(), limits(&self.limits));
+        whole.insert("rate_limit".into(), rate_limit(self.rate_limit.as_ref()));
+        whole.insert("circuit_breaker".into(), self.breaker());
+        whole.insert("slow_start".into(), json!(write_duration(self.slow_start)));
+        let networks = self.trusted_proxies.iter().map(|network| network.to_string());
+        whole.insert("trusted_proxies".into(), networks.collect());
+        whole.insert("host_header".into(), json!(self.host_header.to_string()));
+        whole.insert("access_log".into(), json!(self.access_log));
+        whole.insert("front".into(), json!(self.front));
+        whole.insert("tls".into(), self.tls.as_ref().map_or(Json::Null, tls));
+        whole.insert("admin".into(), self.admin());
+        Json::Object(whole)
+    }
+
+    fn breaker(&self) -> Json {
+        let default = defaults::breaker();
+        let breaker = self.circuit_breaker.as_ref().unwrap_or(&default);
+        json!({
+            "enabled": self.circuit_breaker.is_some(),
+            "failures": breaker.failures,
+            "window": write_duration(breaker.window),
+            "cooldown": write_duration(breaker.cooldown),
+            "on_status": breaker.on_status,
+        })
+    }
+
+    fn admin(&self) -> Json {
+        let Some(admin) = &self.admin else { return Json::Null };
+        json!({ "listen": admin.listen.to_string(), "token": admin.token })
+    }
+}
+
+fn pool(pool: &PoolConfig) -> Map<String, Json> {
+    let mut fields = balancing(pool);
+    fields.insert("health_check".into(), health_check(&pool.health_check));
+    fields
+}
+
+/// A pool's fields but for the probes.
+fn balancing(pool: &PoolConfig) -> Map<String, Json> {
+    let mut fields = Map::new();
+    fields.insert("algorithm".into(), json!(pool.algorithm.to_string()));
+    fields.insert("hash_key".into(), json!(pool.hash_key.to_string()));
+    fields.insert("sticky_cookie".into(), json!(pool.sticky_cookie));
+    fields.insert("backends".into(), pool.backends.iter().map(backend).collect());
+    fields
+}
+
+fn backend(backend: &BackendConfig) -> Json {
+    let mut fields = json!({
+        "url": backend.url.to_string(),
+        "weight": backend.weight,
+        "max_connections": backend.max_connections,
+        "backup": backend.backup,
+    });
+    // Null would say nothing, and it is not a field of most backends.
+    if let Some(ca) = &backend.ca {
+        fields["ca"] = json!(ca);
+    }
+    fields
+}
+
+fn route(route: &Route) -> Json {
+    json!({ "host": route.host, "path": route.path, "pool": route.pool })
+}
+
+fn health_check(check: &HealthCheckConfig) -> Json {
+    json!({
+        "type": check.kind.to_string(),
+        "path": check.path,
+        "port": check.port,
+        "host": check.host,
+        "interval": write_duration(check.interval),
+        "timeout": write_duration(check.timeout),
+        "healthy_threshold": check.healthy_threshold,
+        "unhealthy_threshold": check.unhealthy_threshold,
+        "expect_status": check.expect_status.to_string(),
+        "expect_body": check.expect_body,
+    })
+}
+
+fn retry(retry: &RetryConfig) -> Json {
+    json!({
+        "max_retries": retry.max_retries,
+        "delay": write_duration(retry.delay),
+        "on_status": retry.on_status,
+        "non_idempotent": retry.non_idempotent,
+        "buffer_body": write_size(retry.buffer_body_bytes as u64),
+        "budget_percent": retry.budget_percent,
+    })
+}
+
+fn timeouts(timeouts: &Timeouts) -> Json {
+    json!({
+        "connect": write_duration(timeouts.connect),
+        "request": write_duration(timeouts.request),
+        "backend_idle": write_duration(timeouts.backend_idle),
+        "queue": write_duration(timeouts.queue),
+        "client_header": write_duration(timeouts.client_header),
+        "client_body": write_duration(timeouts.client_body),
+        "client_idle": write_duration(timeouts.client_idle),
+        "client_write": write_duration(timeouts.client_write),
+        "pre_drain": write_duration(timeouts.pre_drain),
+        "drain": write_duration(timeouts.drain),
+        "resolve": write_duration(timeouts.resolve),
+    })
+}
+
+fn limits(limits: &Limits) -> Json {
+    json!({
+        "max_connections": limits.max_connections,
+        "max_connections_per_ip": limits.max_connections_per_ip,
+        "max_queue": limits.max_queue,
+        "max_streams": limits.max_streams,
+        "max_header_bytes": write_size(limits.max_header_bytes as u64),
+        "max_body_bytes": limits.max_body_bytes.map(write_size),
+        "max_idle_per_backend": limits.max_idle_per_backend,
+    })
+}
+
+fn rate_limit(limit: Option<&RateLimit>) -> Json {
+    let default = defaults::rate_limit();
+    let values = limit.unwrap_or(&default);
+    json!({
+        "enabled": limit.is_some(),
+        "requests_per_second": number(values.requests_per_second),
+        "burst": values.burst,
+    })
+}
+
+/// 100 rather than 100.0.
+fn number(value: f64) -> Json {
+    // Below this every whole f64 is exact.
+    const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
+    match value.fract() == 0.0 && (0.0..MOST_EXACT).contains(&value) {
+        true => json!(value as u64),
+        false => json!(value),
+    }
+}
+
+fn tls(tls: &TlsConfig) -> Json {
+    let certificate = |it: &super::CertificateConfig| json!({ "certificate": it.certificate, "private_key": it.private_key });
+    json!({
+        "listen": tls.listen.to_string(),
+        "certificates": tls.certificates.iter().map(certificate).collect::<Vec<_>>(),
+        "redirect_http": tls.redirect_http,
+    })
+}

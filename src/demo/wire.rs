@@ -1,0 +1,85 @@
+//! Reads a request's head from a socket, for the echo backend.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+/// A longer head is refused.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+/// More fields are refused.
+const MAX_FIELDS: usize = 256;
+
+/// A request's head.
+pub struct Request {
+    /// As sent.
+    pub method: String,
+    /// As sent.
+    pub target: String,
+    /// Lower-cased names, in order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    minor: u8,
+}
+
+/// The next head; `None` where the client has closed the connection before it.
+///
+/// # Errors
+/// The connection's, or a head that is malformed, cut or too long.
+pub fn read_head(reader: &mut BufReader<impl Read>) -> io::Result<Option<Request>> {
+    let mut head = Vec::with_capacity(512);
+    while !head.ends_with(b"\r\n\r\n") {
+        let left = (MAX_HEAD_BYTES - head.len()) as u64;
+        if reader.by_ref().take(left).read_until(b'\n', &mut head)? == 0 {
+            return if head.is_empty() { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
+        }
+    }
+    parse(&head).map(Some)
+}
+
+fn parse(head: &[u8]) -> io::Result<Request> {
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut parsed = httparse::Request::new(&mut fields);
+    let malformed = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+    parsed.parse(head).map_err(|error| malformed(error.to_string()))?;
+    let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
+        return Err(malformed("an incomplete head".into()));
+    };
+    let headers = parsed.headers.iter().map(|field| (field.name.to_ascii_lowercase(), field.value.to_vec()));
+    Ok(Request { method: method.into(), target: target.into(), headers: headers.collect(), minor })
+}
+
+impl Request {
+    /// The target without its query.
+    pub fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or("")
+    }
+
+    /// Whether the client waits to be asked for its body.
+    pub fn expects_continue(&self) -> bool {
+        self.has("expect", "100-continue")
+    }
+
+    /// Whether the body is chunked.
+    pub fn is_chunked(&self) -> bool {
+        self.has("transfer-encoding", "chunked")
+    }
+
+    /// The body's length where it is not chunked, in bytes.
+    ///
+    /// # Errors
+    /// It is not a number.
+    pub fn content_length(&self) -> io::Result<u64> {
+        let Some(value) = self.value("content-length") else { return Ok(0) };
+        String::from_utf8_lossy(value).trim().parse().map_err(io::Error::other)
+    }
+
+    /// Whether the connection stays open after the answer.
+    pub fn keep_alive(&self) -> bool {
+        if self.minor == 0 { self.has("connection", "keep-alive") } else { !self.has("connection", "close") }
+    }
+
+    fn value(&self, name: &str) -> Option<&[u8]> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_slice())
+    }
+
+    fn has(&self, name: &str, word: &str) -> bool {
+        self.value(name).is_some_and(|value| value.to_ascii_lowercase().windows(word.len()).any(|w| w == word.as_bytes()))
+    }
+}
