@@ -53,3 +53,42 @@ fn unmapped(network: IpNet) -> IpNet {
         _ => network,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn listening_addresses_have_a_port_and_may_leave_out_the_host() {
+        let check = |text: &str, expected: Option<&str>| {
+            let address = super::listen(text).ok().map(|address| address.to_string());
+            assert_eq!(address.as_deref(), expected, "{text}");
+        };
+        check("0.0.0.0:8080", Some("0.0.0.0:8080"));
+        check("[::1]:8080", Some("[::1]:8080"));
+        check(":8080", Some("0.0.0.0:8080"));
+        check("LocalHost:0", Some("127.0.0.1:0"));
+        for wrong in
+            ["", ":", "8080", ":+80", ":65536", "::1:80", "example.com:80", "[::1]", "1.2.3:4"]
+        {
+            check(wrong, None);
+        }
+    }
+
+    #[test]
+    fn networks_are_canonical() {
+        let check = |text: &str, expected: Option<&str>| {
+            let network = super::network(text).ok().map(|network| network.to_string());
+            assert_eq!(network.as_deref(), expected, "{text}");
+        };
+        check("10.0.0.0/8", Some("10.0.0.0/8"));
+        check("10.1.2.3/8", Some("10.0.0.0/8"));
+        check("10.0.0.1", Some("10.0.0.1/32"));
+        check("::1", Some("::1/128"));
+        check("::ffff:10.0.0.1", Some("10.0.0.1/32"));
+        check("::ffff:10.0.0.0/104", Some("10.0.0.0/8"));
+        check("::ffff:0:0/96", Some("0.0.0.0/0"));
+        check("::/0", Some("::/0"));
+        for wrong in ["", "10.0.0.0/33", "::/129", "10.0.0", "localhost", "10.0.0.0/", "/8"] {
+            check(wrong, None);
+        }
+    }
+}

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use super::error::quoted;
-use super::raw::nearest;
+use super::error::{nearest, quoted};
 use super::{Algorithm, HashKey, HealthCheckKind, HostHeader};
+
+/// From this likeness on a wrong name is taken for a misspelt one; "tcp" for "http" is below it.
+const MISSPELT: f64 = 0.8;
 
 type Names<T> = [(&'static str, T)];
 
@@ -71,8 +73,11 @@ fn choose<T: Copy>(names: &Names<T>, text: &str) -> Result<T, String> {
         return Ok(*value);
     }
     let all: Vec<String> = names.iter().map(|(name, _)| quoted(name)).collect();
-    let nearest = nearest(text, names.iter().map(|(name, _)| *name));
-    Err(format!("{} is not one of {}; the nearest is {nearest}", quoted(text), all.join(", ")))
+    let hint = match nearest(text, names.iter().map(|(name, _)| *name)) {
+        (name, likeness) if likeness > MISSPELT => format!("; did you mean {name:?}?"),
+        _ => String::new(),
+    };
+    Err(format!("{} is not one of {}{hint}", quoted(text), all.join(", ")))
 }
 
 fn name_of<T: PartialEq>(names: &Names<T>, value: &T) -> &'static str {
@@ -104,6 +109,48 @@ impl fmt::Display for HashKey {
             HashKey::Path => f.write_str("path"),
             HashKey::Header(name) => write!(f, "header:{name}"),
             HashKey::Cookie(name) => write!(f, "cookie:{name}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_reads_back() {
+        for (name, value) in ALGORITHMS {
+            assert_eq!(algorithm(name), Ok(*value));
+            assert_eq!(value.to_string(), *name);
+        }
+    }
+
+    #[test]
+    fn a_misspelt_name_gets_a_hint_and_another_does_not() {
+        let check = |text: &str, expected: &str| {
+            let message = health_check_kind(text).unwrap_err();
+            assert_eq!(message, format!("{text:?} is not one of \"http\", \"tcp\"{expected}"));
+        };
+        check("htpp", "; did you mean \"http\"?");
+        check("grpc", "");
+        check("", "");
+    }
+
+    #[test]
+    fn hash_keys_name_a_header_or_cookie() {
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(
+                hash_key(text).ok().map(|key| key.to_string()).as_deref(),
+                expected,
+                "{text}"
+            );
+        };
+        check("client", Some("client"));
+        check("path", Some("path"));
+        check("header:X-User", Some("header:x-user"));
+        check("cookie:Id", Some("cookie:Id"));
+        for wrong in ["", "Client", "header", "header:", "header:a b", "cookie:a=b", "client:x"] {
+            check(wrong, None);
         }
     }
 }

@@ -13,7 +13,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::document::Document;
-use super::error::{clipped, quoted};
+use super::error::{clipped, nearest, quoted};
 
 /// One value of the file.
 pub(super) struct Value<'d> {
@@ -42,6 +42,11 @@ impl<'d> Value<'d> {
     /// Adds a mistake at this value.
     pub fn mistake(&self, message: impl Into<String>) {
         self.document.mistake(&self.path, self.raw, message.into());
+    }
+
+    /// What `read` makes of this value; `None`, with a mistake added, where it is wrong.
+    pub fn read<T>(&self, read: impl FnOnce(&Value<'d>) -> Result<T, String>) -> Option<T> {
+        read(self).map_err(|message| self.mistake(message)).ok()
     }
 
     pub fn scalar(&self) -> Scalar<'d> {
@@ -143,10 +148,7 @@ impl<'d> Fields<'d> {
         read: impl FnOnce(&Value<'d>) -> Result<T, String>,
     ) -> T {
         let Some(value) = self.get(name) else { return default };
-        read(&value).unwrap_or_else(|message| {
-            value.mistake(message);
-            default
-        })
+        value.read(read).unwrap_or(default)
     }
 
     /// Reads a field that may be left out, or null.
@@ -173,7 +175,7 @@ impl<'d> Fields<'d> {
             self.missing(name, right);
             return None;
         };
-        read(&value).map_err(|message| value.mistake(message)).ok()
+        value.read(read)
     }
 
     /// Adds the mistake that a field is missing, at the line of the object that lacks it.
@@ -214,21 +216,12 @@ impl<'d> Fields<'d> {
         }
         for (name, raw) in &self.entries {
             if !asked.contains(&name.as_str()) {
-                let nearest = nearest(name, asked.iter().copied());
-                let message = format!("unknown field; the nearest known one is {nearest}");
+                let (nearest, _) = nearest(name, asked.iter().copied());
+                let message = format!("unknown field; the nearest known one is {nearest:?}");
                 self.value_of(name, raw).mistake(message);
             }
         }
     }
-}
-
-/// The name most like `text`, in quotes.
-pub(super) fn nearest(text: &str, names: impl Iterator<Item = &'static str>) -> String {
-    // Similarity costs the product of both lengths, and nobody misspells at such length.
-    let text = clipped(text);
-    let likeness = |name: &&str| strsim::jaro_winkler(&text, name);
-    let best = names.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    quoted(best.unwrap_or_default())
 }
 
 /// The path of a field: `retry.delay`, and `pools["a b"]` where the name is no plain word.

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::error::clipped;
 use super::raw::{Scalar, Value};
 use super::units;
 
@@ -39,7 +40,7 @@ pub(super) fn whole<T: FromStr + PartialOrd + Display>(
             .parse()
             .ok()
             .filter(|number| range.contains(number))
-            .ok_or_else(|| format!("{} is not {right}", super::error::clipped(number)))
+            .ok_or_else(|| format!("{} is not {right}", clipped(number)))
     }
 }
 
@@ -53,7 +54,7 @@ pub(super) fn above_zero(most: f64) -> impl Fn(&Value<'_>) -> Result<f64, String
             .parse()
             .ok()
             .filter(|number| *number > 0.0 && *number <= most)
-            .ok_or_else(|| format!("{} is not {right}", super::error::clipped(number)))
+            .ok_or_else(|| format!("{} is not {right}", clipped(number)))
     }
 }
 
@@ -83,7 +84,7 @@ pub(super) fn list<T>(
 ) -> impl Fn(&Value<'_>) -> Result<Vec<T>, String> {
     move |value| {
         let items = value.items().ok_or_else(|| value.wrong_type(right))?;
-        let one = |item: &Value<'_>| read(item).map_err(|message| item.mistake(message)).ok();
+        let one = |item: &Value<'_>| item.read(&read);
         Ok(items.iter().filter_map(one).collect())
     }
 }

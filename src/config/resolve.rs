@@ -3,6 +3,7 @@
 
 mod listeners;
 mod pools;
+mod routes;
 
 use std::ops::RangeInclusive;
 
@@ -84,7 +85,7 @@ fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -
     apply(overrides, &mut config, document);
     // After the overrides, because named pools inherit the algorithm.
     config.pools = pools::named(fields, &config.default_pool);
-    config.routes = pools::routes(fields, &config.pools);
+    config.routes = routes::routes(fields, &config.pools);
     listeners::check_distinct(fields, &config);
     config
 }

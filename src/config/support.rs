@@ -52,7 +52,7 @@ pub(super) fn check(config: &Config, document: &Document<'_>) {
     let default = defaults::config();
     for row in NOT_YET {
         for path in paths(row, config, &default) {
-            document.mistake_where_written(&path, "not supported yet; leave it out");
+            document.mistake_where_written(&path, "this value is not supported yet");
         }
     }
 }
@@ -80,4 +80,29 @@ fn paths(row: &Row, config: &Config, default: &Config) -> Vec<String> {
 fn pools(config: &Config) -> impl Iterator<Item = (String, &PoolConfig)> {
     let named = config.pools.iter().map(|pool| (format!("pools.{}.", pool.name), pool));
     std::iter::once((String::new(), &config.default_pool)).chain(named)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Overrides, parse};
+
+    fn refused(text: &str) -> Vec<String> {
+        let errors = parse(text, &Overrides::default()).unwrap_err();
+        errors.mistakes().iter().map(|mistake| mistake.path.clone()).collect()
+    }
+
+    #[test]
+    fn a_field_that_asks_for_what_is_not_there_yet_is_refused() {
+        assert_eq!(refused(r#"{ "slow_start": "1s" }"#), ["slow_start"]);
+        assert!(parse(r#"{ "slow_start": "0s" }"#, &Overrides::default()).is_ok());
+    }
+
+    #[test]
+    fn what_a_pool_inherits_is_reported_once() {
+        let text = r#"{
+            "hash_key": "path",
+            "pools": { "api": { "backends": [ { "url": "http://a" } ] } }
+        }"#;
+        assert_eq!(refused(text), ["hash_key", "pools"]);
+    }
 }

@@ -30,11 +30,12 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// A duration from 1 ms to 24 h.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     match duration_or_zero(text)? {
-        Duration::ZERO => {
-            Err(format!("{} makes no sense here; write a duration from 1ms to 24h", quoted(text)))
-        }
+        Duration::ZERO => Err(format!(
+            "{} makes no sense here; write a duration from \"1ms\" to \"24h\"",
+            quoted(text)
+        )),
         short if short < SHORTEST => {
-            Err(format!("{} is too short; write a duration from 1ms to 24h", quoted(text)))
+            Err(format!("{} is too short; write a duration from \"1ms\" to \"24h\"", quoted(text)))
         }
         duration => Ok(duration),
     }
@@ -131,5 +132,94 @@ impl fmt::Display for StatusRanges {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_numbers_with_units() {
+        let check = |text: &str, expected: Option<u64>| {
+            let millis = duration_or_zero(text).ok().map(|duration| duration.as_millis() as u64);
+            assert_eq!(millis, expected, "{text}");
+        };
+        check("50ms", Some(50));
+        check("3s", Some(3000));
+        check("1m30s", Some(90_000));
+        check("1m 30s", Some(90_000));
+        check("1.5s", Some(1500));
+        check("0s", Some(0));
+        check("24h", Some(86_400_000));
+        for wrong in
+            ["", " ", "3", "-3s", "s", "3x", "24h1ms", "1e3s", "1000000000000s", "\u{1F980}"]
+        {
+            check(wrong, None);
+        }
+    }
+
+    #[test]
+    fn zero_and_less_than_a_millisecond_are_refused_where_they_make_no_sense() {
+        assert!(duration("0s").is_err());
+        assert!(duration("999us").is_err());
+        assert!(duration("1ms").is_ok());
+    }
+
+    #[test]
+    fn a_sum_past_all_seconds_is_no_panic() {
+        let text = "18446744073709551615s 1000ms";
+        assert!(duration_or_zero(text).is_err());
+        let theirs = std::panic::catch_unwind(|| humantime::parse_duration(text).is_ok());
+        assert!(theirs.is_err(), "humantime was put right: parse_duration can call it alone");
+    }
+
+    #[test]
+    fn durations_are_written_as_people_write_them() {
+        let check = |text: &str| assert_eq!(write_duration(parse_duration(text).unwrap()), text);
+        ["0s", "50ms", "90s", "120s", "2m1s", "1s500ms", "1h", "23h59m59s999ms999us999ns"]
+            .into_iter()
+            .for_each(check);
+    }
+
+    #[test]
+    fn sizes_are_bytes_or_have_a_unit() {
+        let check = |text: &str, expected: Option<u64>| {
+            assert_eq!(size(text, &(0..=u64::MAX)).ok(), expected, "{text}");
+        };
+        check("0", Some(0));
+        check("65536", Some(65_536));
+        check("64KiB", Some(65_536));
+        check("64 KiB", Some(65_536));
+        check("64kB", Some(64_000));
+        check("1.5MiB", Some(1_572_864));
+        for wrong in ["", "KiB", "-1", "1e6", "64 parsecs", "1.2.3MiB"] {
+            check(wrong, None);
+        }
+    }
+
+    #[test]
+    fn sizes_are_written_in_the_largest_exact_unit() {
+        assert_eq!(write_size(0), Json::from(0));
+        assert_eq!(write_size(1023), Json::from(1023));
+        assert_eq!(write_size(1024), Json::from("1KiB"));
+        assert_eq!(write_size(3 << 30), Json::from("3GiB"));
+    }
+
+    #[test]
+    fn status_ranges_are_inclusive_and_ascending() {
+        let check = |text: &str, expected: Option<&str>| {
+            let written = status_ranges(text).ok().map(|ranges| ranges.to_string());
+            assert_eq!(written.as_deref(), expected, "{text}");
+        };
+        check("200-399", Some("200-399"));
+        check(" 200 - 299 , 301", Some("200-299,301"));
+        check("204-204", Some("204"));
+        for wrong in ["", ",", "200-", "99", "600", "300-200", "2xx", "200,", "200-299-399"] {
+            check(wrong, None);
+        }
+        let ranges = status_ranges("200-299,301").unwrap();
+        assert!(ranges.contain(200) && ranges.contain(299) && ranges.contain(301));
+        assert!(!ranges.contain(300));
     }
 }

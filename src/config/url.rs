@@ -69,7 +69,8 @@ fn authority(rest: &str) -> Result<(String, Option<u16>), &'static str> {
     }
 }
 
-fn host_and_port(authority: &str) -> Result<(String, Option<u16>), &'static str> {
+/// Of `host:port` or `host`; an IPv6 address has its brackets, and loses them.
+pub(super) fn host_and_port(authority: &str) -> Result<(String, Option<u16>), &'static str> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (literal, port) = rest.split_once(']').ok_or("has a [ without its ]")?;
@@ -145,5 +146,84 @@ impl fmt::Display for BackendUrl {
             true => Ok(()),
             false => write!(f, ":{port}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_read_in_any_form_and_written_in_one() {
+        let check = |text: &str, expected: &str| {
+            let url = BackendUrl::parse(text).unwrap();
+            assert_eq!(url.to_string(), expected, "{text}");
+            assert_eq!(BackendUrl::parse(expected), Ok(url), "{text}");
+        };
+        check("http://localhost:3001", "http://localhost:3001");
+        check("HTTP://LocalHost:3001/", "http://localhost:3001");
+        check("http://a_b.example.com.", "http://a_b.example.com.");
+        check("http://a:80", "http://a");
+        check("http://a:443", "http://a:443");
+        check("https://a", "https://a");
+        check("https://a:0443", "https://a");
+        check("https://127.0.0.1:8443", "https://127.0.0.1:8443");
+        check("http://[::1]:3001", "http://[::1]:3001");
+        check("http://[0:0:0:0:0:0:0:1]", "http://[::1]");
+        check("unix:/run/App.sock", "unix:/run/App.sock");
+        check("UNIX:///run/app.sock", "unix:/run/app.sock");
+    }
+
+    #[test]
+    fn the_port_is_the_schemes_where_there_is_none() {
+        let host = "a".to_string();
+        assert_eq!(
+            BackendUrl::parse("http://a"),
+            Ok(BackendUrl::Http { host: host.clone(), port: 80 })
+        );
+        assert_eq!(BackendUrl::parse("https://a"), Ok(BackendUrl::Https { host, port: 443 }));
+    }
+
+    #[test]
+    fn what_a_backend_url_cannot_have_is_refused_with_its_reason() {
+        let check = |text: &str, expected: &str| {
+            let message = BackendUrl::parse(text).unwrap_err();
+            assert!(message.contains(expected), "{text:?}: {message}");
+            assert!(message.ends_with(BACKEND_URL), "{text:?}: {message}");
+        };
+        check("", "is not a backend URL");
+        check("ftp://x", "is not a backend URL");
+        check("http:/a", "lacks //");
+        check("http://user@a", "user name or password");
+        check("http://a/b", "carries a path");
+        check("http://a//", "carries a path");
+        check("http://a/?b", "carries a query");
+        check("http://a?b", "carries a query");
+        check("http://a/#b", "carries a fragment");
+        check("http://a:", "a port that is not");
+        check("http://a:0", "a port that is not");
+        check("http://a:+1", "a port that is not");
+        check("http://a:65536", "a port that is not");
+        check("http://:80", "no host");
+        check("http://.", "no host");
+        check("http://a..b", "neither a name nor an address");
+        check("http://1.2.3", "neither a name nor an address");
+        check("http://a%20b", "neither a name nor an address");
+        check("http://m\u{fc}ller", "neither a name nor an address");
+        check("http://a b", "space or control");
+        check("http://a\r\nb", "space or control");
+        check("http://::1", "without [ ]");
+        check("http://[::1", "without its ]");
+        check("http://[a]", "no IPv6 address");
+        check("http://[::1]80", "other than a port");
+        check("unix:a.sock", "absolute path");
+        check("unix://host/a.sock", "absolute path");
+        check("unix:/", "absolute path");
+        check(&format!("unix:/{}", "a".repeat(107)), "107 bytes");
+    }
+
+    #[test]
+    fn a_password_is_not_repeated() {
+        assert!(!BackendUrl::parse("http://user:secret@a").unwrap_err().contains("secret"));
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn tls(fields: &Fields<'_>) -> Option<TlsConfig> {
     }))
 }
 
-fn not_null(value: &Value<'_>) -> bool {
+pub(super) fn not_null(value: &Value<'_>) -> bool {
     !matches!(value.scalar(), Scalar::Null)
 }
 

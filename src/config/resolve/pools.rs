@@ -1,6 +1,6 @@
-//! Pools, their backends, how those are probed, and which requests go to which pool.
+//! Pools, their backends, and how those are probed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use super::listeners::file_name;
@@ -9,15 +9,14 @@ use crate::config::error::quoted;
 use crate::config::raw::{Fields, Value};
 use crate::config::read::{boolean, duration, text, whole};
 use crate::config::{
-    BackendConfig, BackendUrl, HealthCheckConfig, PoolConfig, Route, defaults, names, units, url,
+    BackendConfig, BackendUrl, HealthCheckConfig, PoolConfig, defaults, names, units, url,
 };
 
 const WEIGHT: RangeInclusive<u32> = 0..=65_535;
 const BACKENDS: &str = r#"a list such as [ { "url": "http://localhost:3001" } ]"#;
-const POOL_OF_ROUTE: &str = r#"the name of a pool, such as "default""#;
-const PATH: &str = r#"a path such as "/health""#;
-const HOST: &str = r#"a host such as "example.com""#;
-const ROUTE_HOST: &str = r#"a host such as "api.example.com" or "*.example.com", or null"#;
+pub(super) const PATH: &str = r#"a path such as "/health""#;
+const HOST: &str = r#"a host such as "example.com", or null"#;
+const BODY: &str = "text that a healthy answer contains, or null";
 
 /// One pool; what it doesn't say is as in `parent`, except that a named pool has its own backends.
 pub(super) fn pool(fields: &Fields<'_>, name: &str, parent: &PoolConfig) -> PoolConfig {
@@ -168,8 +167,6 @@ fn health_check(fields: &Fields<'_>, parent: &HealthCheckConfig) -> HealthCheckC
     }
 }
 
-const BODY: &str = "text that a healthy answer contains, or null";
-
 fn body_text(text: &str) -> Result<String, String> {
     match text.is_empty() {
         true => Err(format!("empty; write {BODY}")),
@@ -178,7 +175,7 @@ fn body_text(text: &str) -> Result<String, String> {
 }
 
 /// A request target in origin form; it is sent as it is.
-fn path(text: &str) -> Result<String, String> {
+pub(super) fn path(text: &str) -> Result<String, String> {
     let visible = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
     if !text.starts_with('/') {
         return Err(format!("{} doesn't begin with /; write {PATH}", quoted(text)));
@@ -194,62 +191,8 @@ fn path(text: &str) -> Result<String, String> {
 
 /// The value of a `Host` header, sent as it is.
 fn probe_host(text: &str) -> Result<String, String> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
-    match !text.is_empty() && text.chars().all(allowed) {
-        true => Ok(text.to_string()),
-        false => Err(format!("{} is not a host; write {HOST}", quoted(text))),
-    }
-}
-
-/// The routes, each to one of `pools` or to the pool `default`.
-pub(super) fn routes(fields: &Fields<'_>, pools: &[PoolConfig]) -> Vec<Route> {
-    let Some(value) = fields.get("routes") else { return Vec::new() };
-    let Some(items) = value.items() else {
-        value.mistake(value.wrong_type(r#"a list such as [ { "path": "/v1", "pool": "api" } ]"#));
-        return Vec::new();
-    };
-    let names: HashSet<&str> =
-        pools.iter().map(|pool| pool.name.as_str()).chain([defaults::POOL_NAME]).collect();
-    let mut seen = HashMap::new();
-    let mut routes = Vec::new();
-    for (index, item) in items.iter().enumerate() {
-        let route = item.object(|fields| route(fields, &names));
-        if let Some(first) = seen.insert((route.host.clone(), route.path.clone()), index) {
-            item.mistake(format!("the same host and path as routes[{first}]; keep one of them"));
-        }
-        routes.push(route);
-    }
-    routes
-}
-
-fn route(fields: &Fields<'_>, pools: &HashSet<&str>) -> Route {
-    let pool = |name: &str| match pools.contains(name) {
-        true => Ok(name.to_string()),
-        false => Err(format!("there is no pool {}; write it under \"pools\"", quoted(name))),
-    };
-    Route {
-        host: fields.nullable("host", None, text(ROUTE_HOST, route_host)),
-        path: fields.value("path", defaults::ROUTE_PATH.to_string(), text(PATH, route_path)),
-        pool: fields.required("pool", POOL_OF_ROUTE, text(POOL_OF_ROUTE, pool)).unwrap_or_default(),
-    }
-}
-
-fn route_host(text: &str) -> Result<String, String> {
-    let name = text.strip_prefix("*.").unwrap_or(text);
-    match url::host_name(name) {
-        Ok(_) => Ok(text.to_ascii_lowercase()),
-        Err(_) => Err(format!("{} is not a host; write {ROUTE_HOST}", quoted(text))),
-    }
-}
-
-/// Routes are compared by whole segments, so a final slash says nothing.
-fn route_path(text: &str) -> Result<String, String> {
-    let path = path(text)?;
-    if path.contains('?') {
-        return Err(format!("{} has a query, and routes go by the path alone", quoted(text)));
-    }
-    match path.trim_end_matches('/') {
-        "" => Ok("/".to_string()),
-        trimmed => Ok(trimmed.to_string()),
+    match url::host_and_port(text) {
+        Ok(_) => Ok(text.to_string()),
+        Err(_) => Err(format!("{} is not a host; write {HOST}", quoted(text))),
     }
 }
