@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, after, select, tick};
@@ -23,7 +23,7 @@ use crate::pool::{Backend, Live, Pool, SharedLive};
 use crate::proxy::{Outcome, Proxy, Refusal};
 use crate::shutdown::{Ender, Request, Running, running};
 use crate::transport::UreqTransport;
-use crate::workers::{self, InFlight, Job};
+use crate::workers::{self, InFlight, Job, Queue};
 use crate::{balance, health_checker, names};
 
 /// How often a drain says what is still in flight.
@@ -71,7 +71,8 @@ impl App {
     /// See [`StartError`]; nothing is left half-started that would serve requests.
     pub fn start(config: Config, access_lines: LineSender) -> Result<App, StartError> {
         let started = Instant::now();
-        let listener = TcpListener::bind(config.listen).map_err(|error| StartError::Listen(config.listen, error))?;
+        let listener = TcpListener::bind(config.listen)
+            .map_err(|error| StartError::Listen(config.listen, error))?;
         let (ender, running) = running();
         let (workers, max_queue) = (config.workers, config.limits.max_queue);
         let live = Arc::new(SharedLive::new(build(config)));
@@ -83,23 +84,29 @@ impl App {
         names::start(Arc::clone(&live), running.clone())?;
         health_checker::start(Arc::clone(&live), running.clone())?;
 
-        let queued = Arc::new(AtomicU64::new(0));
+        let queue = Queue::new(max_queue);
         let figures = Figures {
             started,
             metrics: Arc::clone(&metrics),
             in_flight: Arc::clone(&in_flight),
-            queued: { let queued = Arc::clone(&queued); Box::new(move || queued.load(Relaxed) as usize) },
-            client_connections: { let connections = Arc::clone(&connections); Box::new(move || connections.now()) },
-            draining: { let draining = Arc::clone(&draining); Box::new(move || draining.load(Relaxed)) },
+            queued: Box::new(queue.length()),
+            client_connections: {
+                let connections = Arc::clone(&connections);
+                Box::new(move || connections.now())
+            },
+            draining: {
+                let draining = Arc::clone(&draining);
+                Box::new(move || draining.load(Relaxed))
+            },
         };
         let handler = handler(&live, access_lines, metrics, figures, running.clone());
-        let timeout = { let live = Arc::clone(&live); move || live.get().config.timeouts.queue };
-        let (dispatcher, _threads) = workers::start(workers, max_queue, Arc::clone(&in_flight), timeout, handler)?;
+        let timeout = {
+            let live = Arc::clone(&live);
+            move || live.get().config.timeouts.queue
+        };
+        let dispatcher = workers::start(workers, queue, Arc::clone(&in_flight), timeout, handler)?;
 
-        let sink: Sink = Arc::new(move |request| {
-            dispatcher.dispatch(request);
-            queued.store(dispatcher.queued() as u64, Relaxed);
-        });
+        let sink: Sink = Arc::new(move |request| dispatcher.dispatch(request));
         let frontend = Arc::new(Frontend::start(listener, guard_settings(&live), sink, running)?);
         connections.of(&frontend);
         announce(&frontend, &live);
@@ -118,7 +125,12 @@ impl App {
             match requests.recv() {
                 Ok(Request::Drain(signal)) => break signal,
                 Ok(Request::Reload) => {
-                    event(Warn, "app", "reload is not supported yet, restart to take a new configuration", &[]);
+                    event(
+                        Warn,
+                        "app",
+                        "reload is not supported yet, restart to take a new configuration",
+                        &[],
+                    );
                 }
                 Err(_) => break "no signals left",
             }
@@ -130,13 +142,23 @@ impl App {
         let live = self.live.get();
         let limit = live.config.timeouts.drain;
         let active = self.in_flight.active();
-        event(Info, "app", "draining", &[("signal", &signal), ("in_flight", &active), ("timeout_s", &limit.as_secs_f64())]);
+        event(
+            Info,
+            "app",
+            "draining",
+            &[("signal", &signal), ("in_flight", &active), ("timeout_s", &limit.as_secs_f64())],
+        );
         self.draining.store(true, Relaxed);
         self.frontend.drain();
         self.wait_for_answers(limit, requests);
         let (accepted, answered) = (self.in_flight.accepted(), self.in_flight.answered());
         let cut = accepted.saturating_sub(answered);
-        event(Info, "app", "stopped", &[("accepted", &accepted), ("answered", &answered), ("cut", &cut)]);
+        event(
+            Info,
+            "app",
+            "stopped",
+            &[("accepted", &accepted), ("answered", &answered), ("cut", &cut)],
+        );
     }
 
     fn wait_for_answers(&self, limit: Duration, requests: &Receiver<Request>) {
@@ -160,7 +182,8 @@ impl App {
 }
 
 fn build(config: Config) -> Live {
-    let backends = config.default_pool.backends.iter().map(|backend| Arc::new(Backend::new(backend.clone())));
+    let backends =
+        config.default_pool.backends.iter().map(|backend| Arc::new(Backend::new(backend.clone())));
     let pool = Pool::new(backends.collect(), balance::balancer(config.default_pool.algorithm));
     Live { config, pool }
 }
@@ -176,15 +199,18 @@ fn handler(
     let live = Arc::clone(live);
     let proxy = Proxy::new(Arc::new(UreqTransport::default()), running);
     let endpoints = Arc::new(Endpoints(Arc::new(figures)));
-    let links = chain(AccessLog(access_lines), CountRequests(metrics), endpoints, RateLimiter::default());
+    let links =
+        chain(AccessLog(access_lines), CountRequests(metrics), endpoints, RateLimiter::default());
     Arc::new(move |mut job: Job| {
         let live = live.get();
         Proxy::identify(&mut job.request, &live);
         let refusal = job.refusal;
         if let Some(refusal) = refusal.or_else(|| job.request.flaw().map(Refusal::Flawed)) {
-            Next::new(&links[..REFUSED_LINKS], &|request, _| Outcome::refused(request, refusal)).run(&mut job.request, &live);
+            Next::new(&links[..REFUSED_LINKS], &|request, _| Outcome::refused(request, refusal))
+                .run(&mut job.request, &live);
         } else {
-            Next::new(&links, &|request, live| proxy.handle(request, live)).run(&mut job.request, &live);
+            Next::new(&links, &|request, live| proxy.handle(request, live))
+                .run(&mut job.request, &live);
         }
     })
 }

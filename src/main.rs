@@ -24,7 +24,9 @@ fn main() -> ExitCode {
         Ok(Command::Check(file)) => check(file.as_deref(), &environment),
         Ok(Command::Run(file)) => run(file.as_deref(), &environment),
         Ok(Command::Demo) => serve(environment.debug, demo::run),
-        Err(mistake) => fail(USAGE, &format!("loadbalancer: {mistake}\nTry 'loadbalancer --help'.")),
+        Err(mistake) => {
+            fail(USAGE, &format!("loadbalancer: {mistake}\nTry 'loadbalancer --help'."))
+        }
     }
 }
 
@@ -49,11 +51,15 @@ fn run(file: Option<&Path>, environment: &Environment) -> ExitCode {
 
 fn load(file: Option<&Path>, environment: &Environment) -> Result<Config, ExitCode> {
     let file = file.or(environment.config.as_deref());
-    config::load(file, &environment.overrides).map_err(|mistakes| fail(USAGE, mistakes.to_string().trim_end()))
+    config::load(file, &environment.overrides)
+        .map_err(|mistakes| fail(USAGE, mistakes.to_string().trim_end()))
 }
 
 /// Logs, signals, then the work; the log is written out before the end.
-fn serve(debug: bool, work: impl FnOnce(logging::writer::LineSender, &shutdown::Requests) -> demo::Result) -> ExitCode {
+fn serve(
+    debug: bool,
+    work: impl FnOnce(logging::writer::LineSender, &shutdown::Requests) -> demo::Result,
+) -> ExitCode {
     let events = logging::start(debug);
     logging::log_panics();
     let access = LineWriter::start("log-access", std::io::stdout());

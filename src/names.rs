@@ -55,9 +55,19 @@ fn look_up_one(backend: &Backend) {
         Ok(addresses) => {
             let known_before = !book.get().is_empty();
             if book.set(&addresses) && known_before {
-                event(Info, "names", "addresses changed", &[("backend", &backend.name()), ("count", &addresses.len())]);
+                event(
+                    Info,
+                    "names",
+                    "addresses changed",
+                    &[("backend", &backend.name()), ("count", &addresses.len())],
+                );
             }
         }
-        Err(error) => event(Warn, "names", "name not resolved", &[("backend", &backend.name()), ("error", &error)]),
+        Err(error) => event(
+            Warn,
+            "names",
+            "name not resolved",
+            &[("backend", &backend.name()), ("error", &error)],
+        ),
     }
 }

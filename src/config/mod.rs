@@ -321,4 +321,3 @@ pub struct AdminConfig {
     /// What callers must send as a bearer token; required where `listen` is not loopback.
     pub token: Option<String>,
 }
-

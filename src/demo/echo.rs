@@ -89,7 +89,12 @@ impl Drop for Echo {
     }
 }
 
-fn accept(listener: &TcpListener, connections: &Arc<Connections>, options: &Arc<EchoOptions>, running: &Running) {
+fn accept(
+    listener: &TcpListener,
+    connections: &Arc<Connections>,
+    options: &Arc<EchoOptions>,
+    running: &Running,
+) {
     while let Ok((stream, _)) = listener.accept() {
         if running.has_ended() {
             return;
@@ -100,7 +105,8 @@ fn accept(listener: &TcpListener, connections: &Arc<Connections>, options: &Arc<
             continue;
         }
         connections.open.lock().insert(number, held);
-        let (table, options, running) = (Arc::clone(connections), Arc::clone(options), running.clone());
+        let (table, options, running) =
+            (Arc::clone(connections), Arc::clone(options), running.clone());
         let work = move || {
             // A client that breaks off is no event for a backend to try things out against.
             let _ = serve(stream, &options, &running);
@@ -108,7 +114,12 @@ fn accept(listener: &TcpListener, connections: &Arc<Connections>, options: &Arc<
                 let _ = held.shutdown(Shutdown::Both);
             }
         };
-        if thread::Builder::new().name("echo-connection".into()).stack_size(STACK_BYTES).spawn(work).is_err() {
+        if thread::Builder::new()
+            .name("echo-connection".into())
+            .stack_size(STACK_BYTES)
+            .spawn(work)
+            .is_err()
+        {
             connections.open.lock().remove(&number);
         }
     }
@@ -126,10 +137,10 @@ fn serve(stream: TcpStream, options: &EchoOptions, running: &Running) -> io::Res
         }
         let body_bytes = skip_body(&mut reader, &request)?;
         let is_health = request.path() == "/health";
-        if !is_health {
-            if options.fail || (!options.latency.is_zero() && running.wait(options.latency)) {
-                return Ok(());
-            }
+        if !is_health
+            && (options.fail || (!options.latency.is_zero() && running.wait(options.latency)))
+        {
+            return Ok(());
         }
         writer.write_all(&answer(&request, options, body_bytes))?;
         if !request.keep_alive() {
@@ -151,7 +162,9 @@ fn answer(request: &Request, options: &EchoOptions, body_bytes: u64) -> Vec<u8> 
     body.push('\n');
     let length = body.len();
     let connection = if request.keep_alive() { "" } else { "Connection: close\r\n" };
-    let mut text = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{connection}\r\n");
+    let mut text = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{connection}\r\n"
+    );
     if request.method != "HEAD" {
         text.push_str(&body);
     }

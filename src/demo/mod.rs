@@ -39,7 +39,10 @@ pub fn run(access_lines: LineSender, requests: &Requests) -> Result {
     Ok(())
 }
 
-fn start_balancer(backends: &[Echo], access_lines: LineSender) -> std::result::Result<App, StartError> {
+fn start_balancer(
+    backends: &[Echo],
+    access_lines: LineSender,
+) -> std::result::Result<App, StartError> {
     match App::start(configuration(backends, USUAL_PORT)?, access_lines.clone()) {
         Err(StartError::Listen(..)) => App::start(configuration(backends, 0)?, access_lines),
         result => result,
@@ -47,13 +50,17 @@ fn start_balancer(backends: &[Echo], access_lines: LineSender) -> std::result::R
 }
 
 fn configuration(backends: &[Echo], port: u16) -> io::Result<config::Config> {
-    let urls: Vec<_> = backends.iter().map(|echo| json!({ "url": format!("http://{}", echo.address()) })).collect();
+    let urls: Vec<_> = backends
+        .iter()
+        .map(|echo| json!({ "url": format!("http://{}", echo.address()) }))
+        .collect();
     let text = json!({
         "listen": format!("127.0.0.1:{port}"),
         "backends": urls,
         "health_check": { "interval": "2s", "timeout": "1s" },
     });
-    config::parse(&text.to_string(), &Overrides::default()).map_err(|mistakes| io::Error::other(mistakes.to_string()))
+    config::parse(&text.to_string(), &Overrides::default())
+        .map_err(|mistakes| io::Error::other(mistakes.to_string()))
 }
 
 fn guide(backends: &[Echo], balancer: SocketAddr) -> String {

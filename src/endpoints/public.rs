@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use crate::frontend::{ClientRequest, Framing};
 use crate::http::Headers;
-use crate::metrics::json::{self, Gauges};
 use crate::metrics::Metrics;
+use crate::metrics::json::{self, Gauges};
 use crate::pool::Live;
 use crate::proxy::{End, Outcome};
 use crate::workers::InFlight;

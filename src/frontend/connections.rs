@@ -47,7 +47,15 @@ pub(super) struct Closed {
 
 impl Entry {
     pub(super) fn new(now: Instant) -> Entry {
-        Entry { busy: false, waiting: VecDeque::new(), closed: None, fd: None, mark: None, since: now, partial: false }
+        Entry {
+            busy: false,
+            waiting: VecDeque::new(),
+            closed: None,
+            fd: None,
+            mark: None,
+            since: now,
+            partial: false,
+        }
     }
 }
 
@@ -136,8 +144,15 @@ impl Connections {
 
     /// Bytes that were already in when we shut the connection down, which must not become a request;
     /// or, rarely, a new connection from the same port.
-    fn arrived_after_close(self: &Arc<Self>, peer: SocketAddr, request: tiny_http::Request, closed: Closed) {
-        let is_new = self.socket(peer).is_some_and(|socket| closed.cookie != 0 && socket.cookie() != closed.cookie);
+    fn arrived_after_close(
+        self: &Arc<Self>,
+        peer: SocketAddr,
+        request: tiny_http::Request,
+        closed: Closed,
+    ) {
+        let is_new = self
+            .socket(peer)
+            .is_some_and(|socket| closed.cookie != 0 && socket.cookie() != closed.cookie);
         if !is_new {
             return discard(request);
         }

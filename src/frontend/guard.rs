@@ -51,7 +51,11 @@ enum Verdict {
 }
 
 /// Ticks until the end.
-pub(super) fn run(connections: &Connections, settings: impl Fn() -> GuardSettings, running: &Running) {
+pub(super) fn run(
+    connections: &Connections,
+    settings: impl Fn() -> GuardSettings,
+    running: &Running,
+) {
     let mut pause = MIN_PAUSE;
     while !running.wait(pause) {
         let started = Instant::now();
@@ -81,7 +85,8 @@ fn tick(connections: &Connections, settings: &GuardSettings, now: Instant) {
     forget_gone(&mut table, &seen, now);
     let draining = connections.draining.load(Relaxed);
     for seen in &seen {
-        let entry = table.entry(seen.peer).or_insert_with(|| Entry { mark: Some(0), ..Entry::new(now) });
+        let entry =
+            table.entry(seen.peer).or_insert_with(|| Entry { mark: Some(0), ..Entry::new(now) });
         entry.fd = Some(seen.fd);
         if entry.busy || entry.closed.is_some() {
             continue;
@@ -108,7 +113,13 @@ fn forget_gone(table: &mut HashMap<SocketAddr, Entry>, seen: &[Seen], walked: In
     });
 }
 
-fn judge(entry: &mut Entry, received_bytes: u64, settings: &GuardSettings, draining: bool, now: Instant) -> Verdict {
+fn judge(
+    entry: &mut Entry,
+    received_bytes: u64,
+    settings: &GuardSettings,
+    draining: bool,
+    now: Instant,
+) -> Verdict {
     // After a request the mark is taken at the next tick: an older figure would make an idle
     // connection look like a slow head.
     let mark = *entry.mark.get_or_insert(received_bytes);
@@ -146,7 +157,12 @@ fn act(connections: &Connections, entry: &mut Entry, seen: &Seen, verdict: Verdi
                 // What is queued would still be parsed, and there may be megabytes of it.
                 socket.reset();
             }
-            event(Info, "guard", "refused", &[("status", &code), ("reason", &reason), ("client", &seen.peer)]);
+            event(
+                Info,
+                "guard",
+                "refused",
+                &[("status", &code), ("reason", &reason), ("client", &seen.peer)],
+            );
         }
         Verdict::Close | Verdict::Leave => {}
     }
@@ -183,8 +199,11 @@ fn close_surplus(
     }
     for seen in newest_last.into_iter().rev() {
         let of_client = per_client.entry(network_of(seen.peer.ip())).or_default();
-        let too_many = surplus > 0 || settings.max_connections_per_ip.is_some_and(|most| *of_client > most);
-        let Some(entry) = table.get_mut(&seen.peer).filter(|entry| !entry.busy && entry.closed.is_none()) else {
+        let too_many =
+            surplus > 0 || settings.max_connections_per_ip.is_some_and(|most| *of_client > most);
+        let Some(entry) =
+            table.get_mut(&seen.peer).filter(|entry| !entry.busy && entry.closed.is_none())
+        else {
             continue;
         };
         if too_many {
@@ -214,7 +233,9 @@ mod tests {
         let mut entry = Entry { mark: Some(0), ..Entry::new(start) };
         let verdicts: Vec<_> = ticks
             .iter()
-            .map(|(second, bytes)| judge(&mut entry, *bytes, &SETTINGS, false, start + Duration::from_secs(*second)))
+            .map(|(second, bytes)| {
+                judge(&mut entry, *bytes, &SETTINGS, false, start + Duration::from_secs(*second))
+            })
             .collect();
         let (last, before) = verdicts.split_last().unwrap();
         assert!(before.iter().all(|verdict| *verdict == Verdict::Leave), "{verdicts:?}");
@@ -240,7 +261,11 @@ mod tests {
         let start = Instant::now();
         let mut entry = Entry::new(start);
         assert_eq!(judge(&mut entry, 500_000, &SETTINGS, false, start), Verdict::Leave);
-        assert_eq!(judge(&mut entry, 500_001, &SETTINGS, true, start), Verdict::Leave, "a head is under way");
+        assert_eq!(
+            judge(&mut entry, 500_001, &SETTINGS, true, start),
+            Verdict::Leave,
+            "a head is under way"
+        );
         assert!(entry.partial);
     }
 

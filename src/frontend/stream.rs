@@ -1,6 +1,6 @@
 //! The stream of one request: its body in, its answer out, and the end of its connection.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
@@ -79,13 +79,25 @@ pub struct TinyStream {
 impl TinyStream {
     /// Takes over the request. `upgrade` says that tiny_http left the byte stream raw, because the
     /// client asked for an upgrade; it then reads no further request from this connection.
-    pub fn new(request: tiny_http::Request, length: BodyLength, upgrade: bool, ticket: Ticket) -> TinyStream {
+    pub fn new(
+        request: tiny_http::Request,
+        length: BodyLength,
+        upgrade: bool,
+        ticket: Ticket,
+    ) -> TinyStream {
         let (body_left, body_done) = match length {
             BodyLength::None | BodyLength::Known(0) => (Some(0), true),
             BodyLength::Known(length) => (Some(length), false),
             BodyLength::Chunked => (None, false),
         };
-        TinyStream { request: Some(request), output: Output::None, body_left, body_done, upgrade, ticket }
+        TinyStream {
+            request: Some(request),
+            output: Output::None,
+            body_left,
+            body_done,
+            upgrade,
+            ticket,
+        }
     }
 
     fn begin_output(&mut self) -> io::Result<()> {
@@ -129,10 +141,10 @@ impl TinyStream {
     /// Gives tiny_http's request back without it writing anything, or reading what was not read.
     fn let_go(&mut self) {
         if let Some(request) = self.request.take() {
-            if !self.body_done {
-                if let Some(socket) = self.ticket.socket() {
-                    socket.shutdown(Shutdown::Both);
-                }
+            if !self.body_done
+                && let Some(socket) = self.ticket.socket()
+            {
+                socket.shutdown(Shutdown::Both);
             }
             drop(request.into_writer());
         }

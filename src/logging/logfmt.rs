@@ -74,7 +74,8 @@ fn is_plain(byte: u8) -> bool {
 
 /// Controls, and the characters that end a line or turn its direction in some terminals.
 fn needs_escape(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Reads a line back into its pairs; the inverse of [`Line`], for tests and for reading access logs.
@@ -137,7 +138,7 @@ mod tests {
 
     #[test]
     fn plain_values_stay_bare() {
-        assert_eq!(line("http://localhost:3002/x?y"), "a=http://localhost:3002/x?y b=1".replace("x?y", "x?y"));
+        assert_eq!(line("http://localhost:3002/x?y"), "a=http://localhost:3002/x?y b=1");
         assert_eq!(line("x=y"), "a=\"x=y\" b=1");
         assert_eq!(line(""), "a=\"\" b=1");
     }

@@ -19,7 +19,12 @@ impl Middleware for Recover {
             request.responder.close_after();
             if request.responder.has_started() {
                 request.responder.break_off();
-                return Outcome { status: 500, backend: None, attempts: 0, end: End::Refused(Refusal::Internal) };
+                return Outcome {
+                    status: 500,
+                    backend: None,
+                    attempts: 0,
+                    end: End::Refused(Refusal::Internal),
+                };
             }
             Outcome::refused(request, Refusal::Internal)
         })

@@ -91,9 +91,7 @@ impl Backend {
     pub fn authority(&self) -> String {
         match &self.config.url {
             BackendUrl::Http { .. } | BackendUrl::Https { .. } => {
-                let after_scheme = self.name.split_once("://").map_or(self.name.as_str(), |(_, rest)| rest);
-                let default_port = matches!(self.config.url, BackendUrl::Http { port: 80, .. });
-                after_scheme.strip_suffix(":80").filter(|_| default_port).unwrap_or(after_scheme).to_owned()
+                self.name.split_once("://").map_or(self.name.as_str(), |(_, rest)| rest).to_owned()
             }
             BackendUrl::Unix { .. } => "localhost".to_owned(),
         }
@@ -115,7 +113,12 @@ impl Backend {
     }
 
     /// Takes a probe's result in; says when the verdict changed. Takes a lock.
-    pub fn observe_probe(&self, passed: bool, thresholds: &Thresholds, at: SystemTime) -> Option<Flip> {
+    pub fn observe_probe(
+        &self,
+        passed: bool,
+        thresholds: &Thresholds,
+        at: SystemTime,
+    ) -> Option<Flip> {
         *self.last_checked.lock() = Some(at);
         let mut health = self.health.lock();
         let flip = health.observe(passed, thresholds);
@@ -174,16 +177,25 @@ pub(crate) mod tests {
     pub(crate) fn backends(count: u16) -> Vec<Arc<Backend>> {
         let backend = |index| {
             let url = BackendUrl::Http { host: "localhost".into(), port: 3000 + index };
-            Arc::new(Backend::new(BackendConfig { url, weight: 1, max_connections: None, backup: false, ca: None }))
+            Arc::new(Backend::new(BackendConfig {
+                url,
+                weight: 1,
+                max_connections: None,
+                backup: false,
+                ca: None,
+            }))
         };
         (1..=count).map(backend).collect()
     }
 
     #[test]
     fn authority_leaves_the_default_port_out() {
-        for (port, expected) in [(80, "localhost"), (8080, "localhost:8080"), (180, "localhost:180")] {
+        for (port, expected) in
+            [(80, "localhost"), (8080, "localhost:8080"), (180, "localhost:180")]
+        {
             let url = BackendUrl::Http { host: "localhost".into(), port };
-            let config = BackendConfig { url, weight: 1, max_connections: None, backup: false, ca: None };
+            let config =
+                BackendConfig { url, weight: 1, max_connections: None, backup: false, ca: None };
             assert_eq!(Backend::new(config).authority(), expected);
         }
     }

@@ -25,7 +25,11 @@ impl<'a> Prepared<'a> {
         let head = Arc::clone(&request.head);
         let length = request.screened.unwrap_or(BodyLength::None);
         let keep_host = config.host_header == HostHeader::Preserve && !head.host().is_empty();
-        let body = ReplayBody::new(&mut request.responder, config.retry.buffer_body_bytes, config.limits.max_body_bytes);
+        let body = ReplayBody::new(
+            &mut request.responder,
+            config.retry.buffer_body_bytes,
+            config.limits.max_body_bytes,
+        );
         Prepared { head, headers, length, body, keep_host }
     }
 
@@ -51,14 +55,23 @@ impl<'a> Prepared<'a> {
             idle: config.timeouts.backend_idle,
             max_idle: config.limits.max_idle_per_backend,
         };
-        let request =
-            Outgoing { method: &self.head.method, target: &self.head.target, headers: &self.headers, body, limits };
+        let request = Outgoing {
+            method: &self.head.method,
+            target: &self.head.target,
+            headers: &self.headers,
+            body,
+            limits,
+        };
         transport.send(backend, request)
     }
 
     /// What the retry rule asks of the request; the count of attempts is the caller's.
     pub fn facts(&self) -> RequestFacts {
-        RequestFacts { idempotent: self.head.is_idempotent(), replayable: self.body.is_replayable(), attempts: 0 }
+        RequestFacts {
+            idempotent: self.head.is_idempotent(),
+            replayable: self.body.is_replayable(),
+            attempts: 0,
+        }
     }
 
     /// The prepared fields.

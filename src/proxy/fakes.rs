@@ -12,7 +12,9 @@ use crate::frontend::{ClientRequest, ClientStream, Ending};
 use crate::http::{BodyLength, Headers, RequestHead, Version};
 use crate::pool::backend::tests::backends;
 use crate::pool::{Backend, Live, Pool};
-use crate::transport::{AttemptError, BackendReply, Outgoing, OutgoingBody, ReplyLength, Transport};
+use crate::transport::{
+    AttemptError, BackendReply, Outgoing, OutgoingBody, ReplyLength, Transport,
+};
 
 /// What a client sent and saw.
 #[derive(Clone, Default)]
@@ -59,9 +61,15 @@ pub(crate) fn get(target: &str) -> (ClientRequest, Seen) {
 pub(crate) fn request(method: &str, target: &str, body: &[u8]) -> (ClientRequest, Seen) {
     let mut headers = Headers::default();
     headers.push("Host", b"example.com");
-    let head = RequestHead { method: method.into(), target: target.into(), version: Version::Http11, headers };
+    let head = RequestHead {
+        method: method.into(),
+        target: target.into(),
+        version: Version::Http11,
+        headers,
+    };
     let seen = Seen::default();
-    let length = if body.is_empty() { BodyLength::None } else { BodyLength::Known(body.len() as u64) };
+    let length =
+        if body.is_empty() { BodyLength::None } else { BodyLength::Known(body.len() as u64) };
     let stream = FakeClient { body: io::Cursor::new(body.to_vec()), seen: seen.clone() };
     let peer = "127.0.0.1:4711".parse().unwrap();
     (ClientRequest::new(head, Ok(length), peer, false, Box::new(stream)), seen)
@@ -69,7 +77,8 @@ pub(crate) fn request(method: &str, target: &str, body: &[u8]) -> (ClientRequest
 
 /// The default configuration on that many backends.
 pub(crate) fn live(count: u16) -> Live {
-    let config: Config = crate::config::load(None, &Overrides::default()).expect("the defaults are valid");
+    let config: Config =
+        crate::config::load(None, &Overrides::default()).expect("the defaults are valid");
     let pool = Pool::new(backends(count), balance::balancer(config.default_pool.algorithm));
     Live { config, pool }
 }
@@ -112,8 +121,12 @@ impl Transport for Script {
         };
         match self.steps.lock().pop_front().expect("the script has a step for each attempt") {
             Step::Fails(error) => Err(error),
-            Step::Answers(status, text) => Ok(reply(status, text.len() as u64, Box::new(text.as_bytes()))),
-            Step::BreaksOff(text) => Ok(reply(200, 10, Box::new(io::Read::chain(text.as_bytes(), Broken)))),
+            Step::Answers(status, text) => {
+                Ok(reply(status, text.len() as u64, Box::new(text.as_bytes())))
+            }
+            Step::BreaksOff(text) => {
+                Ok(reply(200, 10, Box::new(io::Read::chain(text.as_bytes(), Broken))))
+            }
         }
     }
 

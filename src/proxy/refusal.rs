@@ -5,7 +5,7 @@
 use std::io;
 use std::time::Duration;
 
-use crate::frontend::{Framing, ClientRequest};
+use crate::frontend::{ClientRequest, Framing};
 use crate::http::Headers;
 use crate::http::framing::Flaw;
 use crate::transport::{AttemptError, Cause, Stage};
@@ -64,19 +64,39 @@ impl Refusal {
     fn look(self) -> Look {
         match self {
             Refusal::Flawed(flaw) => look(400, flaw.word(), "Bad Request: malformed or ambiguous"),
-            Refusal::BodyIncomplete => look(400, "body_incomplete", "Bad Request: the body is malformed or broke off"),
-            Refusal::BodyTooLarge => look(413, "body_too_large", "Content Too Large: over the limit for bodies"),
+            Refusal::BodyIncomplete => {
+                look(400, "body_incomplete", "Bad Request: the body is malformed or broke off")
+            }
+            Refusal::BodyTooLarge => {
+                look(413, "body_too_large", "Content Too Large: over the limit for bodies")
+            }
             Refusal::HeadTooLarge => look(431, "head_too_large", "Request Header Fields Too Large"),
-            Refusal::RateLimited { .. } => look(429, "rate_limited", "Too Many Requests: rate limit exceeded"),
-            Refusal::Loop => look(508, "loop_detected", "Loop Detected: this request has passed here before"),
+            Refusal::RateLimited { .. } => {
+                look(429, "rate_limited", "Too Many Requests: rate limit exceeded")
+            }
+            Refusal::Loop => {
+                look(508, "loop_detected", "Loop Detected: this request has passed here before")
+            }
             Refusal::MethodNotAllowed => look(405, "method_not_allowed", "Method Not Allowed"),
             Refusal::Internal => look(500, "internal_error", "Internal Server Error"),
-            Refusal::BackendClosed => look(502, "backend_closed", "Bad Gateway: the backend closed the connection"),
-            Refusal::BackendNotHttp => look(502, "backend_not_http", "Bad Gateway: the backend did not answer with HTTP"),
-            Refusal::NoBackend => look(503, "no_healthy_backend", "Service Unavailable: all backends are down"),
-            Refusal::QueueFull => look(503, "queue_full", "Service Unavailable: too many requests are waiting"),
-            Refusal::QueueTimeout => look(503, "queue_timeout", "Service Unavailable: waited too long for a worker"),
-            Refusal::BackendTimeout => look(504, "backend_timeout", "Gateway Timeout: the backend did not answer in time"),
+            Refusal::BackendClosed => {
+                look(502, "backend_closed", "Bad Gateway: the backend closed the connection")
+            }
+            Refusal::BackendNotHttp => {
+                look(502, "backend_not_http", "Bad Gateway: the backend did not answer with HTTP")
+            }
+            Refusal::NoBackend => {
+                look(503, "no_healthy_backend", "Service Unavailable: all backends are down")
+            }
+            Refusal::QueueFull => {
+                look(503, "queue_full", "Service Unavailable: too many requests are waiting")
+            }
+            Refusal::QueueTimeout => {
+                look(503, "queue_timeout", "Service Unavailable: waited too long for a worker")
+            }
+            Refusal::BackendTimeout => {
+                look(504, "backend_timeout", "Gateway Timeout: the backend did not answer in time")
+            }
         }
     }
 
@@ -103,7 +123,9 @@ impl Refusal {
 
     fn retry_after(self) -> Option<u64> {
         match (self, self.status()) {
-            (Refusal::RateLimited { retry_after }, _) => Some(retry_after.as_secs_f64().ceil().max(1.0) as u64),
+            (Refusal::RateLimited { retry_after }, _) => {
+                Some(retry_after.as_secs_f64().ceil().max(1.0) as u64)
+            }
             (_, 503) => Some(RETRY_SOON),
             _ => None,
         }
@@ -159,7 +181,9 @@ mod tests {
 
     #[test]
     fn retry_after_is_whole_seconds_and_never_zero() {
-        let limited = |millis| Refusal::RateLimited { retry_after: Duration::from_millis(millis) }.retry_after();
+        let limited = |millis| {
+            Refusal::RateLimited { retry_after: Duration::from_millis(millis) }.retry_after()
+        };
         assert_eq!([limited(0), limited(1), limited(1001)], [Some(1), Some(1), Some(2)]);
         assert_eq!(Refusal::QueueFull.retry_after(), Some(1));
         assert_eq!(Refusal::BackendClosed.retry_after(), None);

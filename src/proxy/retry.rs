@@ -91,7 +91,15 @@ mod tests {
     #[test]
     fn max_retries_counts_attempts_after_the_first() {
         for (attempts, more) in [(1, true), (2, true), (3, false)] {
-            assert_eq!(retried(Stage::Connect, Cause::Refused, RequestFacts { attempts, ..GET }, &config(false)), more);
+            assert_eq!(
+                retried(
+                    Stage::Connect,
+                    Cause::Refused,
+                    RequestFacts { attempts, ..GET },
+                    &config(false)
+                ),
+                more
+            );
         }
     }
 }

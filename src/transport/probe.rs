@@ -14,9 +14,18 @@ use crate::pool::Backend;
 pub fn status(backend: &Backend, path: &str, timeout: Duration) -> Result<u16, AttemptError> {
     let mut headers = Headers::default();
     headers.push("Host", backend.authority().as_bytes());
-    headers.push("User-Agent", concat!("loadbalancer/", env!("CARGO_PKG_VERSION"), " (health check)").as_bytes());
+    headers.push(
+        "User-Agent",
+        concat!("loadbalancer/", env!("CARGO_PKG_VERSION"), " (health check)").as_bytes(),
+    );
     headers.push("Connection", b"close");
     let limits = Limits { connect: timeout, request: timeout, idle: Duration::ZERO, max_idle: 0 };
-    let request = Outgoing { method: "GET", target: path, headers: &headers, body: OutgoingBody::None, limits };
+    let request = Outgoing {
+        method: "GET",
+        target: path,
+        headers: &headers,
+        body: OutgoingBody::None,
+        limits,
+    };
     exchange(&new_agent(backend), request, false).map(|reply| reply.status)
 }

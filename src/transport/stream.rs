@@ -86,7 +86,9 @@ impl BackendStream {
             return Ok(());
         }
         self.limit_writes(self.limits.request)?;
-        let Some(mut stream) = self.stream.as_ref() else { return Err(io::ErrorKind::NotConnected.into()) };
+        let Some(mut stream) = self.stream.as_ref() else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
         match stream.write_all(&self.buffers.output()[..amount]) {
             Err(error) if is_closed(&error) => {
                 attempt::with(|attempt| attempt.body_refused = true);
@@ -104,8 +106,12 @@ fn is_closed(error: &io::Error) -> bool {
 /// ureq takes some kinds of error for the end of an answer that has no length; none of ours is.
 fn hard(error: io::Error) -> Error {
     match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Error::Io(io::ErrorKind::TimedOut.into()),
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Error::Io(io::Error::other(error)),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            Error::Io(io::ErrorKind::TimedOut.into())
+        }
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
+            Error::Io(io::Error::other(error))
+        }
         _ => Error::Io(error),
     }
 }
@@ -130,7 +136,10 @@ impl Transport for BackendStream {
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
         attempt::with(|attempt| attempt.stage = Stage::AwaitHead);
         if self.buffers.is_full() {
-            return Err(Error::LargeResponseHeader(self.buffers.input().len(), super::MAX_REPLY_HEAD_BYTES));
+            return Err(Error::LargeResponseHeader(
+                self.buffers.input().len(),
+                super::MAX_REPLY_HEAD_BYTES,
+            ));
         }
         let wait = attempt::read_patience(self.limits.request);
         if wait.is_zero() {
@@ -157,7 +166,9 @@ impl Transport for BackendStream {
 
 impl Drop for BackendStream {
     fn drop(&mut self) {
-        if let (true, Some(link), Some(stream)) = (self.fit_for_reuse, self.keep.take(), self.stream.take()) {
+        if let (true, Some(link), Some(stream)) =
+            (self.fit_for_reuse, self.keep.take(), self.stream.take())
+        {
             link.put(stream, &self.limits);
         }
     }

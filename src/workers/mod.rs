@@ -8,7 +8,7 @@ mod in_flight;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
+use std::thread::Builder;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -35,6 +35,27 @@ pub struct Job {
 /// What is done with each request.
 pub type Handler = Arc<dyn Fn(Job) + Send + Sync>;
 
+/// The requests that wait for a worker.
+pub struct Queue {
+    sender: Sender<Job>,
+    jobs: Receiver<Job>,
+}
+
+impl Queue {
+    /// An empty queue with room for `max_queue` requests; one at least, for a request has to be
+    /// somewhere while a free worker wakes up.
+    pub fn new(max_queue: usize) -> Queue {
+        let (sender, jobs) = bounded(max_queue.max(1));
+        Queue { sender, jobs }
+    }
+
+    /// Tells how many are waiting, at any time.
+    pub fn length(&self) -> impl Fn() -> usize + Send + Sync + 'static {
+        let jobs = self.jobs.clone();
+        move || jobs.len()
+    }
+}
+
 /// Hands requests to the workers.
 pub struct Dispatcher {
     queue: Sender<Job>,
@@ -53,37 +74,31 @@ impl Dispatcher {
             let _ = self.refusals.try_send(refused);
         }
     }
-
-    /// Requests that wait for a worker.
-    pub fn queued(&self) -> usize {
-        self.queue.len()
-    }
 }
 
-/// Starts `count` workers on a queue of `max_queue`. The threads end when all dispatchers are gone.
+/// Starts `count` workers on the queue.
 ///
 /// # Errors
 /// The operating system's, for a thread that can't be started.
 pub fn start(
     count: usize,
-    max_queue: usize,
+    queue: Queue,
     in_flight: Arc<InFlight>,
     queue_timeout: impl Fn() -> Duration + Send + Sync + 'static,
     handler: Handler,
-) -> io::Result<(Dispatcher, Vec<JoinHandle<()>>)> {
-    // A queue of 0 would make a free worker unreachable for anyone who does not wait.
-    let (queue, jobs) = bounded::<Job>(max_queue.max(1));
+) -> io::Result<Dispatcher> {
+    let Queue { sender, jobs } = queue;
     let (refusals, refused) = bounded::<Job>(MAX_REFUSALS);
     let queue_timeout = Arc::new(queue_timeout);
-    let mut threads = Vec::with_capacity(count + 1);
     for number in 0..count {
-        let (jobs, handler, queue_timeout) = (jobs.clone(), Arc::clone(&handler), Arc::clone(&queue_timeout));
+        let (jobs, handler, queue_timeout) =
+            (jobs.clone(), Arc::clone(&handler), Arc::clone(&queue_timeout));
         let work = move || work(&jobs, &*queue_timeout, &handler);
-        threads.push(Builder::new().name(format!("worker-{number}")).stack_size(STACK_BYTES).spawn(work)?);
+        Builder::new().name(format!("worker-{number}")).stack_size(STACK_BYTES).spawn(work)?;
     }
     let refuse = move || refused.iter().for_each(|job| handle_safely(&handler, job));
-    threads.push(Builder::new().name("refuser".into()).stack_size(STACK_BYTES).spawn(refuse)?);
-    Ok((Dispatcher { queue, refusals, in_flight }, threads))
+    Builder::new().name("refuser".into()).stack_size(STACK_BYTES).spawn(refuse)?;
+    Ok(Dispatcher { queue: sender, refusals, in_flight })
 }
 
 fn work(jobs: &Receiver<Job>, queue_timeout: &dyn Fn() -> Duration, handler: &Handler) {

@@ -26,7 +26,9 @@ fn says_what_it_was_asked_and_keeps_the_connection() {
                 GET / HTTP/1.1\r\nConnection: close\r\n\r\n";
     let answer = exchange(&client, text);
     assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 2);
-    let page: Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap().lines().next().unwrap()).unwrap();
+    let page: Value =
+        serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap().lines().next().unwrap())
+            .unwrap();
     assert_eq!(page["server"], "one");
     assert_eq!(page["path"], "/a?b");
     assert_eq!(page["headers"]["x-a"], json!(["1", "2"]));
@@ -51,7 +53,8 @@ fn fail_closes_without_an_answer_but_health_is_fine() {
 
 #[test]
 fn stop_ends_waiting_connections() {
-    let (mut echo, client) = echo(EchoOptions { latency: Duration::from_secs(600), ..named("one") });
+    let (mut echo, client) =
+        echo(EchoOptions { latency: Duration::from_secs(600), ..named("one") });
     let waiting = thread::spawn(move || exchange(&client, "GET /x HTTP/1.1\r\n\r\n"));
     while echo.connections.open.lock().is_empty() {
         thread::yield_now();

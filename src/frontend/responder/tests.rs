@@ -37,13 +37,22 @@ impl ClientStream for Fake {
 }
 
 /// Answers with these pieces and tells what the client saw.
-fn answer(version: Version, to_head: bool, framing: Framing, pieces: &[&str]) -> (Seen, io::Result<()>) {
+fn answer(
+    version: Version,
+    to_head: bool,
+    framing: Framing,
+    pieces: &[&str],
+) -> (Seen, io::Result<()>) {
     let fake = Fake::default();
-    let mut responder = Responder::new(Box::new(fake.clone()), version, to_head, version == Version::Http11);
+    let mut responder =
+        Responder::new(Box::new(fake.clone()), version, to_head, version == Version::Http11);
     let mut headers = Headers::default();
     headers.push("X", b"y");
     responder.start(200, &headers, framing);
-    let result = pieces.iter().try_for_each(|piece| responder.write(piece.as_bytes())).and_then(|()| responder.finish());
+    let result = pieces
+        .iter()
+        .try_for_each(|piece| responder.write(piece.as_bytes()))
+        .and_then(|()| responder.finish());
     let seen = fake.seen.lock().clone();
     (seen, result)
 }
@@ -59,7 +68,10 @@ fn head_and_first_piece_are_one_write() {
 #[test]
 fn an_unknown_length_is_chunked_for_1_1_and_ends_with_the_connection_for_1_0() {
     let (seen, _) = answer(Version::Http11, false, Framing::Unknown, &["ab"]);
-    assert_eq!(seen.writes.concat(), "HTTP/1.1 200 OK\r\nX: y\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n");
+    assert_eq!(
+        seen.writes.concat(),
+        "HTTP/1.1 200 OK\r\nX: y\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"
+    );
     let (seen, _) = answer(Version::Http10, false, Framing::Unknown, &["ab"]);
     assert_eq!(seen.writes.concat(), "HTTP/1.1 200 OK\r\nX: y\r\nConnection: close\r\n\r\nab");
     assert_eq!(seen.ending, Some(Ending::Close));
@@ -84,7 +96,9 @@ fn a_body_shorter_or_longer_than_its_length_is_broken_off() {
 
 #[test]
 fn breaking_off_never_looks_like_an_end() {
-    for (version, expected) in [(Version::Http11, Ending::BrokenOff), (Version::Http10, Ending::Reset)] {
+    for (version, expected) in
+        [(Version::Http11, Ending::BrokenOff), (Version::Http10, Ending::Reset)]
+    {
         let fake = Fake::default();
         let mut responder = Responder::new(Box::new(fake.clone()), version, false, true);
         responder.start(200, &Headers::default(), Framing::Unknown);

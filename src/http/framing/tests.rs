@@ -27,19 +27,42 @@ fn one_plain_length_or_chunked_is_clear() {
 #[test]
 fn every_other_framing_is_ambiguous() {
     let lengths: [&[u8]; 14] = [
-        b"", b"+5", b"-5", b"0x5", b"5,5", b"5, 5", b"5 5", b"abc", b"5.0", b"\x0b5", b"5;", b"9223372036854775808",
-        b"18446744073709551616", b"1e3",
+        b"",
+        b"+5",
+        b"-5",
+        b"0x5",
+        b"5,5",
+        b"5, 5",
+        b"5 5",
+        b"abc",
+        b"5.0",
+        b"\x0b5",
+        b"5;",
+        b"9223372036854775808",
+        b"18446744073709551616",
+        b"1e3",
     ];
     for length in lengths {
         let found = verdict(&[("Content-Length", length)]);
         assert!(found.is_err(), "{length:?}");
     }
     let codings: [&[u8]; 9] = [
-        b"", b"identity", b"gzip, chunked", b"chunked, chunked", b"chunked;q=1", b"xchunked", b"chunked,", b"\"chunked\"",
+        b"",
+        b"identity",
+        b"gzip, chunked",
+        b"chunked, chunked",
+        b"chunked;q=1",
+        b"xchunked",
+        b"chunked,",
+        b"\"chunked\"",
         b"chun ked",
     ];
     for coding in codings {
-        assert_eq!(verdict(&[("Transfer-Encoding", coding)]), Err(Flaw::AmbiguousFraming), "{coding:?}");
+        assert_eq!(
+            verdict(&[("Transfer-Encoding", coding)]),
+            Err(Flaw::AmbiguousFraming),
+            "{coding:?}"
+        );
     }
 }
 
@@ -66,9 +89,22 @@ fn http_1_0_knows_no_chunked() {
 #[test]
 fn host_is_one_and_plain() {
     let hosts: [(&[u8], bool); 16] = [
-        (b"example.com", true), (b"example.com:8080", true), (b"[::1]:80", true), (b"127.0.0.1", true),
-        (b"a_b.c", true), (b"x:", true), (b"", false), (b"a b", false), (b"a/b", false), (b"a@b", false),
-        (b"[::1", false), (b"[]", false), (b"[::1]x", false), (b"x:80a", false), (b"x:123456", false), (b"\xe9", false),
+        (b"example.com", true),
+        (b"example.com:8080", true),
+        (b"[::1]:80", true),
+        (b"127.0.0.1", true),
+        (b"a_b.c", true),
+        (b"x:", true),
+        (b"", false),
+        (b"a b", false),
+        (b"a/b", false),
+        (b"a@b", false),
+        (b"[::1", false),
+        (b"[]", false),
+        (b"[::1]x", false),
+        (b"x:80a", false),
+        (b"x:123456", false),
+        (b"\xe9", false),
     ];
     for (host, good) in hosts {
         let mut head = head(Version::Http11, &[]);
@@ -102,9 +138,20 @@ fn characters_that_split_are_malformed() {
 #[test]
 fn targets_may_be_odd_but_not_controls() {
     for (target, good) in [
-        ("/", true), ("/|{}\"\\^`<>[]%zz", true), ("//a", true), ("/?", true), ("*", true), ("http://h/x", true),
-        ("", false), ("x", false), ("/a b", false), ("/\x01", false), ("/\x7f", false), ("http://", false),
-        ("http://u@h/", false), ("host:443", false),
+        ("/", true),
+        ("/|{}\"\\^`<>[]%zz", true),
+        ("//a", true),
+        ("/?", true),
+        ("*", true),
+        ("http://h/x", true),
+        ("", false),
+        ("x", false),
+        ("/a b", false),
+        ("/\x01", false),
+        ("/\x7f", false),
+        ("http://", false),
+        ("http://u@h/", false),
+        ("host:443", false),
     ] {
         let mut head = head(Version::Http11, &[]);
         head.target = target.into();

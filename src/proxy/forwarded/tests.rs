@@ -24,7 +24,10 @@ fn forwarding(trusted: bool) -> Forwarding<'static> {
 
 fn sent(head: &RequestHead, trusted: bool) -> Vec<(String, String)> {
     let headers = to_backend(head, &forwarding(trusted));
-    headers.iter().map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into_owned())).collect()
+    headers
+        .iter()
+        .map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into_owned()))
+        .collect()
 }
 
 fn value(fields: &[(String, String)], name: &str) -> String {
@@ -37,8 +40,15 @@ fn value(fields: &[(String, String)], name: &str) -> String {
 #[test]
 fn a_bare_request_gets_the_forwarding_fields_and_nothing_else() {
     let names: Vec<_> = sent(&head(&[]), true).into_iter().map(|(name, _)| name).collect();
-    let expected =
-        ["Host", "X-Forwarded-For", "X-Real-IP", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Request-ID", "Via"];
+    let expected = [
+        "Host",
+        "X-Forwarded-For",
+        "X-Real-IP",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Host",
+        "X-Request-ID",
+        "Via",
+    ];
     assert_eq!(names, expected);
 }
 
@@ -56,8 +66,18 @@ fn hop_by_hop_fields_and_those_named_end_here() {
         ("Content-Length", "3"),
         ("X-Kept", "k"),
     ]);
-    let names: Vec<_> = sent(&head, false).into_iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
-    for gone in ["connection", "x-secret", "x-two", "te", "upgrade", "proxy-authorization", "expect", "content-length"] {
+    let names: Vec<_> =
+        sent(&head, false).into_iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    for gone in [
+        "connection",
+        "x-secret",
+        "x-two",
+        "te",
+        "upgrade",
+        "proxy-authorization",
+        "expect",
+        "content-length",
+    ] {
         assert!(!names.contains(&gone.to_owned()), "{gone}");
     }
     assert!(names.contains(&"host".to_owned()) && names.contains(&"x-kept".to_owned()));
@@ -72,7 +92,11 @@ fn the_way_is_appended_to_for_a_trusted_peer_and_replaced_for_a_stranger() {
 
 #[test]
 fn proto_and_host_are_believed_from_a_trusted_peer_only() {
-    let head = head(&[("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "shop"), ("X-Real-IP", "6.6.6.6")]);
+    let head = head(&[
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Host", "shop"),
+        ("X-Real-IP", "6.6.6.6"),
+    ]);
     for (trusted, proto, host) in [(true, "https", "shop"), (false, "http", "example.com")] {
         let fields = sent(&head, trusted);
         assert_eq!(value(&fields, "x-forwarded-proto"), proto);
@@ -94,7 +118,8 @@ fn our_own_via_is_recognised_and_others_are_not() {
     assert!(has_passed(&head(&[("Via", "1.1 a"), ("via", "1.1 lb-me")]), "lb-me"));
     assert!(!has_passed(&head(&[("Via", "1.1 lb-me-not, lb-me")]), "lb-me"));
     let fields = sent(&head(&[("Via", "1.0 a")]), false);
-    let vias: Vec<_> = fields.iter().filter(|(name, _)| name == "Via").map(|(_, value)| value.as_str()).collect();
+    let vias: Vec<_> =
+        fields.iter().filter(|(name, _)| name == "Via").map(|(_, value)| value.as_str()).collect();
     assert_eq!(vias, ["1.0 a", "1.1 lb-me"]);
 }
 
@@ -102,8 +127,13 @@ fn our_own_via_is_recognised_and_others_are_not() {
 fn the_answer_loses_hop_by_hop_fields_and_gains_the_id() {
     let mut backend = Headers::default();
     for (name, value) in [
-        ("set-cookie", "a=1"), ("connection", "x-hop"), ("x-hop", "1"), ("keep-alive", "5"), ("x-request-id", "theirs"),
-        ("transfer-encoding", "chunked"), ("set-cookie", "b=2"),
+        ("set-cookie", "a=1"),
+        ("connection", "x-hop"),
+        ("x-hop", "1"),
+        ("keep-alive", "5"),
+        ("x-request-id", "theirs"),
+        ("transfer-encoding", "chunked"),
+        ("set-cookie", "b=2"),
     ] {
         backend.push(name, value.as_bytes());
     }
