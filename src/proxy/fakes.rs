@@ -13,7 +13,7 @@ use crate::http::{BodyLength, Headers, RequestHead, Version};
 use crate::pool::backend::tests::backends;
 use crate::pool::{Backend, Live, Pool};
 use crate::transport::{
-    AttemptError, BackendReply, Outgoing, OutgoingBody, ReplyLength, Transport,
+    AttemptError, BackendReply, Cause, Outgoing, OutgoingBody, ReplyLength, Stage, Transport,
 };
 
 /// What a client sent and saw.
@@ -108,7 +108,13 @@ impl Transport for Script {
     fn send(&self, backend: &Backend, request: Outgoing<'_>) -> Result<BackendReply, AttemptError> {
         let mut body = String::new();
         if let OutgoingBody::Known(_, reader) | OutgoingBody::Chunked(reader) = request.body {
-            reader.read_to_string(&mut body).unwrap();
+            if reader.read_to_string(&mut body).is_err() {
+                return Err(AttemptError {
+                    stage: Stage::SendBody,
+                    cause: Cause::Client,
+                    reused: false,
+                });
+            }
         }
         self.got.lock().push((backend.id(), body));
         let reply = |status, length, body: Box<dyn io::Read + Send>| BackendReply {

@@ -22,7 +22,7 @@ pub use outcome::{End, Outcome};
 pub use refusal::Refusal;
 
 use crate::frontend::ClientRequest;
-use crate::http::{Headers, request_id};
+use crate::http::{BodyLength, Headers, request_id};
 use crate::logging::event;
 use crate::pool::{Backend, ClientKey, Live, Tried};
 use crate::shutdown::Running;
@@ -59,6 +59,9 @@ impl Proxy {
     pub fn handle(&self, request: &mut ClientRequest, live: &Live) -> Outcome {
         if forwarded::has_passed(&request.head, &self.via) {
             return Outcome::refused(request, Refusal::Loop);
+        }
+        if declares_too_much(request, live) {
+            return Outcome::refused(request, Refusal::BodyTooLarge);
         }
         let client = ClientKey { address: request.client };
         let headers = self.headers_for_backend(request, live);
@@ -114,6 +117,11 @@ impl Proxy {
         };
         forwarded::to_backend(&request.head, &forwarding)
     }
+}
+
+fn declares_too_much(request: &ClientRequest, live: &Live) -> bool {
+    let limit = live.config.limits.max_body_bytes.unwrap_or(u64::MAX);
+    matches!(request.screened, Ok(BodyLength::Known(length)) if length > limit)
 }
 
 fn request_id_of(prepared: &Prepared<'_>) -> String {

@@ -93,12 +93,23 @@ fn a_request_that_comes_round_again_is_not_sent_on() {
     assert!(seen.text().contains("X-LB-Reason: loop_detected\r\n"));
 }
 
+/// Handles a POST of 100,000 bytes where five are allowed.
+fn handle_too_large(length: crate::http::BodyLength) -> (Outcome, String, usize) {
+    let (mut request, seen) = fakes::request("POST", "/", &[b'x'; 100_000]);
+    request.screened = Ok(length);
+    let mut live = fakes::live(3);
+    live.config.limits.max_body_bytes = Some(5);
+    let script = Script::of([]);
+    let outcome = Proxy::new(script.clone(), Running::forever()).handle(&mut request, &live);
+    (outcome, seen.text(), script.got.lock().len())
+}
+
 #[test]
 fn a_body_over_the_limit_is_413_and_closes() {
-    let (mut request, seen) = fakes::request("POST", "/", b"0123456789");
-    let mut live = fakes::live(1);
-    live.config.limits.max_body_bytes = Some(5);
-    let proxy = Proxy::new(Script::of([]), Running::forever());
-    assert_eq!(proxy.handle(&mut request, &live).status, 413);
-    assert!(seen.text().contains("Connection: close\r\n"));
+    for length in [crate::http::BodyLength::Known(100_000), crate::http::BodyLength::Chunked] {
+        let (outcome, text, whole_bodies) = handle_too_large(length);
+        assert_eq!((outcome.status, outcome.end), (413, End::Refused(Refusal::BodyTooLarge)));
+        assert!(text.contains("Connection: close\r\n"));
+        assert_eq!(whole_bodies, 0, "a backend got the whole body");
+    }
 }

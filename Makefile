@@ -1,0 +1,40 @@
+# Every recipe is a line or two; `make help` lists them.
+CARGO ?= cargo
+CONFIG ?= config.json
+
+.DEFAULT_GOAL := help
+.PHONY: help build run demo backends stop-backends test lint bench check clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
+
+build: ## build the release binaries
+	$(CARGO) build --release --locked
+
+demo: ## three embedded backends and a balancer before them
+	$(CARGO) run --release --locked --quiet -- demo
+
+run: ## balance with config.json (CONFIG=file for another)
+	$(CARGO) run --release --locked --quiet --bin loadbalancer -- --config $(CONFIG)
+
+backends: build ## start three echo backends on ports 3001 to 3003
+	@for n in 1 2 3; do ./target/release/backend_server --port 300$$n --name backend-$$n & echo $$! >> .pids; done
+
+stop-backends: ## stop what `make backends` started
+	@[ ! -f .pids ] || { xargs -r kill < .pids 2>/dev/null; rm -f .pids; }
+
+test: ## run all tests
+	$(CARGO) test --locked
+
+lint: ## formatting, lints and docs
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
+
+check: lint test ## what continuous integration runs
+
+bench: ## compare with a reverse proxy on this machine (needs wrk; see bench/run)
+	./bench/run
+
+clean: ## remove what was built
+	$(CARGO) clean
