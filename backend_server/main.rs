@@ -60,17 +60,14 @@ fn run(options: Options) -> ExitCode {
 /// `None` where help is asked for.
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Options>, String> {
     let mut parser = lexopt::Parser::from_args(arguments);
-    let mut options = Options {
-        port: 3001,
-        echo: EchoOptions { name: "backend".into(), ..EchoOptions::default() },
-    };
+    let mut options =
+        Options { port: 3001, echo: EchoOptions { name: "backend".into(), ..EchoOptions::default() } };
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         match argument {
             Long("port") => {
                 let text = value(&mut parser)?;
-                options.port = text
-                    .parse()
-                    .map_err(|_| format!("--port {text}: a port is a number from 0 to 65535"))?;
+                options.port =
+                    text.parse().map_err(|_| format!("--port {text}: a port is a number from 0 to 65535"))?;
             }
             Long("name") => options.echo.name = value(&mut parser)?,
             Long("latency") => {
@@ -87,10 +84,7 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Options
 }
 
 fn value(parser: &mut lexopt::Parser) -> Result<String, String> {
-    parser
-        .value()
-        .map(|value| value.to_string_lossy().into_owned())
-        .map_err(|error| error.to_string())
+    parser.value().map(|value| value.to_string_lossy().into_owned()).map_err(|error| error.to_string())
 }
 
 fn fail(code: u8, message: &str) -> ExitCode {

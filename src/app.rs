@@ -71,8 +71,8 @@ impl App {
     /// See [`StartError`]; nothing is left half-started that would serve requests.
     pub fn start(config: Config, access_lines: LineSender) -> Result<App, StartError> {
         let started = Instant::now();
-        let listener = TcpListener::bind(config.listen)
-            .map_err(|error| StartError::Listen(config.listen, error))?;
+        let listener =
+            TcpListener::bind(config.listen).map_err(|error| StartError::Listen(config.listen, error))?;
         let (ender, running) = running();
         let (workers, max_queue) = (config.workers, config.limits.max_queue);
         let live = Arc::new(SharedLive::new(build(config)));
@@ -153,12 +153,7 @@ impl App {
         self.wait_for_answers(limit, requests);
         let (accepted, answered) = (self.in_flight.accepted(), self.in_flight.answered());
         let cut = accepted.saturating_sub(answered);
-        event(
-            Info,
-            "app",
-            "stopped",
-            &[("accepted", &accepted), ("answered", &answered), ("cut", &cut)],
-        );
+        event(Info, "app", "stopped", &[("accepted", &accepted), ("answered", &answered), ("cut", &cut)]);
     }
 
     fn wait_for_answers(&self, limit: Duration, requests: &Receiver<Request>) {
@@ -182,8 +177,7 @@ impl App {
 }
 
 fn build(config: Config) -> Live {
-    let backends =
-        config.default_pool.backends.iter().map(|backend| Arc::new(Backend::new(backend.clone())));
+    let backends = config.default_pool.backends.iter().map(|backend| Arc::new(Backend::new(backend.clone())));
     let pool = Pool::new(backends.collect(), balance::balancer(config.default_pool.algorithm));
     Live { config, pool }
 }
@@ -199,8 +193,7 @@ fn handler(
     let live = Arc::clone(live);
     let proxy = Proxy::new(Arc::new(UreqTransport::default()), running);
     let endpoints = Arc::new(Endpoints(Arc::new(figures)));
-    let links =
-        chain(AccessLog(access_lines), CountRequests(metrics), endpoints, RateLimiter::default());
+    let links = chain(AccessLog(access_lines), CountRequests(metrics), endpoints, RateLimiter::default());
     Arc::new(move |mut job: Job| {
         let live = live.get();
         Proxy::identify(&mut job.request, &live);
@@ -209,8 +202,7 @@ fn handler(
             Next::new(&links[..REFUSED_LINKS], &|request, _| Outcome::refused(request, refusal))
                 .run(&mut job.request, &live);
         } else {
-            Next::new(&links, &|request, live| proxy.handle(request, live))
-                .run(&mut job.request, &live);
+            Next::new(&links, &|request, live| proxy.handle(request, live)).run(&mut job.request, &live);
         }
     })
 }

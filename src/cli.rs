@@ -96,8 +96,7 @@ fn command(config: Option<PathBuf>, words: &[OsString]) -> Result<Command, Strin
 /// Reads the environment. Empty variables count as unset.
 pub fn environment() -> Environment {
     let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let text =
-        |name: &str| var(name).map(|value| (name.to_owned(), value.to_string_lossy().into_owned()));
+    let text = |name: &str| var(name).map(|value| (name.to_owned(), value.to_string_lossy().into_owned()));
     Environment {
         config: var("LB_CONFIG").map(PathBuf::from),
         debug: var("LB_DEBUG").is_some_and(|value| value != "0" && value != "false"),

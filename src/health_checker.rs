@@ -67,8 +67,7 @@ fn probe_due(
     let now = Instant::now();
     schedules.retain(|id, _| backends.iter().any(|backend| backend.id() == *id));
     for backend in backends {
-        let schedule =
-            schedules.entry(backend.id()).or_insert(Schedule { due: now, under_way: false });
+        let schedule = schedules.entry(backend.id()).or_insert(Schedule { due: now, under_way: false });
         if schedule.due <= now && !schedule.under_way {
             schedule.under_way = start_probe(Arc::clone(backend), check.clone(), reports.clone());
             schedule.due = now + jittered(check.interval);
@@ -118,8 +117,7 @@ fn wait(
 }
 
 fn observe(report: &Report, check: &HealthCheckConfig) {
-    let thresholds =
-        Thresholds { healthy: check.healthy_threshold, unhealthy: check.unhealthy_threshold };
+    let thresholds = Thresholds { healthy: check.healthy_threshold, unhealthy: check.unhealthy_threshold };
     let flip = report.backend.observe_probe(report.result.is_ok(), &thresholds, SystemTime::now());
     let name = report.backend.name();
     let reason = report.result.as_ref().err().map_or("", String::as_str);
@@ -136,12 +134,7 @@ fn observe(report: &Report, check: &HealthCheckConfig) {
             );
         }
         None if report.result.is_err() => {
-            event(
-                Debug,
-                "health_checker",
-                "probe failed",
-                &[("backend", &name), ("reason", &reason)],
-            );
+            event(Debug, "health_checker", "probe failed", &[("backend", &name), ("reason", &reason)]);
         }
         None => event(Debug, "health_checker", "probe passed", &[("backend", &name)]),
     }

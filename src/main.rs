@@ -24,9 +24,7 @@ fn main() -> ExitCode {
         Ok(Command::Check(file)) => check(file.as_deref(), &environment),
         Ok(Command::Run(file)) => run(file.as_deref(), &environment),
         Ok(Command::Demo) => serve(environment.debug, demo::run),
-        Err(mistake) => {
-            fail(USAGE, &format!("loadbalancer: {mistake}\nTry 'loadbalancer --help'."))
-        }
+        Err(mistake) => fail(USAGE, &format!("loadbalancer: {mistake}\nTry 'loadbalancer --help'.")),
     }
 }
 

@@ -63,11 +63,8 @@ fn look_up_one(backend: &Backend) {
                 );
             }
         }
-        Err(error) => event(
-            Warn,
-            "names",
-            "name not resolved",
-            &[("backend", &backend.name()), ("error", &error)],
-        ),
+        Err(error) => {
+            event(Warn, "names", "name not resolved", &[("backend", &backend.name()), ("error", &error)])
+        }
     }
 }

@@ -38,8 +38,7 @@ pub fn listen() -> io::Result<Requests> {
     let mut signals = Signals::new([SIGTERM, SIGHUP])?;
     thread::Builder::new().name("signals".into()).stack_size(128 << 10).spawn(move || {
         for signal in signals.forever() {
-            let request =
-                if signal == SIGHUP { Request::Reload } else { Request::Drain("SIGTERM") };
+            let request = if signal == SIGHUP { Request::Reload } else { Request::Drain("SIGTERM") };
             let _ = requests.try_send(request);
         }
     })?;

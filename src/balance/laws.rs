@@ -36,11 +36,7 @@ fn chooses_only_candidates_while_health_changes() {
             let candidates: Vec<&Arc<Backend>> = all.iter().filter(|_| random.bool()).collect();
             if !candidates.is_empty() {
                 let picked = balancer.pick(&candidates, &client(number));
-                assert!(
-                    picked < candidates.len(),
-                    "{algorithm:?} picked {picked} of {}",
-                    candidates.len()
-                );
+                assert!(picked < candidates.len(), "{algorithm:?} picked {picked} of {}", candidates.len());
             }
         }
     }

@@ -19,8 +19,6 @@ pub fn balancer(algorithm: Algorithm) -> Box<dyn Balancer> {
         Algorithm::LeastConn => Box::new(least_conn::LeastConn::default()),
         Algorithm::IpHash => Box::new(ip_hash::IpHash),
         // The configuration refuses these as "not supported yet".
-        Algorithm::PowerOfTwo | Algorithm::ConsistentHash => {
-            Box::new(round_robin::RoundRobin::default())
-        }
+        Algorithm::PowerOfTwo | Algorithm::ConsistentHash => Box::new(round_robin::RoundRobin::default()),
     }
 }

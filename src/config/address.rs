@@ -20,9 +20,7 @@ pub(super) const NETWORKS: &str = r#"a list of networks such as ["10.0.0.0/8"]"#
 pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     let address = match text.rsplit_once(':') {
         Some(("", port)) => at(Ipv4Addr::UNSPECIFIED, port),
-        Some((host, port)) if host.eq_ignore_ascii_case("localhost") => {
-            at(Ipv4Addr::LOCALHOST, port)
-        }
+        Some((host, port)) if host.eq_ignore_ascii_case("localhost") => at(Ipv4Addr::LOCALHOST, port),
         _ => text.parse().ok(),
     };
     address.ok_or_else(|| format!("{} is not an address and port; write {LISTEN}", quoted(text)))
@@ -66,9 +64,7 @@ mod tests {
         check("[::1]:8080", Some("[::1]:8080"));
         check(":8080", Some("0.0.0.0:8080"));
         check("LocalHost:0", Some("127.0.0.1:0"));
-        for wrong in
-            ["", ":", "8080", ":+80", ":65536", "::1:80", "example.com:80", "[::1]", "1.2.3:4"]
-        {
+        for wrong in ["", ":", "8080", ":+80", ":65536", "::1:80", "example.com:80", "[::1]", "1.2.3:4"] {
             check(wrong, None);
         }
     }

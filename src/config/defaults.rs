@@ -7,9 +7,8 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
-    Algorithm, BackendConfig, BackendUrl, BreakerConfig, Config, HashKey, HealthCheckConfig,
-    HealthCheckKind, HostHeader, Limits, PoolConfig, RateLimit, RetryConfig, StatusRanges,
-    Timeouts,
+    Algorithm, BackendConfig, BackendUrl, BreakerConfig, Config, HashKey, HealthCheckConfig, HealthCheckKind,
+    HostHeader, Limits, PoolConfig, RateLimit, RetryConfig, StatusRanges, Timeouts,
 };
 
 const KIB: usize = 1024;

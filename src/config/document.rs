@@ -41,8 +41,8 @@ impl<'d> Document<'d> {
     /// can exhaust the stack.
     pub fn new(text: &'d str) -> Result<Document<'d>, ConfigErrors> {
         let json = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let root: &RawValue = serde_json::from_str(json)
-            .map_err(|error| ConfigErrors::new(vec![syntax(json, &error)]))?;
+        let root: &RawValue =
+            serde_json::from_str(json).map_err(|error| ConfigErrors::new(vec![syntax(json, &error)]))?;
         let (found, origins) = (RefCell::default(), RefCell::default());
         Ok(Document { text, root: root.get(), found, origins })
     }
@@ -69,9 +69,7 @@ impl<'d> Document<'d> {
         let origin = self.origins.borrow().get(path).cloned();
         match origin {
             Some(Origin::File { offset }) => self.add(path, offset, message.to_string()),
-            Some(Origin::Override { source }) => {
-                self.override_mistake(&source, message.to_string())
-            }
+            Some(Origin::Override { source }) => self.override_mistake(&source, message.to_string()),
             None => {}
         }
     }
@@ -156,8 +154,7 @@ fn syntax(json: &str, error: &serde_json::Error) -> Mistake {
 
 /// The commonest slip of all, for which serde_json only says that it expected more.
 fn ends_in_a_comma(json: &str, error: &serde_json::Error) -> bool {
-    let above: usize =
-        json.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+    let above: usize = json.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
     let offset = (above + error.column()).saturating_sub(1);
     let (Some(before), Some(at)) = (json.get(..offset), json.get(offset..)) else { return false };
     before.trim_end().ends_with(',') && at.starts_with(['}', ']'])

@@ -87,10 +87,7 @@ pub(super) fn clipped(text: &str) -> String {
 }
 
 /// The one of `names` that is most like `text`, and how like it is, from 0 to 1.
-pub(super) fn nearest(
-    text: &str,
-    names: impl Iterator<Item = &'static str>,
-) -> (&'static str, f64) {
+pub(super) fn nearest(text: &str, names: impl Iterator<Item = &'static str>) -> (&'static str, f64) {
     // The cost grows with the product of both lengths, and nobody misspells at such length.
     let text = clipped(text);
     let likeness = names.map(|name| (name, strsim::jaro_winkler(&text, name)));

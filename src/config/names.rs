@@ -46,9 +46,7 @@ pub(super) fn hash_key(text: &str) -> Result<HashKey, String> {
     let key = match text.split_once(':') {
         None if text == "client" => Some(HashKey::Client),
         None if text == "path" => Some(HashKey::Path),
-        Some(("header", name)) if is_token(name) => {
-            Some(HashKey::Header(name.to_ascii_lowercase()))
-        }
+        Some(("header", name)) if is_token(name) => Some(HashKey::Header(name.to_ascii_lowercase())),
         Some(("cookie", name)) if is_token(name) => Some(HashKey::Cookie(name.to_string())),
         _ => None,
     };
@@ -139,11 +137,7 @@ mod tests {
     #[test]
     fn hash_keys_name_a_header_or_cookie() {
         let check = |text: &str, expected: Option<&str>| {
-            assert_eq!(
-                hash_key(text).ok().map(|key| key.to_string()).as_deref(),
-                expected,
-                "{text}"
-            );
+            assert_eq!(hash_key(text).ok().map(|key| key.to_string()).as_deref(), expected, "{text}");
         };
         check("client", Some("client"));
         check("path", Some("path"));

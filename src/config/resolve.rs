@@ -12,8 +12,8 @@ use super::error::ConfigErrors;
 use super::raw::Fields;
 use super::read::{above_zero, boolean, duration, duration_or_zero, list, size, text, whole};
 use super::{
-    BreakerConfig, Config, Limits, Overrides, RateLimit, RetryConfig, Timeouts, address, defaults,
-    names, support, units,
+    BreakerConfig, Config, Limits, Overrides, RateLimit, RetryConfig, Timeouts, address, defaults, names,
+    support, units,
 };
 
 const KIB: u64 = 1024;
@@ -111,8 +111,7 @@ fn apply(overrides: &Overrides, config: &mut Config, document: &Document<'_>) {
 
 fn retry(fields: &Fields<'_>) -> RetryConfig {
     let default = defaults::retry();
-    let buffer_body =
-        fields.value("buffer_body", default.buffer_body_bytes as u64, size(BUFFER_BYTES));
+    let buffer_body = fields.value("buffer_body", default.buffer_body_bytes as u64, size(BUFFER_BYTES));
     RetryConfig {
         max_retries: fields.value("max_retries", default.max_retries, whole(MAX_RETRIES)),
         delay: fields.value("delay", default.delay, duration_or_zero),
@@ -146,8 +145,7 @@ fn timeouts(fields: &Fields<'_>) -> Timeouts {
 
 fn limits(fields: &Fields<'_>) -> Limits {
     let default = defaults::limits();
-    let head =
-        fields.value("max_header_bytes", default.max_header_bytes as u64, size(HEADER_BYTES));
+    let head = fields.value("max_header_bytes", default.max_header_bytes as u64, size(HEADER_BYTES));
     Limits {
         max_connections: fields.value(
             "max_connections",

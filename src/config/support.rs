@@ -20,9 +20,7 @@ const NOT_YET: &[Row] = &[
     Row::Backend("max_connections", |it, default| it.max_connections != default.max_connections),
     Row::Backend("backup", |it, default| it.backup != default.backup),
     Row::Backend("ca", |it, default| it.ca != default.ca),
-    Row::Pool("algorithm", |it, _| {
-        matches!(it.algorithm, Algorithm::PowerOfTwo | Algorithm::ConsistentHash)
-    }),
+    Row::Pool("algorithm", |it, _| matches!(it.algorithm, Algorithm::PowerOfTwo | Algorithm::ConsistentHash)),
     Row::Pool("hash_key", |it, default| it.hash_key != default.hash_key),
     Row::Pool("sticky_cookie", |it, default| it.sticky_cookie != default.sticky_cookie),
     Row::Pool("health_check.type", |it, default| it.health_check.kind != default.health_check.kind),
@@ -34,12 +32,8 @@ const NOT_YET: &[Row] = &[
     Row::Whole("pools", |it, default| it.pools != default.pools),
     Row::Whole("routes", |it, default| it.routes != default.routes),
     Row::Whole("retry.on_status", |it, default| it.retry.on_status != default.retry.on_status),
-    Row::Whole("retry.budget_percent", |it, default| {
-        it.retry.budget_percent != default.retry.budget_percent
-    }),
-    Row::Whole("timeouts.pre_drain", |it, default| {
-        it.timeouts.pre_drain != default.timeouts.pre_drain
-    }),
+    Row::Whole("retry.budget_percent", |it, default| it.retry.budget_percent != default.retry.budget_percent),
+    Row::Whole("timeouts.pre_drain", |it, default| it.timeouts.pre_drain != default.timeouts.pre_drain),
     Row::Whole("circuit_breaker", |it, default| it.circuit_breaker != default.circuit_breaker),
     Row::Whole("slow_start", |it, default| it.slow_start != default.slow_start),
     Row::Whole("front", |it, default| it.front != default.front),

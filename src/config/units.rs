@@ -30,10 +30,9 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// A duration from 1 ms to 24 h.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     match duration_or_zero(text)? {
-        Duration::ZERO => Err(format!(
-            "{} makes no sense here; write a duration from \"1ms\" to \"24h\"",
-            quoted(text)
-        )),
+        Duration::ZERO => {
+            Err(format!("{} makes no sense here; write a duration from \"1ms\" to \"24h\"", quoted(text)))
+        }
         short if short < SHORTEST => {
             Err(format!("{} is too short; write a duration from \"1ms\" to \"24h\"", quoted(text)))
         }
@@ -79,10 +78,7 @@ pub(super) fn size(text: &str, range: &RangeInclusive<u64>) -> Result<u64, Strin
         text.parse().map_err(|_| format!("{} is not a size; write {SIZE}", quoted(text)))?;
     if !range.contains(&bytes) {
         let (least, most) = (write_size(*range.start()), write_size(*range.end()));
-        return Err(format!(
-            "{} is out of range; write a size from {least} to {most}",
-            quoted(text)
-        ));
+        return Err(format!("{} is out of range; write a size from {least} to {most}", quoted(text)));
     }
     Ok(bytes)
 }
@@ -152,9 +148,7 @@ mod tests {
         check("1.5s", Some(1500));
         check("0s", Some(0));
         check("24h", Some(86_400_000));
-        for wrong in
-            ["", " ", "3", "-3s", "s", "3x", "24h1ms", "1e3s", "1000000000000s", "\u{1F980}"]
-        {
+        for wrong in ["", " ", "3", "-3s", "s", "3x", "24h1ms", "1e3s", "1000000000000s", "\u{1F980}"] {
             check(wrong, None);
         }
     }

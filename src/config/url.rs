@@ -105,9 +105,8 @@ pub(super) fn host_name(text: &str) -> Result<String, &'static str> {
     if labels.is_empty() {
         return Err("has no host");
     }
-    let valid = |label: &str| {
-        !label.is_empty() && label.len() <= MOST_LABEL_BYTES && label.chars().all(plain)
-    };
+    let valid =
+        |label: &str| !label.is_empty() && label.len() <= MOST_LABEL_BYTES && label.chars().all(plain);
     if labels.len() > MOST_NAME_BYTES || !labels.split('.').all(valid) {
         return Err("has a host that is neither a name nor an address");
     }
@@ -177,10 +176,7 @@ mod tests {
     #[test]
     fn the_port_is_the_schemes_where_there_is_none() {
         let host = "a".to_string();
-        assert_eq!(
-            BackendUrl::parse("http://a"),
-            Ok(BackendUrl::Http { host: host.clone(), port: 80 })
-        );
+        assert_eq!(BackendUrl::parse("http://a"), Ok(BackendUrl::Http { host: host.clone(), port: 80 }));
         assert_eq!(BackendUrl::parse("https://a"), Ok(BackendUrl::Https { host, port: 443 }));
     }
 

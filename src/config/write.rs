@@ -5,8 +5,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::units::{write_duration, write_size};
 use super::{
-    BackendConfig, Config, HealthCheckConfig, Limits, PoolConfig, RateLimit, RetryConfig, Route,
-    Timeouts, TlsConfig, defaults,
+    BackendConfig, Config, HealthCheckConfig, Limits, PoolConfig, RateLimit, RetryConfig, Route, Timeouts,
+    TlsConfig, defaults,
 };
 
 impl Config {

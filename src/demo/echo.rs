@@ -105,8 +105,7 @@ fn accept(
             continue;
         }
         connections.open.lock().insert(number, held);
-        let (table, options, running) =
-            (Arc::clone(connections), Arc::clone(options), running.clone());
+        let (table, options, running) = (Arc::clone(connections), Arc::clone(options), running.clone());
         let work = move || {
             // A client that breaks off is no event for a backend to try things out against.
             let _ = serve(stream, &options, &running);
@@ -114,11 +113,7 @@ fn accept(
                 let _ = held.shutdown(Shutdown::Both);
             }
         };
-        if thread::Builder::new()
-            .name("echo-connection".into())
-            .stack_size(STACK_BYTES)
-            .spawn(work)
-            .is_err()
+        if thread::Builder::new().name("echo-connection".into()).stack_size(STACK_BYTES).spawn(work).is_err()
         {
             connections.open.lock().remove(&number);
         }
@@ -137,9 +132,7 @@ fn serve(stream: TcpStream, options: &EchoOptions, running: &Running) -> io::Res
         }
         let body_bytes = skip_body(&mut reader, &request)?;
         let is_health = request.path() == "/health";
-        if !is_health
-            && (options.fail || (!options.latency.is_zero() && running.wait(options.latency)))
-        {
+        if !is_health && (options.fail || (!options.latency.is_zero() && running.wait(options.latency))) {
             return Ok(());
         }
         writer.write_all(&answer(&request, options, body_bytes))?;

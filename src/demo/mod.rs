@@ -39,10 +39,7 @@ pub fn run(access_lines: LineSender, requests: &Requests) -> Result {
     Ok(())
 }
 
-fn start_balancer(
-    backends: &[Echo],
-    access_lines: LineSender,
-) -> std::result::Result<App, StartError> {
+fn start_balancer(backends: &[Echo], access_lines: LineSender) -> std::result::Result<App, StartError> {
     match App::start(configuration(backends, USUAL_PORT)?, access_lines.clone()) {
         Err(StartError::Listen(..)) => App::start(configuration(backends, 0)?, access_lines),
         result => result,
@@ -50,10 +47,8 @@ fn start_balancer(
 }
 
 fn configuration(backends: &[Echo], port: u16) -> io::Result<config::Config> {
-    let urls: Vec<_> = backends
-        .iter()
-        .map(|echo| json!({ "url": format!("http://{}", echo.address()) }))
-        .collect();
+    let urls: Vec<_> =
+        backends.iter().map(|echo| json!({ "url": format!("http://{}", echo.address()) })).collect();
     let text = json!({
         "listen": format!("127.0.0.1:{port}"),
         "backends": urls,

@@ -27,11 +27,7 @@ pub fn read_head(reader: &mut BufReader<impl Read>) -> io::Result<Option<Request
     while !head.ends_with(b"\r\n\r\n") {
         let left = (MAX_HEAD_BYTES - head.len()) as u64;
         if reader.by_ref().take(left).read_until(b'\n', &mut head)? == 0 {
-            return if head.is_empty() {
-                Ok(None)
-            } else {
-                Err(io::ErrorKind::UnexpectedEof.into())
-            };
+            return if head.is_empty() { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
         }
     }
     parse(&head).map(Some)
@@ -42,12 +38,10 @@ fn parse(head: &[u8]) -> io::Result<Request> {
     let mut parsed = httparse::Request::new(&mut fields);
     let malformed = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
     parsed.parse(head).map_err(|error| malformed(error.to_string()))?;
-    let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version)
-    else {
+    let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
         return Err(malformed("an incomplete head".into()));
     };
-    let headers =
-        parsed.headers.iter().map(|field| (field.name.to_ascii_lowercase(), field.value.to_vec()));
+    let headers = parsed.headers.iter().map(|field| (field.name.to_ascii_lowercase(), field.value.to_vec()));
     Ok(Request { method: method.into(), target: target.into(), headers: headers.collect(), minor })
 }
 
@@ -78,11 +72,7 @@ impl Request {
 
     /// Whether the connection stays open after the answer.
     pub fn keep_alive(&self) -> bool {
-        if self.minor == 0 {
-            self.has("connection", "keep-alive")
-        } else {
-            !self.has("connection", "close")
-        }
+        if self.minor == 0 { self.has("connection", "keep-alive") } else { !self.has("connection", "close") }
     }
 
     fn value(&self, name: &str) -> Option<&[u8]> {
@@ -90,8 +80,7 @@ impl Request {
     }
 
     fn has(&self, name: &str, word: &str) -> bool {
-        self.value(name).is_some_and(|value| {
-            value.to_ascii_lowercase().windows(word.len()).any(|w| w == word.as_bytes())
-        })
+        self.value(name)
+            .is_some_and(|value| value.to_ascii_lowercase().windows(word.len()).any(|w| w == word.as_bytes()))
     }
 }

@@ -144,15 +144,9 @@ impl Connections {
 
     /// Bytes that were already in when we shut the connection down, which must not become a request;
     /// or, rarely, a new connection from the same port.
-    fn arrived_after_close(
-        self: &Arc<Self>,
-        peer: SocketAddr,
-        request: tiny_http::Request,
-        closed: Closed,
-    ) {
-        let is_new = self
-            .socket(peer)
-            .is_some_and(|socket| closed.cookie != 0 && socket.cookie() != closed.cookie);
+    fn arrived_after_close(self: &Arc<Self>, peer: SocketAddr, request: tiny_http::Request, closed: Closed) {
+        let is_new =
+            self.socket(peer).is_some_and(|socket| closed.cookie != 0 && socket.cookie() != closed.cookie);
         if !is_new {
             return discard(request);
         }

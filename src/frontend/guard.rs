@@ -51,11 +51,7 @@ enum Verdict {
 }
 
 /// Ticks until the end.
-pub(super) fn run(
-    connections: &Connections,
-    settings: impl Fn() -> GuardSettings,
-    running: &Running,
-) {
+pub(super) fn run(connections: &Connections, settings: impl Fn() -> GuardSettings, running: &Running) {
     let mut pause = MIN_PAUSE;
     while !running.wait(pause) {
         let started = Instant::now();
@@ -85,8 +81,7 @@ fn tick(connections: &Connections, settings: &GuardSettings, now: Instant) {
     forget_gone(&mut table, &seen, now);
     let draining = connections.draining.load(Relaxed);
     for seen in &seen {
-        let entry =
-            table.entry(seen.peer).or_insert_with(|| Entry { mark: Some(0), ..Entry::new(now) });
+        let entry = table.entry(seen.peer).or_insert_with(|| Entry { mark: Some(0), ..Entry::new(now) });
         entry.fd = Some(seen.fd);
         if entry.busy || entry.closed.is_some() {
             continue;
@@ -199,10 +194,8 @@ fn close_surplus(
     }
     for seen in newest_last.into_iter().rev() {
         let of_client = per_client.entry(network_of(seen.peer.ip())).or_default();
-        let too_many =
-            surplus > 0 || settings.max_connections_per_ip.is_some_and(|most| *of_client > most);
-        let Some(entry) =
-            table.get_mut(&seen.peer).filter(|entry| !entry.busy && entry.closed.is_none())
+        let too_many = surplus > 0 || settings.max_connections_per_ip.is_some_and(|most| *of_client > most);
+        let Some(entry) = table.get_mut(&seen.peer).filter(|entry| !entry.busy && entry.closed.is_none())
         else {
             continue;
         };
@@ -261,11 +254,7 @@ mod tests {
         let start = Instant::now();
         let mut entry = Entry::new(start);
         assert_eq!(judge(&mut entry, 500_000, &SETTINGS, false, start), Verdict::Leave);
-        assert_eq!(
-            judge(&mut entry, 500_001, &SETTINGS, true, start),
-            Verdict::Leave,
-            "a head is under way"
-        );
+        assert_eq!(judge(&mut entry, 500_001, &SETTINGS, true, start), Verdict::Leave, "a head is under way");
         assert!(entry.partial);
     }
 

@@ -44,9 +44,8 @@ impl Frontend {
     ) -> io::Result<Frontend> {
         let address = listener.local_addr()?;
         set_socket_options(&listener, settings().client_write)?;
-        let connections = Connections::new(address.port(), move |request, ticket| {
-            sink(take_over(request, ticket))
-        });
+        let connections =
+            Connections::new(address.port(), move |request, ticket| sink(take_over(request, ticket)));
         let server = tiny_http::Server::from_listener(listener.try_clone()?, None)
             .map_err(|error| io::Error::other(error.to_string()))?;
         let acceptor = Arc::clone(&connections);
@@ -125,8 +124,7 @@ fn take_over(mut request: tiny_http::Request, ticket: Ticket) -> ClientRequest {
 
 fn head_of(request: &mut tiny_http::Request) -> RequestHead {
     let fields = request.headers();
-    let bytes =
-        fields.iter().map(|field| field.field.as_str().as_str().len() + field.value.len()).sum();
+    let bytes = fields.iter().map(|field| field.field.as_str().as_str().len() + field.value.len()).sum();
     let mut headers = Headers::with_capacity(fields.len(), bytes);
     for field in fields {
         headers.push(field.field.as_str().as_str(), field.value.as_bytes());

@@ -45,16 +45,7 @@ impl ClientRequest {
         let client = peer.ip().to_canonical();
         let received = Instant::now();
         let id = String::new();
-        ClientRequest {
-            head: Arc::new(head),
-            peer,
-            secure,
-            received,
-            screened,
-            client,
-            id,
-            responder,
-        }
+        ClientRequest { head: Arc::new(head), peer, secure, received, screened, client, id, responder }
     }
 
     /// Why the request can't be taken, if it can't.

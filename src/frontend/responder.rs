@@ -47,15 +47,7 @@ impl Responder {
         keep_alive: bool,
     ) -> Responder {
         let keep_alive = keep_alive && stream.can_keep_alive();
-        Responder {
-            stream,
-            version,
-            to_head,
-            keep_alive,
-            wire: None,
-            pending: Vec::new(),
-            sent_bytes: 0,
-        }
+        Responder { stream, version, to_head, keep_alive, wire: None, pending: Vec::new(), sent_bytes: 0 }
     }
 
     /// Whether an answer has begun: then it is too late for another one.
@@ -153,8 +145,7 @@ impl Responder {
     /// # Errors
     /// The client is gone or too slow.
     pub fn flush(&mut self) -> io::Result<()> {
-        let result =
-            if self.pending.is_empty() { Ok(()) } else { self.stream.write(&self.pending) };
+        let result = if self.pending.is_empty() { Ok(()) } else { self.stream.write(&self.pending) };
         self.pending.clear();
         result
     }
@@ -186,8 +177,7 @@ impl Responder {
     /// closed in the middle, or reset where a close would look like the answer's end.
     pub fn break_off(&mut self) {
         let _ = self.flush();
-        let ending =
-            if self.wire == Some(Wire::UntilClose) { Ending::Reset } else { Ending::BrokenOff };
+        let ending = if self.wire == Some(Wire::UntilClose) { Ending::Reset } else { Ending::BrokenOff };
         self.stream.end(ending);
     }
 }

@@ -47,9 +47,7 @@ pub fn walk(local_port: u16) -> Vec<Seen> {
 
 fn descriptors() -> Vec<RawFd> {
     let listed = std::fs::read_dir("/proc/self/fd").map(|entries| {
-        entries
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .collect::<Vec<RawFd>>()
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect::<Vec<RawFd>>()
     });
     match listed {
         Ok(mut fds) => {
@@ -78,9 +76,9 @@ fn peer_of(fd: RawFd, local_port: u16) -> Option<SocketAddr> {
 /// crate's struct lacks; 0 where the kernel does not tell.
 fn received_bytes(fd: RawFd) -> u64 {
     const OFFSET: usize = 128;
-    tcp_info(fd).filter(|(_, length)| *length >= OFFSET + 8).map_or(0, |(info, _)| {
-        u64::from_ne_bytes(info[OFFSET..OFFSET + 8].try_into().unwrap_or_default())
-    })
+    tcp_info(fd)
+        .filter(|(_, length)| *length >= OFFSET + 8)
+        .map_or(0, |(info, _)| u64::from_ne_bytes(info[OFFSET..OFFSET + 8].try_into().unwrap_or_default()))
 }
 
 fn tcp_info(fd: RawFd) -> Option<([u8; 256], usize)> {
@@ -89,13 +87,7 @@ fn tcp_info(fd: RawFd) -> Option<([u8; 256], usize)> {
     // SAFETY: the pointers are to live local memory of the length given, and the kernel writes at
     // most that much; a bad descriptor makes it fail.
     let result = unsafe {
-        libc::getsockopt(
-            fd,
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            info.as_mut_ptr().cast(),
-            &raw mut length,
-        )
+        libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, info.as_mut_ptr().cast(), &raw mut length)
     };
     (result == 0).then_some((info, length as usize))
 }
@@ -104,19 +96,14 @@ impl ClientSocket {
     /// The connection from this peer, if it is (still) at that number.
     pub fn at(fd: RawFd, peer: SocketAddr, local_port: u16) -> Option<ClientSocket> {
         let duplicate = rustix::io::fcntl_dupfd_cloexec(borrow(fd)?, 3).ok()?;
-        (peer_of(duplicate.as_raw_fd(), local_port) == Some(peer))
-            .then_some(ClientSocket(duplicate))
+        (peer_of(duplicate.as_raw_fd(), local_port) == Some(peer)).then_some(ClientSocket(duplicate))
     }
 
     /// The connection from this peer, wherever it is; walks over all descriptors.
     pub fn find(peer: SocketAddr, local_port: u16) -> Option<ClientSocket> {
         let mut fds = descriptors().into_iter();
         fds.find_map(|fd| {
-            if peer_of(fd, local_port) == Some(peer) {
-                Self::at(fd, peer, local_port)
-            } else {
-                None
-            }
+            if peer_of(fd, local_port) == Some(peer) { Self::at(fd, peer, local_port) } else { None }
         })
     }
 
@@ -165,8 +152,7 @@ impl ClientSocket {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let mut polled = [PollFd::from_borrowed_fd(self.0.as_fd(), PollFlags::IN)];
-            let timeout =
-                Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+            let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
             if left.is_zero() || !matches!(poll(&mut polled, Some(&timeout)), Ok(1..)) {
                 return;
             }
@@ -211,10 +197,7 @@ mod tests {
         client.write_all(b"hello").unwrap();
         server.peek(&mut [0; 8]).unwrap();
         let seen = walk(port);
-        assert_eq!(
-            seen.iter().map(|seen| (seen.peer, seen.received_bytes)).collect::<Vec<_>>(),
-            [(peer, 5)]
-        );
+        assert_eq!(seen.iter().map(|seen| (seen.peer, seen.received_bytes)).collect::<Vec<_>>(), [(peer, 5)]);
         let mut socket = ClientSocket::find(peer, port).unwrap();
         socket.write_all(b"hi").unwrap();
         socket.shutdown(Shutdown::Both);

@@ -79,25 +79,13 @@ pub struct TinyStream {
 impl TinyStream {
     /// Takes over the request. `upgrade` says that tiny_http left the byte stream raw, because the
     /// client asked for an upgrade; it then reads no further request from this connection.
-    pub fn new(
-        request: tiny_http::Request,
-        length: BodyLength,
-        upgrade: bool,
-        ticket: Ticket,
-    ) -> TinyStream {
+    pub fn new(request: tiny_http::Request, length: BodyLength, upgrade: bool, ticket: Ticket) -> TinyStream {
         let (body_left, body_done) = match length {
             BodyLength::None | BodyLength::Known(0) => (Some(0), true),
             BodyLength::Known(length) => (Some(length), false),
             BodyLength::Chunked => (None, false),
         };
-        TinyStream {
-            request: Some(request),
-            output: Output::None,
-            body_left,
-            body_done,
-            upgrade,
-            ticket,
-        }
+        TinyStream { request: Some(request), output: Output::None, body_left, body_done, upgrade, ticket }
     }
 
     fn begin_output(&mut self) -> io::Result<()> {

@@ -43,9 +43,8 @@ fn check_characters(head: &RequestHead) -> Result<(), Flaw> {
     if !is_token(head.method.as_bytes()) || head.target.is_empty() || !target_fits {
         return Err(Flaw::Malformed);
     }
-    let form_fits = head.target.starts_with('/')
-        || head.target == "*"
-        || head.authority().is_some_and(|a| !a.is_empty());
+    let form_fits =
+        head.target.starts_with('/') || head.target == "*" || head.authority().is_some_and(|a| !a.is_empty());
     if !form_fits {
         return Err(Flaw::Malformed);
     }
@@ -91,8 +90,7 @@ fn is_host(host: &[u8]) -> bool {
     let inner = name.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
     let name_fits = match inner {
         Some(address) => {
-            !address.is_empty()
-                && address.iter().all(|b| b.is_ascii_hexdigit() || b":.".contains(b))
+            !address.is_empty() && address.iter().all(|b| b.is_ascii_hexdigit() || b":.".contains(b))
         }
         None => {
             !name.is_empty()
@@ -116,9 +114,7 @@ fn body_length(head: &RequestHead) -> Result<BodyLength, Flaw> {
     }
     match (coding, length) {
         (None, None) => Ok(BodyLength::None),
-        (None, Some(length)) => {
-            parse_length(length).map(BodyLength::Known).ok_or(Flaw::AmbiguousFraming)
-        }
+        (None, Some(length)) => parse_length(length).map(BodyLength::Known).ok_or(Flaw::AmbiguousFraming),
         (Some(coding), None) if head.version == Version::Http11 && is_chunked(coding) => {
             Ok(BodyLength::Chunked)
         }

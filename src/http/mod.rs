@@ -95,12 +95,7 @@ mod tests {
     fn head(target: &str) -> RequestHead {
         let mut headers = Headers::default();
         headers.push("Host", b"from-field");
-        RequestHead {
-            method: "GET".into(),
-            target: target.into(),
-            version: Version::Http11,
-            headers,
-        }
+        RequestHead { method: "GET".into(), target: target.into(), version: Version::Http11, headers }
     }
 
     #[test]

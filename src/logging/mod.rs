@@ -32,8 +32,7 @@ pub fn start(debug: bool) -> LineWriter {
         .add_filter_allow_str(TARGET)
         .build();
     // Only a second call fails, and the first one's logger then stays.
-    let _ =
-        WriteLogger::init(level, config, Assembler { line: Vec::new(), lines: writer.sender() });
+    let _ = WriteLogger::init(level, config, Assembler { line: Vec::new(), lines: writer.sender() });
     writer
 }
 
@@ -56,8 +55,7 @@ pub fn log_panics() {
         let what = info.payload_as_str().unwrap_or("(no message)");
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
-        let fields: [(&str, &dyn Display); 3] =
-            [("what", &what), ("at", &place), ("thread", &thread)];
+        let fields: [(&str, &dyn Display); 3] = [("what", &what), ("at", &place), ("thread", &thread)];
         event(Level::Error, "panic", "a thread panicked", &fields);
     }));
 }

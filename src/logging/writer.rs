@@ -112,10 +112,7 @@ fn say_dropped(shared: &Shared, batch: &mut Vec<u8>) {
     let dropped = shared.dropped.swap(0, Relaxed);
     if dropped > 0 {
         let time = humantime::format_rfc3339_millis(std::time::SystemTime::now());
-        let _ = writeln!(
-            batch,
-            "{time} level=WARN component=log msg=\"lines dropped\" count={dropped}"
-        );
+        let _ = writeln!(batch, "{time} level=WARN component=log msg=\"lines dropped\" count={dropped}");
     }
 }
 
@@ -159,10 +156,7 @@ mod tests {
         writer.flush(PATIENCE);
         let text = String::from_utf8(taken.lock().clone()).unwrap();
         let count = |line: &str| line.split_once("count=")?.1.parse::<usize>().ok();
-        (
-            text.lines().filter(|line| line.starts_with('x')).count(),
-            text.lines().filter_map(count).sum(),
-        )
+        (text.lines().filter(|line| line.starts_with('x')).count(), text.lines().filter_map(count).sum())
     }
 
     #[test]

@@ -56,8 +56,7 @@ impl Metrics {
             let counter = if success { &self.success } else { &self.failed };
             counter.fetch_add(1, Relaxed);
             self.retries.fetch_add(tally.retries, Relaxed);
-            self.latency_us
-                .fetch_add(u64::try_from(tally.latency.as_micros()).unwrap_or(u64::MAX), Relaxed);
+            self.latency_us.fetch_add(u64::try_from(tally.latency.as_micros()).unwrap_or(u64::MAX), Relaxed);
         }
         let Some(reason) = tally.reason else { return };
         if reason == "rate_limited" {
@@ -78,11 +77,7 @@ impl Metrics {
             success,
             failed,
             retries: self.retries.load(Relaxed),
-            avg_latency_ms: if success + failed == 0 {
-                0.0
-            } else {
-                total_ms / (success + failed) as f64
-            },
+            avg_latency_ms: if success + failed == 0 { 0.0 } else { total_ms / (success + failed) as f64 },
             rate_limited: self.rate_limited.load(Relaxed),
             reasons: self.reasons.lock().clone(),
         }

@@ -41,9 +41,7 @@ impl<'a> Next<'a> {
     /// Goes on.
     pub fn run(self, request: &mut ClientRequest, live: &Live) -> Outcome {
         match self.links.split_first() {
-            Some((link, rest)) => {
-                link.handle(request, live, Next { links: rest, handler: self.handler })
-            }
+            Some((link, rest)) => link.handle(request, live, Next { links: rest, handler: self.handler }),
             None => (self.handler)(request, live),
         }
     }
@@ -56,11 +54,5 @@ pub fn chain(
     endpoints: Arc<dyn Middleware>,
     rate_limiter: RateLimiter,
 ) -> Vec<Arc<dyn Middleware>> {
-    vec![
-        Arc::new(access_log),
-        Arc::new(count),
-        Arc::new(Recover),
-        endpoints,
-        Arc::new(rate_limiter),
-    ]
+    vec![Arc::new(access_log), Arc::new(count), Arc::new(Recover), endpoints, Arc::new(rate_limiter)]
 }

@@ -36,10 +36,7 @@ pub struct RateLimiter {
 
 impl Default for RateLimiter {
     fn default() -> Self {
-        RateLimiter {
-            shards: std::array::from_fn(|_| Mutex::default()),
-            hasher: RandomState::new(),
-        }
+        RateLimiter { shards: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::new() }
     }
 }
 
@@ -77,8 +74,7 @@ fn refilled(bucket: &Bucket, limit: &RateLimit, now: Instant) -> f64 {
 fn make_room(buckets: &mut HashMap<IpAddr, Bucket>, limit: &RateLimit, now: Instant) {
     let sampled = || buckets.iter().take(SAMPLE);
     let full = sampled().find(|(_, bucket)| refilled(bucket, limit, now) >= f64::from(limit.burst));
-    let victim =
-        full.or_else(|| sampled().min_by_key(|(_, bucket)| bucket.at)).map(|(client, _)| *client);
+    let victim = full.or_else(|| sampled().min_by_key(|(_, bucket)| bucket.at)).map(|(client, _)| *client);
     if let Some(victim) = victim {
         buckets.remove(&victim);
     }
@@ -113,10 +109,7 @@ mod tests {
             assert!(limiter.take(client(1), &LIMIT, start).is_ok());
         }
         assert_eq!(limiter.take(client(1), &LIMIT, start), Err(Duration::from_millis(500)));
-        assert!(
-            limiter.take(client(2), &LIMIT, start).is_ok(),
-            "another client has its own bucket"
-        );
+        assert!(limiter.take(client(2), &LIMIT, start).is_ok(), "another client has its own bucket");
         assert!(limiter.take(client(1), &LIMIT, start + Duration::from_millis(500)).is_ok());
         assert!(limiter.take(client(1), &LIMIT, start + Duration::from_millis(510)).is_err());
     }

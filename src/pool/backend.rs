@@ -113,12 +113,7 @@ impl Backend {
     }
 
     /// Takes a probe's result in; says when the verdict changed. Takes a lock.
-    pub fn observe_probe(
-        &self,
-        passed: bool,
-        thresholds: &Thresholds,
-        at: SystemTime,
-    ) -> Option<Flip> {
+    pub fn observe_probe(&self, passed: bool, thresholds: &Thresholds, at: SystemTime) -> Option<Flip> {
         *self.last_checked.lock() = Some(at);
         let mut health = self.health.lock();
         let flip = health.observe(passed, thresholds);
@@ -190,12 +185,9 @@ pub(crate) mod tests {
 
     #[test]
     fn authority_leaves_the_default_port_out() {
-        for (port, expected) in
-            [(80, "localhost"), (8080, "localhost:8080"), (180, "localhost:180")]
-        {
+        for (port, expected) in [(80, "localhost"), (8080, "localhost:8080"), (180, "localhost:180")] {
             let url = BackendUrl::Http { host: "localhost".into(), port };
-            let config =
-                BackendConfig { url, weight: 1, max_connections: None, backup: false, ca: None };
+            let config = BackendConfig { url, weight: 1, max_connections: None, backup: false, ca: None };
             assert_eq!(Backend::new(config).authority(), expected);
         }
     }

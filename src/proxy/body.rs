@@ -20,11 +20,7 @@ pub struct ReplayBody<'a> {
 
 impl<'a> ReplayBody<'a> {
     /// Nothing read yet. Beyond `max_bytes` reading fails.
-    pub fn new(
-        source: &'a mut dyn Read,
-        most_kept: usize,
-        max_bytes: Option<u64>,
-    ) -> ReplayBody<'a> {
+    pub fn new(source: &'a mut dyn Read, most_kept: usize, max_bytes: Option<u64>) -> ReplayBody<'a> {
         ReplayBody {
             source,
             kept: Vec::new(),

@@ -47,11 +47,7 @@ mod tests {
     use super::*;
 
     fn trusted() -> Vec<IpNet> {
-        vec![
-            "127.0.0.0/8".parse().unwrap(),
-            "10.0.0.0/8".parse().unwrap(),
-            "::1/128".parse().unwrap(),
-        ]
+        vec!["127.0.0.0/8".parse().unwrap(), "10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]
     }
 
     fn check(peer: &str, forwarded: &[&str], client: &str) {

@@ -61,15 +61,10 @@ pub(crate) fn get(target: &str) -> (ClientRequest, Seen) {
 pub(crate) fn request(method: &str, target: &str, body: &[u8]) -> (ClientRequest, Seen) {
     let mut headers = Headers::default();
     headers.push("Host", b"example.com");
-    let head = RequestHead {
-        method: method.into(),
-        target: target.into(),
-        version: Version::Http11,
-        headers,
-    };
+    let head =
+        RequestHead { method: method.into(), target: target.into(), version: Version::Http11, headers };
     let seen = Seen::default();
-    let length =
-        if body.is_empty() { BodyLength::None } else { BodyLength::Known(body.len() as u64) };
+    let length = if body.is_empty() { BodyLength::None } else { BodyLength::Known(body.len() as u64) };
     let stream = FakeClient { body: io::Cursor::new(body.to_vec()), seen: seen.clone() };
     let peer = "127.0.0.1:4711".parse().unwrap();
     (ClientRequest::new(head, Ok(length), peer, false, Box::new(stream)), seen)
@@ -77,8 +72,7 @@ pub(crate) fn request(method: &str, target: &str, body: &[u8]) -> (ClientRequest
 
 /// The default configuration on that many backends.
 pub(crate) fn live(count: u16) -> Live {
-    let config: Config =
-        crate::config::load(None, &Overrides::default()).expect("the defaults are valid");
+    let config: Config = crate::config::load(None, &Overrides::default()).expect("the defaults are valid");
     let pool = Pool::new(backends(count), balance::balancer(config.default_pool.algorithm));
     Live { config, pool }
 }
@@ -109,11 +103,7 @@ impl Transport for Script {
         let mut body = String::new();
         if let OutgoingBody::Known(_, reader) | OutgoingBody::Chunked(reader) = request.body {
             if reader.read_to_string(&mut body).is_err() {
-                return Err(AttemptError {
-                    stage: Stage::SendBody,
-                    cause: Cause::Client,
-                    reused: false,
-                });
+                return Err(AttemptError { stage: Stage::SendBody, cause: Cause::Client, reused: false });
             }
         }
         self.got.lock().push((backend.id(), body));
@@ -127,12 +117,8 @@ impl Transport for Script {
         };
         match self.steps.lock().pop_front().expect("the script has a step for each attempt") {
             Step::Fails(error) => Err(error),
-            Step::Answers(status, text) => {
-                Ok(reply(status, text.len() as u64, Box::new(text.as_bytes())))
-            }
-            Step::BreaksOff(text) => {
-                Ok(reply(200, 10, Box::new(io::Read::chain(text.as_bytes(), Broken))))
-            }
+            Step::Answers(status, text) => Ok(reply(status, text.len() as u64, Box::new(text.as_bytes()))),
+            Step::BreaksOff(text) => Ok(reply(200, 10, Box::new(io::Read::chain(text.as_bytes(), Broken)))),
         }
     }
 

@@ -24,14 +24,8 @@ const HOP_BY_HOP: [&str; 12] = [
 ];
 
 /// Fields that we set ourselves towards the backend.
-const SET_HERE: [&str; 6] = [
-    "host",
-    "x-forwarded-for",
-    "x-real-ip",
-    "x-forwarded-proto",
-    "x-forwarded-host",
-    "x-request-id",
-];
+const SET_HERE: [&str; 6] =
+    ["host", "x-forwarded-for", "x-real-ip", "x-forwarded-proto", "x-forwarded-host", "x-request-id"];
 
 /// What the forwarding fields say.
 pub struct Forwarding<'a> {
@@ -61,13 +55,9 @@ pub fn to_backend(head: &RequestHead, forwarding: &Forwarding<'_>) -> Headers {
     headers.push("X-Forwarded-For", &forwarded_for(head, forwarding));
     headers.push("X-Real-IP", forwarding.client.to_string().as_bytes());
     let proto: &[u8] = if forwarding.secure { b"https" } else { b"http" };
-    headers.push(
-        "X-Forwarded-Proto",
-        believed(head, "x-forwarded-proto", forwarding).unwrap_or(proto),
-    );
+    headers.push("X-Forwarded-Proto", believed(head, "x-forwarded-proto", forwarding).unwrap_or(proto));
     let host = head.host().as_bytes();
-    headers
-        .push("X-Forwarded-Host", believed(head, "x-forwarded-host", forwarding).unwrap_or(host));
+    headers.push("X-Forwarded-Host", believed(head, "x-forwarded-host", forwarding).unwrap_or(host));
     headers.push("X-Request-ID", forwarding.request_id.as_bytes());
     let version = if head.version == Version::Http10 { "1.0" } else { "1.1" };
     headers.push("Via", format!("{version} {}", forwarding.via).as_bytes());
@@ -88,9 +78,7 @@ pub fn to_client(backend: &Headers, request_id: &str) -> Headers {
 
 /// Whether the request has been here before: our name stands in its `Via`.
 pub fn has_passed(head: &RequestHead, via: &str) -> bool {
-    head.headers
-        .tokens("via")
-        .any(|hop| hop.split(|byte| *byte == b' ').nth(1) == Some(via.as_bytes()))
+    head.headers.tokens("via").any(|hop| hop.split(|byte| *byte == b' ').nth(1) == Some(via.as_bytes()))
 }
 
 /// Hop-by-hop by definition, or because `Connection` names it. `Host` can't be named away.
@@ -104,11 +92,7 @@ fn is_one_of(name: &str, list: &[&str]) -> bool {
 }
 
 /// What a trusted proxy says; an empty value says nothing.
-fn believed<'a>(
-    head: &'a RequestHead,
-    name: &str,
-    forwarding: &Forwarding<'_>,
-) -> Option<&'a [u8]> {
+fn believed<'a>(head: &'a RequestHead, name: &str, forwarding: &Forwarding<'_>) -> Option<&'a [u8]> {
     head.headers.get(name).filter(|value| forwarding.peer_is_trusted && !value.is_empty())
 }
 

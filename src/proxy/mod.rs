@@ -48,8 +48,7 @@ impl Proxy {
     /// Says who the client is and gives the request its id. Before anything is logged or limited.
     pub fn identify(request: &mut ClientRequest, live: &Live) {
         let trusted = &live.config.trusted_proxies;
-        request.client =
-            client_address::client_address(request.peer.ip(), &request.head.headers, trusted);
+        request.client = client_address::client_address(request.peer.ip(), &request.head.headers, trusted);
         let believed = client_address::is_trusted(request.peer.ip(), trusted);
         let sent = request.head.headers.get("x-request-id").filter(|_| believed);
         request.id = sent.and_then(request_id::kept).map_or_else(request_id::new, str::to_owned);
@@ -106,10 +105,7 @@ impl Proxy {
     fn headers_for_backend(&self, request: &ClientRequest, live: &Live) -> Headers {
         let forwarding = forwarded::Forwarding {
             peer: request.peer.ip(),
-            peer_is_trusted: client_address::is_trusted(
-                request.peer.ip(),
-                &live.config.trusted_proxies,
-            ),
+            peer_is_trusted: client_address::is_trusted(request.peer.ip(), &live.config.trusted_proxies),
             client: request.client,
             secure: request.secure,
             request_id: &request.id,

@@ -74,9 +74,7 @@ impl Refusal {
             Refusal::RateLimited { .. } => {
                 look(429, "rate_limited", "Too Many Requests: rate limit exceeded")
             }
-            Refusal::Loop => {
-                look(508, "loop_detected", "Loop Detected: this request has passed here before")
-            }
+            Refusal::Loop => look(508, "loop_detected", "Loop Detected: this request has passed here before"),
             Refusal::MethodNotAllowed => look(405, "method_not_allowed", "Method Not Allowed"),
             Refusal::Internal => look(500, "internal_error", "Internal Server Error"),
             Refusal::BackendClosed => {
@@ -181,9 +179,8 @@ mod tests {
 
     #[test]
     fn retry_after_is_whole_seconds_and_never_zero() {
-        let limited = |millis| {
-            Refusal::RateLimited { retry_after: Duration::from_millis(millis) }.retry_after()
-        };
+        let limited =
+            |millis| Refusal::RateLimited { retry_after: Duration::from_millis(millis) }.retry_after();
         assert_eq!([limited(0), limited(1), limited(1001)], [Some(1), Some(1), Some(2)]);
         assert_eq!(Refusal::QueueFull.retry_after(), Some(1));
         assert_eq!(Refusal::BackendClosed.retry_after(), None);

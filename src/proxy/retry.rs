@@ -92,12 +92,7 @@ mod tests {
     fn max_retries_counts_attempts_after_the_first() {
         for (attempts, more) in [(1, true), (2, true), (3, false)] {
             assert_eq!(
-                retried(
-                    Stage::Connect,
-                    Cause::Refused,
-                    RequestFacts { attempts, ..GET },
-                    &config(false)
-                ),
+                retried(Stage::Connect, Cause::Refused, RequestFacts { attempts, ..GET }, &config(false)),
                 more
             );
         }

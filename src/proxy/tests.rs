@@ -28,18 +28,14 @@ fn an_answer_is_relayed_with_the_request_s_id() {
     request.id = "id-1".into();
     let (outcome, _) = handle(&mut request, vec![Step::Answers(404, "nope")]);
     assert_eq!((outcome.status, outcome.attempts, outcome.end), (404, 1, End::Relayed));
-    assert_eq!(
-        seen.text(),
-        "HTTP/1.1 404 Not Found\r\nX-Request-ID: id-1\r\nContent-Length: 4\r\n\r\nnope"
-    );
+    assert_eq!(seen.text(), "HTTP/1.1 404 Not Found\r\nX-Request-ID: id-1\r\nContent-Length: 4\r\n\r\nnope");
     assert_eq!(seen.ending(), Some(Ending::KeepAlive));
 }
 
 #[test]
 fn each_retry_goes_to_a_backend_not_tried_yet_and_carries_the_whole_body() {
     let (mut request, seen) = fakes::request("PUT", "/", b"0123456789");
-    let (outcome, script) =
-        handle(&mut request, vec![closed(), refused(), Step::Answers(200, "ok")]);
+    let (outcome, script) = handle(&mut request, vec![closed(), refused(), Step::Answers(200, "ok")]);
     assert_eq!((outcome.attempts, outcome.end), (3, End::Relayed));
     let got = script.got.lock();
     let mut ids: Vec<u64> = got.iter().map(|(id, _)| *id).collect();
@@ -84,10 +80,7 @@ fn a_request_that_comes_round_again_is_not_sent_on() {
     let (mut request, seen) = fakes::get("/");
     let script = Script::of([]);
     let proxy = Proxy::new(script.clone(), Running::forever());
-    Arc::get_mut(&mut request.head)
-        .unwrap()
-        .headers
-        .push("Via", format!("1.1 {}", proxy.via).as_bytes());
+    Arc::get_mut(&mut request.head).unwrap().headers.push("Via", format!("1.1 {}", proxy.via).as_bytes());
     assert_eq!(proxy.handle(&mut request, &fakes::live(3)).status, 508);
     assert!(script.got.lock().is_empty());
     assert!(seen.text().contains("X-LB-Reason: loop_detected\r\n"));

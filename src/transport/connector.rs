@@ -105,13 +105,9 @@ pub struct LinkConnector(pub Arc<Link>);
 impl Connector<()> for LinkConnector {
     type Out = BackendStream;
 
-    fn connect(
-        &self,
-        _: &ConnectionDetails,
-        _: Option<()>,
-    ) -> Result<Option<BackendStream>, Error> {
-        let (limits, may_reuse) = attempt::with(|attempt| (attempt.limits, attempt.may_reuse))
-            .ok_or(Error::ConnectionFailed)?;
+    fn connect(&self, _: &ConnectionDetails, _: Option<()>) -> Result<Option<BackendStream>, Error> {
+        let (limits, may_reuse) =
+            attempt::with(|attempt| (attempt.limits, attempt.may_reuse)).ok_or(Error::ConnectionFailed)?;
         let idle = if may_reuse { self.0.take(&limits) } else { None };
         let reused = idle.is_some();
         let stream = match idle {
@@ -183,9 +179,6 @@ mod tests {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let addresses: Arc<[SocketAddr]> = Arc::from([closed, listener.local_addr().unwrap()]);
         assert!(Link::new(move || Arc::clone(&addresses)).open(&LIMITS).is_ok());
-        assert_eq!(
-            Link::new(|| Arc::from([])).open(&LIMITS).unwrap_err().kind(),
-            io::ErrorKind::NotFound
-        );
+        assert_eq!(Link::new(|| Arc::from([])).open(&LIMITS).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

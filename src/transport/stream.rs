@@ -106,9 +106,7 @@ fn is_closed(error: &io::Error) -> bool {
 /// ureq takes some kinds of error for the end of an answer that has no length; none of ours is.
 fn hard(error: io::Error) -> Error {
     match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            Error::Io(io::ErrorKind::TimedOut.into())
-        }
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Error::Io(io::ErrorKind::TimedOut.into()),
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
             Error::Io(io::Error::other(error))
         }
@@ -136,10 +134,7 @@ impl Transport for BackendStream {
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
         attempt::with(|attempt| attempt.stage = Stage::AwaitHead);
         if self.buffers.is_full() {
-            return Err(Error::LargeResponseHeader(
-                self.buffers.input().len(),
-                super::MAX_REPLY_HEAD_BYTES,
-            ));
+            return Err(Error::LargeResponseHeader(self.buffers.input().len(), super::MAX_REPLY_HEAD_BYTES));
         }
         let wait = attempt::read_patience(self.limits.request);
         if wait.is_zero() {
@@ -166,9 +161,7 @@ impl Transport for BackendStream {
 
 impl Drop for BackendStream {
     fn drop(&mut self) {
-        if let (true, Some(link), Some(stream)) =
-            (self.fit_for_reuse, self.keep.take(), self.stream.take())
-        {
+        if let (true, Some(link), Some(stream)) = (self.fit_for_reuse, self.keep.take(), self.stream.take()) {
             link.put(stream, &self.limits);
         }
     }

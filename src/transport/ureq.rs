@@ -13,8 +13,8 @@ use super::attempt::{self, Attempt};
 use super::connector::{Link, LinkConnector};
 use super::resolver::NoLookup;
 use super::{
-    AttemptError, BackendReply, Cause, MAX_REPLY_HEAD_BYTES, Outgoing, OutgoingBody, ReplyLength,
-    Stage, Transport,
+    AttemptError, BackendReply, Cause, MAX_REPLY_HEAD_BYTES, Outgoing, OutgoingBody, ReplyLength, Stage,
+    Transport,
 };
 use crate::http::Headers;
 use crate::pool::Backend;
@@ -69,11 +69,7 @@ pub fn new_agent(backend: &Backend) -> Agent {
 }
 
 /// One request and the head of its answer.
-pub fn exchange(
-    agent: &Agent,
-    request: Outgoing<'_>,
-    may_reuse: bool,
-) -> Result<BackendReply, AttemptError> {
+pub fn exchange(agent: &Agent, request: Outgoing<'_>, may_reuse: bool) -> Result<BackendReply, AttemptError> {
     let head = write_head(&request);
     let reply_has_no_body = request.method == "HEAD";
     attempt::begin(head, request.limits, may_reuse);
@@ -97,8 +93,7 @@ fn run(agent: &Agent, request: Outgoing<'_>) -> Result<Response<Body>, Error> {
     let builder = Request::builder().uri(Uri::from_static("http://backend/"));
     match request.body {
         OutgoingBody::None => {
-            let method =
-                if request.method == "HEAD" { http::Method::HEAD } else { http::Method::GET };
+            let method = if request.method == "HEAD" { http::Method::HEAD } else { http::Method::GET };
             agent.run(builder.method(method).body(())?)
         }
         OutgoingBody::Known(length, reader) => {
@@ -108,8 +103,7 @@ fn run(agent: &Agent, request: Outgoing<'_>) -> Result<Response<Body>, Error> {
         }
         OutgoingBody::Chunked(reader) => {
             let mut body = GuardedBody { reader, left: None, filler_bytes: 0 };
-            let request =
-                builder.method(http::Method::POST).header(header::TRANSFER_ENCODING, "chunked");
+            let request = builder.method(http::Method::POST).header(header::TRANSFER_ENCODING, "chunked");
             agent.run(request.body(SendBody::from_reader(&mut body))?)
         }
     }
@@ -148,10 +142,8 @@ fn reply(response: Response<Body>, to_head: bool, notes: &Attempt) -> BackendRep
     for (name, value) in &parts.headers {
         headers.push(name.as_str(), value.as_bytes());
     }
-    let length = parts
-        .headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let length =
+        parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let chunked = parts.headers.contains_key(header::TRANSFER_ENCODING);
     let length = match length {
         Some(length) if !chunked || to_head => ReplyLength::Known(length),
@@ -175,16 +167,14 @@ fn judge(error: Error, notes: &Attempt) -> AttemptError {
             io::ErrorKind::ConnectionRefused => Cause::Refused,
             io::ErrorKind::NotFound => Cause::Unresolved,
             io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Cause::TimedOut,
-            io::ErrorKind::UnexpectedEof
-            | io::ErrorKind::BrokenPipe
-            | io::ErrorKind::ConnectionReset => Cause::Closed,
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+                Cause::Closed
+            }
             _ if was_reset(&error) => Cause::Closed,
             _ => Cause::Other(error.to_string()),
         },
         Error::Timeout(_) => Cause::TimedOut,
-        Error::LargeResponseHeader(..) => {
-            Cause::NotHttp(format!("a head over {MAX_REPLY_HEAD_BYTES} bytes"))
-        }
+        Error::LargeResponseHeader(..) => Cause::NotHttp(format!("a head over {MAX_REPLY_HEAD_BYTES} bytes")),
         Error::Protocol(error) => Cause::NotHttp(error.to_string()),
         Error::Http(error) => Cause::NotHttp(error.to_string()),
         error => Cause::Other(error.to_string()),
@@ -215,9 +205,8 @@ impl Read for GuardedBody<'_> {
         if attempt::with(|attempt| attempt.body_refused) == Some(true) {
             return self.fill(buf);
         }
-        let most = self
-            .left
-            .map_or(buf.len(), |left| buf.len().min(usize::try_from(left).unwrap_or(usize::MAX)));
+        let most =
+            self.left.map_or(buf.len(), |left| buf.len().min(usize::try_from(left).unwrap_or(usize::MAX)));
         if most == 0 {
             return Ok(0);
         }

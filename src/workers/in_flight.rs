@@ -51,11 +51,8 @@ impl InFlight {
     /// A request has come in. Takes a lock.
     pub fn enter(self: &Arc<Self>, request: &ClientRequest) -> Entry {
         let number = self.accepted.fetch_add(1, Relaxed);
-        let current = Current {
-            head: Arc::clone(&request.head),
-            client: request.peer.ip(),
-            since: request.received,
-        };
+        let current =
+            Current { head: Arc::clone(&request.head), client: request.peer.ip(), since: request.received };
         self.shards[number as usize % SHARDS].lock().insert(number, current);
         Entry { list: Arc::clone(self), number }
     }

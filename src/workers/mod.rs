@@ -91,8 +91,7 @@ pub fn start(
     let (refusals, refused) = bounded::<Job>(MAX_REFUSALS);
     let queue_timeout = Arc::new(queue_timeout);
     for number in 0..count {
-        let (jobs, handler, queue_timeout) =
-            (jobs.clone(), Arc::clone(&handler), Arc::clone(&queue_timeout));
+        let (jobs, handler, queue_timeout) = (jobs.clone(), Arc::clone(&handler), Arc::clone(&queue_timeout));
         let work = move || work(&jobs, &*queue_timeout, &handler);
         Builder::new().name(format!("worker-{number}")).stack_size(STACK_BYTES).spawn(work)?;
     }

@@ -7,8 +7,7 @@ use crate::config::raw::{Fields, Scalar, Value};
 use crate::config::read::{boolean, text};
 use crate::config::{AdminConfig, CertificateConfig, Config, TlsConfig, address, defaults};
 
-const CERTIFICATES: &str =
-    r#"a list such as [ { "certificate": "cert.pem", "private_key": "key.pem" } ]"#;
+const CERTIFICATES: &str = r#"a list such as [ { "certificate": "cert.pem", "private_key": "key.pem" } ]"#;
 const FILE: &str = r#"the name of a PEM file, such as "cert.pem""#;
 const TOKEN: &str = "a secret of visible ASCII characters, or null";
 

@@ -8,9 +8,7 @@ use super::{MOST_CONNECTIONS, THRESHOLD};
 use crate::config::error::quoted;
 use crate::config::raw::{Fields, Value};
 use crate::config::read::{boolean, duration, text, whole};
-use crate::config::{
-    BackendConfig, BackendUrl, HealthCheckConfig, PoolConfig, defaults, names, units, url,
-};
+use crate::config::{BackendConfig, BackendUrl, HealthCheckConfig, PoolConfig, defaults, names, units, url};
 
 const WEIGHT: RangeInclusive<u32> = 0..=65_535;
 const BACKENDS: &str = r#"a list such as [ { "url": "http://localhost:3001" } ]"#;
@@ -22,24 +20,15 @@ const BODY: &str = "text that a healthy answer contains, or null";
 pub(super) fn pool(fields: &Fields<'_>, name: &str, parent: &PoolConfig) -> PoolConfig {
     PoolConfig {
         name: name.to_string(),
-        algorithm: fields.value(
-            "algorithm",
-            parent.algorithm,
-            text(names::ALGORITHM, names::algorithm),
-        ),
-        hash_key: fields.value(
-            "hash_key",
-            parent.hash_key.clone(),
-            text(names::HASH_KEY, names::hash_key),
-        ),
+        algorithm: fields.value("algorithm", parent.algorithm, text(names::ALGORITHM, names::algorithm)),
+        hash_key: fields.value("hash_key", parent.hash_key.clone(), text(names::HASH_KEY, names::hash_key)),
         sticky_cookie: fields.nullable(
             "sticky_cookie",
             parent.sticky_cookie.clone(),
             text(names::COOKIE_NAME, names::cookie_name),
         ),
         backends: backends(fields, &parent.backends),
-        health_check: fields
-            .object("health_check", |check| health_check(check, &parent.health_check)),
+        health_check: fields.object("health_check", |check| health_check(check, &parent.health_check)),
     }
 }
 
@@ -89,18 +78,13 @@ fn backends(fields: &Fields<'_>, default: &[BackendConfig]) -> Vec<BackendConfig
         .map(|(index, item)| item.object(|fields| backend(fields, index, &mut places)))
         .collect();
     if !backends.is_empty() && backends.iter().all(|backend| backend.weight == 0) {
-        value
-            .mistake("every weight is 0, so none takes a request; write 1 or more for one of them");
+        value.mistake("every weight is 0, so none takes a request; write 1 or more for one of them");
     }
     backends
 }
 
 /// `places` are the URLs before this one, each with its index.
-fn backend(
-    fields: &Fields<'_>,
-    index: usize,
-    places: &mut HashMap<BackendUrl, usize>,
-) -> BackendConfig {
+fn backend(fields: &Fields<'_>, index: usize, places: &mut HashMap<BackendUrl, usize>) -> BackendConfig {
     let url = fields.required("url", url::BACKEND_URL, |value| {
         let url = text(url::BACKEND_URL, BackendUrl::parse)(value)?;
         let first = *places.entry(url.clone()).or_insert(index);
@@ -138,21 +122,13 @@ fn unreadable() -> BackendUrl {
 fn health_check(fields: &Fields<'_>, parent: &HealthCheckConfig) -> HealthCheckConfig {
     let parent = parent.clone();
     HealthCheckConfig {
-        kind: fields.value(
-            "type",
-            parent.kind,
-            text(names::HEALTH_CHECK_KIND, names::health_check_kind),
-        ),
+        kind: fields.value("type", parent.kind, text(names::HEALTH_CHECK_KIND, names::health_check_kind)),
         path: fields.value("path", parent.path, text(PATH, path)),
         port: fields.nullable("port", parent.port, whole(1..=u16::MAX)),
         host: fields.nullable("host", parent.host, text(HOST, probe_host)),
         interval: fields.value("interval", parent.interval, duration),
         timeout: fields.value("timeout", parent.timeout, duration),
-        healthy_threshold: fields.value(
-            "healthy_threshold",
-            parent.healthy_threshold,
-            whole(THRESHOLD),
-        ),
+        healthy_threshold: fields.value("healthy_threshold", parent.healthy_threshold, whole(THRESHOLD)),
         unhealthy_threshold: fields.value(
             "unhealthy_threshold",
             parent.unhealthy_threshold,
@@ -182,10 +158,9 @@ pub(super) fn path(text: &str) -> Result<String, String> {
     }
     match visible {
         true => Ok(text.to_string()),
-        false => Err(format!(
-            "{} has a character that a path can't have; write such ones as %20",
-            quoted(text)
-        )),
+        false => {
+            Err(format!("{} has a character that a path can't have; write such ones as %20", quoted(text)))
+        }
     }
 }
 

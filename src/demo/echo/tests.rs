@@ -27,8 +27,7 @@ fn says_what_it_was_asked_and_keeps_the_connection() {
     let answer = exchange(&client, text);
     assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 2);
     let page: Value =
-        serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap().lines().next().unwrap())
-            .unwrap();
+        serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap().lines().next().unwrap()).unwrap();
     assert_eq!(page["server"], "one");
     assert_eq!(page["path"], "/a?b");
     assert_eq!(page["headers"]["x-a"], json!(["1", "2"]));
@@ -53,8 +52,7 @@ fn fail_closes_without_an_answer_but_health_is_fine() {
 
 #[test]
 fn stop_ends_waiting_connections() {
-    let (mut echo, client) =
-        echo(EchoOptions { latency: Duration::from_secs(600), ..named("one") });
+    let (mut echo, client) = echo(EchoOptions { latency: Duration::from_secs(600), ..named("one") });
     let waiting = thread::spawn(move || exchange(&client, "GET /x HTTP/1.1\r\n\r\n"));
     while echo.connections.open.lock().is_empty() {
         thread::yield_now();

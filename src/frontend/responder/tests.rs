@@ -37,15 +37,9 @@ impl ClientStream for Fake {
 }
 
 /// Answers with these pieces and tells what the client saw.
-fn answer(
-    version: Version,
-    to_head: bool,
-    framing: Framing,
-    pieces: &[&str],
-) -> (Seen, io::Result<()>) {
+fn answer(version: Version, to_head: bool, framing: Framing, pieces: &[&str]) -> (Seen, io::Result<()>) {
     let fake = Fake::default();
-    let mut responder =
-        Responder::new(Box::new(fake.clone()), version, to_head, version == Version::Http11);
+    let mut responder = Responder::new(Box::new(fake.clone()), version, to_head, version == Version::Http11);
     let mut headers = Headers::default();
     headers.push("X", b"y");
     responder.start(200, &headers, framing);
@@ -96,9 +90,7 @@ fn a_body_shorter_or_longer_than_its_length_is_broken_off() {
 
 #[test]
 fn breaking_off_never_looks_like_an_end() {
-    for (version, expected) in
-        [(Version::Http11, Ending::BrokenOff), (Version::Http10, Ending::Reset)]
-    {
+    for (version, expected) in [(Version::Http11, Ending::BrokenOff), (Version::Http10, Ending::Reset)] {
         let fake = Fake::default();
         let mut responder = Responder::new(Box::new(fake.clone()), version, false, true);
         responder.start(200, &Headers::default(), Framing::Unknown);

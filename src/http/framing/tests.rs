@@ -58,11 +58,7 @@ fn every_other_framing_is_ambiguous() {
         b"chun ked",
     ];
     for coding in codings {
-        assert_eq!(
-            verdict(&[("Transfer-Encoding", coding)]),
-            Err(Flaw::AmbiguousFraming),
-            "{coding:?}"
-        );
+        assert_eq!(verdict(&[("Transfer-Encoding", coding)]), Err(Flaw::AmbiguousFraming), "{coding:?}");
     }
 }
 

@@ -66,8 +66,7 @@ fn hop_by_hop_fields_and_those_named_end_here() {
         ("Content-Length", "3"),
         ("X-Kept", "k"),
     ]);
-    let names: Vec<_> =
-        sent(&head, false).into_iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    let names: Vec<_> = sent(&head, false).into_iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
     for gone in [
         "connection",
         "x-secret",
@@ -92,11 +91,8 @@ fn the_way_is_appended_to_for_a_trusted_peer_and_replaced_for_a_stranger() {
 
 #[test]
 fn proto_and_host_are_believed_from_a_trusted_peer_only() {
-    let head = head(&[
-        ("X-Forwarded-Proto", "https"),
-        ("X-Forwarded-Host", "shop"),
-        ("X-Real-IP", "6.6.6.6"),
-    ]);
+    let head =
+        head(&[("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "shop"), ("X-Real-IP", "6.6.6.6")]);
     for (trusted, proto, host) in [(true, "https", "shop"), (false, "http", "example.com")] {
         let fields = sent(&head, trusted);
         assert_eq!(value(&fields, "x-forwarded-proto"), proto);
