@@ -4,17 +4,16 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, after, select, tick};
 use log::Level::{Info, Warn};
-use parking_lot::RwLock;
 
 use crate::config::Config;
 use crate::endpoints::{Endpoints, Figures};
-use crate::frontend::{Frontend, GuardSettings, Sink};
+use crate::frontend::{ClientRequest, Frontend, GuardSettings, Sink};
 use crate::logging::event;
 use crate::logging::writer::LineSender;
 use crate::metrics::Metrics;
@@ -23,7 +22,7 @@ use crate::pool::{Backend, Live, Pool, SharedLive};
 use crate::proxy::{Outcome, Proxy, Refusal};
 use crate::shutdown::{Ender, Request, Running, running};
 use crate::transport::UreqTransport;
-use crate::workers::{self, InFlight, Job, Queue};
+use crate::workers::{self, InFlight, Job, PoolLimits, Queue};
 use crate::{balance, health_checker, names};
 
 /// How often a drain says what is still in flight.
@@ -79,7 +78,7 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         let in_flight = Arc::new(InFlight::default());
         let draining = Arc::new(AtomicBool::new(false));
-        let connections = Arc::new(ConnectionCount::default());
+        let late = Arc::new(Late::default());
 
         names::start(Arc::clone(&live), running.clone())?;
         health_checker::start(Arc::clone(&live), running.clone())?;
@@ -90,25 +89,23 @@ impl App {
             metrics: Arc::clone(&metrics),
             in_flight: Arc::clone(&in_flight),
             queued: Box::new(queue.length()),
-            client_connections: {
-                let connections = Arc::clone(&connections);
-                Box::new(move || connections.now())
-            },
+            client_connections: late_figure(&late, Late::connections),
+            leaked_connections: late_figure(&late, Late::leaked),
+            streams: late_figure(&late, Late::streams),
             draining: {
                 let draining = Arc::clone(&draining);
                 Box::new(move || draining.load(Relaxed))
             },
         };
         let handler = handler(&live, access_lines, metrics, figures, running.clone());
-        let timeout = {
-            let live = Arc::clone(&live);
-            move || live.get().config.timeouts.queue
-        };
-        let dispatcher = workers::start(workers, queue, Arc::clone(&in_flight), timeout, handler)?;
+        let limits = pool_limits(&live);
+        let (dispatcher, streams) =
+            workers::start(workers, queue, Arc::clone(&in_flight), limits, handler, running.clone())?;
+        let _ = late.streams.set(Box::new(streams));
 
         let sink: Sink = Arc::new(move |request| dispatcher.dispatch(request));
         let frontend = Arc::new(Frontend::start(listener, guard_settings(&live), sink, running)?);
-        connections.of(&frontend);
+        let _ = late.frontend.set(Arc::clone(&frontend));
         announce(&frontend, &live);
         Ok(App { frontend, live, in_flight, draining, _ender: ender })
     }
@@ -197,7 +194,12 @@ fn handler(
     Arc::new(move |mut job: Job| {
         let live = live.get();
         Proxy::identify(&mut job.request, &live);
-        let refusal = job.refusal;
+        if job.request.watch.is_client_gone() {
+            let gone = |_: &mut ClientRequest, _: &Live| Outcome::client_gone();
+            Next::new(&links[..REFUSED_LINKS], &gone).run(&mut job.request, &live);
+            return;
+        }
+        let refusal = job.refusal.or_else(|| too_long_a_head(&job.request, &live));
         if let Some(refusal) = refusal.or_else(|| job.request.flaw().map(Refusal::Flawed)) {
             Next::new(&links[..REFUSED_LINKS], &|request, _| Outcome::refused(request, refusal))
                 .run(&mut job.request, &live);
@@ -207,8 +209,22 @@ fn handler(
     })
 }
 
+/// A head that was complete before the guard could stop it.
+fn too_long_a_head(request: &ClientRequest, live: &Live) -> Option<Refusal> {
+    let bytes = request.head.method.len() + request.head.target.len() + request.head.headers.byte_len();
+    (bytes > live.config.limits.max_header_bytes).then_some(Refusal::HeadTooLarge)
+}
+
 /// Links that a request passes that is refused in any case: the log, the count and the net.
 const REFUSED_LINKS: usize = 3;
+
+fn pool_limits(live: &Arc<SharedLive>) -> PoolLimits {
+    let (one, two) = (Arc::clone(live), Arc::clone(live));
+    PoolLimits {
+        queue_timeout: Box::new(move || one.get().config.timeouts.queue),
+        max_streams: Box::new(move || two.get().config.limits.max_streams),
+    }
+}
 
 fn guard_settings(live: &Arc<SharedLive>) -> impl Fn() -> GuardSettings + Send + 'static {
     let live = Arc::clone(live);
@@ -239,16 +255,28 @@ fn announce(frontend: &Frontend, live: &SharedLive) {
     event(Info, "app", "listening", &fields);
 }
 
-/// The metrics page exists before the frontend that counts connections.
+/// Parts that the metrics page tells of and that exist only after it.
 #[derive(Default)]
-struct ConnectionCount(RwLock<Option<Arc<Frontend>>>);
+struct Late {
+    frontend: OnceLock<Arc<Frontend>>,
+    streams: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
+}
 
-impl ConnectionCount {
-    fn of(&self, frontend: &Arc<Frontend>) {
-        *self.0.write() = Some(Arc::clone(frontend));
+impl Late {
+    fn connections(&self) -> u64 {
+        self.frontend.get().map_or(0, |frontend| frontend.counts().client_connections)
     }
 
-    fn now(&self) -> u64 {
-        self.0.read().as_ref().map_or(0, |frontend| frontend.counts().client_connections)
+    fn leaked(&self) -> u64 {
+        self.frontend.get().map_or(0, |frontend| frontend.counts().leaked_connections)
     }
+
+    fn streams(&self) -> u64 {
+        self.streams.get().map_or(0, |streams| streams() as u64)
+    }
+}
+
+fn late_figure(late: &Arc<Late>, figure: fn(&Late) -> u64) -> Box<dyn Fn() -> u64 + Send + Sync> {
+    let late = Arc::clone(late);
+    Box::new(move || figure(&late))
 }

@@ -12,6 +12,16 @@ pub trait Interrupt: std::fmt::Debug + Send + Sync {
     fn interrupt(&self);
 }
 
+/// A worker's place in the pool, as far as the request that it has may ask.
+pub trait Place: Send + Sync {
+    /// An answer is being passed on from now; if that takes long, the worker leaves the pool with it.
+    fn relaying(&self);
+
+    /// The worker leaves the pool at once and another takes its place. `false` where there are too many
+    /// outside already: then it stays.
+    fn leave(&self) -> bool;
+}
+
 /// One request in flight.
 #[derive(Debug, Default)]
 pub struct Watch {

@@ -1,6 +1,8 @@
 //! The structure that ARCHITECTURE.md draws, read off the source: imports only point down, each foreign
 //! library is named in one place, and what must not be done in a place is not done there.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

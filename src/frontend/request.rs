@@ -8,7 +8,7 @@ use super::responder::Responder;
 use super::stream::ClientStream;
 use crate::http::framing::Flaw;
 use crate::http::{BodyLength, RequestHead};
-use crate::watch::Watch;
+use crate::watch::{Place, Watch};
 
 /// A request whose body is still unread, and the way to answer it. Dropped without an answer, its
 /// connection is closed.
@@ -29,6 +29,8 @@ pub struct ClientRequest {
     pub id: String,
     /// Shared with the guard of its connection.
     pub watch: Arc<Watch>,
+    /// The place of the worker that has it; `None` where no worker of the pool has.
+    pub place: Option<Arc<dyn Place>>,
     /// Where the answer goes.
     pub responder: Responder,
 }
@@ -49,7 +51,18 @@ impl ClientRequest {
         let client = peer.ip().to_canonical();
         let received = Instant::now();
         let id = String::new();
-        ClientRequest { head: Arc::new(head), peer, secure, received, screened, client, id, watch, responder }
+        ClientRequest {
+            head: Arc::new(head),
+            peer,
+            secure,
+            received,
+            screened,
+            client,
+            id,
+            watch,
+            place: None,
+            responder,
+        }
     }
 
     /// Why the request can't be taken, if it can't.

@@ -19,6 +19,10 @@ pub struct Gauges {
     pub queued_requests: u64,
     /// Open connections of clients.
     pub client_connections: u64,
+    /// Connections that are over but that tiny_http can't let go.
+    pub leaked_connections: u64,
+    /// Answers and tunnels outside of the worker pool.
+    pub streams: u64,
 }
 
 /// The whole page.
@@ -37,6 +41,8 @@ pub fn page(snapshot: &Snapshot, gauges: &Gauges, pool: &Pool) -> Value {
         "active_requests": gauges.active_requests,
         "queued_requests": gauges.queued_requests,
         "client_connections": gauges.client_connections,
+        "leaked_connections": gauges.leaked_connections,
+        "streams": gauges.streams,
         "reasons": reasons,
         "healthy_backends": pool.available(),
         "total_backends": pool.backends().len(),

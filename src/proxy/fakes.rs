@@ -101,11 +101,10 @@ impl Script {
 impl Transport for Script {
     fn send(&self, backend: &Backend, request: Outgoing<'_>) -> Result<BackendReply, AttemptError> {
         let mut body = String::new();
-        if let OutgoingBody::Known(_, reader) | OutgoingBody::Chunked(reader) = request.body {
-            if reader.read_to_string(&mut body).is_err() {
+        if let OutgoingBody::Known(_, reader) | OutgoingBody::Chunked(reader) = request.body
+            && reader.read_to_string(&mut body).is_err() {
                 return Err(AttemptError { stage: Stage::SendBody, cause: Cause::Client, reused: false });
             }
-        }
         self.got.lock().push((backend.id(), body));
         let reply = |status, length, body: Box<dyn io::Read + Send>| BackendReply {
             status,

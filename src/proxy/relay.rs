@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use super::forwarded;
 use super::{End, Outcome};
 use crate::frontend::{ClientRequest, Framing};
-use crate::http::status;
+use crate::http::{Headers, status};
 use crate::pool::Lease;
 use crate::transport::{BackendReply, ReplyLength};
 
@@ -52,10 +52,24 @@ fn framing(method: &str, reply: &BackendReply) -> Framing {
     }
 }
 
+/// It will take long, whatever else happens.
+fn is_event_stream(headers: &Headers) -> bool {
+    headers
+        .get("content-type")
+        .is_some_and(|kind| kind.to_ascii_lowercase().starts_with(b"text/event-stream"))
+}
+
 fn relay_body(request: &mut ClientRequest, mut reply: BackendReply) -> Result<(), Broken> {
+    let is_event_stream = is_event_stream(&reply.headers);
     let responder = &mut request.responder;
     if status::has_no_body(&request.head.method, reply.status) {
         return responder.finish().map_err(|_| Broken::Client);
+    }
+    if let Some(place) = &request.place {
+        place.relaying();
+        if is_event_stream {
+            place.leave();
+        }
     }
     // Small answers are here already and go out with their head in one write; otherwise the head
     // must not wait for a body that may take its time.

@@ -1,13 +1,17 @@
 //! A fixed number of threads on one bounded channel.
 //!
 //! The frontend hands each request to [`Dispatcher::dispatch`], which never blocks: what finds the
-//! queue full is refused by a thread of its own, because writing to a client may wait.
+//! queue full is refused by a thread of its own, because writing to a client may wait. A steward looks
+//! after what nobody else does: requests that have waited too long, and answers that take too long.
 
 mod in_flight;
+mod line;
+mod slot;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread::Builder;
 use std::time::Duration;
 
@@ -17,11 +21,17 @@ pub use in_flight::{Entry, InFlight};
 
 use crate::frontend::ClientRequest;
 use crate::proxy::Refusal;
+use crate::shutdown::Running;
+use crate::watch::Place;
+use line::{Line, Waiting};
+use slot::{Slot, Slots};
 
 /// Room for ureq's calls, a relay and a log line; buffers are on the heap.
 const STACK_BYTES: usize = 512 << 10;
 /// Refusals that may wait to be written; past that the connection is just closed.
 const MAX_REFUSALS: usize = 256;
+/// How often the steward looks.
+const STEWARD_PAUSE: Duration = Duration::from_millis(100);
 
 /// A request with its place in the list of those in flight.
 pub struct Job {
@@ -35,30 +45,40 @@ pub struct Job {
 /// What is done with each request.
 pub type Handler = Arc<dyn Fn(Job) + Send + Sync>;
 
+/// Limits that a reload may change, asked each time.
+pub struct PoolLimits {
+    /// How long a request may wait for a worker.
+    pub queue_timeout: Box<dyn Fn() -> Duration + Send + Sync>,
+    /// Workers that may be outside of the pool.
+    pub max_streams: Box<dyn Fn() -> usize + Send + Sync>,
+}
+
 /// The requests that wait for a worker.
 pub struct Queue {
-    sender: Sender<Job>,
-    jobs: Receiver<Job>,
+    sender: Sender<Waiting>,
+    waiting: Receiver<Waiting>,
 }
 
 impl Queue {
     /// An empty queue with room for `max_queue` requests; one at least, for a request has to be
     /// somewhere while a free worker wakes up.
     pub fn new(max_queue: usize) -> Queue {
-        let (sender, jobs) = bounded(max_queue.max(1));
-        Queue { sender, jobs }
+        let (sender, waiting) = bounded(max_queue.max(1));
+        Queue { sender, waiting }
     }
 
     /// Tells how many are waiting, at any time.
     pub fn length(&self) -> impl Fn() -> usize + Send + Sync + 'static {
-        let jobs = self.jobs.clone();
-        move || jobs.len()
+        let waiting = self.waiting.clone();
+        move || waiting.len()
     }
 }
 
 /// Hands requests to the workers.
 pub struct Dispatcher {
-    queue: Sender<Job>,
+    queue: Sender<Waiting>,
+    idle: Arc<AtomicUsize>,
+    line: Arc<Line>,
     refusals: Sender<Job>,
     in_flight: Arc<InFlight>,
 }
@@ -68,15 +88,22 @@ impl Dispatcher {
     pub fn dispatch(&self, request: ClientRequest) {
         let entry = self.in_flight.enter(&request);
         let job = Job { request, refusal: None, _entry: entry };
-        if let Err(full) = self.queue.try_send(job) {
-            let refused = Job { refusal: Some(Refusal::QueueFull), ..full.into_inner() };
+        // With a worker free it will hardly wait; else the steward must be able to take it out.
+        let waiting = if self.idle.load(SeqCst) > self.queue.len() {
+            Waiting::shortly(job)
+        } else {
+            self.line.join(job)
+        };
+        let Err(full) = self.queue.try_send(waiting) else { return };
+        if let Some(job) = full.into_inner().take() {
+            let refused = Job { refusal: Some(Refusal::QueueFull), ..job };
             // Dropped where even this is full: the connection is closed.
             let _ = self.refusals.try_send(refused);
         }
     }
 }
 
-/// Starts `count` workers on the queue.
+/// Starts `count` workers on the queue, the steward and the refuser.
 ///
 /// # Errors
 /// The operating system's, for a thread that can't be started.
@@ -84,28 +111,64 @@ pub fn start(
     count: usize,
     queue: Queue,
     in_flight: Arc<InFlight>,
-    queue_timeout: impl Fn() -> Duration + Send + Sync + 'static,
+    limits: PoolLimits,
     handler: Handler,
-) -> io::Result<Dispatcher> {
-    let Queue { sender, jobs } = queue;
+    running: Running,
+) -> io::Result<(Dispatcher, impl Fn() -> usize + Send + Sync + 'static)> {
+    let Queue { sender, waiting } = queue;
     let (refusals, refused) = bounded::<Job>(MAX_REFUSALS);
-    let queue_timeout = Arc::new(queue_timeout);
-    for number in 0..count {
-        let (jobs, handler, queue_timeout) = (jobs.clone(), Arc::clone(&handler), Arc::clone(&queue_timeout));
-        let work = move || work(&jobs, &*queue_timeout, &handler);
-        Builder::new().name(format!("worker-{number}")).stack_size(STACK_BYTES).spawn(work)?;
+    let idle = Arc::new(AtomicUsize::new(0));
+    let line = Arc::new(Line::default());
+    let slots = Slots::new(limits.max_streams, hire(waiting, Arc::clone(&handler), Arc::clone(&idle)));
+    if !(0..count).all(|_| slots.fill()) {
+        return Err(io::Error::other(format!("the system has no room for {count} workers")));
     }
     let refuse = move || refused.iter().for_each(|job| handle_safely(&handler, job));
     Builder::new().name("refuser".into()).stack_size(STACK_BYTES).spawn(refuse)?;
-    Ok(Dispatcher { queue: sender, refusals, in_flight })
+    let (stewards_line, stewards_refusals) = (Arc::clone(&line), refusals.clone());
+    let stewards_slots = Arc::clone(&slots);
+    let look_after = move || {
+        while !running.wait(STEWARD_PAUSE) {
+            stewards_slots.release_long_answers();
+            for job in stewards_line.overdue((limits.queue_timeout)()) {
+                let _ = stewards_refusals.try_send(Job { refusal: Some(Refusal::QueueTimeout), ..job });
+            }
+        }
+    };
+    Builder::new().name("steward".into()).stack_size(STACK_BYTES).spawn(look_after)?;
+    let dispatcher = Dispatcher { queue: sender, idle, line, refusals, in_flight };
+    Ok((dispatcher, move || slots.streams()))
 }
 
-fn work(jobs: &Receiver<Job>, queue_timeout: &dyn Fn() -> Duration, handler: &Handler) {
-    for mut job in jobs {
-        if job.request.received.elapsed() > queue_timeout() {
-            job.refusal = Some(Refusal::QueueTimeout);
+/// Starts a worker's thread for a slot.
+fn hire(
+    waiting: Receiver<Waiting>,
+    handler: Handler,
+    idle: Arc<AtomicUsize>,
+) -> impl Fn(Arc<Slot>) -> bool + Send + Sync + 'static {
+    let number = AtomicUsize::new(0);
+    move |slot| {
+        let (waiting, handler, idle) = (waiting.clone(), Arc::clone(&handler), Arc::clone(&idle));
+        let name = format!("worker-{}", number.fetch_add(1, SeqCst));
+        let work = move || work(&waiting, &handler, &idle, &slot);
+        Builder::new().name(name).stack_size(STACK_BYTES).spawn(work).is_ok()
+    }
+}
+
+fn work(queue: &Receiver<Waiting>, handler: &Handler, idle: &AtomicUsize, slot: &Arc<Slot>) {
+    loop {
+        idle.fetch_add(1, SeqCst);
+        let received = queue.recv();
+        idle.fetch_sub(1, SeqCst);
+        let Ok(waiting) = received else { return };
+        // Nothing is left of one that the steward has taken out.
+        if let Some(mut job) = waiting.take() {
+            job.request.place = Some(Arc::clone(slot) as Arc<dyn Place>);
+            handle_safely(handler, job);
         }
-        handle_safely(handler, job);
+        if slot.is_over() {
+            return;
+        }
     }
 }
 
