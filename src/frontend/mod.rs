@@ -21,4 +21,4 @@ pub use guard::GuardSettings;
 pub use listener::{Frontend, Sink};
 pub use request::ClientRequest;
 pub use responder::Framing;
-pub use stream::{ClientStream, Ending};
+pub use stream::{ClientStream, Ending, TunnelEnd};

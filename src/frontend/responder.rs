@@ -5,7 +5,7 @@
 
 use std::io::{self, Read, Write};
 
-use super::stream::{ClientStream, Ending};
+use super::stream::{ClientStream, Ending, TunnelEnd};
 use crate::http::{Headers, Version, status};
 
 /// How an answer's body is framed.
@@ -138,6 +138,31 @@ impl Responder {
             self.pending.extend_from_slice(piece);
             self.flush()
         }
+    }
+
+    /// Whether the connection can be made a tunnel.
+    pub fn can_tunnel(&self) -> bool {
+        self.stream.can_tunnel()
+    }
+
+    /// Answers 101 with these fields, which have `Connection` and `Upgrade` among them, and makes the
+    /// connection a tunnel: reading gives the client's bytes from now on.
+    ///
+    /// # Errors
+    /// It can't be one, or the client is gone.
+    pub fn start_tunnel(&mut self, headers: &Headers) -> io::Result<Box<dyn TunnelEnd>> {
+        let end = self.stream.tunnel()?;
+        self.keep_alive = true; // no `Connection: close` of our own in this head
+        self.write_head(101, headers, Framing::NoBody, Wire::NoBody);
+        self.wire = Some(Wire::NoBody);
+        self.keep_alive = false;
+        self.flush()?;
+        Ok(end)
+    }
+
+    /// Counts bytes that went through a tunnel.
+    pub fn add_bytes(&mut self, bytes: u64) {
+        self.sent_bytes += bytes;
     }
 
     /// Sends what is still to go.

@@ -39,6 +39,17 @@ pub trait ClientStream: Send {
     /// Whether another request can follow on this connection.
     fn can_keep_alive(&self) -> bool;
 
+    /// Whether the connection can be made a tunnel: the client asked for an upgrade in a way that
+    /// leaves its bytes alone.
+    fn can_tunnel(&self) -> bool;
+
+    /// Makes the connection a tunnel and gives a second hold on it, to write to. From then on
+    /// [`ClientStream::read`] reads the client's bytes as they come, until it ends its side.
+    ///
+    /// # Errors
+    /// It can't be one, or the client is gone.
+    fn tunnel(&mut self) -> io::Result<Box<dyn TunnelEnd>>;
+
     /// Writes all of it, and sends it at once.
     ///
     /// # Errors
@@ -47,6 +58,18 @@ pub trait ClientStream: Send {
 
     /// Ends the answer. Once only; later calls do nothing.
     fn end(&mut self, ending: Ending);
+}
+
+/// The writing side of a tunnel.
+pub trait TunnelEnd: Write + Send {
+    /// Nothing more will be written or read.
+    fn close(&self);
+}
+
+impl TunnelEnd for ClientSocket {
+    fn close(&self) {
+        self.shutdown(Shutdown::Both);
+    }
 }
 
 /// Where the answer goes.
@@ -73,6 +96,7 @@ pub struct TinyStream {
     body_left: Option<u64>,
     body_done: bool,
     upgrade: bool,
+    is_tunnel: bool,
     ticket: Ticket,
 }
 
@@ -85,7 +109,15 @@ impl TinyStream {
             BodyLength::Known(length) => (Some(length), false),
             BodyLength::Chunked => (None, false),
         };
-        TinyStream { request: Some(request), output: Output::None, body_left, body_done, upgrade, ticket }
+        TinyStream {
+            request: Some(request),
+            output: Output::None,
+            body_left,
+            body_done,
+            upgrade,
+            is_tunnel: false,
+            ticket,
+        }
     }
 
     fn begin_output(&mut self) -> io::Result<()> {
@@ -163,6 +195,9 @@ impl TinyStream {
 
 impl ClientStream for TinyStream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.is_tunnel {
+            return self.request.as_mut().map_or(Ok(0), |request| request.as_reader().read(buf));
+        }
         if self.body_done || buf.is_empty() {
             return Ok(0);
         }
@@ -178,6 +213,22 @@ impl ClientStream for TinyStream {
 
     fn can_keep_alive(&self) -> bool {
         !self.upgrade && !self.ticket.is_draining()
+    }
+
+    fn can_tunnel(&self) -> bool {
+        self.upgrade && self.body_done
+    }
+
+    fn tunnel(&mut self) -> io::Result<Box<dyn TunnelEnd>> {
+        if !self.can_tunnel() || !matches!(self.output, Output::None) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let hold = || self.ticket.socket().ok_or(io::ErrorKind::NotConnected);
+        let (ours, theirs) = (hold()?, hold()?);
+        // tiny_http's writer would end the reading side; the request must stay as it is.
+        self.output = Output::Direct(ours);
+        self.is_tunnel = true;
+        Ok(Box::new(theirs))
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::body::ReplayBody;
+use super::forwarded;
 use super::retry::RequestFacts;
 use crate::config::{Config, HostHeader};
 use crate::frontend::ClientRequest;
@@ -19,12 +20,14 @@ pub struct Prepared<'a> {
     body: ReplayBody<'a>,
     keep_host: bool,
     watch: Arc<Watch>,
+    upgrade: bool,
 }
 
 impl<'a> Prepared<'a> {
     /// Takes the request's body; its answer can be written when this is dropped.
     pub fn new(request: &'a mut ClientRequest, headers: Headers, config: &Config) -> Prepared<'a> {
         let (head, watch) = (Arc::clone(&request.head), Arc::clone(&request.watch));
+        let upgrade = forwarded::upgrade(&headers).is_some();
         let length = request.screened.unwrap_or(BodyLength::None);
         let keep_host = config.host_header == HostHeader::Preserve && !head.host().is_empty();
         let body = ReplayBody::new(
@@ -32,7 +35,7 @@ impl<'a> Prepared<'a> {
             config.retry.buffer_body_bytes,
             config.limits.max_body_bytes,
         );
-        Prepared { head, headers, length, body, keep_host, watch }
+        Prepared { head, headers, length, body, keep_host, watch, upgrade }
     }
 
     /// Sends it to this backend. Touches the `Host` and nothing else of what was prepared.
@@ -63,6 +66,7 @@ impl<'a> Prepared<'a> {
             headers: &self.headers,
             body,
             limits,
+            upgrade: self.upgrade,
             watch: Some(Arc::clone(&self.watch)),
         };
         transport.send(backend, request)

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::balance;
 use crate::config::{Config, Overrides};
-use crate::frontend::{ClientRequest, ClientStream, Ending};
+use crate::frontend::{ClientRequest, ClientStream, Ending, TunnelEnd};
 use crate::http::{BodyLength, Headers, RequestHead, Version};
 use crate::pool::backend::tests::backends;
 use crate::pool::{Backend, Live, Pool};
@@ -44,6 +44,12 @@ impl ClientStream for FakeClient {
     }
     fn can_keep_alive(&self) -> bool {
         true
+    }
+    fn can_tunnel(&self) -> bool {
+        false
+    }
+    fn tunnel(&mut self) -> io::Result<Box<dyn TunnelEnd>> {
+        Err(io::ErrorKind::Unsupported.into())
     }
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.seen.0.lock().0.extend_from_slice(bytes);
@@ -102,9 +108,10 @@ impl Transport for Script {
     fn send(&self, backend: &Backend, request: Outgoing<'_>) -> Result<BackendReply, AttemptError> {
         let mut body = String::new();
         if let OutgoingBody::Known(_, reader) | OutgoingBody::Chunked(reader) = request.body
-            && reader.read_to_string(&mut body).is_err() {
-                return Err(AttemptError { stage: Stage::SendBody, cause: Cause::Client, reused: false });
-            }
+            && reader.read_to_string(&mut body).is_err()
+        {
+            return Err(AttemptError { stage: Stage::SendBody, cause: Cause::Client, reused: false });
+        }
         self.got.lock().push((backend.id(), body));
         let reply = |status, length, body: Box<dyn io::Read + Send>| BackendReply {
             status,
@@ -113,6 +120,7 @@ impl Transport for Script {
             body,
             body_is_here: true,
             body_refused: false,
+            tunnel: None,
         };
         match self.steps.lock().pop_front().expect("the script has a step for each attempt") {
             Step::Fails(error) => Err(error),

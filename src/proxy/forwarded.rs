@@ -64,6 +64,17 @@ pub fn to_backend(head: &RequestHead, forwarding: &Forwarding<'_>) -> Headers {
     headers
 }
 
+/// The protocol that prepared fields ask to be upgraded to.
+pub fn upgrade(prepared: &Headers) -> Option<&[u8]> {
+    prepared.get("upgrade")
+}
+
+/// Adds what asks the backend, or grants the client, an upgrade (RFC 9110 section 7.8).
+pub fn add_upgrade(headers: &mut Headers, protocol: &[u8]) {
+    headers.push("Connection", b"Upgrade");
+    headers.push("Upgrade", protocol);
+}
+
 /// The fields for the client, with the request's id at the end.
 pub fn to_client(backend: &Headers, request_id: &str) -> Headers {
     let mut headers = Headers::with_capacity(backend.len() + 1, backend.byte_len() + 64);

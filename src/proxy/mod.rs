@@ -13,6 +13,7 @@ pub mod retry;
 mod attempt;
 mod body;
 mod relay;
+mod tunnel;
 
 use std::sync::Arc;
 
@@ -115,7 +116,12 @@ impl Proxy {
             request_id: &request.id,
             via: &self.via,
         };
-        forwarded::to_backend(&request.head, &forwarding)
+        let mut headers = forwarded::to_backend(&request.head, &forwarding);
+        if let (true, Some(protocol)) = (request.responder.can_tunnel(), request.head.headers.get("upgrade"))
+        {
+            forwarded::add_upgrade(&mut headers, protocol);
+        }
+        headers
     }
 }
 

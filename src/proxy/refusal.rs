@@ -40,6 +40,8 @@ pub enum Refusal {
     BackendNotHttp,
     /// No backend could be used or connected to.
     NoBackend,
+    /// A backend granted an upgrade, and there are too many streams and tunnels already.
+    TooManyStreams,
     /// All workers are busy and the queue is full.
     QueueFull,
     /// The request has waited too long for a worker.
@@ -88,6 +90,9 @@ impl Refusal {
             }
             Refusal::NoBackend => {
                 look(503, "no_healthy_backend", "Service Unavailable: all backends are down")
+            }
+            Refusal::TooManyStreams => {
+                look(503, "too_many_streams", "Service Unavailable: too many streams and tunnels")
             }
             Refusal::QueueFull => {
                 look(503, "queue_full", "Service Unavailable: too many requests are waiting")

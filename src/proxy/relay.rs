@@ -3,8 +3,8 @@
 
 use std::io::{self, Read};
 
-use super::forwarded;
 use super::{End, Outcome};
+use super::{forwarded, tunnel};
 use crate::frontend::{ClientRequest, Framing};
 use crate::http::{Headers, status};
 use crate::pool::Lease;
@@ -20,7 +20,10 @@ enum Broken {
 }
 
 /// Relays the answer; the lease lives until its last byte went out.
-pub fn relay(request: &mut ClientRequest, reply: BackendReply, lease: Lease) -> Outcome {
+pub fn relay(request: &mut ClientRequest, mut reply: BackendReply, lease: Lease) -> Outcome {
+    if let Some(tunnel) = reply.tunnel.take() {
+        return tunnel::relay(request, &reply.headers, tunnel, lease);
+    }
     let backend = Some(lease.backend().name().to_owned());
     let code = reply.status;
     let headers = forwarded::to_client(&reply.headers, &request.id);

@@ -5,6 +5,7 @@
 //! folder read and write them through [`with`].
 
 use std::cell::RefCell;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,10 @@ pub struct Attempt {
     pub deadline: Instant,
     /// Who can end the wait before its time.
     pub watch: Option<Arc<Watch>>,
+    /// Whether the connection itself is wanted when the backend grants an upgrade.
+    pub upgrade: bool,
+    /// That connection, and what was read from it beyond the head.
+    pub tunnel: Option<(Arc<TcpStream>, Vec<u8>)>,
     /// Whether an idle connection may serve.
     pub may_reuse: bool,
     /// Whether an idle connection did serve.
@@ -41,12 +46,14 @@ thread_local! {
 }
 
 /// Starts an attempt on this thread; one that was left over from a panic is forgotten.
-pub fn begin(head: Vec<u8>, limits: Limits, watch: Option<Arc<Watch>>, may_reuse: bool) {
+pub fn begin(head: Vec<u8>, limits: Limits, watch: Option<Arc<Watch>>, upgrade: bool, may_reuse: bool) {
     let attempt = Attempt {
         head: Some(head),
         limits,
         deadline: Instant::now() + limits.request,
         watch,
+        upgrade,
+        tunnel: None,
         may_reuse,
         reused: false,
         stage: Stage::Connect,

@@ -14,7 +14,7 @@ mod resolver;
 mod stream;
 mod ureq;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub use self::ureq::UreqTransport;
 
 use crate::http::Headers;
 use crate::pool::Backend;
-use crate::watch::Watch;
+use crate::watch::{Interrupt, Watch};
 
 /// Largest head that a backend may answer with, in bytes. HAProxy allows 16 KiB, nginx 4 to 8 KiB,
 /// Go 1 MiB.
@@ -69,6 +69,8 @@ pub struct Outgoing<'a> {
     pub body: OutgoingBody<'a>,
     /// How long everything may take.
     pub limits: Limits,
+    /// Whether the request asks for an upgrade, which the backend may grant with 101.
+    pub upgrade: bool,
     /// Who can end the wait before its time, because nobody wants the answer any more.
     pub watch: Option<Arc<Watch>>,
 }
@@ -98,6 +100,20 @@ pub struct BackendReply {
     /// The backend answered before it had taken the whole request body: what is left of that body
     /// in the client's connection can't be a request.
     pub body_refused: bool,
+    /// The connection itself, where the answer is 101 to an upgrade.
+    pub tunnel: Option<BackendTunnel>,
+}
+
+/// A connection that speaks another protocol from now on.
+pub struct BackendTunnel {
+    /// From the backend.
+    pub reader: Box<dyn Read + Send>,
+    /// To the backend.
+    pub writer: Box<dyn Write + Send>,
+    /// Tells the backend that nothing more will come.
+    pub end_sending: Box<dyn FnOnce() + Send>,
+    /// Ends both.
+    pub closer: Arc<dyn Interrupt>,
 }
 
 /// How long the body of an answer is.

@@ -26,6 +26,7 @@ pub fn status(backend: &Backend, path: &str, timeout: Duration) -> Result<u16, A
         headers: &headers,
         body: OutgoingBody::None,
         limits,
+        upgrade: false,
         watch: None,
     };
     exchange(&new_agent(backend), request, false).map(|reply| reply.status)

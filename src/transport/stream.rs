@@ -12,7 +12,7 @@ use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 use super::attempt;
 use super::buffers::ExchangeBuffers;
 use super::connector::Link;
-use super::{Limits, Stage};
+use super::{BackendTunnel, Limits, Stage};
 use crate::watch::{Interrupt, Watch};
 
 /// A wait may end this much after its limit; for that it takes no system call to set.
@@ -80,6 +80,20 @@ impl BackendStream {
         Ok(())
     }
 
+    /// While an attempt with an upgrade is under way, ureq drops the connection as soon as the answer
+    /// has no body, as a 101 has: the attempt's notes keep it.
+    fn keep_for_tunnel(&mut self) -> bool {
+        let early = self.buffers.input().to_vec();
+        let stream = self.stream.clone();
+        let kept = attempt::with(|attempt| {
+            if attempt.upgrade {
+                attempt.tunnel = stream.map(|stream| (stream, early));
+            }
+            attempt.upgrade
+        });
+        kept == Some(true)
+    }
+
     fn send_head(&mut self, head: &[u8]) -> io::Result<()> {
         self.limit_writes(self.limits.request)?;
         self.stream()?.write_all(head)
@@ -108,6 +122,43 @@ impl BackendStream {
             }
             result => result,
         }
+    }
+}
+
+/// A connection whose backend has granted an upgrade; `early` was read from it already.
+pub fn tunnel(stream: Arc<TcpStream>, early: Vec<u8>) -> BackendTunnel {
+    // A tunnel may be silent for as long as it likes; a peer that is gone without a word is found out
+    // by keep-alive probes.
+    let _ = stream.set_read_timeout(None);
+    let _ = socket2::SockRef::from(&*stream).set_keepalive(true);
+    let reader = io::Cursor::new(early).chain(Shared(Arc::clone(&stream)));
+    let writer = Shared(Arc::clone(&stream));
+    let sending = Arc::clone(&stream);
+    let end_sending = move || _ = sending.shutdown(Shutdown::Write);
+    BackendTunnel {
+        reader: Box::new(reader),
+        writer: Box::new(writer),
+        end_sending: Box::new(end_sending),
+        closer: stream,
+    }
+}
+
+/// One of several hands on a connection.
+struct Shared(Arc<TcpStream>);
+
+impl Read for Shared {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&*self.0).read(buf)
+    }
+}
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self.0).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -182,6 +233,9 @@ impl Drop for BackendStream {
     fn drop(&mut self) {
         if let Some(watch) = &self.watch {
             watch.waits_no_more();
+        }
+        if self.keep_for_tunnel() {
+            return;
         }
         if let (true, Some(link), Some(stream)) = (self.fit_for_reuse, self.keep.take(), self.stream.take()) {
             link.put(stream, &self.limits);

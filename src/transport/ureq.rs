@@ -12,6 +12,7 @@ use ureq::{Agent, Body, Error, SendBody};
 use super::attempt::{self, Attempt};
 use super::connector::{Link, LinkConnector};
 use super::resolver::NoLookup;
+use super::stream;
 use super::{
     AttemptError, BackendReply, Cause, MAX_REPLY_HEAD_BYTES, Outgoing, OutgoingBody, ReplyLength, Stage,
     Transport,
@@ -72,9 +73,9 @@ pub fn new_agent(backend: &Backend) -> Agent {
 pub fn exchange(agent: &Agent, request: Outgoing<'_>, may_reuse: bool) -> Result<BackendReply, AttemptError> {
     let head = write_head(&request);
     let reply_has_no_body = request.method == "HEAD";
-    attempt::begin(head, request.limits, request.watch.clone(), may_reuse);
+    attempt::begin(head, request.limits, request.watch.clone(), request.upgrade, may_reuse);
     let result = run(agent, request);
-    let Some(notes) = attempt::end() else {
+    let Some(mut notes) = attempt::end() else {
         return Err(AttemptError {
             stage: Stage::Connect,
             cause: Cause::Other("no attempt".into()),
@@ -82,7 +83,7 @@ pub fn exchange(agent: &Agent, request: Outgoing<'_>, may_reuse: bool) -> Result
         });
     };
     match result {
-        Ok(response) => Ok(reply(response, reply_has_no_body, &notes)),
+        Ok(response) => Ok(reply(response, reply_has_no_body, &mut notes)),
         Err(error) => Err(judge(error, &notes)),
     }
 }
@@ -136,7 +137,7 @@ fn write_head(request: &Outgoing<'_>) -> Vec<u8> {
     head
 }
 
-fn reply(response: Response<Body>, to_head: bool, notes: &Attempt) -> BackendReply {
+fn reply(response: Response<Body>, to_head: bool, notes: &mut Attempt) -> BackendReply {
     let (parts, body) = response.into_parts();
     let mut headers = Headers::with_capacity(parts.headers.len() + 4, 512);
     for (name, value) in &parts.headers {
@@ -150,6 +151,8 @@ fn reply(response: Response<Body>, to_head: bool, notes: &Attempt) -> BackendRep
         _ => ReplyLength::Unknown,
     };
     let body: Box<dyn Read + Send> = Box::new(body.into_reader());
+    let tunnel = notes.tunnel.take().filter(|_| parts.status == http::StatusCode::SWITCHING_PROTOCOLS);
+    let tunnel = tunnel.map(|(stream, early)| stream::tunnel(stream, early));
     BackendReply {
         status: parts.status.as_u16(),
         headers,
@@ -157,6 +160,7 @@ fn reply(response: Response<Body>, to_head: bool, notes: &Attempt) -> BackendRep
         body,
         body_is_here: notes.body_is_here,
         body_refused: notes.body_refused,
+        tunnel,
     }
 }
 

@@ -27,6 +27,12 @@ impl ClientStream for Fake {
     fn can_keep_alive(&self) -> bool {
         true
     }
+    fn can_tunnel(&self) -> bool {
+        false
+    }
+    fn tunnel(&mut self) -> io::Result<Box<dyn TunnelEnd>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.seen.lock().writes.push(String::from_utf8_lossy(bytes).into_owned());
         Ok(())
