@@ -101,8 +101,7 @@ fn what_is_ambiguous_is_400_closes_and_reaches_no_backend() {
     let (backend, balancer) = over(Behaviour::Answers(Answer::ok("x")), json!({}));
     for request in AMBIGUOUS {
         let mut client = balancer.connect();
-        client.send(request);
-        client.send("GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n");
+        client.send(format!("{request}GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"));
         let answer = client.read_response();
         assert_eq!(answer.status, 400, "{request}");
         assert_eq!(answer.all("x-lb-reason").len(), 1, "{request}");

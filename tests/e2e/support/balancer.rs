@@ -6,7 +6,7 @@ use std::process::{Command, ExitStatus};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Backend, Client, Finished, Process, Response, Signal, eventually};
+use super::{Backend, Client, Finished, Process, Response, Signal, eventually, fields};
 
 /// A running balancer; killed when dropped.
 pub struct Balancer {
@@ -222,9 +222,9 @@ impl Balancer {
     /// Waits for the access line of the request with this path.
     #[track_caller]
     pub fn wait_for_access(&self, path: &str) -> String {
-        let text = format!("path={path} ");
-        eventually(&format!("an access line with {text}"), || {
-            self.access_lines().into_iter().find(|line| line.contains(&text))
+        let path = ("path".to_owned(), path.to_owned());
+        eventually(&format!("an access line with {path:?}"), || {
+            self.access_lines().into_iter().find(|line| fields(line).contains(&path))
         })
     }
 }

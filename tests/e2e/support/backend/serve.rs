@@ -1,5 +1,6 @@
 //! How a mock backend does what its behaviour says.
 
+use std::collections::HashMap;
 use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::ops::Deref;
@@ -41,7 +42,7 @@ pub struct Shared {
     pub(super) health: Mutex<Health>,
     pub(super) probes: AtomicUsize,
     pub(super) failing: AtomicBool,
-    open: Mutex<Vec<TcpStream>>,
+    open: Mutex<HashMap<usize, TcpStream>>,
     holder: Mutex<Option<Sender<()>>>,
     held: Receiver<()>,
 }
@@ -66,7 +67,7 @@ impl Shared {
     }
 
     pub(super) fn close_all(&self) {
-        for stream in self.open.lock().drain(..) {
+        for (_, stream) in self.open.lock().drain() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
@@ -80,13 +81,15 @@ impl Shared {
 pub fn start(listener: &TcpListener, shared: &Arc<Shared>) -> JoinHandle<()> {
     let (listener, shared) = (listener.try_clone().unwrap(), Arc::clone(shared));
     thread::spawn(move || {
-        while let Ok((stream, _)) = listener.accept() {
-            shared.open.lock().push(stream.try_clone().unwrap());
+        for number in 0.. {
+            let Ok((stream, _)) = listener.accept() else { return };
+            shared.open.lock().insert(number, stream.try_clone().unwrap());
             let shared = Arc::clone(&shared);
             thread::spawn(move || {
                 // A peer that goes away is part of many a test.
                 let _ = serve(&stream, &shared);
                 let _ = stream.shutdown(Shutdown::Both);
+                shared.open.lock().remove(&number);
             });
         }
     })
