@@ -58,6 +58,8 @@ fn least_conn_goes_round_a_slow_backend() {
         client.ask("GET", "/", &[], b"");
         client
     });
+    let asked = || backends.iter().map(|backend| backend.asked().len()).sum::<usize>();
+    eventually("all three are at a backend", || asked() == 3);
     eventually("the slow backend alone is busy", || active(&balancer) == [1, 0, 0]);
     for _ in 0..10 {
         assert_ne!(balancer.get("/").text(), "slow");
