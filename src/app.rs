@@ -218,6 +218,7 @@ fn guard_settings(live: &Arc<SharedLive>) -> impl Fn() -> GuardSettings + Send +
         GuardSettings {
             client_header: timeouts.client_header,
             client_idle: timeouts.client_idle,
+            client_body: timeouts.client_body,
             client_write: timeouts.client_write,
             max_header_bytes: limits.max_header_bytes as u64,
             max_connections: limits.max_connections,

@@ -1,5 +1,14 @@
-//! A load balancer.
+//! An HTTP/1.1 reverse-proxy load balancer on threads. The map of a request's way, top to bottom, is in
+//! ARCHITECTURE.md; here is one line a module.
+//!
+//! - words: [`http`], [`config`], [`logging`], [`shutdown`], [`watch`], [`allocator`]
+//! - what decides: [`pool`], [`balance`], [`metrics`]
+//! - the edges: [`frontend`] (clients), [`transport`] (backends)
+//! - the line: [`proxy`]
+//! - what runs: [`app`], [`workers`], [`middleware`], [`endpoints`], [`health_checker`], [`names`], [`cli`]
+//! - to try it out: [`demo`]
 
+pub mod allocator;
 pub mod app;
 pub mod balance;
 pub mod cli;
@@ -17,4 +26,8 @@ pub mod pool;
 pub mod proxy;
 pub mod shutdown;
 pub mod transport;
+pub mod watch;
 pub mod workers;
+
+#[global_allocator]
+static ALLOCATOR: allocator::SparseGiants = allocator::SparseGiants;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Layers from the bottom. Inside layer 1, `pool` asks a trait that `balance` provides.
 const LAYERS: [&[&str]; 6] = [
-    &["http", "config", "logging", "shutdown"],
+    &["http", "config", "logging", "shutdown", "watch", "allocator"],
     &["pool", "balance", "metrics"],
     &["frontend", "transport"],
     &["proxy"],
@@ -121,7 +121,7 @@ fn each_library_has_its_folder() {
     only_in("simplelog", &["logging"]);
     only_in("httparse", &["demo"]);
     only_in("std::env::var", &["cli"]);
-    only_in("unsafe", &["frontend/socket.rs"]);
+    only_in("unsafe", &["frontend/socket.rs", "allocator"]);
 }
 
 #[test]

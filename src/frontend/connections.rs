@@ -6,58 +6,21 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::entry::{Closed, Entry, Raw};
 use super::socket::ClientSocket;
+use crate::watch::Watch;
 
 /// Requests that a connection may have waiting; browsers that ever pipelined sent 4 to 8.
 const MAX_PIPELINED: usize = 16;
-
-/// One connection.
-pub(super) struct Entry {
-    /// A request of it is queued or with a worker.
-    pub busy: bool,
-    /// Pipelined requests behind that one.
-    pub waiting: VecDeque<tiny_http::Request>,
-    /// We have shut it down; what still comes from it is thrown away.
-    pub closed: Option<Closed>,
-    /// Where its descriptor was last seen.
-    pub fd: Option<RawFd>,
-    /// Bytes received when its last request ended; `None` until the guard has looked.
-    pub mark: Option<u64>,
-    /// Since when it has been idle, or its head under way.
-    pub since: Instant,
-    /// Whether a head is under way.
-    pub partial: bool,
-}
-
-/// A connection that we have shut down and that may still be in tiny_http's hands.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Closed {
-    /// Since when.
-    pub since: Instant,
-    /// The kernel's number of it, to tell it from a later connection of the same peer; 0 if unknown.
-    pub cookie: u64,
-}
-
-impl Entry {
-    pub(super) fn new(now: Instant) -> Entry {
-        Entry {
-            busy: false,
-            waiting: VecDeque::new(),
-            closed: None,
-            fd: None,
-            mark: None,
-            since: now,
-            partial: false,
-        }
-    }
-}
+/// The longest body that tiny_http may be left to throw away: it allocates that much address space
+/// (see `allocator`), of which there are 2^47 bytes.
+const MAX_FREEABLE_BODY: u64 = 1 << 44;
 
 /// All connections of one listener.
 pub(super) struct Connections {
@@ -65,7 +28,8 @@ pub(super) struct Connections {
     pub(super) local_port: u16,
     pub(super) draining: AtomicBool,
     pub(super) open: AtomicU64,
-    next: Box<dyn Fn(tiny_http::Request, Ticket) + Send + Sync>,
+    pub(super) leaked: AtomicU64,
+    next: Box<dyn Fn(Raw, Ticket) + Send + Sync>,
 }
 
 /// Figures for the metrics.
@@ -73,113 +37,112 @@ pub(super) struct Connections {
 pub struct Counts {
     /// Connections of clients that are open.
     pub client_connections: u64,
+    /// Connections that are over but that tiny_http can't let go: a thread and two descriptors each.
+    pub leaked_connections: u64,
 }
 
 /// What a new request meets.
 enum Turn {
-    Now,
+    Now(Raw, Arc<Watch>),
     Later,
-    FromClosed(tiny_http::Request, Closed),
-    Discard(tiny_http::Request, VecDeque<tiny_http::Request>),
+    FromClosed(Raw, Closed),
+    TooMany(Raw, VecDeque<Raw>),
 }
 
 impl Connections {
     /// `next` gets each request when its turn has come.
     pub(super) fn new(
         local_port: u16,
-        next: impl Fn(tiny_http::Request, Ticket) + Send + Sync + 'static,
+        next: impl Fn(Raw, Ticket) + Send + Sync + 'static,
     ) -> Arc<Connections> {
         Arc::new(Connections {
             table: Mutex::default(),
             local_port,
             draining: AtomicBool::new(false),
             open: AtomicU64::new(0),
+            leaked: AtomicU64::new(0),
             next: Box::new(next),
         })
     }
 
     /// Takes in a request that tiny_http has read.
-    pub(super) fn arrived(self: &Arc<Self>, request: tiny_http::Request) {
+    pub(super) fn arrived(self: &Arc<Self>, request: Raw) {
         let Some(peer) = request.remote_addr().copied() else { return discard(request) };
-        let mut slot = Some(request);
-        match self.turn(peer, &mut slot) {
-            Turn::Now => {
-                if let Some(request) = slot {
-                    (self.next)(request, Ticket { connections: Arc::clone(self), peer });
-                }
-            }
+        match self.turn(peer, request) {
+            Turn::Now(request, watch) => self.let_through(peer, request, watch),
             Turn::Later => {}
             Turn::FromClosed(request, closed) => self.arrived_after_close(peer, request, closed),
-            Turn::Discard(request, waiting) => {
+            Turn::TooMany(request, waiting) => {
                 if let Some(socket) = self.socket(peer) {
+                    self.close_entry(peer, socket.cookie());
+                    // Throws away what has come in; after an orderly end it would still be parsed.
                     socket.reset();
                 }
-                // Each before the one it waits for, the newest first.
                 discard(request);
-                waiting.into_iter().rev().for_each(discard);
+                waiting.into_iter().for_each(discard);
             }
         }
     }
 
     /// Takes the table's lock.
-    fn turn(&self, peer: SocketAddr, slot: &mut Option<tiny_http::Request>) -> Turn {
+    fn turn(&self, peer: SocketAddr, request: Raw) -> Turn {
         let mut table = self.table.lock();
         let entry = table.entry(peer).or_insert_with(|| Entry::new(Instant::now()));
-        let Some(request) = slot.take() else { return Turn::Later };
         if let Some(closed) = entry.closed {
-            return Turn::FromClosed(request, closed);
-        }
-        if !entry.busy {
-            entry.busy = true;
-            *slot = Some(request);
-            return Turn::Now;
-        }
-        if entry.waiting.len() < MAX_PIPELINED {
+            Turn::FromClosed(request, closed)
+        } else if entry.busy.is_none() {
+            Turn::Now(request, entry.begin())
+        } else if entry.waiting.len() < MAX_PIPELINED {
             entry.waiting.push_back(request);
-            return Turn::Later;
+            Turn::Later
+        } else {
+            Turn::TooMany(request, std::mem::take(&mut entry.waiting))
         }
-        entry.closed = Some(Closed { since: Instant::now(), cookie: 0 });
-        Turn::Discard(request, std::mem::take(&mut entry.waiting))
     }
 
     /// Bytes that were already in when we shut the connection down, which must not become a request;
     /// or, rarely, a new connection from the same port.
-    fn arrived_after_close(self: &Arc<Self>, peer: SocketAddr, request: tiny_http::Request, closed: Closed) {
-        let is_new =
-            self.socket(peer).is_some_and(|socket| closed.cookie != 0 && socket.cookie() != closed.cookie);
-        if !is_new {
-            return discard(request);
+    fn arrived_after_close(self: &Arc<Self>, peer: SocketAddr, request: Raw, closed: Closed) {
+        let cookie = self.socket(peer).map(|socket| socket.cookie());
+        let is_new = closed.cookie != 0 && cookie.is_some_and(|cookie| cookie != closed.cookie);
+        let watch = if is_new { self.replace_closed(peer) } else { None };
+        match watch {
+            Some(watch) => self.let_through(peer, request, watch),
+            None => discard(request),
         }
-        {
-            let mut table = self.table.lock();
-            let Some(entry) = table.get_mut(&peer).filter(|entry| !entry.busy) else {
-                drop(table);
-                return discard(request);
-            };
-            *entry = Entry { busy: true, ..Entry::new(Instant::now()) };
-        }
-        (self.next)(request, Ticket { connections: Arc::clone(self), peer });
+    }
+
+    /// Takes the table's lock.
+    fn replace_closed(&self, peer: SocketAddr) -> Option<Arc<Watch>> {
+        let mut table = self.table.lock();
+        let entry = table.get_mut(&peer).filter(|entry| entry.busy.is_none())?;
+        *entry = Entry::new(Instant::now());
+        Some(entry.begin())
     }
 
     /// The request that was let through has ended; the next one's turn. Takes the table's lock.
     fn ended(self: &Arc<Self>, peer: SocketAddr) {
         let mut discarded = VecDeque::new();
-        let next = {
-            let mut table = self.table.lock();
-            let Some(entry) = table.get_mut(&peer) else { return };
+        let next = self.table.lock().get_mut(&peer).and_then(|entry| {
             if entry.closed.is_some() {
                 discarded = std::mem::take(&mut entry.waiting);
             }
-            let next = entry.waiting.pop_front();
-            entry.busy = next.is_some();
-            entry.mark = None;
-            entry.partial = false;
-            entry.since = Instant::now();
-            next
-        };
-        discarded.into_iter().rev().for_each(discard);
-        if let Some(request) = next {
-            (self.next)(request, Ticket { connections: Arc::clone(self), peer });
+            entry.end(Instant::now())
+        });
+        discarded.into_iter().for_each(discard);
+        if let Some((request, watch)) = next {
+            self.let_through(peer, request, watch);
+        }
+    }
+
+    fn let_through(self: &Arc<Self>, peer: SocketAddr, request: Raw, watch: Arc<Watch>) {
+        (self.next)(request, Ticket { connections: Arc::clone(self), peer, watch });
+    }
+
+    /// Nothing more is taken from this connection. Takes the table's lock.
+    fn close_entry(&self, peer: SocketAddr, cookie: u64) {
+        if let Some(entry) = self.table.lock().get_mut(&peer) {
+            entry.closed.get_or_insert_with(|| Closed { since: Instant::now(), cookie });
         }
     }
 
@@ -191,20 +154,31 @@ impl Connections {
     }
 }
 
-/// Throws a request away; tiny_http writes nothing for one whose writer was taken.
-fn discard(request: tiny_http::Request) {
-    drop(request.into_writer());
+/// Throws a request away; tiny_http writes nothing for one whose writer was taken. Its connection must
+/// be shut already where some of its body was not read. A body too long even to be thrown away is kept
+/// instead: tiny_http's thread waits for it for ever, with two descriptors, and the guard counts it.
+pub(super) fn discard(request: Raw) {
+    if request.body_length().is_some_and(|length| length as u64 > MAX_FREEABLE_BODY) {
+        std::mem::forget(request);
+    } else {
+        drop(request.into_writer());
+    }
 }
 
 /// The right to be the one request of a connection; gives it on when dropped.
 pub(super) struct Ticket {
     connections: Arc<Connections>,
     peer: SocketAddr,
+    watch: Arc<Watch>,
 }
 
 impl Ticket {
     pub(super) fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    pub(super) fn watch(&self) -> &Arc<Watch> {
+        &self.watch
     }
 
     pub(super) fn socket(&self) -> Option<ClientSocket> {
@@ -215,11 +189,8 @@ impl Ticket {
         self.connections.draining.load(Relaxed)
     }
 
-    /// Nothing more is taken from this connection. Takes the table's lock.
     pub(super) fn mark_closed(&self, cookie: u64) {
-        if let Some(entry) = self.connections.table.lock().get_mut(&self.peer) {
-            entry.closed.get_or_insert_with(|| Closed { since: Instant::now(), cookie });
-        }
+        self.connections.close_entry(self.peer, cookie);
     }
 }
 

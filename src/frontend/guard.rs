@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 
 use log::Level::Info;
 
-use super::connections::{Closed, Connections, Entry};
+use super::connections::Connections;
+use super::entry::{Closed, Entry};
 use super::socket::{self, ClientSocket, Seen};
 use crate::http::address::network_of;
 use crate::http::status;
 use crate::logging::event;
 use crate::shutdown::Running;
+use crate::watch::Watch;
 
 /// A tick's pause is this many times what the walk took, so that the guard takes at most some 5 % of
 /// a core however many connections there are ...
@@ -25,6 +27,12 @@ const PAUSE_FACTOR: u32 = 20;
 const MIN_PAUSE: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
+/// A connection that was shut so long ago and is still there will stay: tiny_http can't let it go.
+const LEAKED: Duration = Duration::from_secs(3);
+/// A client that has ended its side may still wait for its answer, but is taken for gone after this;
+/// nginx waits not at all, HAProxy by default for ever.
+const GONE: Duration = Duration::from_millis(500);
+
 /// Limits of connections.
 #[derive(Debug, Clone, Copy)]
 pub struct GuardSettings {
@@ -32,6 +40,8 @@ pub struct GuardSettings {
     pub client_header: Duration,
     /// How long a connection may be silent between requests.
     pub client_idle: Duration,
+    /// How long a body may not grow while a worker waits for it.
+    pub client_body: Duration,
     /// Each wait of a write. Taken when the listener starts.
     pub client_write: Duration,
     /// A head's size.
@@ -68,7 +78,7 @@ pub(super) fn close_idle(connections: &Connections) {
         let entry = table.entry(seen.peer).or_insert_with(|| Entry::new(now));
         // Without a mark its last request has only just ended: the next tick decides.
         let idle = entry.mark.unwrap_or(seen.received_bytes) == seen.received_bytes;
-        if !entry.busy && idle && entry.closed.is_none() {
+        if entry.busy.is_none() && idle && entry.closed.is_none() {
             act(connections, entry, &seen, Verdict::Close, now);
         }
     }
@@ -80,16 +90,57 @@ fn tick(connections: &Connections, settings: &GuardSettings, now: Instant) {
     let mut table = connections.table.lock();
     forget_gone(&mut table, &seen, now);
     let draining = connections.draining.load(Relaxed);
+    let mut leaked = 0;
     for seen in &seen {
         let entry = table.entry(seen.peer).or_insert_with(|| Entry { mark: Some(0), ..Entry::new(now) });
         entry.fd = Some(seen.fd);
-        if entry.busy || entry.closed.is_some() {
+        if let Some(closed) = entry.closed {
+            leaked +=
+                u64::from(entry.busy.is_none() && now.saturating_duration_since(closed.since) >= LEAKED);
+            continue;
+        }
+        if let Some(watch) = entry.busy.clone() {
+            watch_busy(connections, entry, &watch, seen, settings, now);
             continue;
         }
         let verdict = judge(entry, seen.received_bytes, settings, draining, now);
         act(connections, entry, seen, verdict, now);
     }
+    connections.leaked.store(leaked, Relaxed);
     close_surplus(connections, &mut table, &seen, settings, now);
+}
+
+/// A request is with a worker: has its client gone, or stopped in the middle of its body?
+fn watch_busy(
+    connections: &Connections,
+    entry: &mut Entry,
+    watch: &Watch,
+    seen: &Seen,
+    settings: &GuardSettings,
+    now: Instant,
+) {
+    if seen.ended {
+        let since = *entry.gone_since.get_or_insert(now);
+        if now.saturating_duration_since(since) >= GONE {
+            watch.client_has_gone();
+        }
+    }
+    if !watch.is_reading_body() {
+        entry.body_progress = None;
+        return;
+    }
+    match entry.body_progress {
+        Some((bytes, since)) if bytes == seen.received_bytes => {
+            let stalled = now.saturating_duration_since(since) >= settings.client_body;
+            if let (true, Some(socket)) =
+                (stalled, ClientSocket::at(seen.fd, seen.peer, connections.local_port))
+            {
+                watch.body_has_timed_out();
+                socket.shutdown(Shutdown::Read);
+            }
+        }
+        _ => entry.body_progress = Some((seen.received_bytes, now)),
+    }
 }
 
 /// tiny_http holds each connection twice; the lower number is the one it keeps longer.
@@ -104,7 +155,7 @@ fn forget_gone(table: &mut HashMap<SocketAddr, Entry>, seen: &[Seen], walked: In
     let living: std::collections::HashSet<SocketAddr> = seen.iter().map(|seen| seen.peer).collect();
     table.retain(|peer, entry| {
         let touched = entry.closed.map_or(entry.since, |closed| closed.since);
-        entry.busy || living.contains(peer) || touched >= walked
+        entry.busy.is_some() || living.contains(peer) || touched >= walked
     });
 }
 
@@ -195,7 +246,8 @@ fn close_surplus(
     for seen in newest_last.into_iter().rev() {
         let of_client = per_client.entry(network_of(seen.peer.ip())).or_default();
         let too_many = surplus > 0 || settings.max_connections_per_ip.is_some_and(|most| *of_client > most);
-        let Some(entry) = table.get_mut(&seen.peer).filter(|entry| !entry.busy && entry.closed.is_none())
+        let Some(entry) =
+            table.get_mut(&seen.peer).filter(|entry| entry.busy.is_none() && entry.closed.is_none())
         else {
             continue;
         };
@@ -214,6 +266,7 @@ mod tests {
     const SETTINGS: GuardSettings = GuardSettings {
         client_header: Duration::from_secs(10),
         client_idle: Duration::from_secs(60),
+        client_body: Duration::from_secs(30),
         client_write: Duration::from_secs(30),
         max_header_bytes: 1000,
         max_connections: 10,

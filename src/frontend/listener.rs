@@ -10,6 +10,7 @@ use std::time::Duration;
 use log::Level::{Debug, Error};
 
 use super::connections::{Connections, Counts, Ticket};
+use super::filter;
 use super::guard::{self, GuardSettings};
 use super::request::ClientRequest;
 use super::stream::TinyStream;
@@ -77,7 +78,10 @@ impl Frontend {
 
     /// Figures for the metrics.
     pub fn counts(&self) -> Counts {
-        Counts { client_connections: self.connections.open.load(Relaxed) }
+        Counts {
+            client_connections: self.connections.open.load(Relaxed),
+            leaked_connections: self.connections.leaked.load(Relaxed),
+        }
     }
 }
 
@@ -87,7 +91,9 @@ fn set_socket_options(listener: &TcpListener, client_write: Duration) -> io::Res
     let socket = socket2::SockRef::from(listener);
     socket.set_write_timeout(Some(client_write))?;
     socket.set_tcp_nodelay(true)?;
-    socket.set_keepalive(true)
+    socket.set_keepalive(true)?;
+    filter::drop_http2_prefaces(&socket);
+    Ok(())
 }
 
 fn accept(server: &tiny_http::Server, connections: &Arc<Connections>) {
@@ -118,8 +124,9 @@ fn take_over(mut request: tiny_http::Request, ticket: Ticket) -> ClientRequest {
         None if head.headers.get("transfer-encoding").is_some() => BodyLength::Chunked,
         None => BodyLength::None,
     });
+    let watch = Arc::clone(ticket.watch());
     let stream = TinyStream::new(request, length, upgrade, ticket);
-    ClientRequest::new(head, screened, peer, false, Box::new(stream))
+    ClientRequest::new(head, screened, peer, false, watch, Box::new(stream))
 }
 
 fn head_of(request: &mut tiny_http::Request) -> RequestHead {

@@ -7,6 +7,8 @@
 //! not in a worker's hands. The rest of the program sees [`ClientRequest`], and tests fake its stream.
 
 mod connections;
+mod entry;
+mod filter;
 mod guard;
 mod listener;
 mod request;

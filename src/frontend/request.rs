@@ -8,6 +8,7 @@ use super::responder::Responder;
 use super::stream::ClientStream;
 use crate::http::framing::Flaw;
 use crate::http::{BodyLength, RequestHead};
+use crate::watch::Watch;
 
 /// A request whose body is still unread, and the way to answer it. Dropped without an answer, its
 /// connection is closed.
@@ -26,6 +27,8 @@ pub struct ClientRequest {
     pub client: IpAddr,
     /// The id that follows it; empty until `proxy` has given it one.
     pub id: String,
+    /// Shared with the guard of its connection.
+    pub watch: Arc<Watch>,
     /// Where the answer goes.
     pub responder: Responder,
 }
@@ -37,6 +40,7 @@ impl ClientRequest {
         screened: Result<BodyLength, Flaw>,
         peer: SocketAddr,
         secure: bool,
+        watch: Arc<Watch>,
         stream: Box<dyn ClientStream>,
     ) -> ClientRequest {
         // What can't be read for sure can't be followed by another request.
@@ -45,7 +49,7 @@ impl ClientRequest {
         let client = peer.ip().to_canonical();
         let received = Instant::now();
         let id = String::new();
-        ClientRequest { head: Arc::new(head), peer, secure, received, screened, client, id, responder }
+        ClientRequest { head: Arc::new(head), peer, secure, received, screened, client, id, watch, responder }
     }
 
     /// Why the request can't be taken, if it can't.

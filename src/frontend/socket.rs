@@ -32,6 +32,8 @@ pub struct Seen {
     pub peer: SocketAddr,
     /// Bytes that have come in on it so far, whether read or not.
     pub received_bytes: u64,
+    /// Whether the client has ended its side or is gone, even if not all it sent was read.
+    pub ended: bool,
 }
 
 /// All connections accepted on this port. Costs some 5 µs a descriptor of the process.
@@ -39,10 +41,33 @@ pub fn walk(local_port: u16) -> Vec<Seen> {
     let mut seen: Vec<Seen> = Vec::new();
     for fd in descriptors() {
         if let Some(peer) = peer_of(fd, local_port) {
-            seen.push(Seen { fd, peer, received_bytes: received_bytes(fd) });
+            seen.push(Seen { fd, peer, received_bytes: received_bytes(fd), ended: false });
         }
     }
+    find_ended(&mut seen);
     seen
+}
+
+/// One system call for all of them.
+fn find_ended(seen: &mut [Seen]) {
+    let interest = PollFlags::RDHUP;
+    let mut polled: Vec<PollFd<'static>> =
+        seen.iter().filter_map(|seen| Some(PollFd::from_borrowed_fd(borrow(seen.fd)?, interest))).collect();
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    if polled.len() == seen.len() && poll(&mut polled, Some(&now)).is_ok() {
+        for (seen, polled) in seen.iter_mut().zip(&polled) {
+            seen.ended = polled.revents().intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR);
+        }
+    }
+}
+
+/// Connections that wait to be accepted; 0 where the kernel does not tell.
+pub fn accept_queue(listener: &std::net::TcpListener) -> u32 {
+    /// `tcpi_unacked`, which for a listening socket is the length of its queue.
+    const OFFSET: usize = 24;
+    tcp_info(listener.as_raw_fd())
+        .filter(|(_, length)| *length >= OFFSET + 4)
+        .map_or(0, |(info, _)| u32::from_ne_bytes(info[OFFSET..OFFSET + 4].try_into().unwrap_or_default()))
 }
 
 fn descriptors() -> Vec<RawFd> {

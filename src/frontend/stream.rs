@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use super::connections::Ticket;
+use super::connections::{Ticket, discard};
 use super::socket::ClientSocket;
 use crate::http::BodyLength;
 
@@ -134,7 +134,7 @@ impl TinyStream {
             {
                 socket.shutdown(Shutdown::Both);
             }
-            drop(request.into_writer());
+            discard(request);
         }
     }
 
@@ -166,7 +166,10 @@ impl ClientStream for TinyStream {
         if self.body_done || buf.is_empty() {
             return Ok(0);
         }
-        self.read_body(buf)
+        self.ticket.watch().set_reading_body(true);
+        let result = self.read_body(buf);
+        self.ticket.watch().set_reading_body(false);
+        result
     }
 
     fn body_is_pending(&self) -> bool {

@@ -9,6 +9,7 @@ use crate::frontend::ClientRequest;
 use crate::http::{BodyLength, Headers, RequestHead};
 use crate::pool::Backend;
 use crate::transport::{AttemptError, BackendReply, Limits, Outgoing, OutgoingBody, Transport};
+use crate::watch::Watch;
 
 /// A request ready to be sent, as often as need be.
 pub struct Prepared<'a> {
@@ -17,12 +18,13 @@ pub struct Prepared<'a> {
     length: BodyLength,
     body: ReplayBody<'a>,
     keep_host: bool,
+    watch: Arc<Watch>,
 }
 
 impl<'a> Prepared<'a> {
     /// Takes the request's body; its answer can be written when this is dropped.
     pub fn new(request: &'a mut ClientRequest, headers: Headers, config: &Config) -> Prepared<'a> {
-        let head = Arc::clone(&request.head);
+        let (head, watch) = (Arc::clone(&request.head), Arc::clone(&request.watch));
         let length = request.screened.unwrap_or(BodyLength::None);
         let keep_host = config.host_header == HostHeader::Preserve && !head.host().is_empty();
         let body = ReplayBody::new(
@@ -30,7 +32,7 @@ impl<'a> Prepared<'a> {
             config.retry.buffer_body_bytes,
             config.limits.max_body_bytes,
         );
-        Prepared { head, headers, length, body, keep_host }
+        Prepared { head, headers, length, body, keep_host, watch }
     }
 
     /// Sends it to this backend. Touches the `Host` and nothing else of what was prepared.
@@ -61,6 +63,7 @@ impl<'a> Prepared<'a> {
             headers: &self.headers,
             body,
             limits,
+            watch: Some(Arc::clone(&self.watch)),
         };
         transport.send(backend, request)
     }
@@ -77,6 +80,16 @@ impl<'a> Prepared<'a> {
     /// The prepared fields.
     pub fn headers(&self) -> &Headers {
         &self.headers
+    }
+
+    /// Whether the client has gone, so that nobody wants an answer.
+    pub fn client_is_gone(&self) -> bool {
+        self.watch.is_client_gone()
+    }
+
+    /// Whether an attempt failed because the client stopped sending its body.
+    pub fn body_timed_out(&self) -> bool {
+        self.watch.is_body_timed_out()
     }
 
     /// Whether an attempt failed because the body is over its limit.

@@ -67,7 +67,7 @@ pub(crate) fn request(method: &str, target: &str, body: &[u8]) -> (ClientRequest
     let length = if body.is_empty() { BodyLength::None } else { BodyLength::Known(body.len() as u64) };
     let stream = FakeClient { body: io::Cursor::new(body.to_vec()), seen: seen.clone() };
     let peer = "127.0.0.1:4711".parse().unwrap();
-    (ClientRequest::new(head, Ok(length), peer, false, Box::new(stream)), seen)
+    (ClientRequest::new(head, Ok(length), peer, false, Arc::default(), Box::new(stream)), seen)
 }
 
 /// The default configuration on that many backends.

@@ -79,6 +79,9 @@ impl Proxy {
                 }
                 Err(error) => error,
             };
+            if prepared.client_is_gone() {
+                return Outcome::client_gone().after(attempts);
+            }
             log_failure(lease.backend(), &error, request_id_of(&prepared));
             if error.cause == crate::transport::Cause::Client {
                 drop(lease);
@@ -95,6 +98,7 @@ impl Proxy {
         }
         let refusal = match &last_error {
             _ if prepared.body_is_too_large() => Refusal::BodyTooLarge,
+            _ if prepared.body_timed_out() => Refusal::BodyTimeout,
             Some(error) => Refusal::after(error),
             None => Refusal::NoBackend,
         };

@@ -24,7 +24,7 @@ pub enum End {
     Relayed,
     /// A backend's answer was begun, and the backend broke it off.
     BackendBrokeOff,
-    /// A backend's answer was begun, and the client went away.
+    /// The client went away, in the middle of a backend's answer or before it.
     ClientGone,
     /// The balancer answered for the backends.
     Refused(Refusal),
@@ -40,6 +40,11 @@ impl Outcome {
         Outcome { status: refusal.status(), backend: None, attempts: 0, end: End::Refused(refusal) }
     }
 
+    /// The client went away before there was an answer. Nobody hears the status; nginx logs the same.
+    pub fn client_gone() -> Outcome {
+        Outcome { status: 499, backend: None, attempts: 0, end: End::ClientGone }
+    }
+
     /// The same outcome after that many attempts.
     pub fn after(self, attempts: u32) -> Outcome {
         Outcome { attempts, ..self }
@@ -49,7 +54,8 @@ impl Outcome {
     /// Refusals that came before any backend could be asked for count in neither.
     pub fn counts(&self) -> Option<bool> {
         match self.end {
-            End::Relayed | End::ClientGone => Some(true),
+            End::Relayed => Some(true),
+            End::ClientGone => Some(self.backend.is_some()),
             End::BackendBrokeOff => Some(false),
             End::Own => None,
             End::Refused(refusal) => match refusal {

@@ -17,6 +17,8 @@ pub enum Refusal {
     Flawed(Flaw),
     /// The client broke off its body, or its chunks are malformed.
     BodyIncomplete,
+    /// The client stopped in the middle of its body.
+    BodyTimeout,
     /// The body is over `limits.max_body_bytes`.
     BodyTooLarge,
     /// The head is over `limits.max_header_bytes`.
@@ -67,6 +69,7 @@ impl Refusal {
             Refusal::BodyIncomplete => {
                 look(400, "body_incomplete", "Bad Request: the body is malformed or broke off")
             }
+            Refusal::BodyTimeout => look(408, "body_timeout", "Request Timeout: the body stopped coming"),
             Refusal::BodyTooLarge => {
                 look(413, "body_too_large", "Content Too Large: over the limit for bodies")
             }

@@ -72,6 +72,8 @@ fn relay_body(request: &mut ClientRequest, mut reply: BackendReply) -> Result<()
             Ok(0) => return responder.finish().map_err(|_| Broken::Client),
             Ok(amount) => responder.write(&piece[..amount]).map_err(|_| Broken::Client)?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // The wait was ended because of the client, not by the backend.
+            Err(_) if request.watch.is_client_gone() => return Err(Broken::Client),
             Err(_) => return Err(Broken::Backend),
         }
     }

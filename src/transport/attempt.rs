@@ -5,9 +5,11 @@
 //! folder read and write them through [`with`].
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Limits, Stage};
+use crate::watch::Watch;
 
 /// Notes of one attempt.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub struct Attempt {
     pub limits: Limits,
     /// When the answer's head must be complete.
     pub deadline: Instant,
+    /// Who can end the wait before its time.
+    pub watch: Option<Arc<Watch>>,
     /// Whether an idle connection may serve.
     pub may_reuse: bool,
     /// Whether an idle connection did serve.
@@ -37,11 +41,12 @@ thread_local! {
 }
 
 /// Starts an attempt on this thread; one that was left over from a panic is forgotten.
-pub fn begin(head: Vec<u8>, limits: Limits, may_reuse: bool) {
+pub fn begin(head: Vec<u8>, limits: Limits, watch: Option<Arc<Watch>>, may_reuse: bool) {
     let attempt = Attempt {
         head: Some(head),
         limits,
         deadline: Instant::now() + limits.request,
+        watch,
         may_reuse,
         reused: false,
         stage: Stage::Connect,

@@ -24,7 +24,7 @@ const MIN_CONNECT: Duration = Duration::from_millis(10);
 
 /// An idle connection.
 struct Idle {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     since: Instant,
 }
 
@@ -47,7 +47,7 @@ impl Link {
     }
 
     /// Keeps a connection for later; beyond `max_idle` the oldest goes. Takes a lock.
-    pub fn put(&self, stream: TcpStream, limits: &Limits) {
+    pub fn put(&self, stream: Arc<TcpStream>, limits: &Limits) {
         let now = Instant::now();
         let mut surplus = Vec::new();
         let mut idle = self.idle.lock();
@@ -61,7 +61,7 @@ impl Link {
     }
 
     /// The idle connection used last, if it is young enough and alive. Takes a lock.
-    fn take(&self, limits: &Limits) -> Option<TcpStream> {
+    fn take(&self, limits: &Limits) -> Option<Arc<TcpStream>> {
         loop {
             let entry = self.idle.lock().pop()?;
             if entry.since.elapsed() < limits.idle && is_silent(&entry.stream) {
@@ -70,7 +70,7 @@ impl Link {
         }
     }
 
-    fn open(&self, limits: &Limits) -> io::Result<TcpStream> {
+    fn open(&self, limits: &Limits) -> io::Result<Arc<TcpStream>> {
         let addresses = (self.addresses)();
         let deadline = Instant::now() + limits.connect;
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the backend's name has no address");
@@ -81,7 +81,7 @@ impl Link {
             match TcpStream::connect_timeout(address, share) {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
-                    return Ok(stream);
+                    return Ok(Arc::new(stream));
                 }
                 Err(error) => last = error,
             }
@@ -114,12 +114,13 @@ impl Connector<()> for LinkConnector {
             Some(stream) => stream,
             None => self.0.open(&limits)?,
         };
-        attempt::with(|attempt| {
+        let watch = attempt::with(|attempt| {
             attempt.reused = reused;
             attempt.stage = Stage::SendHead;
+            attempt.watch.clone()
         });
         let keep = may_reuse.then(|| Arc::clone(&self.0));
-        Ok(Some(BackendStream::new(stream, keep, limits)))
+        Ok(Some(BackendStream::new(stream, keep, limits, watch.flatten())))
     }
 }
 

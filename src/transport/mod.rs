@@ -15,6 +15,7 @@ mod stream;
 mod ureq;
 
 use std::io::Read;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::{AttemptError, Cause, Stage};
@@ -24,6 +25,7 @@ pub use self::ureq::UreqTransport;
 
 use crate::http::Headers;
 use crate::pool::Backend;
+use crate::watch::Watch;
 
 /// Largest head that a backend may answer with, in bytes. HAProxy allows 16 KiB, nginx 4 to 8 KiB,
 /// Go 1 MiB.
@@ -67,6 +69,8 @@ pub struct Outgoing<'a> {
     pub body: OutgoingBody<'a>,
     /// How long everything may take.
     pub limits: Limits,
+    /// Who can end the wait before its time, because nobody wants the answer any more.
+    pub watch: Option<Arc<Watch>>,
 }
 
 /// A request body on its way to a backend.

@@ -20,7 +20,13 @@ pub fn status(backend: &Backend, path: &str, timeout: Duration) -> Result<u16, A
     );
     headers.push("Connection", b"close");
     let limits = Limits { connect: timeout, request: timeout, idle: Duration::ZERO, max_idle: 0 };
-    let request =
-        Outgoing { method: "GET", target: path, headers: &headers, body: OutgoingBody::None, limits };
+    let request = Outgoing {
+        method: "GET",
+        target: path,
+        headers: &headers,
+        body: OutgoingBody::None,
+        limits,
+        watch: None,
+    };
     exchange(&new_agent(backend), request, false).map(|reply| reply.status)
 }

@@ -2,8 +2,8 @@
 //! and a way back to the idle ones.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
-use std::sync::Arc;
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use ureq::Error;
@@ -13,6 +13,7 @@ use super::attempt;
 use super::buffers::ExchangeBuffers;
 use super::connector::Link;
 use super::{Limits, Stage};
+use crate::watch::{Interrupt, Watch};
 
 /// A wait may end this much after its limit; for that it takes no system call to set.
 const SLACK: f64 = 1.05;
@@ -23,7 +24,8 @@ const MIN_WAIT: Duration = Duration::from_millis(1);
 /// how ureq 3.5 asks), it goes back to its [`Link`]; dropped otherwise, it is closed.
 #[derive(Debug)]
 pub struct BackendStream {
-    stream: Option<TcpStream>,
+    stream: Option<Arc<TcpStream>>,
+    watch: Option<Arc<Watch>>,
     keep: Option<Arc<Link>>,
     limits: Limits,
     buffers: ExchangeBuffers,
@@ -34,9 +36,19 @@ pub struct BackendStream {
 
 impl BackendStream {
     /// Wraps a fresh or an idle connection; without `keep` it serves once.
-    pub fn new(stream: TcpStream, keep: Option<Arc<Link>>, limits: Limits) -> BackendStream {
+    pub fn new(
+        stream: Arc<TcpStream>,
+        keep: Option<Arc<Link>>,
+        limits: Limits,
+        watch: Option<Arc<Watch>>,
+    ) -> BackendStream {
+        if let Some(watch) = &watch {
+            let wait: Weak<TcpStream> = Arc::downgrade(&stream);
+            watch.waits_in(wait);
+        }
         BackendStream {
             stream: Some(stream),
+            watch,
             keep,
             limits,
             buffers: ExchangeBuffers::new(),
@@ -47,7 +59,7 @@ impl BackendStream {
     }
 
     fn stream(&self) -> io::Result<&TcpStream> {
-        self.stream.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.stream.as_deref().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     /// The socket's timeout stays as it is while it is about right: setting it costs a system call.
@@ -86,7 +98,7 @@ impl BackendStream {
             return Ok(());
         }
         self.limit_writes(self.limits.request)?;
-        let Some(mut stream) = self.stream.as_ref() else {
+        let Some(mut stream) = self.stream.as_deref() else {
             return Err(io::ErrorKind::NotConnected.into());
         };
         match stream.write_all(&self.buffers.output()[..amount]) {
@@ -96,6 +108,13 @@ impl BackendStream {
             }
             result => result,
         }
+    }
+}
+
+impl Interrupt for TcpStream {
+    fn interrupt(&self) {
+        // An error means that it has ended already.
+        let _ = self.shutdown(Shutdown::Both);
     }
 }
 
@@ -141,7 +160,7 @@ impl Transport for BackendStream {
             return Err(Error::Io(io::ErrorKind::TimedOut.into()));
         }
         self.limit_reads(wait)?;
-        let Some(mut stream) = self.stream.as_ref() else { return Err(Error::ConnectionFailed) };
+        let Some(mut stream) = self.stream.as_deref() else { return Err(Error::ConnectionFailed) };
         let amount = loop {
             match stream.read(self.buffers.input_append_buf()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -161,6 +180,9 @@ impl Transport for BackendStream {
 
 impl Drop for BackendStream {
     fn drop(&mut self) {
+        if let Some(watch) = &self.watch {
+            watch.waits_no_more();
+        }
         if let (true, Some(link), Some(stream)) = (self.fit_for_reuse, self.keep.take(), self.stream.take()) {
             link.put(stream, &self.limits);
         }

@@ -72,7 +72,7 @@ pub fn new_agent(backend: &Backend) -> Agent {
 pub fn exchange(agent: &Agent, request: Outgoing<'_>, may_reuse: bool) -> Result<BackendReply, AttemptError> {
     let head = write_head(&request);
     let reply_has_no_body = request.method == "HEAD";
-    attempt::begin(head, request.limits, may_reuse);
+    attempt::begin(head, request.limits, request.watch.clone(), may_reuse);
     let result = run(agent, request);
     let Some(notes) = attempt::end() else {
         return Err(AttemptError {

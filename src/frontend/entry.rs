@@ -1,0 +1,78 @@
+//! What is known of one client connection.
+
+use std::collections::VecDeque;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::watch::Watch;
+
+/// A request as tiny_http delivers it.
+pub(super) type Raw = tiny_http::Request;
+
+/// One connection.
+pub(super) struct Entry {
+    /// A request of it is queued or with a worker; shared with whoever handles it.
+    pub busy: Option<Arc<Watch>>,
+    /// Pipelined requests behind that one.
+    pub waiting: VecDeque<Raw>,
+    /// We have shut it down; what still comes from it is thrown away.
+    pub closed: Option<Closed>,
+    /// Where its descriptor was last seen.
+    pub fd: Option<RawFd>,
+    /// Bytes received when its last request ended; `None` until the guard has looked.
+    pub mark: Option<u64>,
+    /// Since when it has been idle, or its head under way.
+    pub since: Instant,
+    /// Whether a head is under way.
+    pub partial: bool,
+    /// While busy: since when the client has been gone.
+    pub gone_since: Option<Instant>,
+    /// While a body is read: bytes received when last looked at, and since when they have not changed.
+    pub body_progress: Option<(u64, Instant)>,
+}
+
+/// A connection that we have shut down and that may still be in tiny_http's hands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Closed {
+    /// Since when.
+    pub since: Instant,
+    /// The kernel's number of it, to tell it from a later connection of the same peer; 0 if unknown.
+    pub cookie: u64,
+}
+
+impl Entry {
+    /// One that was accepted just now, as far as is known.
+    pub fn new(now: Instant) -> Entry {
+        Entry {
+            busy: None,
+            waiting: VecDeque::new(),
+            closed: None,
+            fd: None,
+            mark: None,
+            since: now,
+            partial: false,
+            gone_since: None,
+            body_progress: None,
+        }
+    }
+
+    /// A request's turn has come.
+    pub fn begin(&mut self) -> Arc<Watch> {
+        let watch = Arc::new(Watch::default());
+        self.busy = Some(Arc::clone(&watch));
+        self.gone_since = None;
+        self.body_progress = None;
+        watch
+    }
+
+    /// A request has ended; the next one's turn, if one waits.
+    pub fn end(&mut self, now: Instant) -> Option<(Raw, Arc<Watch>)> {
+        self.busy = None;
+        self.mark = None;
+        self.partial = false;
+        self.since = now;
+        let next = self.waiting.pop_front()?;
+        Some((next, self.begin()))
+    }
+}
