@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Client, Finished, Process, Signal, demo, eventually};
+use crate::support::{Backend, Behaviour, Client, Finished, Process, Signal, demo, eventually};
 
 /// The first address that a line with this text names.
 fn address_in(process: &Process, text: &str) -> SocketAddr {
@@ -112,7 +112,12 @@ fn a_backend_server_names_what_is_wrong() {
         assert_eq!(run.code, Some(2), "{run:?}");
         assert!(run.stderr.contains(word), "{run:?}");
     }
-    let taken = crate::support::Backend::named("taken").address().port().to_string();
+}
+
+#[test]
+fn a_backend_server_names_a_port_that_is_taken() {
+    let reserved = Backend::that(Behaviour::Refuses);
+    let taken = reserved.address().port().to_string();
     let holder = backend_server(&["--port", &taken, "--name", "holder"]);
     address_in(&holder, "holder listening on ");
     let run = failed(&["--port", &taken, "--name", "x"]);

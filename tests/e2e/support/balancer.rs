@@ -166,12 +166,18 @@ impl Balancer {
         self.get("/lb-metrics").json()
     }
 
-    /// `/lb-metrics` once it has counted so many proxied requests: a request is counted when it has
-    /// ended, which is a moment after its answer has arrived.
+    /// `/lb-metrics` once it has counted so many proxied requests. What a page says is a moment behind
+    /// what its reader has seen: a request is counted when it has ended, its answer's arrival is not that.
     #[track_caller]
     pub fn metrics_after(&self, total: u64) -> Value {
-        eventually(&format!("{total} requests are counted"), || {
-            Some(self.metrics()).filter(|metrics| metrics["total_requests"] == total)
+        self.metrics_when("total_requests", total)
+    }
+
+    /// `/lb-metrics` once this field has this value.
+    #[track_caller]
+    pub fn metrics_when(&self, name: &str, value: u64) -> Value {
+        eventually(&format!("{name} is {value}"), || {
+            Some(self.metrics()).filter(|metrics| metrics[name] == value)
         })
     }
 
