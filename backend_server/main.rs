@@ -13,6 +13,7 @@ const HELP: &str = "\
 An echo backend for trying a load balancer out.
 
 usage: backend_server --port PORT --name NAME [--latency DURATION] [--fail]
+       backend_server --help | --version
 
   --port PORT         where to listen; 0 takes a free port
   --name NAME         what the answers call it
@@ -28,10 +29,7 @@ struct Options {
 fn main() -> ExitCode {
     match parse(std::env::args_os().skip(1)) {
         Ok(Some(options)) => run(options),
-        Ok(None) => {
-            print!("{HELP}");
-            ExitCode::SUCCESS
-        }
+        Ok(None) => ExitCode::SUCCESS,
         Err(mistake) => fail(2, &format!("{mistake}\nTry 'backend_server --help'.")),
     }
 }
@@ -57,7 +55,9 @@ fn run(options: Options) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// `None` where help is asked for.
+const VERSION: &str = concat!("backend_server ", env!("CARGO_PKG_VERSION"));
+
+/// `None` where help or the version was asked for, and printed.
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Options>, String> {
     let mut parser = lexopt::Parser::from_args(arguments);
     let mut options =
@@ -76,11 +76,18 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Options
                     .map_err(|error| format!("--latency {text}: {error}; write 2s or 50ms"))?;
             }
             Long("fail") => options.echo.fail = true,
-            Long("help") | Short('h') => return Ok(None),
+            Long("help") | Short('h') => return Ok(print(HELP)),
+            Long("version") | Short('V') => return Ok(print(&format!("{VERSION}\n"))),
             other => return Err(other.unexpected().to_string()),
         }
     }
     Ok(Some(options))
+}
+
+fn print(text: &str) -> Option<Options> {
+    // A reader that has seen enough (`| head`) is no failure.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    None
 }
 
 fn value(parser: &mut lexopt::Parser) -> Result<String, String> {

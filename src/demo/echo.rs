@@ -154,7 +154,7 @@ fn answer(request: &Request, options: &EchoOptions, body_bytes: u64) -> Vec<u8> 
     let mut body = page.to_string();
     body.push('\n');
     let length = body.len();
-    let connection = if request.keep_alive() { "" } else { "Connection: close\r\n" };
+    let connection = request.connection_field();
     let mut text = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{connection}\r\n"
     );

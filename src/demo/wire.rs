@@ -75,6 +75,15 @@ impl Request {
         if self.minor == 0 { self.has("connection", "keep-alive") } else { !self.has("connection", "close") }
     }
 
+    /// The `Connection` field of the answer, if it needs one: HTTP/1.0 has to be told that it stays open.
+    pub fn connection_field(&self) -> &'static str {
+        match (self.keep_alive(), self.minor) {
+            (true, 0) => "Connection: keep-alive\r\n",
+            (true, _) => "",
+            (false, _) => "Connection: close\r\n",
+        }
+    }
+
     fn value(&self, name: &str) -> Option<&[u8]> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_slice())
     }

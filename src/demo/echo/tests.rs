@@ -61,3 +61,41 @@ fn stop_ends_waiting_connections() {
     assert_eq!(waiting.join().unwrap(), "");
     assert!(TcpStream::connect(echo.address()).is_err());
 }
+
+#[test]
+fn a_client_that_waits_to_be_asked_for_its_body_is_asked() {
+    let (_echo, client) = echo(named("one"));
+    let text = "POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc";
+    let answer = exchange(&client, text);
+    assert!(answer.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains("\"body_bytes\":3"));
+}
+
+#[test]
+fn http_1_0_is_kept_open_only_where_it_asks_and_is_told_so() {
+    let (_echo, client) = echo(named("one"));
+    let answer =
+        exchange(&client, "GET /1 HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /2 HTTP/1.0\r\n\r\n");
+    assert_eq!(answer.matches("200 OK").count(), 2);
+    assert_eq!(answer.matches("Connection: keep-alive").count(), 1);
+    assert_eq!(answer.matches("Connection: close").count(), 1);
+}
+
+#[test]
+fn an_answer_to_head_has_a_length_and_no_body() {
+    let (_echo, client) = echo(named("one"));
+    let answer = exchange(&client, "HEAD / HTTP/1.1\r\nConnection: close\r\n\r\n");
+    assert!(answer.contains("Content-Length: ") && answer.ends_with("\r\n\r\n"), "{answer}");
+}
+
+#[test]
+fn a_head_that_does_not_end_is_not_read_for_ever() {
+    let (_echo, mut client) = echo(named("one"));
+    let line = format!("X-Long: {}\r\n", "x".repeat(1000));
+    let head = format!("GET / HTTP/1.1\r\n{}", line.repeat(66));
+    // The answer to too much is a close, which may come while we still write.
+    let _ = client.write_all(head.as_bytes());
+    let mut answer = Vec::new();
+    let _ = client.read_to_end(&mut answer);
+    assert!(answer.is_empty());
+}

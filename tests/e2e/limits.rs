@@ -1,0 +1,104 @@
+//! The rate limit, and the limits of sizes.
+
+use serde_json::json;
+
+use crate::support::{Backend, Balancer, config};
+
+/// Five requests, and then one an hour or so.
+fn limited(backend: &Backend) -> Balancer {
+    let limit = json!({ "enabled": true, "requests_per_second": 1, "burst": 5 });
+    Balancer::start(config(&[backend], json!({ "rate_limit": limit })))
+}
+
+/// Requests of this client until one is refused; at most so many.
+fn until_refused(balancer: &Balancer, client: &str) -> usize {
+    (0..1000).take_while(|_| balancer.get_for(client, "/").status == 200).count()
+}
+
+#[test]
+fn a_client_over_its_rate_is_told_when_to_come_back() {
+    let backend = Backend::named("one");
+    let balancer = limited(&backend);
+    let passed = until_refused(&balancer, "192.0.2.1");
+    assert!((5..1000).contains(&passed), "{passed} passed of a burst of 5");
+    let refused = (0..100)
+        .map(|_| balancer.get_for("192.0.2.1", "/"))
+        .find(|answer| answer.status == 429)
+        .expect("faster than one a second");
+    assert_eq!(refused.header("x-lb-reason"), Some("rate_limited"));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert!(refused.header("x-request-id").is_some());
+}
+
+#[test]
+fn other_clients_are_served_on() {
+    let backend = Backend::named("one");
+    let balancer = limited(&backend);
+    until_refused(&balancer, "192.0.2.1");
+    assert_eq!(balancer.get_for("192.0.2.2", "/").status, 200);
+    assert_eq!(balancer.get_for("2001:db8::1", "/").status, 200);
+}
+
+#[test]
+fn what_is_refused_reaches_no_backend_and_counts_apart() {
+    let backend = Backend::named("one");
+    let balancer = limited(&backend);
+    let passed = until_refused(&balancer, "192.0.2.1");
+    balancer.metrics_when("rate_limited_requests", 1);
+    let page = balancer.metrics_after(passed as u64);
+    assert_eq!(page["success_requests"], passed);
+    assert_eq!(page["failed_requests"], 0);
+    assert_eq!(backend.asked().len(), passed);
+}
+
+#[test]
+fn own_endpoints_are_not_limited() {
+    let backend = Backend::named("one");
+    let balancer = limited(&backend);
+    for _ in 0..20 {
+        assert_eq!(balancer.get_for("192.0.2.1", "/lb-health").status, 200);
+    }
+}
+
+#[test]
+fn without_a_rate_limit_there_is_none() {
+    let backend = Backend::named("one");
+    let balancer = Balancer::over(&[&backend]);
+    for _ in 0..300 {
+        assert_eq!(balancer.get_for("192.0.2.1", "/").status, 200);
+    }
+}
+
+#[test]
+fn a_stranger_can_not_pass_for_others() {
+    let backend = Backend::named("one");
+    let limit = json!({ "enabled": true, "requests_per_second": 1, "burst": 5 });
+    let more = json!({ "rate_limit": limit, "trusted_proxies": [] });
+    let balancer = Balancer::start(config(&[&backend], more));
+    let statuses: Vec<_> = (0..100).map(|n| balancer.get_for(&format!("192.0.2.{n}"), "/").status).collect();
+    assert!(statuses.contains(&429), "{statuses:?}");
+}
+
+#[test]
+fn a_body_over_its_limit_is_refused_and_one_at_it_is_not() {
+    let backend = Backend::named("one");
+    let more = json!({ "limits": { "max_body_bytes": "1KiB" } });
+    let balancer = Balancer::start(config(&[&backend], more));
+    assert_eq!(balancer.ask("POST", "/", &[], &[b'x'; 1024]).status, 200);
+    let refused = balancer.ask("POST", "/", &[], &[b'x'; 1025]);
+    assert_eq!(refused.status, 413);
+    assert_eq!(refused.header("x-lb-reason"), Some("body_too_large"));
+    assert_eq!(backend.asked().len(), 1);
+}
+
+#[test]
+fn a_head_over_its_limit_is_refused() {
+    let backend = Backend::named("one");
+    let more = json!({ "limits": { "max_header_bytes": "4KiB" } });
+    let balancer = Balancer::start(config(&[&backend], more));
+    let long = "x".repeat(3000);
+    assert_eq!(balancer.ask("GET", "/", &[("X-A", &long)], b"").status, 200);
+    let refused = balancer.ask("GET", "/", &[("X-A", &long), ("X-B", &long)], b"");
+    assert_eq!(refused.status, 431);
+    assert_eq!(backend.asked().len(), 1);
+}

@@ -1,0 +1,17 @@
+//! The balancer as its users meet it: the real binary, real sockets, loopback only. The modules are
+//! named after what users see. Every wait ends at an event; `LB_TEST_PATIENCE=5` makes all of them
+//! five times as patient, for a machine that is busy.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on says so by panicking")]
+
+mod answers;
+mod balancing;
+mod cli;
+mod demo;
+mod headers;
+mod health;
+mod limits;
+mod log;
+mod metrics;
+mod retries;
+mod stopping;
+mod support;

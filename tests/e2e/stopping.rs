@@ -1,0 +1,130 @@
+//! From the signal to the exit status.
+
+use std::net::TcpStream;
+
+use serde_json::json;
+
+use crate::support::{
+    Answer, Backend, Balancer, Behaviour, Client, Signal, config, eventually, fields, patience,
+};
+
+/// A balancer with one request at a backend that holds it.
+fn with_one_in_flight(drain: &str) -> (Backend, Balancer, Client) {
+    let backend = Backend::that(Behaviour::Holds(Answer::ok("at last")));
+    let more = json!({ "timeouts": { "drain": drain } });
+    let balancer = Balancer::start(config(&[&backend], more));
+    let mut client = balancer.connect();
+    client.ask("GET", "/slow", &[], b"");
+    backend.wait_for(1);
+    (backend, balancer, client)
+}
+
+fn assert_account(balancer: &Balancer, expected: &[(&str, &str)]) {
+    let lines = balancer.log_lines();
+    let last = lines.last().expect("it logs");
+    for (name, value) in expected {
+        let pair = ((*name).to_owned(), (*value).to_owned());
+        assert!(fields(last).contains(&pair), "{name}={value} in {last}");
+    }
+}
+
+#[test]
+fn a_request_in_flight_is_finished_and_nothing_new_is_taken() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let (backend, mut balancer, mut client) = with_one_in_flight("30s");
+        balancer.signal(signal);
+        balancer.wait_for_log("msg=\"draining\"");
+        eventually("new connections are refused", || TcpStream::connect(balancer.address()).is_err());
+        backend.release();
+        assert_eq!(client.read_response().text(), "at last");
+        assert!(client.is_closed_within(patience()));
+        assert_eq!(balancer.wait_exit().code(), Some(0));
+        assert_account(&balancer, &[("accepted", "1"), ("answered", "1"), ("cut", "0")]);
+    }
+}
+
+#[test]
+fn the_last_answer_of_a_connection_says_so() {
+    let (backend, balancer, mut client) = with_one_in_flight("30s");
+    balancer.signal(Signal::TERM);
+    balancer.wait_for_log("msg=\"draining\"");
+    eventually("new connections are refused", || TcpStream::connect(balancer.address()).is_err());
+    backend.release();
+    assert_eq!(client.read_response().header("connection"), Some("close"));
+}
+
+#[test]
+fn idle_connections_do_not_hold_it_up() {
+    let backend = Backend::named("one");
+    let mut balancer = Balancer::over(&[&backend]);
+    let (mut used, mut unused) = (balancer.connect(), balancer.connect());
+    assert_eq!(used.get("/").text(), "one");
+    balancer.signal(Signal::TERM);
+    assert!(used.is_closed_within(patience()));
+    assert!(unused.is_closed_within(patience()));
+    assert_eq!(balancer.wait_exit().code(), Some(0));
+    assert_account(&balancer, &[("accepted", "1"), ("answered", "1"), ("cut", "0")]);
+}
+
+#[test]
+fn nothing_to_finish_means_to_stop_at_once() {
+    let backend = Backend::named("one");
+    let mut balancer = Balancer::over(&[&backend]);
+    balancer.signal(Signal::INT);
+    assert_eq!(balancer.wait_exit().code(), Some(0));
+    assert_account(&balancer, &[("accepted", "0"), ("answered", "0"), ("cut", "0")]);
+}
+
+#[test]
+fn the_deadline_cuts_what_does_not_finish() {
+    let (_backend, mut balancer, mut client) = with_one_in_flight("300ms");
+    balancer.signal(Signal::TERM);
+    assert_eq!(balancer.wait_exit().code(), Some(0));
+    assert!(client.try_read_response_to("GET").is_err(), "it was not answered");
+    assert_account(&balancer, &[("accepted", "1"), ("answered", "0"), ("cut", "1")]);
+}
+
+#[test]
+fn a_drain_says_what_it_waits_for() {
+    let (_backend, balancer, _client) = with_one_in_flight("30s");
+    balancer.signal(Signal::TERM);
+    let line = eventually("a line that names the request", || {
+        balancer.log_lines_with("/slow").into_iter().find(|line| !line.contains("failed"))
+    });
+    assert!(fields(&line).contains(&("in_flight".into(), "1".into())), "{line}");
+}
+
+#[test]
+fn a_second_ctrl_c_ends_it_at_once() {
+    let (_backend, mut balancer, _client) = with_one_in_flight("30s");
+    balancer.signal(Signal::INT);
+    balancer.wait_for_log("msg=\"draining\"");
+    balancer.signal(Signal::INT);
+    assert_eq!(balancer.wait_exit().code(), Some(130));
+}
+
+#[test]
+fn a_ctrl_c_after_sigterm_does_no_harm() {
+    let (backend, mut balancer, mut client) = with_one_in_flight("30s");
+    balancer.signal(Signal::TERM);
+    balancer.wait_for_log("msg=\"draining\"");
+    backend.release();
+    assert_eq!(client.read_response().text(), "at last");
+    assert_eq!(balancer.wait_exit().code(), Some(0));
+}
+
+#[test]
+fn an_answer_on_its_way_is_sent_to_its_end() {
+    let backend = Backend::that(Behaviour::HoldsHalfWay(Answer::ok("first half, other half")));
+    let mut balancer = Balancer::over(&[&backend]);
+    let mut client = balancer.connect();
+    client.ask("GET", "/", &[], b"");
+    client.read_until("first half,");
+    balancer.signal(Signal::TERM);
+    balancer.wait_for_log("msg=\"draining\"");
+    backend.release();
+    client.read_until(" other half");
+    assert!(client.is_closed_within(patience()));
+    assert_eq!(balancer.wait_exit().code(), Some(0));
+    assert_account(&balancer, &[("accepted", "1"), ("answered", "1"), ("cut", "0")]);
+}

@@ -1,0 +1,236 @@
+//! The balancer under test: the real binary on a free port.
+
+use std::net::SocketAddr;
+use std::process::{Command, ExitStatus};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{Backend, Client, Finished, Process, Response, Signal, eventually, fields};
+
+/// A running balancer; killed when dropped.
+pub struct Balancer {
+    process: Process,
+    address: SocketAddr,
+    _files: Option<TempDir>,
+}
+
+/// A configuration over these backends, quick enough for tests; `more` is laid over it.
+pub fn config(backends: &[&Backend], more: Value) -> Value {
+    let urls: Vec<_> = backends.iter().map(|backend| json!({ "url": backend.url() })).collect();
+    let mut config = json!({
+        "listen": "127.0.0.1:0",
+        "backends": urls,
+        "health_check": { "interval": "100ms", "timeout": "2s" },
+        "retry": { "delay": "1ms" },
+    });
+    lay_over(&mut config, more);
+    config
+}
+
+fn lay_over(config: &mut Value, more: Value) {
+    match (config, more) {
+        (Value::Object(config), Value::Object(more)) => {
+            for (name, value) in more {
+                lay_over(config.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (place, value) => *place = value,
+    }
+}
+
+/// `loadbalancer demo`, with what it prints.
+pub fn demo() -> Process {
+    Run::of(["demo"]).spawn()
+}
+
+/// A run of the binary, still to be started.
+pub struct Run {
+    command: Command,
+    files: Option<TempDir>,
+}
+
+impl Run {
+    /// With these arguments.
+    pub fn of<const N: usize>(arguments: [&str; N]) -> Run {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loadbalancer"));
+        command.args(arguments);
+        Run { command, files: None }
+    }
+
+    /// With this configuration in a file, and `--config` before its name.
+    pub fn with(config: &Value) -> Run {
+        Run::of(["--config"]).file(&config.to_string())
+    }
+
+    /// Adds a file with this text to the arguments.
+    pub fn file(mut self, text: &str) -> Run {
+        let files = tempfile::tempdir().unwrap();
+        let path = files.path().join("config.json");
+        std::fs::write(&path, text).unwrap();
+        self.command.arg(path);
+        self.files = Some(files);
+        self
+    }
+
+    /// Adds a variable that holds the name of a file with this text.
+    pub fn env_file(mut self, name: &str, text: &str) -> Run {
+        let files = tempfile::tempdir().unwrap();
+        let path = files.path().join("config.json");
+        std::fs::write(&path, text).unwrap();
+        self.command.env(name, path);
+        self.files = Some(files);
+        self
+    }
+
+    /// Adds a variable.
+    pub fn env(mut self, name: &str, value: &str) -> Run {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Starts it, whatever it will do.
+    pub fn spawn(self) -> Process {
+        Process::spawn(self.command)
+    }
+
+    /// Runs it to its end.
+    pub fn output(self) -> Finished {
+        Process::spawn(self.command).finish()
+    }
+
+    /// Starts it as a balancer that serves.
+    pub fn start(self) -> Balancer {
+        let process = Process::spawn(self.command);
+        let listening = || process.stderr().iter().find_map(|line| listening_address(line));
+        let address = eventually("the balancer listens", listening);
+        Balancer { process, address, _files: self.files }
+    }
+}
+
+fn listening_address(line: &str) -> Option<SocketAddr> {
+    let (_, after) = line.split_once("msg=\"listening\"")?;
+    let (_, after) = after.split_once("address=")?;
+    after.split(' ').next()?.parse().ok()
+}
+
+impl Balancer {
+    /// Starts one with this configuration.
+    pub fn start(config: Value) -> Balancer {
+        Run::with(&config).start()
+    }
+
+    /// Starts one over these backends, and otherwise with the defaults of the tests.
+    pub fn over(backends: &[&Backend]) -> Balancer {
+        Balancer::start(config(backends, json!({})))
+    }
+
+    /// Waits until every backend has had its first probe.
+    pub fn once_probed(self) -> Balancer {
+        eventually("every backend was probed", || {
+            let metrics = self.metrics();
+            metrics["backends"].as_array().unwrap().iter().all(|b| !b["last_checked"].is_null())
+        });
+        self
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A new connection to it.
+    pub fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// A GET on a connection of its own.
+    pub fn get(&self, path: &str) -> Response {
+        self.ask("GET", path, &[], b"")
+    }
+
+    /// A GET that says it was forwarded for this client.
+    pub fn get_for(&self, client: &str, path: &str) -> Response {
+        self.ask("GET", path, &[("X-Forwarded-For", client)], b"")
+    }
+
+    /// A request on a connection of its own; a body is announced by its length.
+    pub fn ask(&self, method: &str, path: &str, fields: &[(&str, &str)], body: &[u8]) -> Response {
+        let mut client = self.connect();
+        client.ask(method, path, fields, body);
+        client.read_response_to(method)
+    }
+
+    /// `/lb-metrics`.
+    pub fn metrics(&self) -> Value {
+        self.get("/lb-metrics").json()
+    }
+
+    /// `/lb-metrics` once it has counted so many proxied requests. What a page says is a moment behind
+    /// what its reader has seen: a request is counted when it has ended, its answer's arrival is not that.
+    #[track_caller]
+    pub fn metrics_after(&self, total: u64) -> Value {
+        self.metrics_when("total_requests", total)
+    }
+
+    /// `/lb-metrics` once this field has this value.
+    #[track_caller]
+    pub fn metrics_when(&self, name: &str, value: u64) -> Value {
+        eventually(&format!("{name} is {value}"), || {
+            Some(self.metrics()).filter(|metrics| metrics[name] == value)
+        })
+    }
+
+    /// The `state` of each backend, in the configuration's order.
+    pub fn states(&self) -> Vec<String> {
+        let metrics = self.metrics();
+        let backends = metrics["backends"].as_array().unwrap();
+        backends.iter().map(|backend| backend["state"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Waits until the backends are in these states.
+    #[track_caller]
+    pub fn wait_for_states(&self, states: &[&str]) {
+        eventually(&format!("states {states:?}"), || self.states() == states);
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Waits for its end.
+    pub fn wait_exit(&mut self) -> ExitStatus {
+        self.process.wait_exit()
+    }
+
+    /// Its log so far.
+    pub fn log_lines(&self) -> Vec<String> {
+        self.process.stderr()
+    }
+
+    /// Lines of its log that contain this text.
+    pub fn log_lines_with(&self, text: &str) -> Vec<String> {
+        self.log_lines().into_iter().filter(|line| line.contains(text)).collect()
+    }
+
+    /// Waits for a line of its log that contains this text.
+    #[track_caller]
+    pub fn wait_for_log(&self, text: &str) -> String {
+        eventually(&format!("a log line with {text}"), || self.log_lines_with(text).pop())
+    }
+
+    /// Its access lines so far.
+    pub fn access_lines(&self) -> Vec<String> {
+        self.process.stdout()
+    }
+
+    /// Waits for the access line of the request with this path.
+    #[track_caller]
+    pub fn wait_for_access(&self, path: &str) -> String {
+        let path = ("path".to_owned(), path.to_owned());
+        eventually(&format!("an access line with {path:?}"), || {
+            self.access_lines().into_iter().find(|line| fields(line).contains(&path))
+        })
+    }
+}

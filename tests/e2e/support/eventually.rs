@@ -1,0 +1,50 @@
+//! Waiting for what has to happen, with one patience for all of it.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long anything may take on a machine at rest.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a condition is looked at.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// The longest wait: ten seconds times `LB_TEST_PATIENCE`.
+pub fn patience() -> Duration {
+    let factor = std::env::var("LB_TEST_PATIENCE").ok().and_then(|text| text.parse().ok());
+    PATIENCE.mul_f64(factor.unwrap_or(1.0))
+}
+
+/// Polls until the condition holds and returns what it yields; panics once the patience is up.
+#[track_caller]
+pub fn eventually<C: Condition>(what: &str, mut condition: impl FnMut() -> C) -> C::Yield {
+    let deadline = Instant::now() + patience();
+    loop {
+        if let Some(found) = condition().held() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited {:?} in vain: {what}", patience());
+        thread::park_timeout(PAUSE);
+    }
+}
+
+/// What [`eventually`] waits for: a `true` or a `Some`.
+pub trait Condition {
+    /// What comes of it.
+    type Yield;
+    /// `Some` once it holds.
+    fn held(self) -> Option<Self::Yield>;
+}
+
+impl Condition for bool {
+    type Yield = ();
+    fn held(self) -> Option<()> {
+        self.then_some(())
+    }
+}
+
+impl<T> Condition for Option<T> {
+    type Yield = T;
+    fn held(self) -> Option<T> {
+        self
+    }
+}

@@ -1,0 +1,17 @@
+//! What the tests are written with: real processes, backends that misbehave on purpose, and a client
+//! that sees bytes. Nothing here asserts what the balancer should do.
+#![allow(dead_code, reason = "a vocabulary for tests yet to come, too")]
+
+mod backend;
+mod balancer;
+mod client;
+mod eventually;
+mod process;
+mod wire;
+
+pub use backend::{Answer, Backend, Behaviour, Framing, Health};
+pub use balancer::{Balancer, Run, config, demo};
+pub use client::{Client, Response};
+pub use eventually::{eventually, patience};
+pub use process::{Finished, Process, fields};
+pub use rustix::process::Signal;

@@ -1,0 +1,120 @@
+//! A child process whose lines are kept, and which does not outlive its test.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use loadbalancer::logging::logfmt;
+use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::eventually;
+
+/// A running process; killed when dropped.
+pub struct Process {
+    child: Child,
+    stdout: Lines,
+    stderr: Lines,
+}
+
+/// What a process left behind.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its exit status; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// All of its standard output.
+    pub stdout: String,
+    /// All of its standard error.
+    pub stderr: String,
+}
+
+/// The lines of one pipe so far.
+struct Lines {
+    kept: Arc<Mutex<Vec<String>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Process {
+    /// Starts it, with none of our own `LB_` variables.
+    pub fn spawn(mut command: Command) -> Process {
+        for (name, _) in std::env::vars_os() {
+            let ours = name.to_string_lossy().starts_with("LB_");
+            if ours && !command.get_envs().any(|(set, _)| set == name) {
+                command.env_remove(name);
+            }
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        let stdout = Lines::of(child.stdout.take().unwrap());
+        let stderr = Lines::of(child.stderr.take().unwrap());
+        Process { child, stdout, stderr }
+    }
+
+    /// Its standard output so far, line by line.
+    pub fn stdout(&self) -> Vec<String> {
+        self.stdout.kept.lock().clone()
+    }
+
+    /// Its standard error so far, line by line.
+    pub fn stderr(&self) -> Vec<String> {
+        self.stderr.kept.lock().clone()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("the process is there");
+    }
+
+    /// Waits for its end; all its lines are there afterwards.
+    pub fn wait_exit(&mut self) -> ExitStatus {
+        let status = eventually("the process ends", || self.child.try_wait().unwrap());
+        self.stdout.join();
+        self.stderr.join();
+        status
+    }
+
+    /// Waits for its end and takes all it left.
+    pub fn finish(mut self) -> Finished {
+        let code = self.wait_exit().code();
+        Finished { code, stdout: self.stdout().join("\n"), stderr: self.stderr().join("\n") }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- standard error of {}:\n{}", self.child.id(), self.stderr().join("\n"));
+        }
+    }
+}
+
+impl Lines {
+    fn of(pipe: impl Read + Send + 'static) -> Lines {
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let lines = Arc::clone(&kept);
+        let read = move || {
+            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                lines.lock().push(line);
+            }
+        };
+        Lines { kept, reader: Some(thread::spawn(read)) }
+    }
+
+    fn join(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+    }
+}
+
+/// A line's pairs, the time that stands before them as `time`; panics where it is not logfmt.
+pub fn fields(line: &str) -> Vec<(String, String)> {
+    let (time, pairs) = line.split_once(' ').unwrap_or((line, ""));
+    let mut fields = vec![("time".to_owned(), time.to_owned())];
+    fields.extend(logfmt::parse(pairs).unwrap_or_else(|| panic!("not logfmt: {line}")));
+    fields
+}
