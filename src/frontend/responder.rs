@@ -46,7 +46,6 @@ impl Responder {
         to_head: bool,
         keep_alive: bool,
     ) -> Responder {
-        let keep_alive = keep_alive && stream.can_keep_alive();
         Responder { stream, version, to_head, keep_alive, wire: None, pending: Vec::new(), sent_bytes: 0 }
     }
 
@@ -69,8 +68,9 @@ impl Responder {
     /// [`Framing::NoBody`]); nothing is sent before [`Responder::flush`] or the first piece of body.
     pub fn start(&mut self, code: u16, headers: &Headers, framing: Framing) {
         let wire = self.wire_for(code, framing);
-        // A body that was not read stands before the next request, and nobody will read it.
-        if self.stream.body_is_pending() || wire == Wire::UntilClose {
+        // A body that was not read stands before the next request, and nobody will read it. A drain
+        // may have begun since the request came in.
+        if self.stream.body_is_pending() || !self.stream.can_keep_alive() || wire == Wire::UntilClose {
             self.keep_alive = false;
         }
         self.write_head(code, headers, framing, wire);
