@@ -89,28 +89,38 @@ fn least_conn_rotates_where_all_are_idle() {
     }
 }
 
-/// Client, backend of three, backend where the middle one is gone. Worked out with Python:
-/// `h = int(hashlib.md5(client.encode()).hexdigest(), 16); (h % 3, [0, 2][h % 2])`.
-const BY_ADDRESS: [(&str, &str, &str); 10] = [
-    ("192.0.2.1", "2", "0"),
-    ("192.0.2.2", "1", "2"),
-    ("192.0.2.7", "1", "0"),
-    ("198.51.100.4", "1", "0"),
-    ("203.0.113.9", "1", "2"),
-    ("203.0.113.255", "1", "0"),
-    ("10.1.2.3", "0", "2"),
-    ("2001:db8::1", "1", "0"),
-    ("2001:db8::7", "0", "0"),
-    ("2001:db8:0:1::4", "2", "0"),
+/// Client, backend of three, backend where the middle one is gone, backend of seven (three can't tell
+/// byte orders apart, for 256 modulo 3 is 1). Worked out with Python:
+/// `h = int(hashlib.md5(client.encode()).hexdigest(), 16); (h % 3, [0, 2][h % 2], h % 7)`.
+const BY_ADDRESS: [(&str, &str, &str, &str); 10] = [
+    ("192.0.2.1", "2", "0", "2"),
+    ("192.0.2.2", "1", "2", "6"),
+    ("192.0.2.7", "1", "0", "1"),
+    ("198.51.100.4", "1", "0", "2"),
+    ("203.0.113.9", "1", "2", "6"),
+    ("203.0.113.255", "1", "0", "6"),
+    ("10.1.2.3", "0", "2", "0"),
+    ("2001:db8::1", "1", "0", "5"),
+    ("2001:db8::7", "0", "0", "0"),
+    ("2001:db8:0:1::4", "2", "0", "6"),
 ];
 
 #[test]
 fn ip_hash_is_md5_of_the_address_modulo_the_backends() {
     let backends = three();
     let balancer = balancer("ip_hash", &backends);
-    for (client, backend, _) in BY_ADDRESS {
+    for (client, backend, ..) in BY_ADDRESS {
         assert_eq!(balancer.get_for(client, "/").text(), backend, "{client}");
         assert_eq!(balancer.get_for(client, "/other").text(), backend, "{client} again");
+    }
+}
+
+#[test]
+fn ip_hash_takes_the_digest_as_one_big_endian_number() {
+    let backends = ["0", "1", "2", "3", "4", "5", "6"].map(Backend::named);
+    let balancer = balancer("ip_hash", &backends);
+    for (client, _, _, backend) in BY_ADDRESS {
+        assert_eq!(balancer.get_for(client, "/").text(), backend, "{client}");
     }
 }
 
@@ -120,7 +130,7 @@ fn ip_hash_is_modulo_the_healthy_ones() {
     let balancer = balancer("ip_hash", &backends);
     backends[1].set_healthy(false);
     balancer.wait_for_states(&["healthy", "unhealthy", "healthy"]);
-    for (client, _, backend) in BY_ADDRESS {
+    for (client, _, backend, _) in BY_ADDRESS {
         assert_eq!(balancer.get_for(client, "/").text(), backend, "{client}");
     }
 }
@@ -131,7 +141,7 @@ fn ip_hash_does_not_believe_a_stranger() {
     let more = json!({ "algorithm": "ip_hash", "trusted_proxies": [] });
     let balancer = Balancer::start(config(&backends.each_ref(), more));
     // md5("127.0.0.1") modulo 3 is 0.
-    for (client, _, _) in BY_ADDRESS {
+    for (client, ..) in BY_ADDRESS {
         assert_eq!(balancer.get_for(client, "/").text(), "0");
     }
 }
