@@ -60,6 +60,7 @@ pub struct App {
     live: Arc<SharedLive>,
     in_flight: Arc<InFlight>,
     draining: Arc<AtomicBool>,
+    running: Running,
     _ender: Ender,
 }
 
@@ -104,10 +105,10 @@ impl App {
         let _ = late.streams.set(Box::new(streams));
 
         let sink: Sink = Arc::new(move |request| dispatcher.dispatch(request));
-        let frontend = Arc::new(Frontend::start(listener, guard_settings(&live), sink, running)?);
+        let frontend = Arc::new(Frontend::start(listener, guard_settings(&live), sink, running.clone())?);
         let _ = late.frontend.set(Arc::clone(&frontend));
         announce(&frontend, &live);
-        Ok(App { frontend, live, in_flight, draining, _ender: ender })
+        Ok(App { frontend, live, in_flight, draining, running, _ender: ender })
     }
 
     /// Where it listens; the real port where port 0 was asked for.
@@ -146,11 +147,19 @@ impl App {
             &[("signal", &signal), ("in_flight", &active), ("timeout_s", &limit.as_secs_f64())],
         );
         self.draining.store(true, Relaxed);
+        self.wait_before_drain(live.config.timeouts.pre_drain);
         self.frontend.drain();
         self.wait_for_answers(limit, requests);
         let (accepted, answered) = (self.in_flight.accepted(), self.in_flight.answered());
         let cut = accepted.saturating_sub(answered);
         event(Info, "app", "stopped", &[("accepted", &accepted), ("answered", &answered), ("cut", &cut)]);
+    }
+
+    /// `/lb-health` says 503 from now on; whoever sends the clients has time to see it.
+    fn wait_before_drain(&self, time: Duration) {
+        if !time.is_zero() {
+            self.running.wait(time);
+        }
     }
 
     fn wait_for_answers(&self, limit: Duration, requests: &Receiver<Request>) {

@@ -14,7 +14,7 @@ use crate::pool::{Backend, ClientKey, Pool, Tried};
 const ALL: [Algorithm; 3] = [Algorithm::RoundRobin, Algorithm::LeastConn, Algorithm::IpHash];
 
 fn client(number: u32) -> ClientKey {
-    ClientKey { address: IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + number)) }
+    ClientKey { address: IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + number)), is_retry: false }
 }
 
 fn picks(pool: &Pool, clients: impl Iterator<Item = u32>) -> HashMap<u64, u32> {

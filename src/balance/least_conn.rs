@@ -31,7 +31,7 @@ mod tests {
     #[test]
     fn the_backend_with_fewer_active_requests_wins() {
         let pool = Pool::new(backends(3), Box::new(LeastConn::default()));
-        let client = ClientKey { address: IpAddr::V4(Ipv4Addr::LOCALHOST) };
+        let client = ClientKey { address: IpAddr::V4(Ipv4Addr::LOCALHOST), is_retry: false };
         let mut held: Vec<_> = (0..3).filter_map(|_| pool.lease(&client, &Tried::default())).collect();
         assert!(pool.backends().iter().all(|backend| backend.active() == 1));
         let freed = held.remove(1).backend().id();

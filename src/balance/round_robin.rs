@@ -12,7 +12,10 @@ pub struct RoundRobin {
 }
 
 impl Balancer for RoundRobin {
-    fn pick(&self, candidates: &[&Arc<Backend>], _: &ClientKey) -> usize {
-        self.turn.fetch_add(1, Relaxed) % candidates.len()
+    fn pick(&self, candidates: &[&Arc<Backend>], client: &ClientKey) -> usize {
+        // A retry that took a turn would always lead the next request to the same backend again: of
+        // two, the one that refuses.
+        let turn = if client.is_retry { self.turn.load(Relaxed) } else { self.turn.fetch_add(1, Relaxed) };
+        turn % candidates.len()
     }
 }

@@ -32,9 +32,9 @@ const NOT_YET: &[Row] = &[
     Row::Whole("pools", |it, default| it.pools != default.pools),
     Row::Whole("routes", |it, default| it.routes != default.routes),
     Row::Whole("retry.on_status", |it, default| it.retry.on_status != default.retry.on_status),
-    Row::Whole("retry.budget_percent", |it, default| it.retry.budget_percent != default.retry.budget_percent),
-    Row::Whole("timeouts.pre_drain", |it, default| it.timeouts.pre_drain != default.timeouts.pre_drain),
-    Row::Whole("circuit_breaker", |it, default| it.circuit_breaker != default.circuit_breaker),
+    Row::Whole("circuit_breaker", |it, default| {
+        it.circuit_breaker.is_some() && it.circuit_breaker != default.circuit_breaker
+    }),
     Row::Whole("slow_start", |it, default| it.slow_start != default.slow_start),
     Row::Whole("front", |it, default| it.front != default.front),
     Row::Whole("tls", |it, default| it.tls != default.tls),

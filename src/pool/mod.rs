@@ -113,7 +113,7 @@ mod tests {
     }
 
     fn client() -> ClientKey {
-        ClientKey { address: IpAddr::V4(Ipv4Addr::LOCALHOST) }
+        ClientKey { address: IpAddr::V4(Ipv4Addr::LOCALHOST), is_retry: false }
     }
 
     #[test]

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::body::ReplayBody;
 use super::forwarded;
 use super::retry::RequestFacts;
-use crate::config::{Config, HostHeader};
+use crate::config::{Config, HostHeader, RetryConfig};
 use crate::frontend::ClientRequest;
 use crate::http::{BodyLength, Headers, RequestHead};
 use crate::pool::Backend;
-use crate::transport::{AttemptError, BackendReply, Limits, Outgoing, OutgoingBody, Transport};
+use crate::transport::{AttemptError, BackendReply, Cause, Limits, Outgoing, OutgoingBody, Transport};
 use crate::watch::Watch;
 
 /// A request ready to be sent, as often as need be.
@@ -38,12 +38,37 @@ impl<'a> Prepared<'a> {
         Prepared { head, headers, length, body, keep_host, watch, upgrade }
     }
 
-    /// Sends it to this backend. Touches the `Host` and nothing else of what was prepared.
+    /// Sends it to this backend. A connection that had been idle and died before a byte of an answer
+    /// was most likely closed by the backend at that very moment: what may arrive twice is sent once
+    /// more, on a fresh one, and that is nobody's failure.
     pub fn attempt(
         &mut self,
         transport: &dyn Transport,
         backend: &Backend,
         config: &Config,
+    ) -> Result<BackendReply, AttemptError> {
+        let result = self.send(transport, backend, config, false);
+        match &result {
+            Err(error) if self.met_a_stale_connection(error, &config.retry) => {
+                self.send(transport, backend, config, true)
+            }
+            _ => result,
+        }
+    }
+
+    fn met_a_stale_connection(&self, error: &AttemptError, config: &RetryConfig) -> bool {
+        let may_repeat = self.head.is_idempotent() || config.non_idempotent;
+        let died = error.reused && error.cause == Cause::Closed;
+        died && may_repeat && self.body.is_replayable() && !self.client_is_gone()
+    }
+
+    /// Touches the `Host` and nothing else of what was prepared.
+    fn send(
+        &mut self,
+        transport: &dyn Transport,
+        backend: &Backend,
+        config: &Config,
+        fresh: bool,
     ) -> Result<BackendReply, AttemptError> {
         self.body.rewind();
         if !self.keep_host {
@@ -66,6 +91,7 @@ impl<'a> Prepared<'a> {
             headers: &self.headers,
             body,
             limits,
+            fresh,
             upgrade: self.upgrade,
             watch: Some(Arc::clone(&self.watch)),
         };

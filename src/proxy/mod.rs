@@ -12,6 +12,7 @@ pub mod retry;
 
 mod attempt;
 mod body;
+mod budget;
 mod relay;
 mod tunnel;
 
@@ -29,11 +30,13 @@ use crate::pool::{Backend, ClientKey, Live, Tried};
 use crate::shutdown::Running;
 use crate::transport::{AttemptError, Transport};
 use attempt::Prepared;
+use budget::Budget;
 use retry::{RequestFacts, Verdict};
 
 /// Forwards requests.
 pub struct Proxy {
     transport: Arc<dyn Transport>,
+    budget: Budget,
     /// Our name in `Via`: by it we know a request that comes round again.
     via: String,
     /// Waits between attempts end when the process does.
@@ -43,7 +46,7 @@ pub struct Proxy {
 impl Proxy {
     /// A proxy with a name of its own.
     pub fn new(transport: Arc<dyn Transport>, running: Running) -> Proxy {
-        Proxy { transport, via: format!("lb-{:08x}", fastrand::u32(..)), running }
+        Proxy { transport, budget: Budget::default(), via: format!("lb-{:08x}", fastrand::u32(..)), running }
     }
 
     /// Says who the client is and gives the request its id. Before anything is logged or limited.
@@ -63,7 +66,8 @@ impl Proxy {
         if declares_too_much(request, live) {
             return Outcome::refused(request, Refusal::BodyTooLarge);
         }
-        let client = ClientKey { address: request.client };
+        let mut account = self.budget.enter();
+        let mut client = ClientKey { address: request.client, is_retry: false };
         let headers = self.headers_for_backend(request, live);
         let mut prepared = Prepared::new(request, headers, &live.config);
         let mut tried = Tried::default();
@@ -73,6 +77,7 @@ impl Proxy {
             let Some(lease) = live.pool.lease(&client, &tried) else { break };
             attempts += 1;
             tried.add(lease.backend());
+            client.is_retry = true;
             let error = match prepared.attempt(&*self.transport, lease.backend(), &live.config) {
                 Ok(reply) => {
                     drop(prepared);
@@ -93,8 +98,10 @@ impl Proxy {
             let verdict = retry::decide(&error, facts, &live.config.retry);
             last_error = Some(error);
             match verdict {
-                Verdict::Retry { after } => _ = self.running.wait(after),
-                Verdict::GiveUp => break,
+                Verdict::Retry { after } if account.may_retry(live.config.retry.budget_percent) => {
+                    self.running.wait(after);
+                }
+                _ => break,
             }
         }
         let refusal = match &last_error {

@@ -119,7 +119,7 @@ impl Connector<()> for LinkConnector {
             attempt.stage = Stage::SendHead;
             attempt.watch.clone()
         });
-        let keep = may_reuse.then(|| Arc::clone(&self.0));
+        let keep = (limits.max_idle > 0).then(|| Arc::clone(&self.0));
         Ok(Some(BackendStream::new(stream, keep, limits, watch.flatten())))
     }
 }

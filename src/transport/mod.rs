@@ -69,6 +69,8 @@ pub struct Outgoing<'a> {
     pub body: OutgoingBody<'a>,
     /// How long everything may take.
     pub limits: Limits,
+    /// Whether a connection of its own is wanted: an idle one has just failed.
+    pub fresh: bool,
     /// Whether the request asks for an upgrade, which the backend may grant with 101.
     pub upgrade: bool,
     /// Who can end the wait before its time, because nobody wants the answer any more.

@@ -27,6 +27,7 @@ pub fn status(backend: &Backend, path: &str, timeout: Duration) -> Result<u16, A
         body: OutgoingBody::None,
         limits,
         upgrade: false,
+        fresh: true,
         watch: None,
     };
     exchange(&new_agent(backend), request, false).map(|reply| reply.status)

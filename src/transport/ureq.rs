@@ -31,7 +31,8 @@ pub struct UreqTransport {
 
 impl Transport for UreqTransport {
     fn send(&self, backend: &Backend, request: Outgoing<'_>) -> Result<BackendReply, AttemptError> {
-        exchange(&self.agent(backend), request, true)
+        let may_reuse = !request.fresh;
+        exchange(&self.agent(backend), request, may_reuse)
     }
 
     fn forget(&self, backend: &Backend) {
