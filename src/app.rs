@@ -23,7 +23,7 @@ use crate::proxy::{Outcome, Proxy, Refusal};
 use crate::shutdown::{Ender, Request, Running, running};
 use crate::transport::UreqTransport;
 use crate::workers::{self, InFlight, Job, PoolLimits, Queue};
-use crate::{balance, health_checker, names};
+use crate::{balance, descriptors, health_checker, names};
 
 /// How often a drain says what is still in flight.
 const DRAIN_REPORT: Duration = Duration::from_secs(1);
@@ -69,8 +69,9 @@ impl App {
     ///
     /// # Errors
     /// See [`StartError`]; nothing is left half-started that would serve requests.
-    pub fn start(config: Config, access_lines: LineSender) -> Result<App, StartError> {
+    pub fn start(mut config: Config, access_lines: LineSender) -> Result<App, StartError> {
         let started = Instant::now();
+        descriptors::fit(&mut config);
         let listener =
             TcpListener::bind(config.listen).map_err(|error| StartError::Listen(config.listen, error))?;
         let (ender, running) = running();

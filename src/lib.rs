@@ -5,7 +5,8 @@
 //! - what decides: [`pool`], [`balance`], [`metrics`]
 //! - the edges: [`frontend`] (clients), [`transport`] (backends)
 //! - the line: [`proxy`]
-//! - what runs: [`app`], [`workers`], [`middleware`], [`endpoints`], [`health_checker`], [`names`], [`cli`]
+//! - what runs: [`app`], [`workers`], [`middleware`], [`endpoints`], [`health_checker`], [`names`],
+//!   [`descriptors`], [`cli`]
 //! - to try it out: [`demo`]
 
 pub mod allocator;
@@ -14,6 +15,7 @@ pub mod balance;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod descriptors;
 pub mod endpoints;
 pub mod frontend;
 pub mod health_checker;

@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 6] = [
     &["pool", "balance", "metrics"],
     &["frontend", "transport"],
     &["proxy"],
-    &["app", "cli", "workers", "health_checker", "names", "endpoints", "middleware"],
+    &["app", "cli", "workers", "health_checker", "names", "descriptors", "endpoints", "middleware"],
     &["demo"],
 ];
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use log::Level::Info;
 
+use super::acceptor::Acceptor;
 use super::connections::Connections;
 use super::entry::{Closed, Entry};
 use super::socket::{self, ClientSocket, Seen};
@@ -61,11 +62,17 @@ enum Verdict {
 }
 
 /// Ticks until the end.
-pub(super) fn run(connections: &Connections, settings: impl Fn() -> GuardSettings, running: &Running) {
+pub(super) fn run(
+    connections: &Connections,
+    mut acceptor: Acceptor,
+    settings: impl Fn() -> GuardSettings,
+    running: &Running,
+) {
     let mut pause = MIN_PAUSE;
     while !running.wait(pause) {
         let started = Instant::now();
-        tick(connections, &settings(), started);
+        let accepted = tick(connections, &settings(), started);
+        acceptor.look_after(accepted, started);
         pause = (started.elapsed() * PAUSE_FACTOR).clamp(MIN_PAUSE, MAX_PAUSE);
     }
 }
@@ -84,10 +91,12 @@ pub(super) fn close_idle(connections: &Connections) {
     }
 }
 
-fn tick(connections: &Connections, settings: &GuardSettings, now: Instant) {
+/// Says whether a connection was accepted since the last one.
+fn tick(connections: &Connections, settings: &GuardSettings, now: Instant) -> bool {
     let seen = one_each(socket::walk(connections.local_port));
     connections.open.store(seen.len() as u64, Relaxed);
     let mut table = connections.table.lock();
+    let accepted = seen.iter().any(|seen| table.get(&seen.peer).is_none_or(|entry| entry.fd.is_none()));
     forget_gone(&mut table, &seen, now);
     let draining = connections.draining.load(Relaxed);
     let mut leaked = 0;
@@ -108,6 +117,7 @@ fn tick(connections: &Connections, settings: &GuardSettings, now: Instant) {
     }
     connections.leaked.store(leaked, Relaxed);
     close_surplus(connections, &mut table, &seen, settings, now);
+    accepted
 }
 
 /// A request is with a worker: has its client gone, or stopped in the middle of its body?

@@ -7,8 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
-use log::Level::{Debug, Error};
-
+use super::acceptor::Acceptor;
 use super::connections::{Connections, Counts, Ticket};
 use super::filter;
 use super::guard::{self, GuardSettings};
@@ -16,7 +15,6 @@ use super::request::ClientRequest;
 use super::stream::TinyStream;
 use crate::http::framing;
 use crate::http::{BodyLength, Headers, RequestHead, Version};
-use crate::logging::event;
 use crate::shutdown::Running;
 
 /// Where requests go: called by the accepting thread and by workers, so it must not block.
@@ -47,18 +45,12 @@ impl Frontend {
         set_socket_options(&listener, settings().client_write)?;
         let connections =
             Connections::new(address.port(), move |request, ticket| sink(take_over(request, ticket)));
-        let server = tiny_http::Server::from_listener(listener.try_clone()?, None)
-            .map_err(|error| io::Error::other(error.to_string()))?;
-        let acceptor = Arc::clone(&connections);
-        thread::Builder::new()
-            .name("acceptor".into())
-            .stack_size(SMALL_STACK_BYTES)
-            .spawn(move || accept(&server, &acceptor))?;
+        let acceptor = Acceptor::start(listener.try_clone()?, Arc::clone(&connections))?;
         let guarded = Arc::clone(&connections);
         thread::Builder::new()
             .name("guard".into())
             .stack_size(SMALL_STACK_BYTES)
-            .spawn(move || guard::run(&guarded, settings, &running))?;
+            .spawn(move || guard::run(&guarded, acceptor, settings, &running))?;
         Ok(Frontend { listener, address, connections })
     }
 
@@ -94,19 +86,6 @@ fn set_socket_options(listener: &TcpListener, client_write: Duration) -> io::Res
     socket.set_keepalive(true)?;
     filter::drop_http2_prefaces(&socket);
     Ok(())
-}
-
-fn accept(server: &tiny_http::Server, connections: &Arc<Connections>) {
-    loop {
-        match server.recv() {
-            Ok(request) => connections.arrived(request),
-            // After a drain's shutdown of the listener; open connections still deliver.
-            Err(error) if connections.draining.load(Relaxed) => {
-                event(Debug, "acceptor", "stopped accepting", &[("reason", &error)]);
-            }
-            Err(error) => event(Error, "acceptor", "accepting failed", &[("error", &error)]),
-        }
-    }
 }
 
 /// Makes tiny_http's request one of ours.

@@ -6,6 +6,7 @@
 //! `stream` reads bodies that may not end well and ends connections, `guard` watches those that are
 //! not in a worker's hands. The rest of the program sees [`ClientRequest`], and tests fake its stream.
 
+mod acceptor;
 mod connections;
 mod entry;
 mod filter;

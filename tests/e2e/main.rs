@@ -7,6 +7,7 @@ mod answers;
 mod balancing;
 mod cli;
 mod demo;
+mod descriptors;
 mod headers;
 mod health;
 mod limits;

@@ -63,6 +63,15 @@ impl Run {
         Run::of(["--config"]).file(&config.to_string())
     }
 
+    /// Lets it have no more than so many open files.
+    pub fn open_files(mut self, most: usize) -> Run {
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\"")]);
+        limited.arg(self.command.get_program()).args(self.command.get_args());
+        self.command = limited;
+        self
+    }
+
     /// Adds a file with this text to the arguments.
     pub fn file(mut self, text: &str) -> Run {
         let files = tempfile::tempdir().unwrap();
