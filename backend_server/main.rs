@@ -50,7 +50,7 @@ fn run(options: Options) -> ExitCode {
     let line = format!("{name} listening on http://127.0.0.1:{}\n", echo.address().port());
     // Where nobody reads it, the backend still runs.
     let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
-    while matches!(requests.recv(), Ok(shutdown::Request::Reload)) {}
+    while matches!(requests.recv(), Ok(shutdown::Request::Reload | shutdown::Request::Renew)) {}
     drop(echo);
     ExitCode::SUCCESS
 }

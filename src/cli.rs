@@ -54,6 +54,8 @@ pub struct Environment {
     pub config: Option<PathBuf>,
     /// `LB_DEBUG`.
     pub debug: bool,
+    /// Whether another process of ours started this one to take over from it.
+    pub renewal: bool,
     /// `LB_ALGORITHM` and `LB_LISTEN`.
     pub overrides: Overrides,
 }
@@ -100,6 +102,7 @@ pub fn environment() -> Environment {
     Environment {
         config: var("LB_CONFIG").map(PathBuf::from),
         debug: var("LB_DEBUG").is_some_and(|value| value != "0" && value != "false"),
+        renewal: var(crate::renewal::MARK).is_some(),
         overrides: Overrides { algorithm: text("LB_ALGORITHM"), listen: text("LB_LISTEN") },
     }
 }

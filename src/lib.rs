@@ -6,7 +6,7 @@
 //! - the edges: [`frontend`] (clients), [`transport`] (backends)
 //! - the line: [`proxy`]
 //! - what runs: [`app`], [`workers`], [`middleware`], [`endpoints`], [`health_checker`], [`names`],
-//!   [`descriptors`], [`cli`]
+//!   [`descriptors`], [`renewal`], [`cli`]
 //! - to try it out: [`demo`]
 
 pub mod allocator;
@@ -26,6 +26,7 @@ pub mod middleware;
 pub mod names;
 pub mod pool;
 pub mod proxy;
+pub mod renewal;
 pub mod shutdown;
 pub mod transport;
 pub mod watch;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use loadbalancer::app::App;
+use loadbalancer::app::{App, Source};
 use loadbalancer::cli::{self, Command, Environment};
 use loadbalancer::config::{self, Config};
 use loadbalancer::logging::writer::LineWriter;
@@ -40,8 +40,9 @@ fn run(file: Option<&Path>, environment: &Environment) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
+    let source = if environment.renewal { Source::Renewal } else { Source::Fresh };
     serve(environment.debug, |access_lines, requests| {
-        let app = App::start(config, access_lines)?;
+        let app = App::start(config, source, access_lines)?;
         app.wait(requests);
         Ok(())
     })

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, never};
-use signal_hook::consts::{SIGHUP, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 /// Exit status after a second Ctrl-C, as a shell reports a process ended by SIGINT.
@@ -23,6 +23,8 @@ pub enum Request {
     Drain(&'static str),
     /// Read the configuration again.
     Reload,
+    /// Let a fresh process take over.
+    Renew,
 }
 
 /// Where the signals' meanings arrive.
@@ -35,10 +37,14 @@ pub type Requests = Receiver<Request>;
 pub fn listen() -> io::Result<Requests> {
     let (requests, inbox) = bounded(16);
     listen_for_ctrl_c(requests.clone())?;
-    let mut signals = Signals::new([SIGTERM, SIGHUP])?;
+    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGUSR2])?;
     thread::Builder::new().name("signals".into()).stack_size(128 << 10).spawn(move || {
         for signal in signals.forever() {
-            let request = if signal == SIGHUP { Request::Reload } else { Request::Drain("SIGTERM") };
+            let request = match signal {
+                SIGHUP => Request::Reload,
+                SIGUSR2 => Request::Renew,
+                _ => Request::Drain("SIGTERM"),
+            };
             let _ = requests.try_send(request);
         }
     })?;

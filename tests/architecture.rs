@@ -12,7 +12,17 @@ const LAYERS: [&[&str]; 6] = [
     &["pool", "balance", "metrics"],
     &["frontend", "transport"],
     &["proxy"],
-    &["app", "cli", "workers", "health_checker", "names", "descriptors", "endpoints", "middleware"],
+    &[
+        "app",
+        "cli",
+        "workers",
+        "health_checker",
+        "names",
+        "descriptors",
+        "renewal",
+        "endpoints",
+        "middleware",
+    ],
     &["demo"],
 ];
 
@@ -118,7 +128,7 @@ fn only_in(word: &str, places: &[&str]) {
 #[test]
 fn each_library_has_its_folder() {
     only_in("tiny_http", &["frontend"]);
-    only_in("ureq::", &["transport", "app.rs"]);
+    only_in("ureq::", &["transport", "app/mod.rs"]);
     only_in("signal_hook", &["shutdown"]);
     only_in("simplelog", &["logging"]);
     only_in("httparse", &["demo"]);

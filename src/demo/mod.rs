@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use serde_json::json;
 
-use crate::app::{App, StartError};
+use crate::app::{App, Source, StartError};
 use crate::config::{self, Overrides};
 use crate::logging::writer::LineSender;
 use crate::shutdown::Requests;
@@ -40,8 +40,10 @@ pub fn run(access_lines: LineSender, requests: &Requests) -> Result {
 }
 
 fn start_balancer(backends: &[Echo], access_lines: LineSender) -> std::result::Result<App, StartError> {
-    match App::start(configuration(backends, USUAL_PORT)?, access_lines.clone()) {
-        Err(StartError::Listen(..)) => App::start(configuration(backends, 0)?, access_lines),
+    match App::start(configuration(backends, USUAL_PORT)?, Source::Embedded, access_lines.clone()) {
+        Err(StartError::Listen(..)) => {
+            App::start(configuration(backends, 0)?, Source::Embedded, access_lines)
+        }
         result => result,
     }
 }

@@ -7,10 +7,10 @@
 //! stays for the connections that it has.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,15 @@ const STACK_BYTES: usize = 128 << 10;
 /// Shortest and longest pause between two recoveries.
 const MIN_PAUSE: Duration = Duration::from_millis(200);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long accept loops get to end.
+const PAUSE_LIMIT: Duration = Duration::from_secs(2);
+/// A connection to oneself is there at once, or the queue is full and others do the same work.
+const WAKE_LIMIT: Duration = Duration::from_millis(20);
+/// Most connections to oneself at one tick.
+const MAX_NUDGES: usize = 64;
+/// Between two connections that wake them.
+const WAKE_PAUSE: Duration = Duration::from_millis(2);
 
 /// Keeps a listening socket accepted from.
 pub(super) struct Acceptor {
@@ -71,6 +80,15 @@ impl Acceptor {
         }
     }
 
+    /// Frees connections whose thread tiny_http forgot to start, see [`super::guard`]: a connection that
+    /// ends at once leaves a thread behind that takes up what was forgotten.
+    pub fn nudge(&self, times: usize) {
+        let Ok(address) = self.listener.local_addr().map(reachable) else { return };
+        for _ in 0..times.min(MAX_NUDGES) {
+            drop(TcpStream::connect_timeout(&address, WAKE_LIMIT));
+        }
+    }
+
     fn recover(&mut self, now: Instant) {
         let Some(listener) = self.reserve.take() else { return };
         // Where it has been long, start over with short pauses.
@@ -89,10 +107,36 @@ pub(super) fn serve(listener: TcpListener, connections: &Arc<Connections>) -> io
     let server = catch_unwind(AssertUnwindSafe(|| tiny_http::Server::from_listener(listener, None)))
         .map_err(|_| io::Error::other("no thread for the server"))?
         .map_err(|error| io::Error::other(error.to_string()))?;
-    let connections = Arc::clone(connections);
-    let work = move || accept(&server, &connections);
+    let theirs = Arc::clone(connections);
+    let work = move || accept(&server, &theirs);
+    connections.accepting.fetch_add(1, SeqCst);
     thread::Builder::new().name("acceptor".into()).stack_size(STACK_BYTES).spawn(work)?;
     Ok(())
+}
+
+/// Stops all accept loops without touching what waits in the socket's queue: the socket no longer
+/// blocks, and each loop ends at its first empty queue. Connections of our own wake those that wait.
+pub(super) fn pause(listener: &TcpListener, connections: &Connections) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let address = reachable(listener.local_addr()?);
+    let deadline = Instant::now() + PAUSE_LIMIT;
+    // A loop that ended in a panic is counted for ever; the limit is for those.
+    while connections.accepting.load(SeqCst) > 0 && Instant::now() < deadline {
+        drop(TcpStream::connect_timeout(&address, PAUSE_LIMIT));
+        thread::park_timeout(WAKE_PAUSE);
+    }
+    listener.set_nonblocking(false)
+}
+
+/// Where to connect to a socket that listens on all addresses.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
 }
 
 /// Takes requests in for as long as the process lives: when accepting has ended, open connections still
@@ -102,7 +146,10 @@ fn accept(server: &tiny_http::Server, connections: &Arc<Connections>) {
         match server.recv() {
             Ok(request) => connections.arrived(request),
             Err(error) => {
-                let level = if connections.draining.load(Relaxed) { Debug } else { Error };
+                connections.accepting.fetch_sub(1, SeqCst);
+                let expected =
+                    connections.draining.load(Relaxed) || error.kind() == io::ErrorKind::WouldBlock;
+                let level = if expected { Debug } else { Error };
                 event(level, "acceptor", "stopped accepting", &[("reason", &error)]);
             }
         }

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -27,7 +27,13 @@ pub(super) struct Connections {
     pub(super) table: Mutex<HashMap<SocketAddr, Entry>>,
     pub(super) local_port: u16,
     pub(super) draining: AtomicBool,
+    /// tiny_http's accept loops that are running, as far as is known.
+    pub(super) accepting: AtomicUsize,
     pub(super) open: AtomicU64,
+    /// Those of the open ones that were not shut down.
+    pub(super) alive: AtomicU64,
+    /// How often the guard has counted.
+    pub(super) walks: AtomicU64,
     pub(super) leaked: AtomicU64,
     next: Box<dyn Fn(Raw, Ticket) + Send + Sync>,
 }
@@ -37,6 +43,10 @@ pub(super) struct Connections {
 pub struct Counts {
     /// Connections of clients that are open.
     pub client_connections: u64,
+    /// Those of them that were not shut down.
+    pub alive_connections: u64,
+    /// How often they have been counted.
+    pub walks: u64,
     /// Connections that are over but that tiny_http can't let go: a thread and two descriptors each.
     pub leaked_connections: u64,
 }
@@ -59,7 +69,10 @@ impl Connections {
             table: Mutex::default(),
             local_port,
             draining: AtomicBool::new(false),
+            accepting: AtomicUsize::new(0),
             open: AtomicU64::new(0),
+            alive: AtomicU64::new(0),
+            walks: AtomicU64::new(0),
             leaked: AtomicU64::new(0),
             next: Box::new(next),
         })

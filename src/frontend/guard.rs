@@ -34,6 +34,10 @@ const LEAKED: Duration = Duration::from_secs(3);
 /// nginx waits not at all, HAProxy by default for ever.
 const GONE: Duration = Duration::from_millis(500);
 
+/// In a drain a connection that was silent for so long is closed. One that is in use sends its next
+/// request before, and learns from the answer that it was the last.
+const DRAIN_IDLE: Duration = Duration::from_secs(1);
+
 /// Limits of connections.
 #[derive(Debug, Clone, Copy)]
 pub struct GuardSettings {
@@ -71,35 +75,32 @@ pub(super) fn run(
     let mut pause = MIN_PAUSE;
     while !running.wait(pause) {
         let started = Instant::now();
-        let accepted = tick(connections, &settings(), started);
-        acceptor.look_after(accepted, started);
+        let found = tick(connections, &settings(), started);
+        acceptor.look_after(found.accepted, started);
+        acceptor.nudge(found.forgotten);
         pause = (started.elapsed() * PAUSE_FACTOR).clamp(MIN_PAUSE, MAX_PAUSE);
     }
 }
 
-/// Closes what waits for its next request; for the start of a drain.
-pub(super) fn close_idle(connections: &Connections) {
-    let now = Instant::now();
-    for seen in one_each(socket::walk(connections.local_port)) {
-        let mut table = connections.table.lock();
-        let entry = table.entry(seen.peer).or_insert_with(|| Entry::new(now));
-        // Without a mark its last request has only just ended: the next tick decides.
-        let idle = entry.mark.unwrap_or(seen.received_bytes) == seen.received_bytes;
-        if entry.busy.is_none() && idle && entry.closed.is_none() {
-            act(connections, entry, &seen, Verdict::Close, now);
-        }
-    }
+/// What a tick found for the acceptor.
+#[derive(Debug, Default)]
+struct Found {
+    /// A connection was accepted since the last tick.
+    accepted: bool,
+    /// Connections with bytes that nobody reads. tiny_http 0.12 counts a thread as waiting until it has
+    /// woken up, so in a burst it queues more connections than there are threads to wake, and the rest
+    /// wait for some other connection to end.
+    forgotten: usize,
 }
 
-/// Says whether a connection was accepted since the last one.
-fn tick(connections: &Connections, settings: &GuardSettings, now: Instant) -> bool {
+fn tick(connections: &Connections, settings: &GuardSettings, now: Instant) -> Found {
     let seen = one_each(socket::walk(connections.local_port));
     connections.open.store(seen.len() as u64, Relaxed);
     let mut table = connections.table.lock();
     let accepted = seen.iter().any(|seen| table.get(&seen.peer).is_none_or(|entry| entry.fd.is_none()));
     forget_gone(&mut table, &seen, now);
     let draining = connections.draining.load(Relaxed);
-    let mut leaked = 0;
+    let (mut leaked, mut forgotten) = (0, 0);
     for seen in &seen {
         let entry = table.entry(seen.peer).or_insert_with(|| Entry { mark: Some(0), ..Entry::new(now) });
         entry.fd = Some(seen.fd);
@@ -112,12 +113,18 @@ fn tick(connections: &Connections, settings: &GuardSettings, now: Instant) -> bo
             watch_busy(connections, entry, &watch, seen, settings, now);
             continue;
         }
+        let was_partial = entry.partial;
         let verdict = judge(entry, seen.received_bytes, settings, draining, now);
         act(connections, entry, seen, verdict, now);
+        let unread = was_partial && entry.partial && socket::unread_bytes(seen.fd) > 0;
+        forgotten += usize::from(unread && verdict == Verdict::Leave);
     }
     connections.leaked.store(leaked, Relaxed);
+    let shut = seen.iter().filter(|seen| table.get(&seen.peer).is_some_and(|entry| entry.closed.is_some()));
+    connections.alive.store((seen.len() - shut.count()) as u64, Relaxed);
+    connections.walks.fetch_add(1, Relaxed);
     close_surplus(connections, &mut table, &seen, settings, now);
-    accepted
+    Found { accepted, forgotten }
 }
 
 /// A request is with a worker: has its client gone, or stopped in the middle of its body?
@@ -181,8 +188,9 @@ fn judge(
     let mark = *entry.mark.get_or_insert(received_bytes);
     let head_bytes = received_bytes.saturating_sub(mark);
     if head_bytes == 0 {
-        let too_long = now.saturating_duration_since(entry.since) >= settings.client_idle;
-        return if draining || too_long { Verdict::Close } else { Verdict::Leave };
+        let most = if draining { settings.client_idle.min(DRAIN_IDLE) } else { settings.client_idle };
+        let too_long = now.saturating_duration_since(entry.since) >= most;
+        return if too_long { Verdict::Close } else { Verdict::Leave };
     }
     if !entry.partial {
         entry.partial = true;
@@ -322,8 +330,10 @@ mod tests {
     }
 
     #[test]
-    fn a_drain_closes_what_is_idle() {
+    fn a_drain_closes_what_has_been_idle_for_a_moment() {
         let start = Instant::now();
-        assert_eq!(judge(&mut Entry::new(start), 7, &SETTINGS, true, start), Verdict::Close);
+        let mut entry = Entry::new(start);
+        assert_eq!(judge(&mut entry, 7, &SETTINGS, true, start), Verdict::Leave);
+        assert_eq!(judge(&mut entry, 7, &SETTINGS, true, start + DRAIN_IDLE), Verdict::Close);
     }
 }

@@ -1,13 +1,13 @@
 //! The listening socket, tiny_http's server on it, and the thread that takes its requests in.
 
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
-use super::acceptor::Acceptor;
+use super::acceptor::{self, Acceptor};
 use super::connections::{Connections, Counts, Ticket};
 use super::filter;
 use super::guard::{self, GuardSettings};
@@ -22,6 +22,9 @@ pub type Sink = Arc<dyn Fn(ClientRequest) + Send + Sync>;
 
 /// The stack of a thread that only waits and hands over.
 const SMALL_STACK_BYTES: usize = 128 << 10;
+
+/// Connections that may wait to be accepted; the kernel's own limit (`net.core.somaxconn`) is 4096, too.
+const ACCEPT_QUEUE: i32 = 4096;
 
 /// One listener and its connections.
 pub struct Frontend {
@@ -65,13 +68,41 @@ impl Frontend {
         self.connections.draining.store(true, Relaxed);
         // tiny_http's accept fails and its loop ends; existing connections are served on.
         let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Read);
-        guard::close_idle(&self.connections);
+    }
+
+    /// Stops accepting and leaves the socket as it is: clients that come now wait in its queue, for
+    /// whoever accepts next. Returns when nobody here accepts any more.
+    ///
+    /// # Errors
+    /// The operating system's; then accepting goes on.
+    pub fn pause(&self) -> io::Result<()> {
+        acceptor::pause(&self.listener, &self.connections)
+    }
+
+    /// Accepts again after [`Frontend::pause`].
+    ///
+    /// # Errors
+    /// The operating system's, for sockets and threads.
+    pub fn resume(&self) -> io::Result<()> {
+        acceptor::serve(self.listener.try_clone()?, &self.connections)
+    }
+
+    /// As [`Frontend::drain`], but the socket belongs to another process by now.
+    pub fn drain_after_pause(&self) {
+        self.connections.draining.store(true, Relaxed);
+    }
+
+    /// The listening socket.
+    pub fn listener(&self) -> &TcpListener {
+        &self.listener
     }
 
     /// Figures for the metrics.
     pub fn counts(&self) -> Counts {
         Counts {
             client_connections: self.connections.open.load(Relaxed),
+            walks: self.connections.walks.load(Relaxed),
+            alive_connections: self.connections.alive.load(Relaxed),
             leaked_connections: self.connections.leaked.load(Relaxed),
         }
     }
@@ -82,6 +113,10 @@ impl Frontend {
 fn set_socket_options(listener: &TcpListener, client_write: Duration) -> io::Result<()> {
     let socket = socket2::SockRef::from(listener);
     socket.set_write_timeout(Some(client_write))?;
+    // A predecessor may have left it so.
+    socket.set_nonblocking(false)?;
+    // std's queue of 128 overflows in a burst, and while one process takes over from another.
+    socket.listen(ACCEPT_QUEUE)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_keepalive(true)?;
     filter::drop_http2_prefaces(&socket);
@@ -121,11 +156,5 @@ fn head_of(request: &mut tiny_http::Request) -> RequestHead {
         target: request.url().to_owned(),
         version: if old { Version::Http10 } else { Version::Http11 },
         headers,
-    }
-}
-
-impl Drop for Frontend {
-    fn drop(&mut self) {
-        let _ = socket2::SockRef::from(&self.listener).shutdown(Shutdown::Read);
     }
 }

@@ -61,6 +61,11 @@ fn find_ended(seen: &mut [Seen]) {
     }
 }
 
+/// Bytes that have come in and that nobody has read yet.
+pub fn unread_bytes(fd: RawFd) -> u64 {
+    borrow(fd).and_then(|fd| rustix::io::ioctl_fionread(fd).ok()).unwrap_or(0)
+}
+
 /// Connections that wait to be accepted; 0 where the kernel does not tell.
 pub fn accept_queue(listener: &std::net::TcpListener) -> u32 {
     /// `tcpi_unacked`, which for a listening socket is the length of its queue.

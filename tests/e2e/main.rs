@@ -13,6 +13,8 @@ mod health;
 mod limits;
 mod log;
 mod metrics;
+mod regressions;
+mod renewal;
 mod retries;
 mod stopping;
 mod support;

@@ -12,7 +12,7 @@ use super::{Backend, Client, Finished, Process, Response, Signal, eventually, fi
 pub struct Balancer {
     process: Process,
     address: SocketAddr,
-    _files: Option<TempDir>,
+    files: Option<TempDir>,
 }
 
 /// A configuration over these backends, quick enough for tests; `more` is laid over it.
@@ -113,7 +113,7 @@ impl Run {
         let process = Process::spawn(self.command);
         let listening = || process.stderr().iter().find_map(|line| listening_address(line));
         let address = eventually("the balancer listens", listening);
-        Balancer { process, address, _files: self.files }
+        Balancer { process, address, files: self.files }
     }
 }
 
@@ -141,6 +141,12 @@ impl Balancer {
             metrics["backends"].as_array().unwrap().iter().all(|b| !b["last_checked"].is_null())
         });
         self
+    }
+
+    /// Replaces its configuration file.
+    pub fn write_config(&self, text: &str) {
+        let files = self.files.as_ref().expect("it was started with a file");
+        std::fs::write(files.path().join("config.json"), text).unwrap();
     }
 
     /// Where it listens.

@@ -1,15 +1,17 @@
-//! Builds every part, starts every thread, and stops them in order. [`App::start`] is the list of all
-//! that runs; [`App::wait`] is the drain.
+//! Builds every part and starts every thread: [`App::start`] is the list of all that runs. `ending` has
+//! the way out, [`App::wait`].
+
+mod ending;
+mod late;
 
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, after, select, tick};
-use log::Level::{Info, Warn};
+use log::Level::Info;
 
 use crate::config::Config;
 use crate::endpoints::{Endpoints, Figures};
@@ -20,15 +22,12 @@ use crate::metrics::Metrics;
 use crate::middleware::{AccessLog, CountRequests, Next, RateLimiter, chain};
 use crate::pool::{Backend, Live, Pool, SharedLive};
 use crate::proxy::{Outcome, Proxy, Refusal};
-use crate::shutdown::{Ender, Request, Running, running};
+use crate::renewal::{self, Origin, Predecessor};
+use crate::shutdown::{Ender, Running, running};
 use crate::transport::UreqTransport;
 use crate::workers::{self, InFlight, Job, PoolLimits, Queue};
 use crate::{balance, descriptors, health_checker, names};
-
-/// How often a drain says what is still in flight.
-const DRAIN_REPORT: Duration = Duration::from_secs(1);
-/// How many of the requests in flight it names.
-const DRAIN_NAMES: usize = 3;
+use late::{Late, figure};
 
 /// Why the balancer could not start.
 #[derive(Debug)]
@@ -61,6 +60,7 @@ pub struct App {
     in_flight: Arc<InFlight>,
     draining: Arc<AtomicBool>,
     running: Running,
+    origin: Option<Origin>,
     _ender: Ender,
 }
 
@@ -69,11 +69,11 @@ impl App {
     ///
     /// # Errors
     /// See [`StartError`]; nothing is left half-started that would serve requests.
-    pub fn start(mut config: Config, access_lines: LineSender) -> Result<App, StartError> {
+    pub fn start(mut config: Config, source: Source, access_lines: LineSender) -> Result<App, StartError> {
         let started = Instant::now();
         descriptors::fit(&mut config);
-        let listener =
-            TcpListener::bind(config.listen).map_err(|error| StartError::Listen(config.listen, error))?;
+        let origin = Origin::of_this_process().ok().filter(|_| source != Source::Embedded);
+        let (predecessor, listener) = listening_socket(source, config.listen)?;
         let (ender, running) = running();
         let (workers, max_queue) = (config.workers, config.limits.max_queue);
         let live = Arc::new(SharedLive::new(build(config)));
@@ -91,9 +91,9 @@ impl App {
             metrics: Arc::clone(&metrics),
             in_flight: Arc::clone(&in_flight),
             queued: Box::new(queue.length()),
-            client_connections: late_figure(&late, Late::connections),
-            leaked_connections: late_figure(&late, Late::leaked),
-            streams: late_figure(&late, Late::streams),
+            client_connections: figure(&late, Late::connections),
+            leaked_connections: figure(&late, Late::leaked),
+            streams: figure(&late, Late::streams),
             draining: {
                 let draining = Arc::clone(&draining);
                 Box::new(move || draining.load(Relaxed))
@@ -106,80 +106,50 @@ impl App {
         let _ = late.streams.set(Box::new(streams));
 
         let sink: Sink = Arc::new(move |request| dispatcher.dispatch(request));
+        if let Some(predecessor) = &predecessor {
+            predecessor.ready()?;
+        }
         let frontend = Arc::new(Frontend::start(listener, guard_settings(&live), sink, running.clone())?);
         let _ = late.frontend.set(Arc::clone(&frontend));
         announce(&frontend, &live);
-        Ok(App { frontend, live, in_flight, draining, running, _ender: ender })
+        if let Some(predecessor) = &predecessor {
+            predecessor.serving();
+        }
+        Ok(App { frontend, live, in_flight, draining, running, origin, _ender: ender })
     }
 
     /// Where it listens; the real port where port 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.frontend.address()
     }
+}
 
-    /// Serves until a signal asks for the end, then drains. Returns when all is answered or the time
-    /// for it is up.
-    pub fn wait(self, requests: &Receiver<Request>) {
-        let signal = loop {
-            match requests.recv() {
-                Ok(Request::Drain(signal)) => break signal,
-                Ok(Request::Reload) => {
-                    event(
-                        Warn,
-                        "app",
-                        "reload is not supported yet, restart to take a new configuration",
-                        &[],
-                    );
-                }
-                Err(_) => break "no signals left",
-            }
-        };
-        self.drain(signal, requests);
-    }
+/// Where the listening socket comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// From the configuration's address, or from a service manager that has opened one.
+    Fresh,
+    /// From the process that this one takes over from.
+    Renewal,
+    /// From the configuration's address, in a program that can't be started again by itself.
+    Embedded,
+}
 
-    fn drain(&self, signal: &str, requests: &Receiver<Request>) {
-        let live = self.live.get();
-        let limit = live.config.timeouts.drain;
-        let active = self.in_flight.active();
-        event(
-            Info,
-            "app",
-            "draining",
-            &[("signal", &signal), ("in_flight", &active), ("timeout_s", &limit.as_secs_f64())],
-        );
-        self.draining.store(true, Relaxed);
-        self.wait_before_drain(live.config.timeouts.pre_drain);
-        self.frontend.drain();
-        self.wait_for_answers(limit, requests);
-        let (accepted, answered) = (self.in_flight.accepted(), self.in_flight.answered());
-        let cut = accepted.saturating_sub(answered);
-        event(Info, "app", "stopped", &[("accepted", &accepted), ("answered", &answered), ("cut", &cut)]);
-    }
-
-    /// `/lb-health` says 503 from now on; whoever sends the clients has time to see it.
-    fn wait_before_drain(&self, time: Duration) {
-        if !time.is_zero() {
-            self.running.wait(time);
+/// An inherited socket serves only if it is the one that is configured: the address may have changed.
+fn listening_socket(
+    source: Source,
+    wanted: SocketAddr,
+) -> Result<(Option<Predecessor>, TcpListener), StartError> {
+    let (predecessor, inherited) = match Predecessor::of_this_process(source == Source::Renewal)? {
+        Some((predecessor, listener)) => (Some(predecessor), Some(listener)),
+        None => (None, renewal::activated_socket()?),
+    };
+    match inherited {
+        Some(listener) if renewal::is_wanted(&listener, wanted) => Ok((predecessor, listener)),
+        _ => {
+            let listener = TcpListener::bind(wanted).map_err(|error| StartError::Listen(wanted, error))?;
+            Ok((predecessor, listener))
         }
-    }
-
-    fn wait_for_answers(&self, limit: Duration, requests: &Receiver<Request>) {
-        let (deadline, report) = (after(limit), tick(DRAIN_REPORT));
-        while self.in_flight.active() > 0 {
-            select! {
-                recv(self.in_flight.ended()) -> _ => {}
-                recv(report) -> _ => self.report_drain(),
-                recv(deadline) -> _ => return self.report_drain(),
-                // Further signals change nothing (a second Ctrl-C has ended the process already).
-                recv(requests) -> _ => {}
-            }
-        }
-    }
-
-    fn report_drain(&self) {
-        let active = self.in_flight.active();
-        let oldest = self.in_flight.oldest(DRAIN_NAMES).join(", ");
-        event(Info, "app", "still in flight", &[("in_flight", &active), ("oldest", &oldest)]);
     }
 }
 
@@ -263,30 +233,4 @@ fn announce(frontend: &Frontend, live: &SharedLive) {
         ("workers", &live.config.workers),
     ];
     event(Info, "app", "listening", &fields);
-}
-
-/// Parts that the metrics page tells of and that exist only after it.
-#[derive(Default)]
-struct Late {
-    frontend: OnceLock<Arc<Frontend>>,
-    streams: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
-}
-
-impl Late {
-    fn connections(&self) -> u64 {
-        self.frontend.get().map_or(0, |frontend| frontend.counts().client_connections)
-    }
-
-    fn leaked(&self) -> u64 {
-        self.frontend.get().map_or(0, |frontend| frontend.counts().leaked_connections)
-    }
-
-    fn streams(&self) -> u64 {
-        self.streams.get().map_or(0, |streams| streams() as u64)
-    }
-}
-
-fn late_figure(late: &Arc<Late>, figure: fn(&Late) -> u64) -> Box<dyn Fn() -> u64 + Send + Sync> {
-    let late = Arc::clone(late);
-    Box::new(move || figure(&late))
 }

@@ -1,0 +1,171 @@
+//! The way out: a drain after a signal, or a hand-over to a fresh process and then a drain.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, after, select, tick};
+use log::Level::{Error, Info, Warn};
+
+use super::App;
+use crate::logging::event;
+use crate::renewal::{Origin, Successor};
+use crate::shutdown::Request;
+
+/// How often a drain says what is still in flight.
+const DRAIN_REPORT: Duration = Duration::from_secs(1);
+/// How many of the requests in flight it names.
+const DRAIN_NAMES: usize = 3;
+/// How often the process looks whether it should renew itself.
+const LEAK_CHECK: Duration = Duration::from_secs(1);
+/// Connections that can't be let go (a thread, two descriptors and some 20 KB each) before the process
+/// renews itself; a small host has some thousand threads for a service.
+const MAX_LEAKED: u64 = 500;
+/// After a renewal that failed, the next one by itself.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(60);
+
+/// Why the process ends.
+enum End {
+    /// A signal of this name.
+    Signal(&'static str),
+    /// Another process has taken over.
+    HandedOver,
+}
+
+impl App {
+    /// Serves until a signal asks for the end or another process has taken over, then drains. Returns
+    /// when all is answered or the time for it is up.
+    pub fn wait(self, requests: &Receiver<Request>) {
+        let end = self.serve(requests);
+        let limit = self.live.get().config.timeouts.drain;
+        let (signal, active) = (end.name(), self.in_flight.active());
+        event(
+            Info,
+            "app",
+            "draining",
+            &[("signal", &signal), ("in_flight", &active), ("timeout_s", &limit.as_secs_f64())],
+        );
+        match end {
+            End::Signal(_) => self.drain(limit, requests),
+            End::HandedOver => self.drain_after_hand_over(limit, requests),
+        }
+        let (accepted, answered) = (self.in_flight.accepted(), self.in_flight.answered());
+        let cut = accepted.saturating_sub(answered);
+        event(Info, "app", "stopped", &[("accepted", &accepted), ("answered", &answered), ("cut", &cut)]);
+    }
+
+    fn serve(&self, requests: &Receiver<Request>) -> End {
+        let mut next_renewal = Instant::now();
+        loop {
+            let request = match requests.recv_timeout(LEAK_CHECK) {
+                Ok(request) => request,
+                Err(RecvTimeoutError::Timeout)
+                    if self.has_lost_too_much() && Instant::now() >= next_renewal =>
+                {
+                    next_renewal = Instant::now() + RENEWAL_PAUSE;
+                    Request::Renew
+                }
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return End::Signal("none"),
+            };
+            match request {
+                Request::Drain(signal) => return End::Signal(signal),
+                Request::Renew if self.renew() => return End::HandedOver,
+                Request::Renew => {}
+                Request::Reload => event(Warn, "app", "reload is not supported yet; restart instead", &[]),
+            }
+        }
+    }
+
+    fn has_lost_too_much(&self) -> bool {
+        let leaked = self.frontend.counts().leaked_connections;
+        if leaked >= MAX_LEAKED {
+            event(
+                Warn,
+                "app",
+                "renewing: hostile clients have cost too many threads",
+                &[("leaked", &leaked)],
+            );
+        }
+        leaked >= MAX_LEAKED
+    }
+
+    /// Whether another process has taken over; if not, this one goes on.
+    fn renew(&self) -> bool {
+        let Some(origin) = &self.origin else {
+            event(Error, "app", "this process can't be renewed", &[]);
+            return false;
+        };
+        match self.hand_over(origin) {
+            Ok(pid) => {
+                event(Info, "app", "another process has taken over", &[("pid", &pid)]);
+                true
+            }
+            Err(error) => {
+                event(Error, "app", "renewal failed, this process goes on", &[("error", &error)]);
+                false
+            }
+        }
+    }
+
+    fn hand_over(&self, origin: &Origin) -> std::io::Result<u32> {
+        let successor = Successor::start(origin, self.frontend.listener())?;
+        self.frontend.pause()?;
+        if let Err(error) = successor.go() {
+            self.frontend.resume()?;
+            return Err(error);
+        }
+        Ok(successor.pid())
+    }
+
+    fn drain(&self, limit: Duration, requests: &Receiver<Request>) {
+        self.draining.store(true, std::sync::atomic::Ordering::Relaxed);
+        let pre_drain = self.live.get().config.timeouts.pre_drain;
+        // `/lb-health` says 503 from now on; whoever sends the clients has time to see it.
+        if !pre_drain.is_zero() {
+            self.running.wait(pre_drain);
+        }
+        self.frontend.drain();
+        self.wait_until(|| self.in_flight.active() == 0, limit, requests);
+    }
+
+    /// Nobody must notice, so connections in use get to hear in an answer that it was the last one.
+    fn drain_after_hand_over(&self, limit: Duration, requests: &Receiver<Request>) {
+        self.frontend.drain_after_pause();
+        // What the guard counted before is of no use: connections may have come since.
+        let fresh = self.frontend.counts().walks + 2;
+        let is_over = || {
+            let counts = self.frontend.counts();
+            self.in_flight.active() == 0 && counts.walks >= fresh && counts.alive_connections == 0
+        };
+        self.wait_until(is_over, limit, requests);
+    }
+
+    fn wait_until(&self, is_over: impl Fn() -> bool, limit: Duration, requests: &Receiver<Request>) {
+        let (deadline, report) = (after(limit), tick(DRAIN_REPORT));
+        let look = tick(Duration::from_millis(50));
+        while !is_over() {
+            select! {
+                recv(self.in_flight.ended()) -> _ => {}
+                recv(look) -> _ => {}
+                recv(report) -> _ => self.report_drain(),
+                recv(deadline) -> _ => return self.report_drain(),
+                // Further signals change nothing (a second Ctrl-C has ended the process already).
+                recv(requests) -> _ => {}
+            }
+        }
+    }
+
+    fn report_drain(&self) {
+        let active = self.in_flight.active();
+        let oldest = self.in_flight.oldest(DRAIN_NAMES).join(", ");
+        event(Info, "app", "still in flight", &[("in_flight", &active), ("oldest", &oldest)]);
+    }
+}
+
+impl End {
+    fn name(&self) -> &'static str {
+        match self {
+            End::Signal(name) => name,
+            End::HandedOver => "renewal",
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Figures of parts that exist only after the page that tells of them.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::frontend::Frontend;
+
+/// Parts that the metrics page tells of and that exist only after it.
+#[derive(Default)]
+pub(super) struct Late {
+    pub frontend: OnceLock<Arc<Frontend>>,
+    pub streams: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
+}
+
+impl Late {
+    pub fn connections(&self) -> u64 {
+        self.frontend.get().map_or(0, |frontend| frontend.counts().client_connections)
+    }
+
+    pub fn leaked(&self) -> u64 {
+        self.frontend.get().map_or(0, |frontend| frontend.counts().leaked_connections)
+    }
+
+    pub fn streams(&self) -> u64 {
+        self.streams.get().map_or(0, |streams| streams() as u64)
+    }
+}
+
+/// One of them, for the page.
+pub(super) fn figure(late: &Arc<Late>, which: fn(&Late) -> u64) -> Box<dyn Fn() -> u64 + Send + Sync> {
+    let late = Arc::clone(late);
+    Box::new(move || which(&late))
+}

@@ -1,0 +1,215 @@
+//! A fresh process takes over the listening socket, and the old one drains: no connection is refused or
+//! lost. Asked for by SIGUSR2 (a new binary, a new `workers`), or by the process itself when hostile
+//! clients have cost it too much.
+//!
+//! The two talk over a socket pair, which is the new process's standard input, and the listening socket
+//! goes through it (SCM_RIGHTS): nothing is guessed from numbers or left in the environment but a mark.
+//! Order is all:
+//!
+//! 1. old: starts the new process and hands it the socket
+//! 2. new: starts everything but the accepting, says [`READY`]
+//! 3. old: stops accepting, says [`GO`]; clients that come now wait in the socket's queue
+//! 4. new: accepts, says [`SERVING`]
+//! 5. old: drains, and exits with status 0
+//!
+//! Where the new process fails before it serves, the old one goes on as though nothing had been asked.
+
+use std::ffi::OsString;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
+
+/// Marks a process that is started to take over.
+pub const MARK: &str = "LB_RENEWAL";
+/// Goes with the socket.
+const HERE: u8 = b'L';
+/// All is up but the accepting.
+const READY: u8 = b'R';
+/// The old process accepts no more.
+const GO: u8 = b'G';
+/// The new process accepts.
+const SERVING: u8 = b'S';
+
+/// How long the new process may take to start: names are looked up, and the machine may be busy.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// How long a step after that may take.
+const STEP_LIMIT: Duration = Duration::from_secs(10);
+
+/// How this process was started, to start another one like it.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    program: PathBuf,
+    arguments: Vec<OsString>,
+}
+
+impl Origin {
+    /// Taken at the start: later the file may have been replaced, which is the point of it.
+    ///
+    /// # Errors
+    /// The system does not tell the program's file.
+    pub fn of_this_process() -> io::Result<Origin> {
+        Ok(Origin { program: std::env::current_exe()?, arguments: std::env::args_os().skip(1).collect() })
+    }
+}
+
+/// The old process's side.
+pub struct Successor {
+    channel: UnixStream,
+    pid: u32,
+}
+
+impl Successor {
+    /// Starts the new process, hands it the socket and waits until it is ready to accept.
+    ///
+    /// # Errors
+    /// It could not be started, or ended or said nothing in time.
+    pub fn start(origin: &Origin, listener: &TcpListener) -> io::Result<Successor> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let mut child = Command::new(&origin.program)
+            .args(&origin.arguments)
+            .env(MARK, "1")
+            .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+            .spawn()?;
+        let successor = Successor { channel: ours, pid: child.id() };
+        let result = successor.hand_over(listener);
+        if let Err(error) = result {
+            // It must not serve beside us; where it has ended already, this fails and that is fine.
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(error);
+        }
+        Ok(successor)
+    }
+
+    fn hand_over(&self, listener: &TcpListener) -> io::Result<()> {
+        let sockets = [listener.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(&sockets));
+        sendmsg(&self.channel, &[IoSlice::new(&[HERE])], &mut control, SendFlags::NOSIGNAL)?;
+        expect(&self.channel, READY, START_LIMIT)
+    }
+
+    /// Lets it accept, and waits until it does. To be called when this process accepts no more.
+    ///
+    /// # Errors
+    /// It ended or said nothing in time; then this process should accept again.
+    pub fn go(&self) -> io::Result<()> {
+        (&self.channel).write_all(&[GO])?;
+        expect(&self.channel, SERVING, STEP_LIMIT)
+    }
+
+    /// The new process's number.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+}
+
+fn expect(mut channel: &UnixStream, word: u8, limit: Duration) -> io::Result<()> {
+    channel.set_read_timeout(Some(limit))?;
+    let mut byte = [0];
+    channel.read_exact(&mut byte)?;
+    if byte[0] == word { Ok(()) } else { Err(io::Error::other("an unexpected word from the other process")) }
+}
+
+/// The new process's side.
+pub struct Predecessor(UnixStream);
+
+impl Predecessor {
+    /// What the old process hands over; `None` for a process that was started in another way.
+    ///
+    /// # Errors
+    /// The old process has ended, or what came is no listening socket.
+    pub fn of_this_process(marked: bool) -> io::Result<Option<(Predecessor, TcpListener)>> {
+        if !marked {
+            return Ok(None);
+        }
+        let channel = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+        channel.set_read_timeout(Some(STEP_LIMIT))?;
+        let listener = receive_socket(&channel)?;
+        Ok(Some((Predecessor(channel), listener)))
+    }
+
+    /// All is up but the accepting; returns when that may begin.
+    ///
+    /// # Errors
+    /// The old process has ended or changed its mind.
+    pub fn ready(&self) -> io::Result<()> {
+        (&self.0).write_all(&[READY])?;
+        expect(&self.0, GO, START_LIMIT)
+    }
+
+    /// This process accepts. A predecessor that has ended does not need to hear it.
+    pub fn serving(&self) {
+        let _ = (&self.0).write_all(&[SERVING]);
+    }
+}
+
+fn receive_socket(channel: &UnixStream) -> io::Result<TcpListener> {
+    let mut byte = [0];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    recvmsg(channel, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let messages = control.drain();
+    let sockets = messages.filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(sockets) => Some(sockets),
+        _ => None,
+    });
+    let socket = sockets.flatten().next().ok_or_else(|| io::Error::other("no socket was handed over"))?;
+    Ok(TcpListener::from(socket))
+}
+
+/// The listening socket that a service manager has opened (systemd's LISTEN_FDS), if there is one.
+///
+/// # Errors
+/// What was handed over is no TCP socket.
+pub fn activated_socket() -> io::Result<Option<TcpListener>> {
+    listenfd::ListenFd::from_env().take_tcp_listener(0)
+}
+
+/// Whether an inherited socket is the one that the configuration asks for.
+pub fn is_wanted(listener: &TcpListener, wanted: SocketAddr) -> bool {
+    let Ok(actual) = listener.local_addr() else { return false };
+    wanted.port() == 0 || actual == wanted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_goes_through_the_channel() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let successor = Successor { channel: ours, pid: 0 };
+        let other = std::thread::spawn(move || {
+            let received = receive_socket(&theirs).unwrap();
+            let predecessor = Predecessor(theirs);
+            predecessor.ready().unwrap();
+            predecessor.serving();
+            received.local_addr().unwrap()
+        });
+        successor.hand_over(&listener).unwrap();
+        successor.go().unwrap();
+        assert_eq!(other.join().unwrap(), listener.local_addr().unwrap());
+    }
+
+    #[test]
+    fn a_successor_that_ends_is_noticed() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let origin = Origin { program: "/bin/true".into(), arguments: Vec::new() };
+        assert!(Successor::start(&origin, &listener).is_err());
+        let missing = Origin { program: "/no/such/program".into(), arguments: Vec::new() };
+        assert!(Successor::start(&missing, &listener).is_err());
+    }
+}
