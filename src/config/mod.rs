@@ -1,5 +1,5 @@
 //! What the balancer was told to do, checked and complete: no `Option` that means "default", no
-//! string that means a number. [`load`] is the one way in, for start, reload and `check` alike.
+//! string that means a number. [`load()`] is the one way in, for start, reload and `check` alike.
 //!
 //! `raw` is what the file says, `defaults` each default once, `resolve` turns the one into the other
 //! and finds all mistakes at once; `support` lists what has no effect yet. Nothing here touches a socket, looks up a name or reads the
