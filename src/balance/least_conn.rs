@@ -2,8 +2,9 @@
 //! by its first backend.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::AtomicUsize;
 
+use super::next_turn;
 use crate::pool::{Backend, Balancer, ClientKey};
 
 /// Looks at every candidate once, starting one further each time.
@@ -13,8 +14,8 @@ pub struct LeastConn {
 }
 
 impl Balancer for LeastConn {
-    fn pick(&self, candidates: &[&Arc<Backend>], _: &ClientKey) -> usize {
-        let start = self.start.fetch_add(1, Relaxed) % candidates.len();
+    fn pick(&self, candidates: &[&Arc<Backend>], client: &ClientKey) -> usize {
+        let start = next_turn(&self.start, client) % candidates.len();
         let in_turn = (start..candidates.len()).chain(0..start);
         in_turn.min_by_key(|index| candidates[*index].active()).unwrap_or(0)
     }
