@@ -7,8 +7,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -18,9 +18,14 @@ use crate::watch::Watch;
 
 /// Requests that a connection may have waiting; browsers that ever pipelined sent 4 to 8.
 const MAX_PIPELINED: usize = 16;
-/// The longest body that tiny_http may be left to throw away: it allocates that much address space
-/// (see `allocator`), of which there are 2^47 bytes.
-const MAX_FREEABLE_BODY: u64 = 1 << 44;
+/// The longest body that may be announced, and so the longest that tiny_http is left to throw away: it
+/// allocates that much address space (see `allocator`), of which there are 2^47 bytes, and hundreds of
+/// clients may break off at the same moment. Longer ones must not even be read: tiny_http throws a body
+/// away as soon as it ends too early.
+pub const MAX_ANNOUNCED_BODY: u64 = 256 << 30;
+
+/// Between two searches for what may be a new connection from a port that we have closed.
+const SEARCH_PAUSE: Duration = Duration::from_millis(50);
 
 /// All connections of one listener.
 pub(super) struct Connections {
@@ -35,6 +40,10 @@ pub(super) struct Connections {
     /// How often the guard has counted.
     pub(super) walks: AtomicU64,
     pub(super) leaked: AtomicU64,
+    /// Highest descriptor that a connection was seen at; searches look below it first.
+    pub(super) highest_fd: AtomicI32,
+    started: Instant,
+    last_search: AtomicU64,
     next: Box<dyn Fn(Raw, Ticket) + Send + Sync>,
 }
 
@@ -74,6 +83,9 @@ impl Connections {
             alive: AtomicU64::new(0),
             walks: AtomicU64::new(0),
             leaked: AtomicU64::new(0),
+            highest_fd: AtomicI32::new(0),
+            started: Instant::now(),
+            last_search: AtomicU64::new(0),
             next: Box::new(next),
         })
     }
@@ -86,11 +98,6 @@ impl Connections {
             Turn::Later => {}
             Turn::FromClosed(request, closed) => self.arrived_after_close(peer, request, closed),
             Turn::TooMany(request, waiting) => {
-                if let Some(socket) = self.socket(peer) {
-                    self.close_entry(peer, socket.cookie());
-                    // Throws away what has come in; after an orderly end it would still be parsed.
-                    socket.reset();
-                }
                 discard(request);
                 waiting.into_iter().for_each(discard);
             }
@@ -109,6 +116,8 @@ impl Connections {
             entry.waiting.push_back(request);
             Turn::Later
         } else {
+            // Nothing more is taken from it; to search for its descriptor here would hold up everybody.
+            entry.closed = Some(Closed { since: Instant::now(), cookie: 0, reset: true });
             Turn::TooMany(request, std::mem::take(&mut entry.waiting))
         }
     }
@@ -116,13 +125,25 @@ impl Connections {
     /// Bytes that were already in when we shut the connection down, which must not become a request;
     /// or, rarely, a new connection from the same port.
     fn arrived_after_close(self: &Arc<Self>, peer: SocketAddr, request: Raw, closed: Closed) {
-        let cookie = self.socket(peer).map(|socket| socket.cookie());
-        let is_new = closed.cookie != 0 && cookie.is_some_and(|cookie| cookie != closed.cookie);
+        // Of what a flood leaves behind there may be thousands; only now and then a search is paid for.
+        let cookie = if closed.cookie != 0 && self.may_search() {
+            self.socket(peer).map(|socket| socket.cookie())
+        } else {
+            None
+        };
+        let is_new = cookie.is_some_and(|cookie| cookie != closed.cookie);
         let watch = if is_new { self.replace_closed(peer) } else { None };
         match watch {
             Some(watch) => self.let_through(peer, request, watch),
             None => discard(request),
         }
+    }
+
+    fn may_search(&self) -> bool {
+        let now = self.started.elapsed().as_millis() as u64;
+        let last = self.last_search.load(Relaxed);
+        now >= last + SEARCH_PAUSE.as_millis() as u64
+            && self.last_search.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
     }
 
     /// Takes the table's lock.
@@ -155,15 +176,22 @@ impl Connections {
     /// Nothing more is taken from this connection. Takes the table's lock.
     fn close_entry(&self, peer: SocketAddr, cookie: u64) {
         if let Some(entry) = self.table.lock().get_mut(&peer) {
-            entry.closed.get_or_insert_with(|| Closed { since: Instant::now(), cookie });
+            entry.closed.get_or_insert_with(|| Closed { since: Instant::now(), cookie, reset: false });
         }
     }
 
-    /// The client's socket. Cheap where the guard has seen it lately; else walks the descriptors.
+    /// The client's socket. Cheap where it has been seen lately; else searches the descriptors.
     pub(super) fn socket(&self, peer: SocketAddr) -> Option<ClientSocket> {
         let hint = self.table.lock().get(&peer).and_then(|entry| entry.fd);
-        hint.and_then(|fd| ClientSocket::at(fd, peer, self.local_port))
-            .or_else(|| ClientSocket::find(peer, self.local_port))
+        if let Some(socket) = hint.and_then(|fd| ClientSocket::at(fd, peer, self.local_port)) {
+            return Some(socket);
+        }
+        let (fd, socket) = ClientSocket::find(peer, self.local_port, self.highest_fd.load(Relaxed))?;
+        self.highest_fd.fetch_max(fd, Relaxed);
+        if let Some(entry) = self.table.lock().get_mut(&peer) {
+            entry.fd = Some(fd);
+        }
+        Some(socket)
     }
 }
 
@@ -171,7 +199,7 @@ impl Connections {
 /// be shut already where some of its body was not read. A body too long even to be thrown away is kept
 /// instead: tiny_http's thread waits for it for ever, with two descriptors, and the guard counts it.
 pub(super) fn discard(request: Raw) {
-    if request.body_length().is_some_and(|length| length as u64 > MAX_FREEABLE_BODY) {
+    if request.body_length().is_some_and(|length| length as u64 > MAX_ANNOUNCED_BODY) {
         std::mem::forget(request);
     } else {
         drop(request.into_writer());

@@ -39,6 +39,8 @@ pub(super) struct Closed {
     pub since: Instant,
     /// The kernel's number of it, to tell it from a later connection of the same peer; 0 if unknown.
     pub cookie: u64,
+    /// It is still to be reset: the guard will, who knows its descriptor without a search.
+    pub reset: bool,
 }
 
 impl Entry {

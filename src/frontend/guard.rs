@@ -4,8 +4,9 @@
 //! One thread, one walk over the descriptors a tick. A connection's state follows from one figure of
 //! the kernel: the bytes received so far, against their number when its last request ended.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::os::fd::RawFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -73,9 +74,10 @@ pub(super) fn run(
     running: &Running,
 ) {
     let mut pause = MIN_PAUSE;
+    let mut dead = HashMap::new();
     while !running.wait(pause) {
         let started = Instant::now();
-        let found = tick(connections, &settings(), started);
+        let found = tick(connections, &settings(), &mut dead, started);
         acceptor.look_after(found.accepted, started);
         acceptor.nudge(found.forgotten);
         pause = (started.elapsed() * PAUSE_FACTOR).clamp(MIN_PAUSE, MAX_PAUSE);
@@ -93,18 +95,33 @@ struct Found {
     forgotten: usize,
 }
 
-fn tick(connections: &Connections, settings: &GuardSettings, now: Instant) -> Found {
-    let seen = one_each(socket::walk(connections.local_port));
+fn tick(
+    connections: &Connections,
+    settings: &GuardSettings,
+    dead: &mut HashMap<RawFd, Instant>,
+    now: Instant,
+) -> Found {
+    let walk = socket::walk(connections.local_port);
+    let lost = lost_connections(dead, &walk.dead, now);
+    let seen = one_each(walk.seen);
     connections.open.store(seen.len() as u64, Relaxed);
     let mut table = connections.table.lock();
     let accepted = seen.iter().any(|seen| table.get(&seen.peer).is_none_or(|entry| entry.fd.is_none()));
     forget_gone(&mut table, &seen, now);
     let draining = connections.draining.load(Relaxed);
-    let (mut leaked, mut forgotten) = (0, 0);
+    let (mut leaked, mut forgotten) = (lost, 0);
     for seen in &seen {
         let entry = table.entry(seen.peer).or_insert_with(|| Entry { mark: Some(0), ..Entry::new(now) });
         entry.fd = Some(seen.fd);
-        if let Some(closed) = entry.closed {
+        connections.highest_fd.fetch_max(seen.fd, Relaxed);
+        if let Some(closed) = &mut entry.closed {
+            if std::mem::take(&mut closed.reset) {
+                // Throws away what has come in; after an orderly end it would still be parsed.
+                if let Some(socket) = ClientSocket::at(seen.fd, seen.peer, connections.local_port) {
+                    closed.cookie = socket.cookie();
+                    socket.reset();
+                }
+            }
             leaked +=
                 u64::from(entry.busy.is_none() && now.saturating_duration_since(closed.since) >= LEAKED);
             continue;
@@ -125,6 +142,17 @@ fn tick(connections: &Connections, settings: &GuardSettings, now: Instant) -> Fo
     connections.walks.fetch_add(1, Relaxed);
     close_surplus(connections, &mut table, &seen, settings, now);
     Found { accepted, forgotten }
+}
+
+/// Connections without a client whose two descriptors have been there for too long.
+fn lost_connections(since: &mut HashMap<RawFd, Instant>, dead: &[RawFd], now: Instant) -> u64 {
+    let still: HashSet<RawFd> = dead.iter().copied().collect();
+    since.retain(|fd, _| still.contains(fd));
+    for fd in dead {
+        since.entry(*fd).or_insert(now);
+    }
+    let lost = since.values().filter(|since| now.saturating_duration_since(**since) >= LEAKED).count();
+    lost as u64 / 2
 }
 
 /// A request is with a worker: has its client gone, or stopped in the middle of its body?
@@ -162,14 +190,14 @@ fn watch_busy(
 
 /// tiny_http holds each connection twice; the lower number is the one it keeps longer.
 fn one_each(mut seen: Vec<Seen>) -> Vec<Seen> {
-    let mut known = std::collections::HashSet::with_capacity(seen.len());
+    let mut known = HashSet::with_capacity(seen.len());
     seen.retain(|seen| known.insert(seen.peer));
     seen
 }
 
 /// Entries whose connection is gone; one that came after the walk is younger than it.
 fn forget_gone(table: &mut HashMap<SocketAddr, Entry>, seen: &[Seen], walked: Instant) {
-    let living: std::collections::HashSet<SocketAddr> = seen.iter().map(|seen| seen.peer).collect();
+    let living: HashSet<SocketAddr> = seen.iter().map(|seen| seen.peer).collect();
     table.retain(|peer, entry| {
         let touched = entry.closed.map_or(entry.since, |closed| closed.since);
         entry.busy.is_some() || living.contains(peer) || touched >= walked
@@ -212,7 +240,7 @@ fn act(connections: &Connections, entry: &mut Entry, seen: &Seen, verdict: Verdi
         return;
     }
     let Some(socket) = ClientSocket::at(seen.fd, seen.peer, connections.local_port) else { return };
-    entry.closed = Some(Closed { since: now, cookie: socket.cookie() });
+    entry.closed = Some(Closed { since: now, cookie: socket.cookie(), reset: false });
     match verdict {
         Verdict::Refuse(code, reason) => {
             let _ = socket.write_now(refusal(code, reason).as_bytes());

@@ -17,7 +17,7 @@ mod responder;
 mod socket;
 mod stream;
 
-pub use connections::Counts;
+pub use connections::{Counts, MAX_ANNOUNCED_BODY};
 pub use guard::GuardSettings;
 pub use listener::{Frontend, Sink};
 pub use request::ClientRequest;

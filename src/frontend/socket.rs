@@ -19,6 +19,9 @@ use rustix::net::{RecvFlags, SendFlags};
 /// Numbers tried where `/proc` is not there to list the descriptors.
 const FDS_WITHOUT_PROC: RawFd = 4096;
 
+/// Numbers tried beyond the highest one seen; connections that are younger than that are there.
+const BEYOND_LIKELY: RawFd = 256;
+
 /// A duplicate of a client connection's descriptor; closing it leaves tiny_http's alone.
 #[derive(Debug)]
 pub struct ClientSocket(OwnedFd);
@@ -36,16 +39,36 @@ pub struct Seen {
     pub ended: bool,
 }
 
+/// What a walk over the descriptors found of one listener.
+#[derive(Debug, Default)]
+pub struct Walk {
+    /// Connections that have a client.
+    pub seen: Vec<Seen>,
+    /// Descriptors of connections that have none any more: soon closed, or lost for good.
+    pub dead: Vec<RawFd>,
+}
+
 /// All connections accepted on this port. Costs some 5 µs a descriptor of the process.
-pub fn walk(local_port: u16) -> Vec<Seen> {
-    let mut seen: Vec<Seen> = Vec::new();
+pub fn walk(local_port: u16) -> Walk {
+    let mut walk = Walk::default();
     for fd in descriptors() {
         if let Some(peer) = peer_of(fd, local_port) {
-            seen.push(Seen { fd, peer, received_bytes: received_bytes(fd), ended: false });
+            walk.seen.push(Seen { fd, peer, received_bytes: received_bytes(fd), ended: false });
+        } else if is_dead(fd, local_port) {
+            walk.dead.push(fd);
         }
     }
-    find_ended(&mut seen);
-    seen
+    find_ended(&mut walk.seen);
+    walk
+}
+
+/// A socket of this port that is neither connected nor listening.
+fn is_dead(fd: RawFd, local_port: u16) -> bool {
+    let Some(fd) = borrow(fd) else { return false };
+    let local = rustix::net::getsockname(fd).ok().and_then(|address| SocketAddr::try_from(address).ok());
+    local.is_some_and(|address| address.port() == local_port)
+        && rustix::net::getpeername(fd) == Err(rustix::io::Errno::NOTCONN)
+        && rustix::net::sockopt::socket_acceptconn(fd) == Ok(false)
 }
 
 /// One system call for all of them.
@@ -129,12 +152,15 @@ impl ClientSocket {
         (peer_of(duplicate.as_raw_fd(), local_port) == Some(peer)).then_some(ClientSocket(duplicate))
     }
 
-    /// The connection from this peer, wherever it is; walks over all descriptors.
-    pub fn find(peer: SocketAddr, local_port: u16) -> Option<ClientSocket> {
-        let mut fds = descriptors().into_iter();
-        fds.find_map(|fd| {
-            if peer_of(fd, local_port) == Some(peer) { Self::at(fd, peer, local_port) } else { None }
-        })
+    /// The connection from this peer, wherever it is, and its number. Looks at the numbers up to
+    /// `likely` and a little beyond first, which is twice as fast as listing all descriptors.
+    pub fn find(peer: SocketAddr, local_port: u16, likely: RawFd) -> Option<(RawFd, ClientSocket)> {
+        let find_in = |fds: &mut dyn Iterator<Item = RawFd>| {
+            fds.filter(|fd| peer_of(*fd, local_port) == Some(peer))
+                .find_map(|fd| Some((fd, Self::at(fd, peer, local_port)?)))
+        };
+        find_in(&mut (0..likely + BEYOND_LIKELY))
+            .or_else(|| find_in(&mut descriptors().into_iter().filter(|fd| *fd >= likely + BEYOND_LIKELY)))
     }
 
     /// The kernel's number of this very connection; another one from the same peer has another.
@@ -226,9 +252,9 @@ mod tests {
         let peer = client.local_addr().unwrap();
         client.write_all(b"hello").unwrap();
         server.peek(&mut [0; 8]).unwrap();
-        let seen = walk(port);
+        let seen = walk(port).seen;
         assert_eq!(seen.iter().map(|seen| (seen.peer, seen.received_bytes)).collect::<Vec<_>>(), [(peer, 5)]);
-        let mut socket = ClientSocket::find(peer, port).unwrap();
+        let (_, mut socket) = ClientSocket::find(peer, port, 0).unwrap();
         socket.write_all(b"hi").unwrap();
         socket.shutdown(Shutdown::Both);
         let mut answer = String::new();
@@ -243,13 +269,13 @@ mod tests {
         assert!(ClientSocket::at(server.as_raw_fd(), peer, port).is_some());
         assert!(ClientSocket::at(client.as_raw_fd(), peer, port).is_none());
         assert!(ClientSocket::at(-1, peer, port).is_none());
-        assert!(ClientSocket::find("127.0.0.1:1".parse().unwrap(), port).is_none());
+        assert!(ClientSocket::find("127.0.0.1:1".parse().unwrap(), port, 0).is_none());
     }
 
     #[test]
     fn has_ended_sees_the_client_s_fin() {
         let (client, _server, port) = pair();
-        let socket = ClientSocket::find(client.local_addr().unwrap(), port).unwrap();
+        let (_, socket) = ClientSocket::find(client.local_addr().unwrap(), port, 0).unwrap();
         assert!(!socket.has_ended());
         drop(client);
         let ended = (0..1000).any(|_| {
@@ -264,7 +290,7 @@ mod tests {
     #[test]
     fn reset_is_not_an_orderly_end() {
         let (mut client, _server, port) = pair();
-        ClientSocket::find(client.local_addr().unwrap(), port).unwrap().reset();
+        ClientSocket::find(client.local_addr().unwrap(), port, 0).unwrap().1.reset();
         let error = client.read(&mut [0; 1]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }

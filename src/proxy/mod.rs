@@ -23,7 +23,7 @@ use log::Level::{Debug, Warn};
 pub use outcome::{End, Outcome};
 pub use refusal::Refusal;
 
-use crate::frontend::ClientRequest;
+use crate::frontend::{ClientRequest, MAX_ANNOUNCED_BODY};
 use crate::http::{BodyLength, Headers, request_id};
 use crate::logging::event;
 use crate::pool::{Backend, ClientKey, Live, Tried};
@@ -133,7 +133,7 @@ impl Proxy {
 }
 
 fn declares_too_much(request: &ClientRequest, live: &Live) -> bool {
-    let limit = live.config.limits.max_body_bytes.unwrap_or(u64::MAX);
+    let limit = live.config.limits.max_body_bytes.unwrap_or(u64::MAX).min(MAX_ANNOUNCED_BODY);
     matches!(request.screened, Ok(BodyLength::Known(length)) if length > limit)
 }
 
