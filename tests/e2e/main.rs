@@ -7,6 +7,7 @@ mod answers;
 mod balancing;
 mod cli;
 mod demo;
+mod framing;
 mod headers;
 mod health;
 mod limits;
