@@ -15,4 +15,5 @@ mod log;
 mod metrics;
 mod retries;
 mod stopping;
+mod streaming;
 mod support;

@@ -1,7 +1,7 @@
 //! A client that sends bytes and sees bytes.
 
 use std::io::{self, BufReader, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::ops::Deref;
 use std::time::Duration;
 
@@ -59,6 +59,24 @@ impl Client {
         }
         text.push_str("\r\n");
         self.send([text.as_bytes(), body].concat());
+    }
+
+    /// Exactly so many bytes of what comes next.
+    #[track_caller]
+    pub fn read(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.reader.read_exact(&mut bytes).expect("that much comes");
+        bytes
+    }
+
+    /// The connection, for more than one thread.
+    pub fn stream(&self) -> TcpStream {
+        self.reader.get_ref().try_clone().unwrap()
+    }
+
+    /// Ends our side only.
+    pub fn end_sending(&self) {
+        let _ = self.reader.get_ref().shutdown(Shutdown::Write);
     }
 
     /// A GET on this connection, and its answer.
