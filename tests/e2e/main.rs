@@ -17,3 +17,4 @@ mod retries;
 mod stopping;
 mod streaming;
 mod support;
+mod upgrade;
