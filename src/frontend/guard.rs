@@ -108,6 +108,7 @@ fn tick(
     let mut table = connections.table.lock();
     let accepted = seen.iter().any(|seen| table.get(&seen.peer).is_none_or(|entry| entry.fd.is_none()));
     forget_gone(&mut table, &seen, now);
+    notice_resets(connections, &mut table, &seen, now);
     let draining = connections.draining.load(Relaxed);
     let (mut leaked, mut forgotten) = (lost, 0);
     for seen in &seen {
@@ -164,12 +165,7 @@ fn watch_busy(
     settings: &GuardSettings,
     now: Instant,
 ) {
-    if seen.ended {
-        let since = *entry.gone_since.get_or_insert(now);
-        if now.saturating_duration_since(since) >= GONE {
-            watch.client_has_gone();
-        }
-    }
+    notice_end(entry, watch, seen.ended, now);
     if !watch.is_reading_body() {
         entry.body_progress = None;
         return;
@@ -185,6 +181,34 @@ fn watch_busy(
             }
         }
         _ => entry.body_progress = Some((seen.received_bytes, now)),
+    }
+}
+
+fn notice_end(entry: &mut Entry, watch: &Watch, ended: bool, now: Instant) {
+    if !ended {
+        entry.gone_since = None;
+        return;
+    }
+    let since = *entry.gone_since.get_or_insert(now);
+    if now.saturating_duration_since(since) >= GONE {
+        watch.client_has_gone();
+    }
+}
+
+/// A connection that was reset has no peer any more, so the walk does not find it. One that the walk has
+/// only missed (it came from the port of one before) is seen again before its client is taken for gone.
+fn notice_resets(
+    connections: &Connections,
+    table: &mut HashMap<SocketAddr, Entry>,
+    seen: &[Seen],
+    now: Instant,
+) {
+    let living: std::collections::HashSet<SocketAddr> = seen.iter().map(|seen| seen.peer).collect();
+    for (peer, entry) in table.iter_mut().filter(|(peer, _)| !living.contains(peer)) {
+        let is_there = entry.fd.is_some_and(|fd| socket::is_at(fd, *peer, connections.local_port));
+        if let (false, Some(watch)) = (is_there, entry.busy.clone()) {
+            notice_end(entry, &watch, true, now);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::filter;
 use super::guard::{self, GuardSettings};
 use super::request::ClientRequest;
 use super::stream::TinyStream;
-use crate::http::framing;
+use crate::http::framing::{self, Flaw};
 use crate::http::{BodyLength, Headers, RequestHead, Version};
 use crate::shutdown::Running;
 
@@ -131,7 +131,11 @@ fn take_over(mut request: tiny_http::Request, ticket: Ticket) -> ClientRequest {
     let upgrade = head.headers.get("connection").is_some_and(|value| {
         value.to_ascii_lowercase().windows(b"upgrade".len()).any(|part| part == b"upgrade")
     });
-    let screened = framing::check(&head);
+    // Of a body with an upgrade tiny_http decodes nothing: chunks would be taken for the body itself.
+    let screened = framing::check(&head).and_then(|length| match length {
+        BodyLength::Chunked if upgrade => Err(Flaw::AmbiguousFraming),
+        length => Ok(length),
+    });
     let length = screened.unwrap_or(match request.body_length() {
         // It will be refused; until then tiny_http's view of its body is what must be dealt with.
         Some(length) => BodyLength::Known(length as u64),

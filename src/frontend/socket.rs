@@ -118,6 +118,11 @@ fn borrow(fd: RawFd) -> Option<BorrowedFd<'static>> {
     (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
+/// Whether the connection from this peer is at that number.
+pub fn is_at(fd: RawFd, peer: SocketAddr, local_port: u16) -> bool {
+    peer_of(fd, local_port) == Some(peer)
+}
+
 fn peer_of(fd: RawFd, local_port: u16) -> Option<SocketAddr> {
     let fd = borrow(fd)?;
     let peer = SocketAddr::try_from(rustix::net::getpeername(fd).ok()??).ok()?;

@@ -171,15 +171,19 @@ impl TinyStream {
     }
 
     fn close(&mut self, ending: Ending) {
-        let direct = match std::mem::replace(&mut self.output, Output::Ended) {
-            Output::Direct(socket) => Some(socket),
-            // Dropping the writer sends what it still holds, before the socket is shut.
-            _ => None,
-        };
-        if ending == Ending::KeepAlive && direct.is_none() && self.request.is_none() {
+        let output = std::mem::replace(&mut self.output, Output::Ended);
+        let direct = matches!(output, Output::Direct(_));
+        if ending == Ending::KeepAlive && !direct && self.request.is_none() {
             return;
         }
-        if let Some(socket) = direct.or_else(|| self.ticket.socket()) {
+        // All was flushed when it was written, so the writer goes after the socket is shut: by its turn
+        // tiny_http would answer what it could not read behind this request.
+        let (writer, socket) = match output {
+            Output::Direct(socket) => (None, Some(socket)),
+            Output::Library(writer) => (Some(writer), self.ticket.socket()),
+            Output::None | Output::Ended => (None, self.ticket.socket()),
+        };
+        if let Some(socket) = socket {
             self.ticket.mark_closed(socket.cookie());
             if ending == Ending::Reset {
                 socket.reset();
@@ -189,6 +193,7 @@ impl TinyStream {
             }
             socket.shutdown(Shutdown::Both);
         }
+        drop(writer);
         self.let_go();
     }
 }

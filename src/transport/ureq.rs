@@ -84,9 +84,18 @@ pub fn exchange(agent: &Agent, request: Outgoing<'_>, may_reuse: bool) -> Result
         });
     };
     match result {
+        // Nobody asked for another protocol, and a client that got this would wait for one.
+        Ok(response) if is_switch(&response) && !notes.upgrade => {
+            let cause = Cause::NotHttp("101 without an upgrade".into());
+            Err(AttemptError { stage: notes.stage, cause, reused: notes.reused })
+        }
         Ok(response) => Ok(reply(response, reply_has_no_body, &mut notes)),
         Err(error) => Err(judge(error, &notes)),
     }
+}
+
+fn is_switch(response: &Response<Body>) -> bool {
+    response.status() == http::StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// ureq gets a plain request that stands for the real one: it decides the framing, and the real head
@@ -139,6 +148,7 @@ fn write_head(request: &Outgoing<'_>) -> Vec<u8> {
 }
 
 fn reply(response: Response<Body>, to_head: bool, notes: &mut Attempt) -> BackendReply {
+    let switches = is_switch(&response);
     let (parts, body) = response.into_parts();
     let mut headers = Headers::with_capacity(parts.headers.len() + 4, 512);
     for (name, value) in &parts.headers {
@@ -152,7 +162,7 @@ fn reply(response: Response<Body>, to_head: bool, notes: &mut Attempt) -> Backen
         _ => ReplyLength::Unknown,
     };
     let body: Box<dyn Read + Send> = Box::new(body.into_reader());
-    let tunnel = notes.tunnel.take().filter(|_| parts.status == http::StatusCode::SWITCHING_PROTOCOLS);
+    let tunnel = notes.tunnel.take().filter(|_| switches);
     let tunnel = tunnel.map(|(stream, early)| stream::tunnel(stream, early));
     BackendReply {
         status: parts.status.as_u16(),

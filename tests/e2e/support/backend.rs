@@ -129,6 +129,11 @@ impl Backend {
         self.shared.asked.lock().clone()
     }
 
+    /// How many requests have begun to arrive, whole or not, probes excluded.
+    pub fn heads(&self) -> usize {
+        self.shared.heads.load(SeqCst)
+    }
+
     /// Waits for the request of this number, from 1.
     #[track_caller]
     pub fn wait_for(&self, count: usize) -> Asked {

@@ -209,6 +209,17 @@ impl Balancer {
         eventually(&format!("states {states:?}"), || self.states() == states);
     }
 
+    /// The process itself.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Waits until no request is in flight but the one that asks.
+    #[track_caller]
+    pub fn wait_until_idle(&self) {
+        self.metrics_when("active_requests", 1);
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         self.process.signal(signal);

@@ -1,7 +1,7 @@
 //! A client that sends bytes and sees bytes.
 
 use std::io::{self, BufReader, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::ops::Deref;
 use std::time::Duration;
 
@@ -43,6 +43,11 @@ impl Client {
         self.reader.get_mut().write_all(bytes.as_ref()).expect("the connection is open");
     }
 
+    /// Sends these bytes to one that may have closed already.
+    pub fn send_if_open(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.reader.get_mut().write_all(bytes.as_ref());
+    }
+
     /// Sends a request; a body is announced by its length.
     pub fn ask(&mut self, method: &str, path: &str, fields: &[(&str, &str)], body: &[u8]) {
         let mut text = format!("{method} {path} HTTP/1.1\r\nHost: example.com\r\n");
@@ -54,6 +59,24 @@ impl Client {
         }
         text.push_str("\r\n");
         self.send([text.as_bytes(), body].concat());
+    }
+
+    /// Exactly so many bytes of what comes next.
+    #[track_caller]
+    pub fn read(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.reader.read_exact(&mut bytes).expect("that much comes");
+        bytes
+    }
+
+    /// The connection, for more than one thread.
+    pub fn stream(&self) -> TcpStream {
+        self.reader.get_ref().try_clone().unwrap()
+    }
+
+    /// Ends our side only.
+    pub fn end_sending(&self) {
+        let _ = self.reader.get_ref().shutdown(Shutdown::Write);
     }
 
     /// A GET on this connection, and its answer.
@@ -112,11 +135,20 @@ impl Client {
     }
 
     /// All that comes until the other side closes, or resets.
+    #[track_caller]
     pub fn read_to_close(&mut self) -> Vec<u8> {
+        self.try_read_to_close().expect("it closes")
+    }
+
+    /// All that comes until the other side closes, or resets, if it does.
+    ///
+    /// # Errors
+    /// It has left the connection open.
+    pub fn try_read_to_close(&mut self) -> Result<Vec<u8>, &'static str> {
         let mut bytes = Vec::new();
         match self.reader.read_to_end(&mut bytes) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("left open"),
-            _ => bytes,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Err("left open"),
+            _ => Ok(bytes),
         }
     }
 

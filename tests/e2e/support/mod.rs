@@ -4,6 +4,7 @@
 
 mod backend;
 mod balancer;
+mod by_hand;
 mod client;
 mod eventually;
 mod process;
@@ -11,6 +12,7 @@ mod wire;
 
 pub use backend::{Answer, Backend, Behaviour, Framing, Health};
 pub use balancer::{Balancer, Run, config, demo};
+pub use by_hand::{ByHand, Exchange};
 pub use client::{Client, Response};
 pub use eventually::{eventually, patience};
 pub use process::{Finished, Process, fields};

@@ -4,12 +4,16 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use loadbalancer::logging::logfmt;
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::eventually;
+
+/// The unit of `/proc/PID/stat` (USER_HZ, 100 on every Linux).
+const MILLISECONDS_PER_TICK: u64 = 10;
 
 /// A running process; killed when dropped.
 pub struct Process {
@@ -59,6 +63,37 @@ impl Process {
     /// Its standard error so far, line by line.
     pub fn stderr(&self) -> Vec<String> {
         self.stderr.kept.lock().clone()
+    }
+
+    /// A figure of `/proc/PID/status` that is given in kB, in bytes.
+    pub fn memory(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let kilobytes = line.unwrap().trim().strip_suffix(" kB").expect("kilobytes");
+        kilobytes.parse::<u64>().unwrap() * 1024
+    }
+
+    /// Processor time so far, of all its threads.
+    pub fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
+        let ticks: u64 = fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * MILLISECONDS_PER_TICK)
+    }
+
+    /// Open descriptors.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// Threads.
+    pub fn threads(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().count()
+    }
+
+    /// Whether it has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Sends it a signal.

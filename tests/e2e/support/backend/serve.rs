@@ -39,6 +39,7 @@ impl Deref for Asked {
 pub struct Shared {
     behaviour: Behaviour,
     pub(super) asked: Mutex<Vec<Asked>>,
+    pub(super) heads: AtomicUsize,
     pub(super) health: Mutex<Health>,
     pub(super) probes: AtomicUsize,
     pub(super) failing: AtomicBool,
@@ -53,6 +54,7 @@ impl Shared {
         Shared {
             behaviour,
             asked: Mutex::default(),
+            heads: AtomicUsize::new(0),
             health: Mutex::new(Health::Passes),
             probes: AtomicUsize::new(0),
             failing: AtomicBool::new(false),
@@ -98,7 +100,7 @@ pub fn start(listener: &TcpListener, shared: &Arc<Shared>) -> JoinHandle<()> {
 fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream);
-    while let Some(asked) = read_request(&mut reader)? {
+    while let Some(asked) = read_request(&mut reader, shared)? {
         if asked.start.contains(" /health ") {
             answer_probe(stream, shared)?;
             continue;
@@ -111,9 +113,12 @@ fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
     Ok(())
 }
 
-fn read_request(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Asked>> {
+fn read_request(reader: &mut BufReader<&TcpStream>, shared: &Shared) -> io::Result<Option<Asked>> {
     let mut raw = Vec::new();
     let Some(head) = wire::read_head(reader, &mut raw)? else { return Ok(None) };
+    if !head.start.contains(" /health ") {
+        shared.heads.fetch_add(1, SeqCst);
+    }
     let body = if head.is_chunked() {
         wire::read_chunked(reader, &mut raw)?
     } else {
