@@ -17,6 +17,7 @@ mod relay;
 mod tunnel;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use log::Level::{Debug, Warn};
 
@@ -28,10 +29,14 @@ use crate::http::{BodyLength, Headers, request_id};
 use crate::logging::event;
 use crate::pool::{Backend, ClientKey, Live, Tried};
 use crate::shutdown::Running;
-use crate::transport::{AttemptError, Transport};
+use crate::transport::{AttemptError, Stage, Transport};
 use attempt::Prepared;
-use budget::Budget;
+use budget::{Account, Budget};
 use retry::{RequestFacts, Verdict};
+
+/// A request waits a second in all for a place in the retry budget.
+const BUDGET_TURNS: u32 = 50;
+const BUDGET_TURN: Duration = Duration::from_millis(20);
 
 /// Forwards requests.
 pub struct Proxy {
@@ -96,9 +101,11 @@ impl Proxy {
             }
             let facts = RequestFacts { attempts, ..prepared.facts() };
             let verdict = retry::decide(&error, facts, &live.config.retry);
+            // Such a retry is no load on anybody, so the budget does not count it.
+            let never_arrived = error.stage == Stage::Connect;
             last_error = Some(error);
             match verdict {
-                Verdict::Retry { after } if account.may_retry(live.config.retry.budget_percent) => {
+                Verdict::Retry { after } if never_arrived || self.wait_for_budget(&mut account, live) => {
                     self.running.wait(after);
                 }
                 _ => break,
@@ -112,6 +119,18 @@ impl Proxy {
         };
         drop(prepared);
         Outcome::refused(request, refusal).after(attempts)
+    }
+
+    /// A place in the retry budget, or none within a moment. When a backend dies, all that it had comes
+    /// back at once: in turns, most of it can be had elsewhere.
+    fn wait_for_budget(&self, account: &mut Account<'_>, live: &Live) -> bool {
+        let percent = live.config.retry.budget_percent;
+        (0..BUDGET_TURNS).any(|turn| {
+            if turn > 0 {
+                self.running.wait(BUDGET_TURN);
+            }
+            account.may_retry(percent)
+        })
     }
 
     fn headers_for_backend(&self, request: &ClientRequest, live: &Live) -> Headers {

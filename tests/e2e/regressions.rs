@@ -1,6 +1,11 @@
 //! A test for each bug that users could have met, named after what went wrong.
 
-use crate::support::{Backend, Balancer, Signal};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
+
+use serde_json::json;
+
+use crate::support::{Backend, Balancer, Signal, config, eventually};
 
 /// tiny_http queues more connections than there are threads to wake, and those left over waited for
 /// another connection to end: a minute, with kept-alive ones.
@@ -17,4 +22,30 @@ fn a_burst_of_connections_that_stay_open_left_some_unserved() {
         // Each waits for as long as the tests are patient, which is less than an idle connection lives.
         burst.iter_mut().for_each(|client| assert_eq!(client.read_response().status, 200));
     }
+}
+
+/// The retry budget gave up requests whose backend could not even be connected to, and those that a
+/// dying backend had at that moment.
+#[test]
+fn an_outage_of_two_backends_of_three_failed_requests_that_the_third_could_answer() {
+    let (mut one, mut two, three) = (Backend::named("one"), Backend::named("two"), Backend::named("three"));
+    // Probes are far away: the dead ones are still asked.
+    let quiet = json!({ "health_check": { "interval": "10m" }, "retry": { "delay": "20ms" } });
+    let balancer = Balancer::start(config(&[&one, &two, &three], quiet)).once_probed();
+    let answered = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let ask = || {
+            let mut client = balancer.connect();
+            for _ in 0..30 {
+                assert_eq!(client.get("/").status, 200);
+                answered.fetch_add(1, Relaxed);
+            }
+        };
+        let askers: Vec<_> = (0..16).map(|_| scope.spawn(ask)).collect();
+        eventually("some are answered", || answered.load(Relaxed) > 48);
+        one.stop();
+        two.stop();
+        askers.into_iter().for_each(|asker| asker.join().unwrap());
+    });
+    assert_eq!(balancer.metrics_after(16 * 30)["failed_requests"], 0);
 }
