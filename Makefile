@@ -3,7 +3,7 @@ CARGO ?= cargo
 CONFIG ?= config.json
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo backends stop-backends test lint bench check clean
+.PHONY: help build run demo backends stop-backends test soak lint bench check clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -25,6 +25,9 @@ stop-backends: ## stop what `make backends` started
 
 test: ## run all tests
 	$(CARGO) test --locked
+
+soak: ## a minute of good, slow, broken and hostile clients (SOAK_SECONDS=300 for longer)
+	$(CARGO) test --release --locked --test soak
 
 lint: ## formatting, lints and docs
 	$(CARGO) fmt --check

@@ -13,8 +13,9 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr;
 
-/// From here on memory is mapped without reservation. Nothing of ours is as large.
-const GIANT_BYTES: usize = 256 << 20;
+/// From here on memory is mapped without reservation, and given back at once. Nothing of ours is as
+/// large; glibc would keep blocks of some megabytes for later, and cancelled uploads add up there.
+const GIANT_BYTES: usize = 1 << 20;
 
 /// See the module.
 pub struct SparseGiants;

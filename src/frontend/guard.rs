@@ -131,6 +131,11 @@ fn tick(
             watch_busy(connections, entry, &watch, seen, settings, now);
             continue;
         }
+        if seen.received_bytes == 0 && socket::dropped_segments(seen.fd) > 0 {
+            // Whoever speaks HTTP/2 is not heard (see `filter`), and would be taken for silent.
+            act(connections, entry, seen, Verdict::Close, now);
+            continue;
+        }
         let was_partial = entry.partial;
         let verdict = judge(entry, seen.received_bytes, settings, draining, now);
         act(connections, entry, seen, verdict, now);

@@ -89,6 +89,21 @@ pub fn unread_bytes(fd: RawFd) -> u64 {
     borrow(fd).and_then(|fd| rustix::io::ioctl_fionread(fd).ok()).unwrap_or(0)
 }
 
+/// Segments that the socket filter has dropped on this connection; 0 where the kernel does not tell.
+pub fn dropped_segments(fd: RawFd) -> u32 {
+    /// `SO_MEMINFO` (asm-generic/socket.h) and the place of `SK_MEMINFO_DROPS` (linux/sock_diag.h) in it.
+    const SO_MEMINFO: libc::c_int = 55;
+    const DROPS: usize = 8;
+    let mut info = [0u32; 16];
+    let mut length = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: the pointers are to live local memory of the length given, and the kernel writes at
+    // most that much; a bad descriptor makes it fail.
+    let result = unsafe {
+        libc::getsockopt(fd, libc::SOL_SOCKET, SO_MEMINFO, info.as_mut_ptr().cast(), &raw mut length)
+    };
+    if result == 0 && length as usize >= (DROPS + 1) * size_of::<u32>() { info[DROPS] } else { 0 }
+}
+
 /// Connections that wait to be accepted; 0 where the kernel does not tell.
 pub fn accept_queue(listener: &std::net::TcpListener) -> u32 {
     /// `tcpi_unacked`, which for a listening socket is the length of its queue.

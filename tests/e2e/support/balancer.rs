@@ -143,6 +143,11 @@ impl Balancer {
         self
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// Replaces its configuration file.
     pub fn write_config(&self, text: &str) {
         let files = self.files.as_ref().expect("it was started with a file");
