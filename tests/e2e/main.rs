@@ -8,6 +8,7 @@ mod balancing;
 mod cli;
 mod demo;
 mod descriptors;
+mod edge_limits;
 mod framing;
 mod headers;
 mod health;

@@ -1,6 +1,6 @@
 //! A client that sends bytes and sees bytes.
 
-use std::io::{self, BufReader, ErrorKind, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::ops::Deref;
 use std::time::Duration;
@@ -150,6 +150,14 @@ impl Client {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Err("left open"),
             _ => Ok(bytes),
         }
+    }
+
+    /// Whether something comes within this time; it is still to be read then.
+    pub fn is_answered_within(&mut self, time: Duration) -> bool {
+        self.reader.get_ref().set_read_timeout(Some(time)).unwrap();
+        let read = self.reader.fill_buf().map(|bytes| !bytes.is_empty());
+        self.reader.get_ref().set_read_timeout(Some(patience())).unwrap();
+        read.unwrap_or(false)
     }
 
     /// Whether the other side closes within this time, without a further byte.

@@ -1,0 +1,401 @@
+//! Limits of connections, heads, bodies and waits, and what hostile clients can't do to the others.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Backend, Balancer, Behaviour, ByHand, Client, config, eventually, patience};
+
+/// "Soon", with room for a machine that is busy.
+const SOON: Duration = Duration::from_secs(3);
+const PLAIN: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nplain";
+
+fn limited(more: Value) -> (Backend, Balancer) {
+    let backend = Backend::named("one");
+    let balancer = Balancer::start(config(&[&backend], more));
+    (backend, balancer)
+}
+
+fn by_hand(more: Value) -> (ByHand, Balancer) {
+    let backend = ByHand::start();
+    let mut config = config(&[], more);
+    config["backends"] = backend.entry();
+    (backend, Balancer::start(config))
+}
+
+#[track_caller]
+fn assert_refused(client: &mut Client, status: u16, reason: &str) {
+    let answer = client.read_response();
+    assert_eq!((answer.status, answer.header("x-lb-reason")), (status, Some(reason)));
+    assert_eq!(answer.header("connection"), Some("close"));
+    assert!(client.read_to_close().is_empty());
+}
+
+#[test]
+fn a_head_that_takes_too_long_is_408() {
+    let (backend, balancer) = limited(json!({ "timeouts": { "client_header": "500ms" } }));
+    let mut stops = balancer.connect();
+    stops.send("GET / HTTP/1.1\r\nHost: x\r\nX-");
+    let mut later = balancer.connect();
+    assert_eq!(later.get("/").status, 200);
+    // The guard looks once between two requests; what comes before that counts as silence.
+    thread::park_timeout(Duration::from_millis(500));
+    later.send("GET /second HTTP/1.1\r\n");
+    let mut trickles = balancer.connect();
+    trickles.send("G");
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(1500) {
+        trickles.send_if_open("x");
+        thread::park_timeout(Duration::from_millis(50));
+    }
+    for client in [&mut stops, &mut later, &mut trickles] {
+        assert_refused(client, 408, "header_timeout");
+    }
+    assert_eq!(backend.heads(), 1);
+}
+
+#[test]
+fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
+    let (backend, balancer) = by_hand(json!({ "timeouts": { "client_idle": "400ms" } }));
+    let (mut unused, mut used, mut busy) = (balancer.connect(), balancer.connect(), balancer.connect());
+    busy.ask("GET", "/busy", &[], b"");
+    let mut held = backend.next();
+    used.ask("GET", "/", &[], b"");
+    backend.next().send(PLAIN);
+    assert_eq!(used.read_response().text(), "plain");
+    assert!(used.is_closed_within(SOON));
+    assert!(unused.is_closed_within(SOON));
+    assert!(!busy.is_closed_within(Duration::from_millis(700)));
+    held.send(PLAIN);
+    assert_eq!(busy.read_response().text(), "plain");
+}
+
+#[test]
+fn a_body_that_stops_coming_is_408_and_one_that_trickles_is_not() {
+    let (backend, balancer) = by_hand(json!({ "timeouts": { "client_body": "600ms" } }));
+    for head in ["Content-Length: 5000", "Transfer-Encoding: chunked"] {
+        let mut client = balancer.connect();
+        client.send(format!("POST / HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n1000\r\nhello"));
+        let mut exchange = backend.next();
+        assert_refused(&mut client, 408, "body_timeout");
+        assert!(exchange.try_read_body().is_err(), "{head}");
+    }
+    let mut client = balancer.connect();
+    client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2010\r\n\r\n");
+    let mut exchange = backend.next();
+    client.send([b'x'; 2000]);
+    for _ in 0..10 {
+        thread::park_timeout(Duration::from_millis(150));
+        client.send("x");
+    }
+    assert_eq!(exchange.try_read_body().unwrap().len(), 2010);
+    exchange.send(PLAIN);
+    assert_eq!(client.read_response().text(), "plain");
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_given_up() {
+    let large = Behaviour::Answers(Answer::ok(vec![b'x'; 24 << 20]));
+    let backend = Backend::that(large);
+    let more = json!({ "timeouts": { "client_write": "500ms" } });
+    let balancer = Balancer::start(config(&[&backend], more));
+    let mut client = balancer.connect();
+    client.ask("GET", "/", &[], b"");
+    backend.wait_for(1);
+    balancer.wait_until_idle();
+    assert!(client.try_read_response_to("GET").is_err());
+}
+
+#[test]
+fn no_more_connections_than_may_be() {
+    for (limit, value) in [("max_connections", 10), ("max_connections_per_ip", 10)] {
+        let (_backend, balancer) = limited(json!({ "limits": { limit: value } }));
+        let mut first = balancer.connect();
+        assert_eq!(first.get("/").status, 200);
+        let mut others: Vec<_> = (0..40).map(|_| balancer.connect()).collect();
+        eventually("the surplus is closed", || {
+            others.retain_mut(|client| !client.is_closed_within(Duration::from_millis(1)));
+            others.len() < 10
+        });
+        assert_eq!(first.get("/").status, 200, "{limit}: the oldest stays");
+        assert_eq!(others.len(), 9, "{limit}");
+    }
+}
+
+#[test]
+fn heads_over_their_limit_are_431_whole_or_endless() {
+    let (backend, mut balancer) = limited(json!({ "limits": { "max_header_bytes": "8KiB" } }));
+    balancer.get("/lb-health");
+    let before = balancer.process().memory("VmRSS");
+    let mut whole = balancer.connect();
+    let value = "x".repeat(9000);
+    whole.ask("GET", "/", &[("X-A", &value)], b"");
+    assert_eq!(whole.read_response().status, 431);
+
+    for endless in [&b"x"[..], b"a:b\r\n"] {
+        let client = balancer.connect();
+        let (mut writing, mut reading) = (client.stream(), client.stream());
+        writing.set_write_timeout(Some(patience())).unwrap();
+        writing.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n").unwrap();
+        let piece = endless.repeat(20_000 / endless.len());
+        // 2 MB a second are enough to be hostile, and leave the machine to the other tests.
+        let begun = Instant::now();
+        while writing.write_all(&piece).is_ok() {
+            assert!(begun.elapsed() < patience(), "it takes endless heads");
+            thread::park_timeout(Duration::from_millis(10));
+        }
+        // The answer may be lost to the reset behind it.
+        let mut seen = Vec::new();
+        let _ = reading.read_to_end(&mut seen);
+        assert!(seen.is_empty() || seen.starts_with(b"HTTP/1.1 431 "), "{seen:?}");
+    }
+    balancer.wait_for_log("reason=head_too_large");
+    let growth = balancer.process().memory("VmHWM").saturating_sub(before);
+    assert!(growth < 64 << 20, "grew by {growth} bytes");
+    assert_eq!(backend.heads(), 0);
+}
+
+#[test]
+fn bodies_over_their_limit_are_413() {
+    let (backend, balancer) = limited(json!({ "limits": { "max_body_bytes": "10KiB" } }));
+    let mut declared = balancer.connect();
+    declared.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10241\r\n\r\nhello");
+    assert_refused(&mut declared, 413, "body_too_large");
+    assert_eq!(backend.heads(), 0);
+    let mut expecting = balancer.connect();
+    expecting.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10241\r\nExpect: 100-continue\r\n\r\n");
+    assert_refused(&mut expecting, 413, "body_too_large");
+    let mut chunked = balancer.connect();
+    chunked.send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+    chunked.send([b"2801\r\n", &[b'x'; 0x2801][..], b"\r\n"].concat());
+    assert_refused(&mut chunked, 413, "body_too_large");
+    assert_eq!(backend.asked().len(), 0);
+    let most = vec![b'x'; 10240];
+    assert_eq!(balancer.ask("POST", "/", &[], &most).status, 200);
+}
+
+/// One worker, held by a request.
+fn stuck(more: Value) -> (ByHand, Balancer, Client, crate::support::Exchange) {
+    let mut all = json!({ "workers": 1 });
+    all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let (backend, balancer) = by_hand(all);
+    let mut holding = balancer.connect();
+    holding.ask("GET", "/holding", &[], b"");
+    let exchange = backend.next();
+    (backend, balancer, holding, exchange)
+}
+
+#[test]
+fn a_full_queue_is_503_and_what_waits_in_it_is_served() {
+    let (backend, balancer, mut holding, mut held) = stuck(json!({ "limits": { "max_queue": 2 } }));
+    let mut clients: Vec<_> = (0..5)
+        .map(|_| {
+            let mut client = balancer.connect();
+            client.ask("GET", "/waiting", &[], b"");
+            client
+        })
+        .collect();
+    let mut refused = Vec::new();
+    eventually("three are refused", || {
+        let answered = |client: &mut Client| client.is_answered_within(Duration::from_millis(1));
+        refused.extend(clients.extract_if(.., answered));
+        refused.len() == 3
+    });
+    for client in &mut refused {
+        let answer = client.read_response();
+        assert_eq!((answer.status, answer.header("x-lb-reason")), (503, Some("queue_full")));
+        assert!(answer.header("retry-after").is_some());
+    }
+    held.send(PLAIN);
+    held.keep_alive();
+    assert_eq!(holding.read_response().text(), "plain");
+    for _ in 0..2 {
+        let mut exchange = backend.next();
+        exchange.send(PLAIN);
+        exchange.keep_alive();
+    }
+    clients.iter_mut().for_each(|client| assert_eq!(client.read_response().text(), "plain"));
+}
+
+#[test]
+fn what_waits_too_long_is_503_while_all_workers_are_stuck() {
+    let (backend, balancer, mut holding, mut held) = stuck(json!({ "timeouts": { "queue": "300ms" } }));
+    let mut client = balancer.connect();
+    client.ask("GET", "/waiting", &[], b"");
+    let answer = client.read_response();
+    assert_eq!((answer.status, answer.header("x-lb-reason")), (503, Some("queue_timeout")));
+    held.send(PLAIN);
+    assert_eq!(holding.read_response().text(), "plain");
+    assert!(backend.is_left_alone_for(Duration::from_millis(100)));
+}
+
+#[test]
+fn a_waiting_request_whose_client_has_gone_reaches_no_backend() {
+    let (backend, balancer, mut holding, mut held) = stuck(json!({ "timeouts": { "queue": "30s" } }));
+    for reset in [false, true] {
+        let mut client = balancer.connect();
+        client.ask("GET", "/gone", &[], b"");
+        thread::park_timeout(Duration::from_millis(300));
+        if reset {
+            rustix::net::connect_unspec(client.stream()).unwrap();
+        }
+        drop(client);
+    }
+    // Long enough for the guard to see it; there is no worker to ask.
+    thread::park_timeout(Duration::from_millis(1500));
+    held.send(PLAIN);
+    held.keep_alive();
+    assert_eq!(holding.read_response().text(), "plain");
+    balancer.wait_until_idle();
+    assert!(backend.is_left_alone_for(Duration::from_millis(200)));
+}
+
+#[test]
+fn a_giant_content_length_does_not_end_the_process() {
+    let more = json!({ "workers": 4, "retry": { "max_retries": 0 } });
+    let (_backend, mut balancer) = limited(more);
+    for length in
+        ["10000000000", "1000000000000", "100000000000000", "1000000000000000000", "10000000000000000000"]
+    {
+        for body in ["", "hey"] {
+            for (path, way) in [("/", "close"), ("/", "half"), ("/", "reset"), ("/lb-metrics", "close")] {
+                let mut client = balancer.connect();
+                client.send(format!(
+                    "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}"
+                ));
+                match way {
+                    "half" => client.end_sending(),
+                    "reset" => _ = rustix::net::connect_unspec(client.stream()),
+                    _ => {}
+                }
+            }
+            assert!(balancer.process().is_running(), "{length} {body:?}");
+            assert_eq!(balancer.get("/").status, 200, "{length} {body:?}");
+        }
+    }
+    balancer.wait_until_idle();
+    assert!(balancer.process().is_running());
+}
+
+#[test]
+fn other_versions_of_http_neither_hang_nor_hide() {
+    let (backend, balancer) = limited(json!({ "timeouts": { "client_header": "500ms" } }));
+    let clients: Vec<_> = (0..20)
+        .map(|number| {
+            let mut client = balancer.connect();
+            client.send(match number % 2 {
+                0 => "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+                _ => "GET / HTTP/3.0\r\nHost: x\r\n\r\n",
+            });
+            client
+        })
+        .collect();
+    assert_eq!(balancer.get("/").text(), "one");
+    for (number, client) in clients.into_iter().enumerate() {
+        if number < 10 {
+            let _ = rustix::net::connect_unspec(client.stream());
+        }
+    }
+    // Gone as they are, tiny_http can't let go of them.
+    balancer.metrics_when("leaked_connections", 10);
+    assert_eq!(balancer.get("/").text(), "one");
+    assert_eq!(backend.asked().len(), 2);
+}
+
+#[test]
+fn clients_that_come_at_once_are_all_served() {
+    let (_backend, balancer) = limited(json!({}));
+    for _ in 0..3 {
+        // All are there before the first has asked for anything, and all stay.
+        let mut clients: Vec<_> = (0..40).map(|_| balancer.connect()).collect();
+        let begun = Instant::now();
+        clients.iter_mut().for_each(|client| client.ask("GET", "/", &[], b""));
+        clients.iter_mut().for_each(|client| assert_eq!(client.read_response().status, 200));
+        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    }
+}
+
+/// What a client sends that means no good, and then goes away.
+const HOSTILE: [&str; 9] = [
+    "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 30000000000\r\n\r\nhey",
+    "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\nhey",
+    "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nhey",
+    "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +5\r\n\r\nhey",
+    "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: x\r\nX-",
+    "GET / HTTP/1.1\r\nHost: x\r\nX-A: a\nb\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: x\r\nX-A: \u{e9}\r\n\r\n",
+];
+/// A head that pipelines far too much.
+const FLOOD: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+const HOSTILE_CONNECTIONS: usize = 20;
+const HOSTILE_REQUESTS: usize = 1000;
+
+/// A thousand of one kind, each on a connection of its own, twenty at a time.
+fn attack(balancer: &Balancer, bytes: &[u8]) {
+    let address = balancer.address();
+    thread::scope(|scope| {
+        for _ in 0..HOSTILE_CONNECTIONS {
+            scope.spawn(move || {
+                for _ in 0..HOSTILE_REQUESTS / HOSTILE_CONNECTIONS {
+                    let Ok(mut stream) = TcpStream::connect(address) else { continue };
+                    let _ = stream.write_all(bytes);
+                    let _ = stream.set_read_timeout(Some(Duration::from_millis(5)));
+                    let _ = stream.read(&mut [0; 256]);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn hostile_clients_cost_no_plain_request() {
+    let (backend, mut balancer) =
+        limited(json!({ "timeouts": { "client_header": "3s", "client_idle": "2s" } }));
+    assert_eq!(balancer.get("/plain").text(), "one");
+    let (threads, descriptors) = (balancer.process().threads(), balancer.process().descriptors());
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let address = balancer.address();
+    let answered: usize = thread::scope(|scope| {
+        let good: Vec<_> = (0..2)
+            .map(|_| {
+                let over = &over;
+                scope.spawn(move || {
+                    let mut client = Client::connect(address);
+                    let mut answered = 0;
+                    while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                        assert_eq!(client.get("/plain").text(), "one");
+                        answered += 1;
+                        if answered % 10 == 0 {
+                            client = Client::connect(address);
+                        }
+                        thread::park_timeout(Duration::from_millis(2));
+                    }
+                    answered
+                })
+            })
+            .collect();
+        let flood = FLOOD.repeat(100);
+        HOSTILE.iter().for_each(|request| attack(&balancer, request.as_bytes()));
+        attack(&balancer, flood.as_bytes());
+        // What follows a refused request is thrown away, at no cost to the others.
+        attack(&balancer, [HOSTILE[3], &flood].concat().as_bytes());
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        good.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert!(answered > 100, "{answered} plain requests");
+    assert!(balancer.process().is_running());
+    assert_eq!(balancer.get("/plain").text(), "one");
+    balancer.wait_until_idle();
+    eventually("threads and descriptors are back", || {
+        let process = balancer.process();
+        process.threads() <= threads + 10 && process.descriptors() <= descriptors + 20
+    });
+    assert_eq!(balancer.metrics()["leaked_connections"], 0);
+    let smuggled = backend.asked().iter().filter(|asked| asked.start.starts_with("POST")).count();
+    assert_eq!(smuggled, 0);
+}
