@@ -124,10 +124,12 @@ fn socket_path(rest: &str) -> Result<String, &'static str> {
     if !path.starts_with('/') || path.ends_with('/') {
         return Err("has no absolute path of a socket");
     }
+    // `//a` is `/a`, and after the scheme it would read as an empty host.
+    let path = format!("/{}", path.trim_start_matches('/'));
     if path.len() > MOST_SOCKET_PATH_BYTES {
         return Err("has a path longer than a socket's can be, which is 107 bytes");
     }
-    Ok(path.to_string())
+    Ok(path)
 }
 
 impl fmt::Display for BackendUrl {
@@ -171,6 +173,7 @@ mod tests {
         check("http://[0:0:0:0:0:0:0:1]", "http://[::1]");
         check("unix:/run/App.sock", "unix:/run/App.sock");
         check("UNIX:///run/app.sock", "unix:/run/app.sock");
+        check("unix:////run/app.sock", "unix:/run/app.sock");
     }
 
     #[test]

@@ -72,10 +72,11 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'"' | b'=' | b'\\')
 }
 
-/// Controls, and the characters that end a line or turn its direction in some terminals.
+/// Controls, and the characters that end a line or (Unicode's `Bidi_Control`) turn its direction in some
+/// terminals.
 fn needs_escape(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Reads a line back into its pairs; the inverse of [`Line`], for tests and for reading access logs.
@@ -147,6 +148,7 @@ mod tests {
     fn a_value_can_not_end_its_line_or_start_a_field() {
         assert_eq!(line("x\nlevel=ERROR \"q\" \\"), r#"a="x\nlevel=ERROR \"q\" \\" b=1"#);
         assert_eq!(line("\u{2028}\u{1b}[31m"), "a=\"\\u{2028}\\u{1b}[31m\" b=1");
+        assert_eq!(line("\u{61c}\u{202e}"), "a=\"\\u{61c}\\u{202e}\" b=1");
     }
 
     proptest! {

@@ -1,0 +1,31 @@
+//! What must hold whatever comes in. Each property takes the bytes of one input and panics where it is
+//! broken. The fuzz targets feed it what libFuzzer thinks up; `tests/fuzz_corpus.rs` includes this file
+//! and feeds it every file of `corpus`, so that each input ever found is a test from then on.
+//!
+//! Inputs are text that people can read and write by hand; bytes that are no UTF-8 are allowed.
+
+mod client;
+mod config;
+mod forwarded;
+mod head;
+mod log;
+
+pub use client::{client_address, request_id};
+pub use config::{config_text, url};
+pub use forwarded::forwarded_head;
+pub use head::request_head;
+pub use log::log_line;
+
+/// Takes the bytes of one input.
+pub type Property = fn(&[u8]);
+
+/// Every property under the name of its fuzz target and its corpus.
+pub const TARGETS: [(&str, Property); 7] = [
+    ("client_address", client_address),
+    ("config_text", config_text),
+    ("forwarded_head", forwarded_head),
+    ("log_line", log_line),
+    ("request_head", request_head),
+    ("request_id", request_id),
+    ("url", url),
+];
