@@ -149,7 +149,9 @@ impl Connections {
             }
             _ => Some(request),
         };
-        surplus.map(discard);
+        if let Some(request) = surplus {
+            discard(request);
+        }
     }
 
     /// What the guard has found out: are the requests that came from a closed connection's port those of

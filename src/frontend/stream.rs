@@ -155,6 +155,11 @@ impl TinyStream {
             Some(left) => {
                 *left -= amount as u64;
                 self.body_done = *left == 0;
+                if self.body_done && self.front.is_some() {
+                    // From the front it comes in chunks: the last one must not be left for a request.
+                    let end = request.as_reader().read(&mut [0])?;
+                    debug_assert_eq!(end, 0, "the front sends no more than was announced");
+                }
             }
             None if amount == 0 => {
                 // The decoder says 0 for a body cut inside a chunk, too. Only the socket knows: a

@@ -63,7 +63,9 @@ impl ClientSettings {
 
 /// What the roots made of each file (`None` is the system's) were made into, and the file's age: they are
 /// some hundred certificates, and every probe asks.
-static CONFIGS: Mutex<Vec<(Option<String>, Option<SystemTime>, Arc<ClientConfig>)>> = Mutex::new(Vec::new());
+static CONFIGS: Mutex<Vec<Known>> = Mutex::new(Vec::new());
+
+type Known = (Option<String>, Option<SystemTime>, Arc<ClientConfig>);
 
 /// The settings for these roots. Takes a lock.
 fn config(ca: Option<&str>) -> Result<Arc<ClientConfig>, String> {

@@ -24,9 +24,12 @@ struct Idle {
     since: Instant,
 }
 
+/// Makes a connection.
+type Open = dyn Fn(&Limits) -> io::Result<Wire> + Send + Sync;
+
 /// One backend's connections.
 pub struct Link {
-    open: Box<dyn Fn(&Limits) -> io::Result<Wire> + Send + Sync>,
+    open: Box<Open>,
     idle: Mutex<Vec<Idle>>,
 }
 

@@ -13,6 +13,8 @@ const SMUGGLED: &[u8] = b"GET /smuggled HTTP/1.1\r\nHost: smuggled.example\r\n\r
 /// One file.
 struct Case {
     outcomes: Vec<Outcome>,
+    /// The same behind the checking front, where that differs.
+    outcomes_behind_front: Option<Vec<Outcome>>,
     /// What the backend's side of it must contain.
     at_backend: Vec<Vec<u8>>,
     request: Vec<u8>,
@@ -29,16 +31,40 @@ impl Case {
     fn read(path: &Path) -> Case {
         let text = std::fs::read_to_string(path).unwrap();
         let (directives, request) = text.split_once("\n\n").expect("an empty line before the request");
-        let mut case = Case { outcomes: Vec::new(), at_backend: Vec::new(), request: bytes(request) };
+        let mut case = Case {
+            outcomes: Vec::new(),
+            outcomes_behind_front: None,
+            at_backend: Vec::new(),
+            request: bytes(request),
+        };
         for line in directives.lines().filter(|line| !line.starts_with('#')) {
             match line.split_once(": ").expect("name: value") {
                 ("expect", outcomes) => case.outcomes = outcomes.split(", ").map(Outcome::read).collect(),
+                ("front", outcomes) => {
+                    case.outcomes_behind_front = Some(outcomes.split(", ").map(Outcome::read).collect());
+                }
                 ("backend", text) => case.at_backend.push(unescaped(text)),
                 (name, _) => panic!("{name:?} is no directive"),
             }
         }
         assert!(!case.outcomes.is_empty(), "nothing is expected");
         case
+    }
+
+    /// The front gives a reason where tiny_http itself would have answered without one.
+    fn behind_front(mut self) -> Case {
+        for outcome in &mut self.outcomes {
+            if let Outcome::Answer { status: 400, reason: reason @ None } = outcome {
+                *reason = Some("malformed_request".to_owned());
+            }
+        }
+        if let Some(outcomes) = self.outcomes_behind_front.take() {
+            self.outcomes = outcomes;
+            if self.relayed() == 0 {
+                self.at_backend.clear();
+            }
+        }
+        self
     }
 
     fn relayed(&self) -> usize {
@@ -178,9 +204,9 @@ fn files() -> Vec<PathBuf> {
 }
 
 /// Plays these cases over a balancer of their own; says what is wrong with which.
-fn play_all(cases: &[(PathBuf, Case)]) -> Vec<String> {
+fn play_all(cases: &[(PathBuf, Case)], front: bool) -> Vec<String> {
     let backend = Backend::that(Behaviour::Answers(Answer::ok("it came through")));
-    let more = json!({ "timeouts": { "client_header": "700ms" } });
+    let more = json!({ "timeouts": { "client_header": "700ms" }, "front": front });
     let balancer = Balancer::start(config(&[&backend], more));
     let mut wrong = Vec::new();
     for (file, case) in cases {
@@ -193,11 +219,22 @@ fn play_all(cases: &[(PathBuf, Case)]) -> Vec<String> {
     wrong
 }
 
-#[test]
-fn every_case_ends_as_its_first_line_says() {
-    let cases = files().into_iter().map(|file| (file.clone(), Case::read(&file)));
+fn play_every_case(front: bool) {
+    let read = |file: PathBuf| (file.clone(), Case::read(&file));
+    let adapted = |(file, case): (PathBuf, Case)| (file, if front { case.behind_front() } else { case });
+    let cases = files().into_iter().map(read).map(adapted);
     // Apart, so that a head that is on its way is not taken for one of the next case.
     let (beginning, refused) = cases.partition::<Vec<_>, _>(|(_, case)| case.may_begin_at_backend());
-    let wrong = [play_all(&beginning), play_all(&refused)].concat();
+    let wrong = [play_all(&beginning, front), play_all(&refused, front)].concat();
     assert!(wrong.is_empty(), "{} cases went wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_case_ends_as_its_first_line_says() {
+    play_every_case(false);
+}
+
+#[test]
+fn every_case_ends_as_it_says_behind_the_front() {
+    play_every_case(true);
 }

@@ -21,4 +21,5 @@ mod retries;
 mod stopping;
 mod streaming;
 mod support;
+mod tls;
 mod upgrade;

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Balancer, ByHand, Client, Exchange, Process, Signal, config, eventually, patience};
+use crate::support::{
+    Balancer, ByHand, Client, Exchange, Process, Signal, behind_front, config, eventually, patience,
+};
 
 /// "At once" and "within a second", with room for a machine that is busy.
 const SOON: Duration = Duration::from_secs(3);
@@ -111,8 +113,10 @@ fn an_upgrade_in_a_second_connection_field_is_a_plain_request() {
         "GET / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n",
     );
     let mut exchange = backend.next();
-    assert_eq!(exchange.head.header("upgrade"), None);
-    assert_eq!(exchange.head.header("connection"), None);
+    // The front sees all fields, tiny_http the first of each name.
+    let upgrade = if behind_front() { Some("echo") } else { None };
+    assert_eq!(exchange.head.header("upgrade"), upgrade);
+    assert_eq!(exchange.head.header("connection"), upgrade.map(|_| "Upgrade"));
     exchange.send(PLAIN);
     assert_eq!(client.read_response().text(), "plain");
 }

@@ -59,6 +59,25 @@ pub(super) struct Conn {
 }
 
 impl Conn {
+    pub fn client_ready(&mut self, readable: bool, scratch: &mut [u8]) -> Result<(), Gone> {
+        if readable && !self.has_ended { self.receive(scratch) } else { Ok(()) }
+    }
+
+    /// A piece of the answer.
+    pub fn bridge_ready(&mut self, readable: bool, scratch: &mut [u8], now: Instant) -> Result<(), Gone> {
+        let Some(exchange) = self.exchange.as_mut().filter(|_| readable) else { return Ok(()) };
+        match (&exchange.bridge.stream).read(scratch) {
+            Ok(0) => exchange.bridge_ended = true,
+            Ok(amount) => {
+                exchange.note_answer(&scratch[..amount]);
+                return self.send(&scratch[..amount], now);
+            }
+            Err(error) if is_moment(&error) => {}
+            Err(_) => exchange.bridge_ended = true,
+        }
+        Ok(())
+    }
+
     pub fn enter(&mut self, stage: Stage, now: Instant) {
         self.stage = stage;
         self.since = now;

@@ -35,8 +35,8 @@ const LINGER: Duration = Duration::from_secs(1);
 /// In a drain a connection that was silent for so long is closed.
 const DRAIN_IDLE: Duration = Duration::from_secs(1);
 /// Idle bridges that are kept, and how long.
-const MAX_BRIDGES: usize = 64;
-const BRIDGE_IDLE: Duration = Duration::from_secs(10);
+const MAX_BRIDGES: usize = 256;
+const BRIDGE_IDLE: Duration = Duration::from_secs(2);
 /// After accepting has failed, for want of descriptors mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// To reach tiny_http in this very process.
@@ -78,19 +78,15 @@ impl EventLoop {
                     key => {
                         let slot = (key / 2) as usize;
                         let is_bridge = key % 2 == 1;
-                        self.step(slot, now, |conn, shared| {
-                            let readable = ready.readable;
-                            if is_bridge {
-                                conn.bridge_ready(readable, &mut scratch, now)
-                            } else {
-                                conn.client_ready(readable, &mut scratch, shared)
-                            }
+                        self.step(slot, now, |conn| match is_bridge {
+                            true => conn.bridge_ready(ready.readable, &mut scratch, now),
+                            false => conn.client_ready(ready.readable, &mut scratch),
                         });
                     }
                 }
             }
             for slot in self.inbox.take() {
-                self.step(slot, now, |_, _| Ok(()));
+                self.step(slot, now, |_| Ok(()));
             }
             if now >= next_sweep {
                 next_sweep = now + SWEEP;
@@ -168,19 +164,14 @@ impl EventLoop {
             self.conns.len() - 1
         });
         self.conns[slot] = Some(conn);
-        self.step(slot, now, |_, _| Ok(()));
+        self.step(slot, now, |_| Ok(()));
     }
 
     /// Does this with a connection and then all that follows from it.
-    fn step(
-        &mut self,
-        slot: usize,
-        now: Instant,
-        first: impl FnOnce(&mut Conn, &Shared) -> Result<(), Gone>,
-    ) {
+    fn step(&mut self, slot: usize, now: Instant, first: impl FnOnce(&mut Conn) -> Result<(), Gone>) {
         let Some(mut conn) = self.conns.get_mut(slot).and_then(Option::take) else { return };
         let settings = (self.settings)();
-        let result = first(&mut conn, &self.shared)
+        let result = first(&mut conn)
             .and_then(|()| self.advance(&mut conn, slot, &settings, now))
             .and_then(|()| self.set_interest(&mut conn, slot));
         match result {
@@ -406,36 +397,15 @@ impl EventLoop {
             };
             let is_slow = conn.stage == Stage::Head && age >= settings.client_header;
             if is_over {
-                self.step(slot, now, |_, _| Err(Gone));
+                self.step(slot, now, |_| Err(Gone));
             } else if is_slow {
                 let Some(mut conn) = self.conns[slot].take() else { continue };
                 let refused = self.refuse(&mut conn, 408, "header_timeout", now);
                 self.conns[slot] = Some(conn);
-                self.step(slot, now, |_, _| refused);
+                self.step(slot, now, |_| refused);
             }
         }
         self.bridges.retain(|(_, since)| now.saturating_duration_since(*since) < BRIDGE_IDLE);
         self.shared.counted(self.conns.len() - self.free.len());
-    }
-}
-
-impl Conn {
-    fn client_ready(&mut self, readable: bool, scratch: &mut [u8], _: &Shared) -> Result<(), Gone> {
-        if readable && !self.has_ended { self.receive(scratch) } else { Ok(()) }
-    }
-
-    /// A piece of the answer.
-    fn bridge_ready(&mut self, readable: bool, scratch: &mut [u8], now: Instant) -> Result<(), Gone> {
-        let Some(exchange) = self.exchange.as_mut().filter(|_| readable) else { return Ok(()) };
-        match (&exchange.bridge.stream).read(scratch) {
-            Ok(0) => exchange.bridge_ended = true,
-            Ok(amount) => {
-                exchange.note_answer(&scratch[..amount]);
-                return self.send(&scratch[..amount], now);
-            }
-            Err(error) if is_moment(&error) => {}
-            Err(_) => exchange.bridge_ended = true,
-        }
-        Ok(())
     }
 }

@@ -38,7 +38,6 @@ pub(super) struct Exchange {
     pub handed: Arc<Handed>,
     pub upload: Buffer,
     body: Body,
-    had_body: bool,
     expects_continue: bool,
     /// Bytes of the answer that have come back.
     pub passed: u64,
@@ -72,7 +71,6 @@ impl Exchange {
             handed,
             upload,
             body,
-            had_body,
             expects_continue,
             passed: 0,
             bridge_ended: false,
@@ -149,10 +147,9 @@ impl Exchange {
         }
     }
 
-    /// Whether the bridge is as it was before the request. After a body it may not be: tiny_http leaves
-    /// the last chunk's end unread.
+    /// Whether the bridge is as it was before the request.
     pub fn is_clean(&self) -> bool {
-        !self.had_body && self.upload.is_empty() && !self.bridge_ended && !self.told_end
+        matches!(self.body, Body::Done) && self.upload.is_empty() && !self.bridge_ended && !self.told_end
     }
 }
 

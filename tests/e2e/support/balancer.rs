@@ -24,8 +24,16 @@ pub fn config(backends: &[&Backend], more: Value) -> Value {
         "health_check": { "interval": "100ms", "timeout": "2s" },
         "retry": { "delay": "1ms" },
     });
+    if behind_front() {
+        config["front"] = json!(true);
+    }
     lay_over(&mut config, more);
     config
+}
+
+/// `make test-front`: whether the balancers under test stand behind the checking front.
+pub fn behind_front() -> bool {
+    std::env::var_os("LB_TEST_FRONT").is_some()
 }
 
 fn lay_over(config: &mut Value, more: Value) {

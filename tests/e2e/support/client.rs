@@ -38,6 +38,12 @@ impl Client {
         Client { reader: BufReader::new(stream) }
     }
 
+    /// A connection that is open already.
+    pub fn from(stream: TcpStream) -> Client {
+        stream.set_read_timeout(Some(patience())).unwrap();
+        Client { reader: BufReader::new(stream) }
+    }
+
     /// Sends these bytes.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.reader.get_mut().write_all(bytes.as_ref()).expect("the connection is open");

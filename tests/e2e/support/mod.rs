@@ -8,12 +8,14 @@ mod by_hand;
 mod client;
 mod eventually;
 mod process;
+mod tls;
 mod wire;
 
 pub use backend::{Answer, Backend, Behaviour, Framing, Health};
-pub use balancer::{Balancer, Run, config, demo};
+pub use balancer::{Balancer, Run, behind_front, config, demo};
 pub use by_hand::{ByHand, Exchange};
 pub use client::{Client, Response};
 pub use eventually::{eventually, patience};
 pub use process::{Finished, Process, fields};
 pub use rustix::process::Signal;
+pub use tls::{Authority, TlsClient};
