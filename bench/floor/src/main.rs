@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         thread::Builder::new().stack_size(256 << 10).spawn(move || work(&inbox, &backend))?;
     }
     while let Ok(request) = server.recv() {
-        sender.send(request)?;
+        sender.send(request).map_err(|_| "no worker is left")?;
     }
     Ok(())
 }
