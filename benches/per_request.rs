@@ -136,7 +136,8 @@ fn new_request_id() -> String {
 
 // Keeping account -------------------------------------------------------------------------------------
 
-/// Builds a line and hands it over; the thread that writes it has a place where nothing is slow.
+/// Builds a line and hands it over. The thread that writes has nowhere to write to, and what is too much
+/// for it is dropped, as in a flood.
 #[divan::bench]
 fn access_log_line(bencher: Bencher) {
     let live = live("round_robin", 3);
