@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use divan::{Bencher, black_box};
-use loadbalancer::balance;
-use loadbalancer::config::{self, Config, Overrides, RateLimit};
+use loadbalancer::config::{self, Overrides, RateLimit};
 use loadbalancer::frontend::{ClientRequest, ClientStream, Ending, TunnelEnd};
 use loadbalancer::http::{BodyLength, Headers, RequestHead, Version, framing, request_id};
 use loadbalancer::logging::writer::LineWriter;
 use loadbalancer::metrics::{Metrics, Tally};
 use loadbalancer::middleware::{AccessLog, Middleware, Next, RateLimiter};
-use loadbalancer::pool::{Backend, ClientKey, Live, Pool, Tried};
+use loadbalancer::pool::{ClientKey, Live, Tried};
 use loadbalancer::proxy::forwarded::{self, Forwarding};
 use loadbalancer::proxy::{End, Outcome};
+use loadbalancer::reload;
 
 fn main() {
     // Pieces of some 100 ns: many a sample, or the clock is what is measured.
@@ -26,13 +26,17 @@ fn main() {
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 /// Few backends and many, for each algorithm.
-const POOLS: [(&str, usize); 6] = [
+const POOLS: [(&str, usize); 10] = [
     ("round_robin", 3),
     ("round_robin", 300),
     ("least_conn", 3),
     ("least_conn", 300),
     ("ip_hash", 3),
     ("ip_hash", 300),
+    ("power_of_two", 3),
+    ("power_of_two", 300),
+    ("consistent_hash", 3),
+    ("consistent_hash", 300),
 ];
 
 // The only two that know how a pool is made and asked -----------------------------------------------
@@ -41,15 +45,13 @@ fn live(algorithm: &str, backends: usize) -> Live {
     let urls = (0..backends).map(|index| format!(r#"{{"url":"http://127.0.0.1:{}"}}"#, 3000 + index));
     let urls = urls.collect::<Vec<_>>().join(",");
     let text = format!(r#"{{"algorithm":"{algorithm}","backends":[{urls}]}}"#);
-    let config: Config = config::parse(&text, &Overrides::default()).expect("a valid configuration");
-    let backends = config.default_pool.backends.iter().map(|backend| Arc::new(Backend::new(backend.clone())));
-    let pool = Pool::new(backends.collect(), balance::balancer(config.default_pool.algorithm));
-    Live { config, pool }
+    let config = config::parse(&text, &Overrides::default()).expect("a valid configuration");
+    reload::build(config, None)
 }
 
-fn lease_and_return(pool: &Pool, client: IpAddr) {
-    let client = ClientKey { address: client, is_retry: false };
-    black_box(pool.lease(&client, &Tried::default()));
+fn lease_and_return(live: &Live, client: IpAddr) {
+    let pool = live.default_pool();
+    let _ = black_box(pool.lease(&ClientKey::of(client), &Tried::default(), Instant::now()));
 }
 
 // Choosing --------------------------------------------------------------------------------------------
@@ -58,7 +60,7 @@ fn lease_and_return(pool: &Pool, client: IpAddr) {
 #[divan::bench(args = POOLS, threads = [1, 2])]
 fn pick(bencher: Bencher, (algorithm, backends): (&str, usize)) {
     let live = live(algorithm, backends);
-    bencher.bench(|| lease_and_return(&live.pool, black_box(CLIENT)));
+    bencher.bench(|| lease_and_return(&live, black_box(CLIENT)));
 }
 
 /// One client, and more than the table of buckets has room for.

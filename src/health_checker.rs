@@ -15,14 +15,17 @@ use log::Level::{Debug, Info, Warn};
 use crate::config::HealthCheckConfig;
 use crate::logging::event;
 use crate::pool::health::{Flip, Thresholds};
-use crate::pool::{Backend, SharedLive};
+use crate::pool::{Backend, Live, SharedLive};
 use crate::shutdown::Running;
-use crate::transport::probe;
+use crate::transport::probe::probe;
 
 /// Probes are spread by this share of the interval, so that many balancers do not beat in time.
 const JITTER: f64 = 0.1;
 /// The stack of a probe's thread.
 const PROBE_STACK_BYTES: usize = 256 << 10;
+
+/// A reload is noticed so soon.
+const RELOAD_NOTICED: Duration = Duration::from_millis(500);
 
 /// When a backend is probed.
 struct Schedule {
@@ -33,6 +36,7 @@ struct Schedule {
 /// A probe that has ended.
 struct Report {
     backend: Arc<Backend>,
+    thresholds: Thresholds,
     result: Result<(), String>,
 }
 
@@ -48,51 +52,43 @@ fn run(live: &SharedLive, running: &Running) {
     let (reports, inbox) = bounded(64);
     let mut schedules = HashMap::new();
     loop {
-        let current = live.get();
-        let check = &current.config.default_pool.health_check;
-        let next_due = probe_due(current.pool.backends(), check, &mut schedules, &reports);
-        if wait(&inbox, running, next_due, check, &mut schedules) {
+        let next_due = probe_due(&live.get(), &mut schedules, &reports);
+        if wait(&inbox, running, next_due, &mut schedules) {
             return;
         }
     }
 }
 
-/// Starts the probes that are due; says when the next one will be.
-fn probe_due(
-    backends: &[Arc<Backend>],
-    check: &HealthCheckConfig,
-    schedules: &mut HashMap<u64, Schedule>,
-    reports: &Sender<Report>,
-) -> Instant {
+/// Starts the probes that are due; says when the next one will be, or a reload may have changed things.
+fn probe_due(live: &Live, schedules: &mut HashMap<u64, Schedule>, reports: &Sender<Report>) -> Instant {
     let now = Instant::now();
-    schedules.retain(|id, _| backends.iter().any(|backend| backend.id() == *id));
-    for backend in backends {
-        let schedule = schedules.entry(backend.id()).or_insert(Schedule { due: now, under_way: false });
-        if schedule.due <= now && !schedule.under_way {
-            schedule.under_way = start_probe(Arc::clone(backend), check.clone(), reports.clone());
-            schedule.due = now + jittered(check.interval);
+    schedules.retain(|id, _| live.backends().any(|backend| backend.id() == *id));
+    for pool in live.pools() {
+        let check = &pool.config().health_check;
+        for backend in pool.backends() {
+            let schedule = schedules.entry(backend.id()).or_insert(Schedule { due: now, under_way: false });
+            // A reload may have made the interval shorter.
+            schedule.due = schedule.due.min(now + check.interval.mul_f64(1.0 + JITTER));
+            if schedule.due <= now && !schedule.under_way {
+                schedule.under_way = start_probe(Arc::clone(backend), check.clone(), reports.clone());
+                schedule.due = now + jittered(check.interval);
+            }
         }
     }
     let idle = schedules.values().filter(|schedule| !schedule.under_way);
-    idle.map(|schedule| schedule.due).min().unwrap_or(now + check.interval)
+    let soon = now + RELOAD_NOTICED;
+    idle.map(|schedule| schedule.due).min().map_or(soon, |due| due.min(soon))
 }
 
 /// Whether the thread could be started; if not, the probe is tried again when it is due again.
 fn start_probe(backend: Arc<Backend>, check: HealthCheckConfig, reports: Sender<Report>) -> bool {
+    let thresholds = Thresholds { healthy: check.healthy_threshold, unhealthy: check.unhealthy_threshold };
     let work = move || {
-        let result = probe_once(&backend, &check);
+        let result = probe(&backend, &check);
         // Nobody waits for it once the health thread has ended.
-        let _ = reports.send(Report { backend, result });
+        let _ = reports.send(Report { backend, thresholds, result });
     };
     thread::Builder::new().name("probe".into()).stack_size(PROBE_STACK_BYTES).spawn(work).is_ok()
-}
-
-fn probe_once(backend: &Backend, check: &HealthCheckConfig) -> Result<(), String> {
-    match probe::status(backend, &check.path, check.timeout) {
-        Ok(status) if check.expect_status.contain(status) => Ok(()),
-        Ok(status) => Err(format!("status {status}")),
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 /// Waits for a report, the next probe or the end; says whether it was the end.
@@ -100,15 +96,15 @@ fn wait(
     inbox: &Receiver<Report>,
     running: &Running,
     next_due: Instant,
-    check: &HealthCheckConfig,
     schedules: &mut HashMap<u64, Schedule>,
 ) -> bool {
     select! {
         recv(inbox) -> report => if let Ok(report) = report {
+            // Of a backend that has left the configuration nobody wants to know.
             if let Some(schedule) = schedules.get_mut(&report.backend.id()) {
                 schedule.under_way = false;
+                observe(&report);
             }
-            observe(&report, check);
         },
         recv(running.channel()) -> _ => return true,
         default(next_due.saturating_duration_since(Instant::now())) => {}
@@ -116,11 +112,10 @@ fn wait(
     false
 }
 
-fn observe(report: &Report, check: &HealthCheckConfig) {
-    let thresholds = Thresholds { healthy: check.healthy_threshold, unhealthy: check.unhealthy_threshold };
-    let flip = report.backend.observe_probe(report.result.is_ok(), &thresholds, SystemTime::now());
-    let name = report.backend.name();
-    let reason = report.result.as_ref().err().map_or("", String::as_str);
+fn observe(report: &Report) {
+    let problem = report.result.as_ref().err().map(String::as_str);
+    let flip = report.backend.observe_probe(problem, &report.thresholds, SystemTime::now(), Instant::now());
+    let (name, reason) = (report.backend.name(), problem.unwrap_or(""));
     match flip {
         Some(Flip::ToHealthy) => {
             event(Info, "health_checker", "backend marked HEALTHY", &[("backend", &name)])

@@ -1,12 +1,12 @@
 //! An HTTP/1.1 reverse-proxy load balancer on threads. The map of a request's way, top to bottom, is in
 //! ARCHITECTURE.md; here is one line a module.
 //!
-//! - words: [`http`], [`config`], [`logging`], [`shutdown`], [`watch`], [`allocator`]
+//! - words: [`http`], [`config`], [`logging`], [`shutdown`], [`watch`], [`allocator`], [`histogram`]
 //! - what decides: [`pool`], [`balance`], [`metrics`]
-//! - the edges: [`frontend`] (clients), [`transport`] (backends)
+//! - the edges: [`frontend`] (clients), [`transport`] (backends), on [`tls`] where that is asked for
 //! - the line: [`proxy`]
 //! - what runs: [`app`], [`workers`], [`middleware`], [`endpoints`], [`health_checker`], [`names`],
-//!   [`descriptors`], [`renewal`], [`cli`]
+//!   [`descriptors`], [`reload`], [`renewal`], [`cli`]
 //! - to try it out: [`demo`]
 
 pub mod allocator;
@@ -19,6 +19,7 @@ pub mod descriptors;
 pub mod endpoints;
 pub mod frontend;
 pub mod health_checker;
+pub mod histogram;
 pub mod http;
 pub mod logging;
 pub mod metrics;
@@ -26,8 +27,10 @@ pub mod middleware;
 pub mod names;
 pub mod pool;
 pub mod proxy;
+pub mod reload;
 pub mod renewal;
 pub mod shutdown;
+pub mod tls;
 pub mod transport;
 pub mod watch;
 pub mod workers;

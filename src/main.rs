@@ -9,6 +9,7 @@ use loadbalancer::app::{App, Source};
 use loadbalancer::cli::{self, Command, Environment};
 use loadbalancer::config::{self, Config};
 use loadbalancer::logging::writer::LineWriter;
+use loadbalancer::reload::ConfigFile;
 use loadbalancer::{demo, logging, shutdown};
 
 /// Usage or an invalid configuration.
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
 
 fn check(file: Option<&Path>, environment: &Environment) -> ExitCode {
     match load(file, environment) {
-        Ok(config) => print(&format!("{:#}\n", config.to_json())),
+        Ok(config) => print(&format!("{:#}\n", config.without_secrets().to_json())),
         Err(code) => code,
     }
 }
@@ -40,9 +41,11 @@ fn run(file: Option<&Path>, environment: &Environment) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
+    let path = file.or(environment.config.as_deref()).map(Path::to_owned);
+    let origin = path.map(|path| ConfigFile { path, overrides: environment.overrides.clone() });
     let source = if environment.renewal { Source::Renewal } else { Source::Fresh };
     serve(environment.debug, |access_lines, requests| {
-        let app = App::start(config, source, access_lines)?;
+        let app = App::start(config, origin, source, access_lines)?;
         app.wait(requests);
         Ok(())
     })

@@ -3,13 +3,16 @@
 //! has none, and its probes fail.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use log::Level::{Info, Warn};
 
+use crate::config::BackendUrl;
 use crate::logging::event;
 use crate::pool::{Backend, Live, SharedLive};
 use crate::shutdown::Running;
@@ -17,6 +20,9 @@ use crate::transport::look_up;
 
 /// How long the start waits for the first look-up; a slow resolver must not hold it up.
 const FIRST_ROUND: Duration = Duration::from_secs(1);
+
+/// Names that are looked up at once.
+const MOST_AT_ONCE: usize = 16;
 
 /// Starts the thread and waits a moment for its first round.
 ///
@@ -36,22 +42,45 @@ pub fn start(live: Arc<SharedLive>, running: Running) -> io::Result<thread::Join
     Ok(thread)
 }
 
-/// All at once, so that one dead name server does not delay the others' names.
+/// Looks those names up that never were; for what a reload brings, before it serves.
+pub fn look_up_new(live: &Live) {
+    look_up_these(live.backends().filter(|backend| backend.address_book().get().is_empty()));
+}
+
 fn look_up_all(live: &Live) {
-    thread::scope(|scope| {
-        for backend in live.pool.backends() {
-            let look = || look_up_one(backend);
-            // Where no thread can be had, it is done here.
-            if thread::Builder::new().name("look-up".into()).spawn_scoped(scope, look).is_err() {
-                look_up_one(backend);
-            }
+    look_up_these(live.backends());
+}
+
+/// Many at once, so that one dead name server does not delay the others' names; literal addresses take
+/// no time.
+fn look_up_these<'a>(backends: impl Iterator<Item = &'a Arc<Backend>>) {
+    let (literal, names): (Vec<_>, Vec<_>) = backends.partition(|backend| is_literal(backend.url()));
+    literal.into_iter().for_each(|backend| look_up_one(backend));
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(backend) = names.get(next.fetch_add(1, Relaxed)) {
+            look_up_one(backend);
         }
+    };
+    thread::scope(|scope| {
+        for _ in 1..names.len().min(MOST_AT_ONCE) {
+            // Where no thread can be had, the others do its work.
+            let _ = thread::Builder::new().name("look-up".into()).spawn_scoped(scope, work);
+        }
+        work();
     });
+}
+
+fn is_literal(url: &BackendUrl) -> bool {
+    match url {
+        BackendUrl::Http { host, .. } | BackendUrl::Https { host, .. } => host.parse::<IpAddr>().is_ok(),
+        BackendUrl::Unix { .. } => true,
+    }
 }
 
 fn look_up_one(backend: &Backend) {
     let book = backend.address_book();
-    match look_up(&backend.config().url) {
+    match look_up(backend.url()) {
         Ok(addresses) => {
             let known_before = !book.get().is_empty();
             if book.set(&addresses) && known_before {

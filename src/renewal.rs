@@ -31,7 +31,9 @@ use rustix::net::{
 
 /// Marks a process that is started to take over.
 pub const MARK: &str = "LB_RENEWAL";
-/// Goes with the socket.
+/// The plain listener, TLS and admin.
+const MAX_SOCKETS: usize = 3;
+/// Goes with the sockets.
 const HERE: u8 = b'L';
 /// All is up but the accepting.
 const READY: u8 = b'R';
@@ -73,7 +75,7 @@ impl Successor {
     ///
     /// # Errors
     /// It could not be started, or ended or said nothing in time.
-    pub fn start(origin: &Origin, listener: &TcpListener) -> io::Result<Successor> {
+    pub fn start(origin: &Origin, listeners: &[&TcpListener]) -> io::Result<Successor> {
         let (ours, theirs) = UnixStream::pair()?;
         let mut child = Command::new(&origin.program)
             .args(&origin.arguments)
@@ -81,7 +83,7 @@ impl Successor {
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
             .spawn()?;
         let successor = Successor { channel: ours, pid: child.id() };
-        let result = successor.hand_over(listener);
+        let result = successor.hand_over(listeners);
         if let Err(error) = result {
             // It must not serve beside us; where it has ended already, this fails and that is fine.
             let _ = child.kill();
@@ -91,9 +93,9 @@ impl Successor {
         Ok(successor)
     }
 
-    fn hand_over(&self, listener: &TcpListener) -> io::Result<()> {
-        let sockets = [listener.as_fd()];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    fn hand_over(&self, listeners: &[&TcpListener]) -> io::Result<()> {
+        let sockets: Vec<_> = listeners.iter().take(MAX_SOCKETS).map(|listener| listener.as_fd()).collect();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         control.push(SendAncillaryMessage::ScmRights(&sockets));
         sendmsg(&self.channel, &[IoSlice::new(&[HERE])], &mut control, SendFlags::NOSIGNAL)?;
@@ -130,14 +132,14 @@ impl Predecessor {
     ///
     /// # Errors
     /// The old process has ended, or what came is no listening socket.
-    pub fn of_this_process(marked: bool) -> io::Result<Option<(Predecessor, TcpListener)>> {
+    pub fn of_this_process(marked: bool) -> io::Result<Option<(Predecessor, Vec<TcpListener>)>> {
         if !marked {
             return Ok(None);
         }
         let channel = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
         channel.set_read_timeout(Some(STEP_LIMIT))?;
-        let listener = receive_socket(&channel)?;
-        Ok(Some((Predecessor(channel), listener)))
+        let listeners = receive_sockets(&channel)?;
+        Ok(Some((Predecessor(channel), listeners)))
     }
 
     /// All is up but the accepting; returns when that may begin.
@@ -155,9 +157,9 @@ impl Predecessor {
     }
 }
 
-fn receive_socket(channel: &UnixStream) -> io::Result<TcpListener> {
+fn receive_sockets(channel: &UnixStream) -> io::Result<Vec<TcpListener>> {
     let mut byte = [0];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     recvmsg(channel, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
     let messages = control.drain();
@@ -165,16 +167,21 @@ fn receive_socket(channel: &UnixStream) -> io::Result<TcpListener> {
         RecvAncillaryMessage::ScmRights(sockets) => Some(sockets),
         _ => None,
     });
-    let socket = sockets.flatten().next().ok_or_else(|| io::Error::other("no socket was handed over"))?;
-    Ok(TcpListener::from(socket))
+    let listeners: Vec<_> = sockets.flatten().map(TcpListener::from).collect();
+    if listeners.is_empty() { Err(io::Error::other("no socket was handed over")) } else { Ok(listeners) }
 }
 
-/// The listening socket that a service manager has opened (systemd's LISTEN_FDS), if there is one.
+/// The listening sockets that a service manager has opened (systemd's LISTEN_FDS), if there are any.
 ///
 /// # Errors
 /// What was handed over is no TCP socket.
-pub fn activated_socket() -> io::Result<Option<TcpListener>> {
-    listenfd::ListenFd::from_env().take_tcp_listener(0)
+pub fn activated_sockets() -> io::Result<Vec<TcpListener>> {
+    let mut given = listenfd::ListenFd::from_env();
+    let mut listeners = Vec::new();
+    for index in 0..given.len() {
+        listeners.extend(given.take_tcp_listener(index)?);
+    }
+    Ok(listeners)
 }
 
 /// Whether an inherited socket is the one that the configuration asks for.
@@ -193,13 +200,13 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let successor = Successor { channel: ours, pid: 0 };
         let other = std::thread::spawn(move || {
-            let received = receive_socket(&theirs).unwrap();
+            let received = receive_sockets(&theirs).unwrap().remove(0);
             let predecessor = Predecessor(theirs);
             predecessor.ready().unwrap();
             predecessor.serving();
             received.local_addr().unwrap()
         });
-        successor.hand_over(&listener).unwrap();
+        successor.hand_over(&[&listener]).unwrap();
         successor.go().unwrap();
         assert_eq!(other.join().unwrap(), listener.local_addr().unwrap());
     }
@@ -208,8 +215,8 @@ mod tests {
     fn a_successor_that_ends_is_noticed() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let origin = Origin { program: "/bin/true".into(), arguments: Vec::new() };
-        assert!(Successor::start(&origin, &listener).is_err());
+        assert!(Successor::start(&origin, &[&listener]).is_err());
         let missing = Origin { program: "/no/such/program".into(), arguments: Vec::new() };
-        assert!(Successor::start(&missing, &listener).is_err());
+        assert!(Successor::start(&missing, &[&listener]).is_err());
     }
 }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// Layers from the bottom. Inside layer 1, `pool` asks a trait that `balance` provides.
 const LAYERS: [&[&str]; 6] = [
-    &["http", "config", "logging", "shutdown", "watch", "allocator"],
-    &["pool", "balance", "metrics"],
+    &["http", "config", "logging", "shutdown", "watch", "allocator", "histogram"],
+    &["pool", "balance", "metrics", "tls"],
     &["frontend", "transport"],
     &["proxy"],
     &[
@@ -19,6 +19,7 @@ const LAYERS: [&[&str]; 6] = [
         "health_checker",
         "names",
         "descriptors",
+        "reload",
         "renewal",
         "endpoints",
         "middleware",

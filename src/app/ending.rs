@@ -1,11 +1,13 @@
 //! The way out: a drain after a signal, or a hand-over to a fresh process and then a drain.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, after, select, tick};
 use log::Level::{Error, Info, Warn};
 
 use super::App;
+use crate::frontend::Door;
 use crate::logging::event;
 use crate::renewal::{Origin, Successor};
 use crate::shutdown::Request;
@@ -70,13 +72,14 @@ impl App {
                 Request::Drain(signal) => return End::Signal(signal),
                 Request::Renew if self.renew() => return End::HandedOver,
                 Request::Renew => {}
-                Request::Reload => event(Warn, "app", "reload is not supported yet; restart instead", &[]),
+                // What is wrong with the file is in the log.
+                Request::Reload => _ = self.reloader.reload(),
             }
         }
     }
 
     fn has_lost_too_much(&self) -> bool {
-        let leaked = self.frontend.counts().leaked_connections;
+        let leaked: u64 = self.doors.iter().map(|door| door.counts().leaked_connections).sum();
         if leaked >= MAX_LEAKED {
             event(
                 Warn,
@@ -107,10 +110,11 @@ impl App {
     }
 
     fn hand_over(&self, origin: &Origin) -> std::io::Result<u32> {
-        let successor = Successor::start(origin, self.frontend.listener())?;
-        self.frontend.pause()?;
-        if let Err(error) = successor.go() {
-            self.frontend.resume()?;
+        let listeners: Vec<_> = self.doors.iter().map(|door| door.listener()).collect();
+        let successor = Successor::start(origin, &listeners)?;
+        let paused = self.doors.iter().try_for_each(|door| door.pause());
+        if let Err(error) = paused.and_then(|()| successor.go()) {
+            self.doors.iter().try_for_each(|door| door.resume())?;
             return Err(error);
         }
         Ok(successor.pid())
@@ -123,18 +127,21 @@ impl App {
         if !pre_drain.is_zero() {
             self.running.wait(pre_drain);
         }
-        self.frontend.drain();
+        self.doors.iter().for_each(|door| door.drain());
         self.wait_until(|| self.in_flight.active() == 0, limit, requests);
     }
 
     /// Nobody must notice, so connections in use get to hear in an answer that it was the last one.
     fn drain_after_hand_over(&self, limit: Duration, requests: &Receiver<Request>) {
-        self.frontend.drain_after_pause();
-        // What the guard counted before is of no use: connections may have come since.
-        let fresh = self.frontend.counts().walks + 2;
+        self.doors.iter().for_each(|door| door.drain_after_pause());
+        // What the guards counted before is of no use: connections may have come since.
+        let fresh: Vec<u64> = self.doors.iter().map(|door| door.counts().walks + 2).collect();
         let is_over = || {
-            let counts = self.frontend.counts();
-            self.in_flight.active() == 0 && counts.walks >= fresh && counts.alive_connections == 0
+            let is_empty = |(door, fresh): (&Arc<dyn Door>, &u64)| {
+                let counts = door.counts();
+                counts.walks >= *fresh && counts.alive_connections == 0
+            };
+            self.in_flight.active() == 0 && self.doors.iter().zip(&fresh).all(is_empty)
         };
         self.wait_until(is_over, limit, requests);
     }

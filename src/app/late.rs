@@ -2,22 +2,30 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::frontend::Frontend;
+use crate::frontend::{Counts, Door};
 
 /// Parts that the metrics page tells of and that exist only after it.
 #[derive(Default)]
 pub(super) struct Late {
-    pub frontend: OnceLock<Arc<Frontend>>,
+    pub doors: OnceLock<Doors>,
     pub streams: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
 }
 
+/// All listeners.
+pub(super) type Doors = Vec<Arc<dyn Door>>;
+
 impl Late {
+    fn sum(&self, count: fn(Counts) -> u64) -> u64 {
+        let doors = self.doors.get().map(Vec::as_slice).unwrap_or_default();
+        doors.iter().map(|door| count(door.counts())).sum()
+    }
+
     pub fn connections(&self) -> u64 {
-        self.frontend.get().map_or(0, |frontend| frontend.counts().client_connections)
+        self.sum(|counts| counts.client_connections)
     }
 
     pub fn leaked(&self) -> u64 {
-        self.frontend.get().map_or(0, |frontend| frontend.counts().leaked_connections)
+        self.sum(|counts| counts.leaked_connections)
     }
 
     pub fn streams(&self) -> u64 {

@@ -1,12 +1,14 @@
 //! Builds every part and starts every thread: [`App::start`] is the list of all that runs. `ending` has
 //! the way out, [`App::wait`].
 
+mod admin;
 mod ending;
 mod late;
+mod listeners;
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
@@ -15,19 +17,20 @@ use log::Level::Info;
 
 use crate::config::Config;
 use crate::endpoints::{Endpoints, Figures};
-use crate::frontend::{ClientRequest, Frontend, GuardSettings, Sink};
+use crate::frontend::{ClientRequest, Sink};
 use crate::logging::event;
 use crate::logging::writer::LineSender;
 use crate::metrics::Metrics;
 use crate::middleware::{AccessLog, CountRequests, Next, RateLimiter, chain};
-use crate::pool::{Backend, Live, Pool, SharedLive};
+use crate::pool::{Live, SharedLive};
 use crate::proxy::{Outcome, Proxy, Refusal};
-use crate::renewal::{self, Origin, Predecessor};
+use crate::reload::{self, ConfigFile, Reloader};
+use crate::renewal::Origin;
 use crate::shutdown::{Ender, Running, running};
-use crate::transport::UreqTransport;
+use crate::transport::{Transport, UreqTransport};
 use crate::workers::{self, InFlight, Job, PoolLimits, Queue};
-use crate::{balance, descriptors, health_checker, names};
-use late::{Late, figure};
+use crate::{descriptors, health_checker, names};
+use late::{Doors, Late, figure};
 
 /// Why the balancer could not start.
 #[derive(Debug)]
@@ -55,10 +58,11 @@ impl From<io::Error> for StartError {
 
 /// A running balancer.
 pub struct App {
-    frontend: Arc<Frontend>,
+    doors: Doors,
     live: Arc<SharedLive>,
     in_flight: Arc<InFlight>,
     draining: Arc<AtomicBool>,
+    reloader: Arc<Reloader>,
     running: Running,
     origin: Option<Origin>,
     _ender: Ender,
@@ -69,24 +73,32 @@ impl App {
     ///
     /// # Errors
     /// See [`StartError`]; nothing is left half-started that would serve requests.
-    pub fn start(mut config: Config, source: Source, access_lines: LineSender) -> Result<App, StartError> {
+    pub fn start(
+        mut config: Config,
+        file: Option<ConfigFile>,
+        source: Source,
+        access_lines: LineSender,
+    ) -> Result<App, StartError> {
         let started = Instant::now();
         descriptors::fit(&mut config);
         let origin = Origin::of_this_process().ok().filter(|_| source != Source::Embedded);
-        let (predecessor, listener) = listening_socket(source, config.listen)?;
+        let (predecessor, sockets) = listeners::open(source, &config)?;
         let (ender, running) = running();
-        let (workers, max_queue) = (config.workers, config.limits.max_queue);
-        let live = Arc::new(SharedLive::new(build(config)));
+        let (workers, max_queue, admin) = (config.workers, config.limits.max_queue, config.admin.clone());
+        let live = Arc::new(SharedLive::new(reload::build(config, None)));
         let metrics = Arc::new(Metrics::default());
         let in_flight = Arc::new(InFlight::default());
         let draining = Arc::new(AtomicBool::new(false));
         let late = Arc::new(Late::default());
+        let transport: Arc<dyn Transport> = Arc::new(UreqTransport::default());
+        let reloader = Arc::new(Reloader::new(file, Arc::clone(&live), Arc::clone(&transport)));
 
         names::start(Arc::clone(&live), running.clone())?;
         health_checker::start(Arc::clone(&live), running.clone())?;
+        reload::watch(Arc::clone(&reloader), running.clone())?;
 
         let queue = Queue::new(max_queue);
-        let figures = Figures {
+        let figures = Arc::new(Figures {
             started,
             metrics: Arc::clone(&metrics),
             in_flight: Arc::clone(&in_flight),
@@ -98,65 +110,43 @@ impl App {
                 let draining = Arc::clone(&draining);
                 Box::new(move || draining.load(Relaxed))
             },
-        };
-        let handler = handler(&live, access_lines, metrics, figures, running.clone());
+        });
+        let proxy = Proxy::new(transport, running.clone());
+        let handler = handler(&live, access_lines.clone(), metrics, Arc::clone(&figures), proxy);
         let limits = pool_limits(&live);
         let (dispatcher, streams) =
             workers::start(workers, queue, Arc::clone(&in_flight), limits, handler, running.clone())?;
         let _ = late.streams.set(Box::new(streams));
 
         let sink: Sink = Arc::new(move |request| dispatcher.dispatch(request));
+        let admin_sink = admin::start(admin, &live, figures, Arc::clone(&reloader), access_lines)?;
         if let Some(predecessor) = &predecessor {
             predecessor.ready()?;
         }
-        let frontend = Arc::new(Frontend::start(listener, guard_settings(&live), sink, running.clone())?);
-        let _ = late.frontend.set(Arc::clone(&frontend));
-        announce(&frontend, &live);
+        let doors = listeners::serve(sockets, &live, sink, admin_sink, &running)?;
+        let _ = late.doors.set(doors.clone());
+        announce(&doors, &live);
         if let Some(predecessor) = &predecessor {
             predecessor.serving();
         }
-        Ok(App { frontend, live, in_flight, draining, running, origin, _ender: ender })
+        Ok(App { doors, live, in_flight, draining, reloader, running, origin, _ender: ender })
     }
 
     /// Where it listens; the real port where port 0 was asked for.
     pub fn address(&self) -> SocketAddr {
-        self.frontend.address()
+        self.doors[0].address()
     }
 }
 
-/// Where the listening socket comes from.
+/// Where the listening sockets come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// From the configuration's address, or from a service manager that has opened one.
+    /// From the configuration's addresses, or from a service manager that has opened them.
     Fresh,
     /// From the process that this one takes over from.
     Renewal,
-    /// From the configuration's address, in a program that can't be started again by itself.
+    /// From the configuration's addresses, in a program that can't be started again by itself.
     Embedded,
-}
-
-/// An inherited socket serves only if it is the one that is configured: the address may have changed.
-fn listening_socket(
-    source: Source,
-    wanted: SocketAddr,
-) -> Result<(Option<Predecessor>, TcpListener), StartError> {
-    let (predecessor, inherited) = match Predecessor::of_this_process(source == Source::Renewal)? {
-        Some((predecessor, listener)) => (Some(predecessor), Some(listener)),
-        None => (None, renewal::activated_socket()?),
-    };
-    match inherited {
-        Some(listener) if renewal::is_wanted(&listener, wanted) => Ok((predecessor, listener)),
-        _ => {
-            let listener = TcpListener::bind(wanted).map_err(|error| StartError::Listen(wanted, error))?;
-            Ok((predecessor, listener))
-        }
-    }
-}
-
-fn build(config: Config) -> Live {
-    let backends = config.default_pool.backends.iter().map(|backend| Arc::new(Backend::new(backend.clone())));
-    let pool = Pool::new(backends.collect(), balance::balancer(config.default_pool.algorithm));
-    Live { config, pool }
 }
 
 /// What each worker does with each request.
@@ -164,12 +154,11 @@ fn handler(
     live: &Arc<SharedLive>,
     access_lines: LineSender,
     metrics: Arc<Metrics>,
-    figures: Figures,
-    running: Running,
+    figures: Arc<Figures>,
+    proxy: Proxy,
 ) -> workers::Handler {
     let live = Arc::clone(live);
-    let proxy = Proxy::new(Arc::new(UreqTransport::default()), running);
-    let endpoints = Arc::new(Endpoints(Arc::new(figures)));
+    let endpoints = Arc::new(Endpoints(figures));
     let links = chain(AccessLog(access_lines), CountRequests(metrics), endpoints, RateLimiter::default());
     Arc::new(move |mut job: Job| {
         let live = live.get();
@@ -206,31 +195,18 @@ fn pool_limits(live: &Arc<SharedLive>) -> PoolLimits {
     }
 }
 
-fn guard_settings(live: &Arc<SharedLive>) -> impl Fn() -> GuardSettings + Send + 'static {
-    let live = Arc::clone(live);
-    move || {
-        let live = live.get();
-        let (timeouts, limits) = (&live.config.timeouts, &live.config.limits);
-        GuardSettings {
-            client_header: timeouts.client_header,
-            client_idle: timeouts.client_idle,
-            client_body: timeouts.client_body,
-            client_write: timeouts.client_write,
-            max_header_bytes: limits.max_header_bytes as u64,
-            max_connections: limits.max_connections,
-            max_connections_per_ip: limits.max_connections_per_ip,
-        }
-    }
-}
-
-fn announce(frontend: &Frontend, live: &SharedLive) {
+fn announce(doors: &Doors, live: &SharedLive) {
     let live = live.get();
-    let (backends, algorithm) = (live.pool.backends().len(), live.config.default_pool.algorithm);
+    let (backends, algorithm) = (live.backends().count(), live.config.default_pool.algorithm);
     let fields: [(&str, &dyn fmt::Display); 4] = [
-        ("address", &frontend.address()),
+        ("address", &doors[0].address()),
         ("algorithm", &algorithm),
         ("backends", &backends),
         ("workers", &live.config.workers),
     ];
     event(Info, "app", "listening", &fields);
+    let others = live.config.tls.iter().map(|_| "tls").chain(live.config.admin.iter().map(|_| "admin"));
+    for (door, kind) in doors.iter().skip(1).zip(others) {
+        event(Info, "app", "listening as well", &[("as", &kind), ("at", &door.address())]);
+    }
 }

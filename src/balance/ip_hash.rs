@@ -1,27 +1,42 @@
-//! `ip_hash`: MD5 of the client's address, modulo the healthy backends.
+//! `ip_hash`: MD5 of the client's address (or of what `hash_key` names), modulo the healthy backends;
+//! with unequal weights, modulo the sum of the weights.
 //!
 //! The digest's 16 bytes are one big-endian number, so any shell can check where a client goes:
 //! `python3 -c "import hashlib; print(int(hashlib.md5(b'192.0.2.7').hexdigest(), 16) % 3)"`.
 
-use std::net::IpAddr;
-use std::sync::Arc;
-
 use md5::{Digest, Md5};
 
-use crate::pool::{Backend, Balancer, ClientKey};
+use crate::pool::{Balancer, Candidate, ClientKey};
 
 /// Remembers nothing: the same client and the same candidates give the same backend.
 pub struct IpHash;
 
 impl Balancer for IpHash {
-    fn pick(&self, candidates: &[&Arc<Backend>], client: &ClientKey) -> usize {
-        (hash(client.address) % candidates.len() as u128) as usize
+    fn pick(&self, candidates: &[Candidate<'_>], client: &ClientKey<'_>) -> usize {
+        let hash = hash(client);
+        let weight = |index: usize| u128::from(candidates[index].backend.weight());
+        let total: u128 = (0..candidates.len()).map(weight).sum();
+        if (1..candidates.len()).all(|index| weight(index) == weight(0)) || total == 0 {
+            return (hash % candidates.len() as u128) as usize;
+        }
+        let mut left = hash % total;
+        for index in 0..candidates.len() {
+            if left < weight(index) {
+                return index;
+            }
+            left -= weight(index);
+        }
+        0
     }
 }
 
-/// Of the address as people write it.
-fn hash(address: IpAddr) -> u128 {
-    u128::from_be_bytes(Md5::digest(address.to_string()).into())
+/// Of the key where the request has one, else of the address as people write it.
+pub(super) fn hash(client: &ClientKey<'_>) -> u128 {
+    let digest = match client.key {
+        Some(key) => Md5::digest(key),
+        None => Md5::digest(client.address.to_string()),
+    };
+    u128::from_be_bytes(digest.into())
 }
 
 #[cfg(test)]
@@ -39,8 +54,15 @@ mod tests {
             ("::1", [1, 0, 0]),
             ("2001:db8::7", [0, 0, 0]),
         ] {
-            let hash = hash(address.parse().unwrap());
+            let hash = hash(&ClientKey::of(address.parse().unwrap()));
             assert_eq!([hash % 2, hash % 3, hash % 7], modulo, "{address}");
         }
+    }
+
+    #[test]
+    fn a_key_takes_the_address_s_place() {
+        let client = ClientKey::of("10.0.0.1".parse().unwrap());
+        let keyed = ClientKey { key: Some(b"127.0.0.1"), ..client };
+        assert_eq!(hash(&keyed), hash(&ClientKey::of("127.0.0.1".parse().unwrap())));
     }
 }

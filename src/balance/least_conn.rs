@@ -1,44 +1,66 @@
-//! `least_conn`: the fewest active requests; ties rotate, so that an idle pool is not always answered
-//! by its first backend.
+//! `least_conn`: the fewest active requests per weight; ties rotate, so that an idle pool is not always
+//! answered by its first backend.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use super::smooth::Smooth;
+use crate::pool::{Balancer, Candidate, ClientKey};
 
-use super::next_turn;
-use crate::pool::{Backend, Balancer, ClientKey};
-
-/// Looks at every candidate once, starting one further each time.
+/// Looks at every candidate once; ties go by [`Smooth`] turns, so that weights hold in an idle pool, too.
 #[derive(Default)]
-pub struct LeastConn {
-    start: AtomicUsize,
-}
+pub struct LeastConn(Smooth);
 
 impl Balancer for LeastConn {
-    fn pick(&self, candidates: &[&Arc<Backend>], client: &ClientKey) -> usize {
-        let start = next_turn(&self.start, client) % candidates.len();
-        let in_turn = (start..candidates.len()).chain(0..start);
-        in_turn.min_by_key(|index| candidates[*index].active()).unwrap_or(0)
+    fn pick(&self, candidates: &[Candidate<'_>], client: &ClientKey<'_>) -> usize {
+        // Read once: they change under our eyes.
+        let active: Vec<u64> = candidates.iter().map(|it| u64::from(it.backend.active())).collect();
+        let share = |index: usize| u64::from(candidates[index].share);
+        let is_less = |one: usize, other: usize| active[one] * share(other) < active[other] * share(one);
+        let least =
+            (1..candidates.len()).fold(0, |best, index| if is_less(index, best) { index } else { best });
+        let ties: Vec<usize> = (0..candidates.len()).filter(|index| !is_less(least, *index)).collect();
+        match ties.len() {
+            1 => ties[0],
+            count if count == candidates.len() => self.0.next(candidates, client.is_retry),
+            _ => {
+                let tied: Vec<Candidate<'_>> = ties.iter().map(|index| candidates[*index]).collect();
+                ties[self.0.next(&tied, client.is_retry)]
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
+    use std::time::Instant;
 
     use super::*;
+    use crate::pool::Tried;
     use crate::pool::backend::tests::backends;
-    use crate::pool::{Pool, Tried};
+    use crate::pool::tests::pool;
+
+    const CLIENT: ClientKey<'static> =
+        ClientKey { address: IpAddr::V4(Ipv4Addr::LOCALHOST), key: None, sticky: None, is_retry: false };
 
     #[test]
     fn the_backend_with_fewer_active_requests_wins() {
-        let pool = Pool::new(backends(3), Box::new(LeastConn::default()));
-        let client = ClientKey { address: IpAddr::V4(Ipv4Addr::LOCALHOST), is_retry: false };
-        let mut held: Vec<_> = (0..3).filter_map(|_| pool.lease(&client, &Tried::default())).collect();
+        let pool = pool(backends(3), Box::new(LeastConn::default()));
+        let lease = || pool.lease(&CLIENT, &Tried::default(), Instant::now()).unwrap();
+        let mut held: Vec<_> = (0..3).map(|_| lease()).collect();
         assert!(pool.backends().iter().all(|backend| backend.active() == 1));
         let freed = held.remove(1).backend().id();
         for _ in 0..5 {
-            let lease = pool.lease(&client, &Tried::default()).unwrap();
-            assert_eq!(lease.backend().id(), freed);
+            assert_eq!(lease().backend().id(), freed);
         }
+    }
+
+    #[test]
+    fn a_heavier_backend_holds_more() {
+        let all = backends(2);
+        all[0].set_weight(3);
+        let pool = pool(all, Box::new(LeastConn::default()));
+        let _held: Vec<_> =
+            (0..8).map(|_| pool.lease(&CLIENT, &Tried::default(), Instant::now()).unwrap()).collect();
+        let active: Vec<u32> = pool.backends().iter().map(|backend| backend.active()).collect();
+        assert_eq!(active, [6, 2]);
     }
 }

@@ -10,6 +10,16 @@ use super::{
 };
 
 impl Config {
+    /// The same with what nobody should read on a screen made unreadable.
+    #[must_use]
+    pub fn without_secrets(&self) -> Config {
+        let mut shown = self.clone();
+        if let Some(token) = shown.admin.as_mut().and_then(|admin| admin.token.as_mut()) {
+            "********".clone_into(token);
+        }
+        shown
+    }
+
     /// The configuration as config.json would say it, defaults included. The admin token is in it.
     pub fn to_json(&self) -> Json {
         let mut whole = Map::new();

@@ -40,9 +40,9 @@ pub fn run(access_lines: LineSender, requests: &Requests) -> Result {
 }
 
 fn start_balancer(backends: &[Echo], access_lines: LineSender) -> std::result::Result<App, StartError> {
-    match App::start(configuration(backends, USUAL_PORT)?, Source::Embedded, access_lines.clone()) {
+    match App::start(configuration(backends, USUAL_PORT)?, None, Source::Embedded, access_lines.clone()) {
         Err(StartError::Listen(..)) => {
-            App::start(configuration(backends, 0)?, Source::Embedded, access_lines)
+            App::start(configuration(backends, 0)?, None, Source::Embedded, access_lines)
         }
         result => result,
     }

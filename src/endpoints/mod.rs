@@ -1,10 +1,12 @@
 //! The balancer's own pages on the main listener: a table from path to function. Everything else is
 //! proxied.
 
+mod admin;
 mod public;
 
 use std::sync::Arc;
 
+pub use admin::Admin;
 pub use public::Figures;
 
 use crate::frontend::ClientRequest;
@@ -16,7 +18,8 @@ use crate::proxy::{Outcome, Refusal};
 type Page = fn(&Figures, &mut ClientRequest, &Live) -> Outcome;
 
 /// All of them.
-const PAGES: [(&str, Page); 2] = [("/lb-metrics", public::metrics), ("/lb-health", public::health)];
+const PAGES: [(&str, Page); 3] =
+    [("/lb-metrics", public::metrics), ("/lb-health", public::health), ("/lb-dashboard", public::dashboard)];
 
 /// Answers the paths in [`PAGES`] and passes the rest on.
 pub struct Endpoints(pub Arc<Figures>);

@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::frontend::{ClientRequest, Framing};
-use crate::http::Headers;
-use crate::metrics::Metrics;
+use crate::http::{Headers, RequestHead};
 use crate::metrics::json::{self, Gauges};
+use crate::metrics::{Metrics, prometheus};
 use crate::pool::Live;
 use crate::proxy::{End, Outcome};
 use crate::workers::InFlight;
+
+/// Needs nothing but itself and `/lb-metrics`.
+const DASHBOARD: &str = include_str!("dashboard.html");
 
 /// Where the figures come from.
 pub struct Figures {
@@ -41,22 +44,82 @@ pub(super) fn metrics(figures: &Figures, request: &mut ClientRequest, live: &Liv
         leaked_connections: (figures.leaked_connections)(),
         streams: (figures.streams)(),
     };
-    let page = json::page(&figures.metrics.snapshot(), &gauges, &live.pool);
-    let text = format!("{page:#}\n");
+    let snapshot = figures.metrics.snapshot();
+    if wants_prometheus(&request.head) {
+        let page = prometheus::page(&snapshot, &gauges, live, figures.metrics.latency());
+        return answer(request, 200, prometheus::CONTENT_TYPE, page.as_bytes());
+    }
+    let text = format!("{:#}\n", json::page(&snapshot, &gauges, live));
     answer(request, 200, "application/json", text.as_bytes())
+}
+
+/// As `format` in the query says; without one, as `Accept` prefers.
+fn wants_prometheus(head: &RequestHead) -> bool {
+    match query(head, "format").as_deref() {
+        Some("prometheus") => return true,
+        Some(_) => return false,
+        None => {}
+    }
+    let text = preference(head, &["text/plain", "application/openmetrics-text"]);
+    text > 0.0 && text > preference(head, &["application/json"])
+}
+
+/// The highest quality (RFC 9110 section 12.5.1) that `Accept` gives one of these by name; 0 for none.
+fn preference(head: &RequestHead, kinds: &[&str]) -> f32 {
+    let quality = |range: &[u8]| {
+        let text = String::from_utf8_lossy(range).to_ascii_lowercase();
+        let mut parts = text.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default();
+        let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0);
+        if kinds.contains(&kind) { quality } else { 0.0 }
+    };
+    head.headers.tokens("accept").map(quality).fold(0.0, f32::max)
+}
+
+/// A parameter of the query, decoded.
+pub(super) fn query(head: &RequestHead, name: &str) -> Option<String> {
+    let (_, query) = head.target.split_once('?')?;
+    let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| decoded(value))
+}
+
+/// Without `%xx` and `+` (the forms' encoding); what is no such thing stays as it is.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        let escaped =
+            (*byte == b'%').then(|| after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok())).flatten();
+        match escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(decoded) => {
+                bytes.push(decoded);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(if *byte == b'+' { b' ' } else { *byte });
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 pub(super) fn health(figures: &Figures, request: &mut ClientRequest, live: &Live) -> Outcome {
     if (figures.draining)() {
         answer(request, 503, "text/plain; charset=utf-8", b"draining\n")
-    } else if live.pool.available() == 0 {
+    } else if live.backends().all(|backend| !backend.is_usable()) {
         answer(request, 503, "text/plain; charset=utf-8", b"no backend can take a request\n")
     } else {
         answer(request, 200, "text/plain; charset=utf-8", b"ok\n")
     }
 }
 
-fn answer(request: &mut ClientRequest, status: u16, content_type: &str, body: &[u8]) -> Outcome {
+/// One page that draws the same figures live.
+pub(super) fn dashboard(_: &Figures, request: &mut ClientRequest, _: &Live) -> Outcome {
+    answer(request, 200, "text/html; charset=utf-8", DASHBOARD.as_bytes())
+}
+
+pub(super) fn answer(request: &mut ClientRequest, status: u16, content_type: &str, body: &[u8]) -> Outcome {
     let mut headers = Headers::default();
     headers.push("Content-Type", content_type.as_bytes());
     headers.push("Cache-Control", b"no-store");
@@ -66,4 +129,41 @@ fn answer(request: &mut ClientRequest, status: u16, content_type: &str, body: &[
     // A client that is gone does not hear it.
     let _ = responder.write(body).and_then(|()| responder.finish());
     Outcome { status, backend: None, attempts: 0, end: End::Own }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Version;
+
+    fn head(target: &str, accept: &str) -> RequestHead {
+        let mut headers = Headers::default();
+        headers.push("Accept", accept.as_bytes());
+        RequestHead { method: "GET".into(), target: target.into(), version: Version::Http11, headers }
+    }
+
+    #[test]
+    fn the_format_is_the_query_s_else_what_accept_prefers() {
+        let prometheus =
+            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
+        for (target, accept, expected) in [
+            ("/lb-metrics", "*/*", false),
+            ("/lb-metrics", "", false),
+            ("/lb-metrics", "text/plain", true),
+            ("/lb-metrics", prometheus, true),
+            ("/lb-metrics", "application/json, text/plain;q=0.5", false),
+            ("/lb-metrics?format=prometheus", "application/json", true),
+            ("/lb-metrics?format=json", "text/plain", false),
+        ] {
+            assert_eq!(wants_prometheus(&head(target, accept)), expected, "{target} {accept}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_decoded() {
+        let head = head("/backends/drain?a=b&url=http%3a%2F%2Flocalhost:3001&x=%zz+%4", "");
+        assert_eq!(query(&head, "url").as_deref(), Some("http://localhost:3001"));
+        assert_eq!(query(&head, "x").as_deref(), Some("%zz %4"));
+        assert_eq!(query(&head, "none"), None);
+    }
 }

@@ -135,7 +135,38 @@ impl Connections {
         let watch = if is_new { self.replace_closed(peer) } else { None };
         match watch {
             Some(watch) => self.let_through(peer, request, watch),
-            None => discard(request),
+            None => self.leave_to_guard(peer, request),
+        }
+    }
+
+    /// The guard, who walks over all sockets anyway, will know whether this is a new connection. Takes
+    /// the table's lock.
+    fn leave_to_guard(&self, peer: SocketAddr, request: Raw) {
+        let surplus = match self.table.lock().get_mut(&peer) {
+            Some(entry) if entry.waiting.len() < MAX_PIPELINED => {
+                entry.waiting.push_back(request);
+                None
+            }
+            _ => Some(request),
+        };
+        surplus.map(discard);
+    }
+
+    /// What the guard has found out: are the requests that came from a closed connection's port those of
+    /// a new one? Takes the table's lock.
+    pub(super) fn settle(self: &Arc<Self>, peer: SocketAddr, is_new: bool) {
+        let waiting = match self.table.lock().get_mut(&peer) {
+            Some(entry) if entry.busy.is_none() => {
+                let waiting = std::mem::take(&mut entry.waiting);
+                if is_new {
+                    *entry = Entry::new(Instant::now());
+                }
+                waiting
+            }
+            _ => return,
+        };
+        for request in waiting {
+            if is_new { self.arrived(request) } else { discard(request) }
         }
     }
 
@@ -156,14 +187,14 @@ impl Connections {
 
     /// The request that was let through has ended; the next one's turn. Takes the table's lock.
     fn ended(self: &Arc<Self>, peer: SocketAddr) {
-        let mut discarded = VecDeque::new();
         let next = self.table.lock().get_mut(&peer).and_then(|entry| {
             if entry.closed.is_some() {
-                discarded = std::mem::take(&mut entry.waiting);
+                // What waits is thrown away, or a new connection's; see [`Connections::settle`].
+                entry.busy = None;
+                return None;
             }
             entry.end(Instant::now())
         });
-        discarded.into_iter().for_each(discard);
         if let Some((request, watch)) = next {
             self.let_through(peer, request, watch);
         }

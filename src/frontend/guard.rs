@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -68,7 +69,7 @@ enum Verdict {
 
 /// Ticks until the end.
 pub(super) fn run(
-    connections: &Connections,
+    connections: &Arc<Connections>,
     mut acceptor: Acceptor,
     settings: impl Fn() -> GuardSettings,
     running: &Running,
@@ -96,7 +97,7 @@ struct Found {
 }
 
 fn tick(
-    connections: &Connections,
+    connections: &Arc<Connections>,
     settings: &GuardSettings,
     dead: &mut HashMap<RawFd, Instant>,
     now: Instant,
@@ -111,6 +112,7 @@ fn tick(
     notice_resets(connections, &mut table, &seen, now);
     let draining = connections.draining.load(Relaxed);
     let (mut leaked, mut forgotten) = (lost, 0);
+    let mut unsettled: Vec<(SocketAddr, bool)> = left_waiting(&table, &seen);
     for seen in &seen {
         let entry = table.entry(seen.peer).or_insert_with(|| Entry { mark: Some(0), ..Entry::new(now) });
         entry.fd = Some(seen.fd);
@@ -122,6 +124,11 @@ fn tick(
                     closed.cookie = socket.cookie();
                     socket.reset();
                 }
+            }
+            if !entry.waiting.is_empty() && entry.busy.is_none() {
+                let socket = ClientSocket::at(seen.fd, seen.peer, connections.local_port);
+                let cookie = socket.map_or(closed.cookie, |socket| socket.cookie());
+                unsettled.push((seen.peer, closed.cookie != 0 && cookie != closed.cookie));
             }
             leaked +=
                 u64::from(entry.busy.is_none() && now.saturating_duration_since(closed.since) >= LEAKED);
@@ -147,6 +154,10 @@ fn tick(
     connections.alive.store((seen.len() - shut.count()) as u64, Relaxed);
     connections.walks.fetch_add(1, Relaxed);
     close_surplus(connections, &mut table, &seen, settings, now);
+    drop(table);
+    for (peer, is_new) in unsettled {
+        connections.settle(peer, is_new);
+    }
     Found { accepted, forgotten }
 }
 
@@ -229,8 +240,21 @@ fn forget_gone(table: &mut HashMap<SocketAddr, Entry>, seen: &[Seen], walked: In
     let living: HashSet<SocketAddr> = seen.iter().map(|seen| seen.peer).collect();
     table.retain(|peer, entry| {
         let touched = entry.closed.map_or(entry.since, |closed| closed.since);
-        entry.busy.is_some() || living.contains(peer) || touched >= walked
+        // What waits must be thrown away in order; see [`Connections::settle`].
+        !entry.waiting.is_empty() || entry.busy.is_some() || living.contains(peer) || touched >= walked
     });
+}
+
+/// Closed connections that are gone and have left requests behind.
+fn left_waiting(table: &HashMap<SocketAddr, Entry>, seen: &[Seen]) -> Vec<(SocketAddr, bool)> {
+    let has_left =
+        |entry: &Entry| entry.closed.is_some() && entry.busy.is_none() && !entry.waiting.is_empty();
+    let mut left: HashSet<SocketAddr> =
+        table.iter().filter(|(_, entry)| has_left(entry)).map(|(peer, _)| *peer).collect();
+    for seen in seen {
+        left.remove(&seen.peer);
+    }
+    left.into_iter().map(|peer| (peer, false)).collect()
 }
 
 fn judge(

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::acceptor::{self, Acceptor};
 use super::connections::{Connections, Counts, Ticket};
+use super::door::Door;
 use super::filter;
 use super::guard::{self, GuardSettings};
 use super::request::ClientRequest;
@@ -56,49 +57,36 @@ impl Frontend {
             .spawn(move || guard::run(&guarded, acceptor, settings, &running))?;
         Ok(Frontend { listener, address, connections })
     }
+}
 
-    /// Where it listens; the real port where port 0 was asked for.
-    pub fn address(&self) -> SocketAddr {
+impl Door for Frontend {
+    fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Stops accepting: new clients are refused from now on. Requests on open connections still come
-    /// in, are answered with `Connection: close`, and idle connections are closed.
-    pub fn drain(&self) {
+    fn drain(&self) {
         self.connections.draining.store(true, Relaxed);
         // tiny_http's accept fails and its loop ends; existing connections are served on.
         let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Read);
     }
 
-    /// Stops accepting and leaves the socket as it is: clients that come now wait in its queue, for
-    /// whoever accepts next. Returns when nobody here accepts any more.
-    ///
-    /// # Errors
-    /// The operating system's; then accepting goes on.
-    pub fn pause(&self) -> io::Result<()> {
+    fn pause(&self) -> io::Result<()> {
         acceptor::pause(&self.listener, &self.connections)
     }
 
-    /// Accepts again after [`Frontend::pause`].
-    ///
-    /// # Errors
-    /// The operating system's, for sockets and threads.
-    pub fn resume(&self) -> io::Result<()> {
+    fn resume(&self) -> io::Result<()> {
         acceptor::serve(self.listener.try_clone()?, &self.connections)
     }
 
-    /// As [`Frontend::drain`], but the socket belongs to another process by now.
-    pub fn drain_after_pause(&self) {
+    fn drain_after_pause(&self) {
         self.connections.draining.store(true, Relaxed);
     }
 
-    /// The listening socket.
-    pub fn listener(&self) -> &TcpListener {
+    fn listener(&self) -> &TcpListener {
         &self.listener
     }
 
-    /// Figures for the metrics.
-    pub fn counts(&self) -> Counts {
+    fn counts(&self) -> Counts {
         Counts {
             client_connections: self.connections.open.load(Relaxed),
             walks: self.connections.walks.load(Relaxed),

@@ -8,6 +8,7 @@
 
 mod acceptor;
 mod connections;
+mod door;
 mod entry;
 mod filter;
 mod guard;
@@ -18,6 +19,7 @@ mod socket;
 mod stream;
 
 pub use connections::{Counts, MAX_ANNOUNCED_BODY};
+pub use door::Door;
 pub use guard::GuardSettings;
 pub use listener::{Frontend, Sink};
 pub use request::ClientRequest;

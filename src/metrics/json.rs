@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use super::Snapshot;
-use crate::pool::{Backend, Pool};
+use crate::histogram::Percentiles;
+use crate::pool::{Backend, Live};
 
 /// What the counters do not know.
 pub struct Gauges {
@@ -26,7 +27,7 @@ pub struct Gauges {
 }
 
 /// The whole page.
-pub fn page(snapshot: &Snapshot, gauges: &Gauges, pool: &Pool) -> Value {
+pub fn page(snapshot: &Snapshot, gauges: &Gauges, live: &Live) -> Value {
     let reasons: serde_json::Map<String, Value> =
         snapshot.reasons.iter().map(|(word, count)| ((*word).to_owned(), json!(count))).collect();
     json!({
@@ -37,6 +38,7 @@ pub fn page(snapshot: &Snapshot, gauges: &Gauges, pool: &Pool) -> Value {
         "retry_attempts": snapshot.retries,
         "rate_limited_requests": snapshot.rate_limited,
         "avg_latency_ms": (snapshot.avg_latency_ms * 1000.0).round() / 1000.0,
+        "latency_ms": latency(&snapshot.latency),
         "algorithm": gauges.algorithm,
         "active_requests": gauges.active_requests,
         "queued_requests": gauges.queued_requests,
@@ -44,21 +46,46 @@ pub fn page(snapshot: &Snapshot, gauges: &Gauges, pool: &Pool) -> Value {
         "leaked_connections": gauges.leaked_connections,
         "streams": gauges.streams,
         "reasons": reasons,
-        "healthy_backends": pool.available(),
-        "total_backends": pool.backends().len(),
-        "backends": pool.backends().iter().map(|backend| entry(backend)).collect::<Vec<_>>(),
+        "healthy_backends": live.backends().filter(|backend| backend.is_usable()).count(),
+        "total_backends": live.backends().count(),
+        "backends": entries(live),
     })
 }
 
-fn entry(backend: &Backend) -> Value {
+/// The backends of all pools.
+pub fn entries(live: &Live) -> Vec<Value> {
+    let of_pool = |pool: &crate::pool::Pool| {
+        let name = pool.config().name.clone();
+        pool.backends().iter().map(move |backend| entry(&name, backend)).collect::<Vec<_>>()
+    };
+    live.pools().iter().flat_map(of_pool).collect()
+}
+
+/// One backend.
+pub fn entry(pool: &str, backend: &Backend) -> Value {
     json!({
         "url": backend.name(),
+        "pool": pool,
         "state": backend.state(),
-        "weight": backend.config().weight,
+        "weight": backend.weight(),
+        "backup": backend.is_backup(),
+        "breaker": backend.breaker_state().word(),
         "active_connections": backend.active(),
+        "max_connections": backend.max_connections(),
         "total_requests": backend.total_requests(),
         "total_failures": backend.total_failures(),
+        "latency_ms": latency(&backend.latency().percentiles()),
         "last_checked": backend.last_checked().map(rfc3339),
+    })
+}
+
+fn latency(percentiles: &Percentiles) -> Value {
+    let rounded = |ms: f64| (ms * 1000.0).round() / 1000.0;
+    json!({
+        "p50": rounded(percentiles.p50),
+        "p90": rounded(percentiles.p90),
+        "p99": rounded(percentiles.p99),
+        "max": rounded(percentiles.max),
     })
 }
 

@@ -2,11 +2,14 @@
 //! add up by construction: total is the sum of success and failed, never a counter of its own.
 
 pub mod json;
+pub mod prometheus;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+
+use crate::histogram::{Histogram, Percentiles};
 
 /// How one request ended, as far as figures go.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +30,7 @@ pub struct Metrics {
     success: AtomicU64,
     failed: AtomicU64,
     retries: AtomicU64,
-    latency_us: AtomicU64,
+    latency: Histogram,
     rate_limited: AtomicU64,
     reasons: Mutex<Vec<(&'static str, u64)>>,
 }
@@ -43,6 +46,8 @@ pub struct Snapshot {
     pub retries: u64,
     /// Mean time of a proxied request.
     pub avg_latency_ms: f64,
+    /// How long proxied requests took.
+    pub latency: Percentiles,
     /// Requests refused by the rate limit.
     pub rate_limited: u64,
     /// How often each word was given, sorted by word.
@@ -56,7 +61,7 @@ impl Metrics {
             let counter = if success { &self.success } else { &self.failed };
             counter.fetch_add(1, Relaxed);
             self.retries.fetch_add(tally.retries, Relaxed);
-            self.latency_us.fetch_add(u64::try_from(tally.latency.as_micros()).unwrap_or(u64::MAX), Relaxed);
+            self.latency.record(tally.latency);
         }
         let Some(reason) = tally.reason else { return };
         if reason == "rate_limited" {
@@ -69,15 +74,21 @@ impl Metrics {
         }
     }
 
+    /// How long proxied requests took.
+    pub fn latency(&self) -> &Histogram {
+        &self.latency
+    }
+
     /// The counters now. Takes a lock.
     pub fn snapshot(&self) -> Snapshot {
         let (success, failed) = (self.success.load(Relaxed), self.failed.load(Relaxed));
-        let total_ms = self.latency_us.load(Relaxed) as f64 / 1000.0;
+        let total_ms = self.latency.sum_seconds() * 1000.0;
         Snapshot {
             success,
             failed,
             retries: self.retries.load(Relaxed),
             avg_latency_ms: if success + failed == 0 { 0.0 } else { total_ms / (success + failed) as f64 },
+            latency: self.latency.percentiles(),
             rate_limited: self.rate_limited.load(Relaxed),
             reasons: self.reasons.lock().clone(),
         }

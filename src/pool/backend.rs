@@ -1,30 +1,61 @@
 //! One configured backend: where it is, how it is, what it has done.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
 
+use md5::{Digest, Md5};
 use parking_lot::{Mutex, RwLock};
 
+use super::admin::AdminState;
+use super::balancer::FULL_SHARE;
+use super::breaker::{Breaker, BreakerState, Generation};
 use super::health::{Flip, HealthTracker, Thresholds};
-use crate::config::{BackendConfig, BackendUrl};
+use crate::config::{BackendConfig, BackendUrl, BreakerConfig};
+use crate::histogram::Histogram;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-/// One configured backend. Shared by all workers; counters are relaxed, locks are held for a few
-/// instructions and never together.
+/// The newest answer counts this much in the recent latency.
+const RECENT: f64 = 0.1;
+
+/// One configured backend. Shared by all workers and, while it stays configured, by one configuration
+/// after the other; counters are relaxed, locks are held for a few instructions and never together.
 pub struct Backend {
     id: u64,
-    config: BackendConfig,
+    url: BackendUrl,
+    ca: Option<String>,
     name: String,
+    /// A digest of the name, the same in every process.
+    digest: u128,
+    /// What a sticky cookie says of it.
+    sticky: OnceLock<String>,
     addresses: AddressBook,
+    weight: AtomicU32,
+    /// 0 for none.
+    max_connections: AtomicU32,
+    backup: AtomicBool,
+    admin: AtomicU8,
+    /// Whether `weight` was set by hand.
+    weight_by_hand: AtomicBool,
     healthy: AtomicBool,
     health: Mutex<HealthTracker>,
     last_checked: Mutex<Option<SystemTime>>,
+    /// What the last probe that failed said.
+    last_problem: Mutex<String>,
+    breaker: Mutex<Breaker>,
+    /// See [`Breaker::is_clean`]; spares the lock.
+    breaker_is_clean: AtomicBool,
+    /// When it came back; `None` once it has climbed to its full weight.
+    back_since: Mutex<Option<Instant>>,
+    is_climbing: AtomicBool,
     active: AtomicU32,
     total_requests: AtomicU64,
     total_failures: AtomicU64,
+    latency: Histogram,
+    /// Recent latency in microseconds, as the bits of an f64; 0 while there is none.
+    recent_us: AtomicU64,
 }
 
 /// The addresses that a backend's name stands for now; shared by whoever looks the name up and whoever
@@ -58,17 +89,33 @@ impl AddressBook {
 impl Backend {
     /// A backend that is usable from the start. Its addresses come later, from whoever looks names up.
     pub fn new(config: BackendConfig) -> Backend {
+        let name = config.url.to_string();
         Backend {
             id: NEXT_ID.fetch_add(1, Relaxed),
-            name: config.url.to_string(),
-            config,
+            digest: u128::from_be_bytes(Md5::digest(&name).into()),
+            name,
+            url: config.url,
+            ca: config.ca,
+            sticky: OnceLock::new(),
             addresses: AddressBook::default(),
+            weight: AtomicU32::new(config.weight),
+            max_connections: AtomicU32::new(config.max_connections.unwrap_or(0)),
+            backup: AtomicBool::new(config.backup),
+            admin: AtomicU8::new(AdminState::Enabled as u8),
+            weight_by_hand: AtomicBool::new(false),
             healthy: AtomicBool::new(true),
             health: Mutex::default(),
             last_checked: Mutex::new(None),
+            last_problem: Mutex::default(),
+            breaker: Mutex::default(),
+            breaker_is_clean: AtomicBool::new(true),
+            back_since: Mutex::new(None),
+            is_climbing: AtomicBool::new(false),
             active: AtomicU32::new(0),
             total_requests: AtomicU64::new(0),
             total_failures: AtomicU64::new(0),
+            latency: Histogram::default(),
+            recent_us: AtomicU64::new(0),
         }
     }
 
@@ -82,14 +129,79 @@ impl Backend {
         &self.name
     }
 
-    /// What the configuration says of it.
-    pub fn config(&self) -> &BackendConfig {
-        &self.config
+    /// Where it is.
+    pub fn url(&self) -> &BackendUrl {
+        &self.url
+    }
+
+    /// The PEM file that replaces the system's roots, for `https`.
+    pub fn ca(&self) -> Option<&str> {
+        self.ca.as_deref()
+    }
+
+    /// A digest of its URL: the same in every process, and nobody's address.
+    pub fn digest(&self) -> u128 {
+        self.digest
+    }
+
+    /// See [`super::sticky`].
+    pub fn sticky_value(&self) -> &str {
+        self.sticky.get_or_init(|| super::sticky::value(self))
+    }
+
+    /// Whether a configuration means this very backend, so that it stays when that one is read.
+    pub fn is_meant_by(&self, config: &BackendConfig) -> bool {
+        self.url == config.url && self.ca == config.ca
+    }
+
+    /// Takes over what a newer configuration says, and drops what was set by hand.
+    pub fn reconfigure(&self, config: &BackendConfig) {
+        self.weight.store(config.weight, Relaxed);
+        self.weight_by_hand.store(false, Relaxed);
+        self.max_connections.store(config.max_connections.unwrap_or(0), Relaxed);
+        self.backup.store(config.backup, Relaxed);
+        self.set_admin(AdminState::Enabled);
+    }
+
+    /// Its share of the requests; 0 takes none.
+    pub fn weight(&self) -> u32 {
+        self.weight.load(Relaxed)
+    }
+
+    /// Sets the weight by hand, until the configuration is read again.
+    pub fn set_weight(&self, weight: u32) {
+        self.weight.store(weight, Relaxed);
+        self.weight_by_hand.store(true, Relaxed);
+    }
+
+    /// Most requests at once.
+    pub fn max_connections(&self) -> Option<u32> {
+        Some(self.max_connections.load(Relaxed)).filter(|most| *most > 0)
+    }
+
+    /// Whether it serves only when no other backend of its pool can.
+    pub fn is_backup(&self) -> bool {
+        self.backup.load(Relaxed)
+    }
+
+    /// What people have asked of it.
+    pub fn admin(&self) -> AdminState {
+        AdminState::from_u8(self.admin.load(Relaxed))
+    }
+
+    /// See [`Backend::admin`].
+    pub fn set_admin(&self, state: AdminState) {
+        self.admin.store(state as u8, Relaxed);
+    }
+
+    /// Whether people have changed its state or weight since the configuration was read.
+    pub fn is_set_by_hand(&self) -> bool {
+        self.admin() != AdminState::Enabled || self.weight_by_hand.load(Relaxed)
     }
 
     /// Host and port as they belong in a `Host` header.
     pub fn authority(&self) -> String {
-        match &self.config.url {
+        match &self.url {
             BackendUrl::Http { .. } | BackendUrl::Https { .. } => {
                 self.name.split_once("://").map_or(self.name.as_str(), |(_, rest)| rest).to_owned()
             }
@@ -97,9 +209,26 @@ impl Backend {
         }
     }
 
-    /// Whether it may take a request now. The only place that combines the facts.
-    pub fn available(&self) -> bool {
-        self.is_healthy()
+    /// Whether it may take a request as far as probes and people are concerned. With
+    /// [`Backend::breaker_admits`] and [`Backend::has_room`] the facts that [`super::Pool::lease`]
+    /// combines.
+    pub fn is_usable(&self) -> bool {
+        self.is_healthy() && self.admin() == AdminState::Enabled && self.weight() > 0
+    }
+
+    /// Whether its breaker lets a request pass. Takes a lock unless all is well.
+    pub fn breaker_admits(&self, now: Instant) -> bool {
+        self.breaker_is_clean.load(Relaxed) || self.breaker.lock().admits(now)
+    }
+
+    /// Whether it has fewer requests than it may have.
+    pub fn has_room(&self) -> bool {
+        self.max_connections().is_none_or(|most| self.active() < most)
+    }
+
+    /// Whether it could take a request now, by all four facts.
+    pub fn available(&self, now: Instant) -> bool {
+        self.is_usable() && self.has_room() && self.breaker_admits(now)
     }
 
     /// The verdict of the probes.
@@ -109,16 +238,62 @@ impl Backend {
 
     /// What people are told.
     pub fn state(&self) -> &'static str {
-        if self.is_healthy() { "healthy" } else { "unhealthy" }
+        match self.admin() {
+            AdminState::Draining => "draining",
+            AdminState::Disabled => "disabled",
+            AdminState::Enabled if self.is_healthy() => "healthy",
+            AdminState::Enabled => "unhealthy",
+        }
     }
 
-    /// Takes a probe's result in; says when the verdict changed. Takes a lock.
-    pub fn observe_probe(&self, passed: bool, thresholds: &Thresholds, at: SystemTime) -> Option<Flip> {
+    /// The weight that algorithms see, in parts of [`FULL_SHARE`]: while it climbs after it has come
+    /// back, a part of it. Takes a lock only then.
+    pub fn share(&self, slow_start: Duration, now: Instant) -> u32 {
+        let full = self.weight().saturating_mul(FULL_SHARE);
+        if !self.is_climbing.load(Relaxed) || slow_start.is_zero() {
+            return full;
+        }
+        let mut since = self.back_since.lock();
+        let Some(climbed) = since.map(|since| now.saturating_duration_since(since)) else { return full };
+        if climbed >= slow_start {
+            *since = None;
+            self.is_climbing.store(false, Relaxed);
+            return full;
+        }
+        ((f64::from(full) * climbed.as_secs_f64() / slow_start.as_secs_f64()) as u32).max(1)
+    }
+
+    /// Takes a probe's result in; says when the verdict changed. A backend that the probes have found
+    /// healthy again begins anew: its breaker closes, and it climbs if that is asked for. Takes locks,
+    /// one after the other.
+    pub fn observe_probe(
+        &self,
+        problem: Option<&str>,
+        thresholds: &Thresholds,
+        at: SystemTime,
+        now: Instant,
+    ) -> Option<Flip> {
         *self.last_checked.lock() = Some(at);
-        let mut health = self.health.lock();
-        let flip = health.observe(passed, thresholds);
-        self.healthy.store(health.is_healthy(), Relaxed);
+        if let Some(problem) = problem {
+            problem.clone_into(&mut self.last_problem.lock());
+        }
+        let flip = {
+            let mut health = self.health.lock();
+            let flip = health.observe(problem.is_none(), thresholds);
+            self.healthy.store(health.is_healthy(), Relaxed);
+            flip
+        };
+        if flip == Some(Flip::ToHealthy) {
+            self.reset_breaker();
+            self.begin_climb(now);
+        }
         flip
+    }
+
+    /// From now on it climbs to its full weight. Takes a lock.
+    pub fn begin_climb(&self, now: Instant) {
+        *self.back_since.lock() = Some(now);
+        self.is_climbing.store(true, Relaxed);
     }
 
     /// When the last probe ended. Takes a lock.
@@ -126,9 +301,32 @@ impl Backend {
         *self.last_checked.lock()
     }
 
+    /// What the last failed probe said. Takes a lock.
+    pub fn last_problem(&self) -> String {
+        self.last_problem.lock().clone()
+    }
+
     /// Where to connect. The book stays up to date when it is kept.
     pub fn address_book(&self) -> AddressBook {
         self.addresses.clone()
+    }
+
+    /// The breaker's state. Takes a lock.
+    pub fn breaker_state(&self) -> BreakerState {
+        self.breaker.lock().state()
+    }
+
+    /// How long an open breaker stays so. Takes a lock.
+    pub fn breaker_opens_in(&self, now: Instant) -> Option<Duration> {
+        self.breaker.lock().opens_until().map(|until| until.saturating_duration_since(now))
+    }
+
+    /// Closes the breaker, whatever it was. Takes a lock.
+    pub fn reset_breaker(&self) {
+        if !self.breaker_is_clean.load(Relaxed) {
+            self.breaker.lock().reset();
+            self.breaker_is_clean.store(true, Relaxed);
+        }
     }
 
     /// Requests that it has now.
@@ -146,9 +344,27 @@ impl Backend {
         self.total_failures.load(Relaxed)
     }
 
-    pub(super) fn begin(&self) {
-        self.active.fetch_add(1, Relaxed);
-        self.total_requests.fetch_add(1, Relaxed);
+    /// How long its answers' heads took.
+    pub fn latency(&self) -> &Histogram {
+        &self.latency
+    }
+
+    /// How long they took of late, in microseconds; 0 while there was none.
+    pub fn recent_latency_us(&self) -> f64 {
+        f64::from_bits(self.recent_us.load(Relaxed))
+    }
+
+    /// One compare-and-swap, so that two workers can't both take the last place.
+    pub(super) fn begin(&self) -> bool {
+        let most = self.max_connections().unwrap_or(u32::MAX);
+        let claimed = self
+            .active
+            .fetch_update(Relaxed, Relaxed, |active| (active < most).then_some(active + 1))
+            .is_ok();
+        if claimed {
+            self.total_requests.fetch_add(1, Relaxed);
+        }
+        claimed
     }
 
     pub(super) fn end(&self) {
@@ -159,9 +375,46 @@ impl Backend {
         self.total_failures.fetch_add(1, Relaxed);
     }
 
+    pub(super) fn count_latency(&self, latency: Duration) {
+        self.latency.record(latency);
+        let newest = latency.as_micros() as f64;
+        let recent = self.recent_latency_us();
+        // Two at once may lose one of them, which a mean can bear.
+        let mean = if recent == 0.0 { newest } else { recent + (newest - recent) * RECENT };
+        self.recent_us.store(mean.to_bits(), Relaxed);
+    }
+
+    /// A claim on the breaker; `None` where it does not admit. Takes a lock unless all is well.
+    pub(super) fn claim_breaker(&self, now: Instant) -> Option<Generation> {
+        self.breaker.lock().claim(now)
+    }
+
+    pub(super) fn breaker_is_clean(&self) -> bool {
+        self.breaker_is_clean.load(Relaxed)
+    }
+
+    /// A result for the breaker; says what it has come to. Takes a lock.
+    pub(super) fn tell_breaker(
+        &self,
+        claimed: Generation,
+        passed: bool,
+        config: &BreakerConfig,
+        now: Instant,
+    ) -> Option<BreakerState> {
+        let mut breaker = self.breaker.lock();
+        let change = breaker.record(claimed, passed, config, now);
+        self.breaker_is_clean.store(breaker.is_clean(), Relaxed);
+        change
+    }
+
+    pub(super) fn abandon_breaker(&self, claimed: Generation, now: Instant) {
+        self.breaker.lock().abandon(claimed, now);
+    }
+
     #[cfg(test)]
     pub(crate) fn set_unhealthy_for_test(&self) {
-        self.observe_probe(false, &Thresholds { healthy: 1, unhealthy: 1 }, SystemTime::UNIX_EPOCH);
+        let thresholds = Thresholds { healthy: 1, unhealthy: 1 };
+        self.observe_probe(Some("test"), &thresholds, SystemTime::UNIX_EPOCH, Instant::now());
     }
 }
 

@@ -2,18 +2,43 @@
 //! answer went out, so that `active` counts what a backend really has to do.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::Backend;
+use super::breaker::{BreakerState, Generation};
+use super::{Backend, Policy};
 
 /// A counted claim; ends when dropped, also in a panic.
 pub struct Lease {
     backend: Arc<Backend>,
+    policy: Arc<Policy>,
+    claimed_at: Instant,
+    /// The claim on the breaker, until a result was told.
+    breaker: Option<Generation>,
 }
 
 impl Lease {
-    pub(super) fn claim(backend: &Arc<Backend>) -> Lease {
-        backend.begin();
-        Lease { backend: Arc::clone(backend) }
+    /// A place at the backend; `None` where it has none left. `past_breaker` claims nothing of the
+    /// breaker: the last resort, whose result must not disturb it.
+    pub(super) fn claim(
+        backend: &Arc<Backend>,
+        policy: &Arc<Policy>,
+        past_breaker: bool,
+        now: Instant,
+    ) -> Option<Lease> {
+        if !backend.begin() {
+            return None;
+        }
+        let mut lease = Lease {
+            backend: Arc::clone(backend),
+            policy: Arc::clone(policy),
+            claimed_at: now,
+            breaker: None,
+        };
+        if policy.breaker.is_some() && !past_breaker {
+            // Dropped, it gives its place back.
+            lease.breaker = Some(backend.claim_breaker(now)?);
+        }
+        Some(lease)
     }
 
     /// The backend claimed.
@@ -21,8 +46,32 @@ impl Lease {
         &self.backend
     }
 
-    /// The attempt failed by the backend's fault; ends the claim.
-    pub fn failed(self) {
+    /// The head of an answer has come; says what became of the breaker where it has changed. The
+    /// claim goes on. May take a lock.
+    pub fn answered(&mut self, status: u16, latency: Duration) -> Option<BreakerState> {
+        self.backend.count_latency(latency);
+        let breaker = self.policy.breaker.as_ref()?;
+        let passed = !breaker.on_status.contains(&status);
+        // The usual case: nothing to note, and no lock.
+        if passed && self.backend.breaker_is_clean() {
+            return None;
+        }
+        // The answer may still break off, so a good head does not end the claim.
+        let claimed = if passed { self.breaker? } else { self.breaker.take()? };
+        self.backend.tell_breaker(claimed, passed, breaker, self.claimed_at + latency)
+    }
+
+    /// The attempt failed by the backend's fault; ends the claim, and says what became of the breaker
+    /// where it has changed. May take a lock.
+    pub fn failed(mut self, now: Instant) -> Option<BreakerState> {
+        self.backend.count_failure();
+        let breaker = self.policy.breaker.as_ref()?;
+        let claimed = self.breaker.take()?;
+        self.backend.tell_breaker(claimed, false, breaker, now)
+    }
+
+    /// The attempt failed by the backend's fault, as its answer's status says; ends the claim.
+    pub fn failed_by_status(self) {
         self.backend.count_failure();
     }
 }
@@ -30,6 +79,12 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.backend.end();
+        if let Some(claimed) = self.breaker
+            && !self.backend.breaker_is_clean()
+        {
+            self.backend.abandon_breaker(claimed, self.claimed_at);
+        }
+        self.policy.freed();
     }
 }
 
@@ -40,10 +95,11 @@ mod tests {
 
     #[test]
     fn active_lives_as_long_as_the_lease() {
-        let backend = &backends(1)[0];
-        let (one, two) = (Lease::claim(backend), Lease::claim(backend));
+        let (backend, policy, now) = (&backends(1)[0], Arc::new(Policy::default()), Instant::now());
+        let claim = || Lease::claim(backend, &policy, false, now).unwrap();
+        let (one, two) = (claim(), claim());
         assert_eq!((backend.active(), backend.total_requests()), (2, 2));
-        one.failed();
+        one.failed(now);
         assert_eq!((backend.active(), backend.total_failures()), (1, 1));
         drop(two);
         assert_eq!((backend.active(), backend.total_failures()), (0, 1));

@@ -1,29 +1,40 @@
 //! The backends of one configuration and the claims on them.
 //!
-//! Four independent facts decide whether a backend takes a request (health here and now; admin state,
-//! breaker and load join it later), and only [`Backend::available`] combines them; only [`Pool::lease`]
-//! claims. Choosing is the [`Balancer`]'s, which `balance` provides: this module never names an
-//! algorithm. No clock, no I/O and no threads: `now` is an argument.
+//! Four independent facts decide whether a backend takes a request (what people asked of it, its health,
+//! its breaker, its load), and only [`Pool::lease`] combines them and claims. Choosing is the
+//! [`Balancer`]'s, which `balance` provides: this module never names an algorithm. No I/O and no
+//! threads, and no clock: `now` is an argument.
 
+pub mod admin;
 pub mod backend;
 pub mod balancer;
+pub mod breaker;
 pub mod health;
 pub mod lease;
+pub mod live;
+mod policy;
+pub mod routes;
+pub mod sticky;
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use parking_lot::RwLock;
-
+pub use admin::AdminState;
 pub use backend::Backend;
-pub use balancer::{Balancer, ClientKey};
+pub use balancer::{Balancer, Candidate, ClientKey};
+pub use breaker::BreakerState;
 pub use lease::Lease;
+pub use live::{Live, SharedLive};
+pub use policy::Policy;
 
-use crate::config::Config;
+use crate::config::PoolConfig;
 
-/// One configuration's backends and the balancer that chooses among them.
+/// A set of backends and the balancer that chooses among them.
 pub struct Pool {
+    config: PoolConfig,
     backends: Vec<Arc<Backend>>,
     balancer: Box<dyn Balancer>,
+    policy: Arc<Policy>,
 }
 
 /// The backends that one request has tried already.
@@ -42,10 +53,38 @@ impl Tried {
     }
 }
 
+/// Why there is no lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoLease {
+    /// No backend can be used.
+    NoneUsable,
+    /// All that can be used have as many requests as they may have; a place may get free.
+    AllFull,
+}
+
+/// How much a backend is to be preferred, the lowest first.
+type Rank = u8;
+/// It was tried already.
+const TRIED: Rank = 2;
+/// It is a backup.
+const BACKUP: Rank = 1;
+/// Its breaker is open: only where nothing else is usable at all.
+const PAST_BREAKER: Rank = 4;
+
 impl Pool {
     /// A pool of these backends, in the configuration's order.
-    pub fn new(backends: Vec<Arc<Backend>>, balancer: Box<dyn Balancer>) -> Pool {
-        Pool { backends, balancer }
+    pub fn new(
+        config: PoolConfig,
+        backends: Vec<Arc<Backend>>,
+        balancer: Box<dyn Balancer>,
+        policy: Arc<Policy>,
+    ) -> Pool {
+        Pool { config, backends, balancer, policy }
+    }
+
+    /// What the configuration says of it.
+    pub fn config(&self) -> &PoolConfig {
+        &self.config
     }
 
     /// All backends, in the configuration's order.
@@ -53,88 +92,243 @@ impl Pool {
         &self.backends
     }
 
-    /// How many backends can take a request now.
-    pub fn available(&self) -> usize {
-        self.backends.iter().filter(|backend| backend.available()).count()
+    /// What holds for all backends, and where requests wait for a place.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
-    /// Claims a backend for one attempt: one that was not tried yet while there is one, else any that
-    /// is available. `None` where none is.
-    pub fn lease(&self, client: &ClientKey, tried: &Tried) -> Option<Lease> {
-        let mut candidates: Vec<&Arc<Backend>> = Vec::with_capacity(self.backends.len());
-        let available = || self.backends.iter().filter(|backend| backend.available());
-        candidates.extend(available().filter(|backend| !tried.has(backend)));
-        if candidates.is_empty() {
-            candidates.extend(available());
+    /// How many backends can take a request, as far as probes and people are concerned.
+    pub fn usable(&self) -> usize {
+        self.backends.iter().filter(|backend| backend.is_usable()).count()
+    }
+
+    /// Claims a backend for one attempt: the one that the sticky cookie names, else the balancer's choice
+    /// among the best that there are. Those not tried yet are better than those tried, backups worse than
+    /// others of the same kind; one whose breaker is open is the last resort.
+    ///
+    /// # Errors
+    /// Says why there is none.
+    pub fn lease(&self, client: &ClientKey<'_>, tried: &Tried, now: Instant) -> Result<Lease, NoLease> {
+        let (mut candidates, rank, is_any_full) = self.candidates(tried, now);
+        let past_breaker = rank >= PAST_BREAKER;
+        if past_breaker && is_any_full {
+            return Err(NoLease::AllFull);
         }
-        let chosen = match candidates.len() {
-            0 => return None,
-            count => self.balancer.pick(&candidates, client).min(count - 1),
-        };
-        Some(Lease::claim(candidates[chosen]))
-    }
-}
-
-/// What one request sees from its start to its end, even while a reload swaps it for the next ones.
-pub struct Live {
-    /// The configuration that this was made from.
-    pub config: Config,
-    /// Its backends.
-    pub pool: Pool,
-}
-
-/// The current [`Live`]; locked only to clone the `Arc`.
-pub struct SharedLive(RwLock<Arc<Live>>);
-
-impl SharedLive {
-    /// Starts with this one.
-    pub fn new(live: Live) -> SharedLive {
-        SharedLive(RwLock::new(Arc::new(live)))
+        if let Some(lease) = self.stick(&candidates, client, past_breaker, now) {
+            return Ok(lease);
+        }
+        while !candidates.is_empty() {
+            let chosen = self.balancer.pick(&candidates, client).min(candidates.len() - 1);
+            let backend = candidates[chosen].backend;
+            if let Some(lease) = Lease::claim(backend, &self.policy, past_breaker, now) {
+                return Ok(lease);
+            }
+            // Another worker was faster.
+            candidates.remove(chosen);
+        }
+        let is_any_usable = is_any_full || self.usable() > 0;
+        Err(if is_any_usable { NoLease::AllFull } else { NoLease::NoneUsable })
     }
 
-    /// The current one. Takes the lock for the length of a pointer's copy.
-    pub fn get(&self) -> Arc<Live> {
-        Arc::clone(&self.0.read())
+    /// The backend that the balancer would choose for this client if all that are usable had room: what
+    /// a hash promises. Claims nothing.
+    pub fn would_pick(&self, client: &ClientKey<'_>, now: Instant) -> Option<&Arc<Backend>> {
+        let (candidates, ..) = self.candidates(&Tried::default(), now);
+        if candidates.is_empty() {
+            return None;
+        }
+        let chosen = self.balancer.pick(&candidates, client);
+        candidates.get(chosen).map(|candidate| candidate.backend)
+    }
+
+    /// The best candidates, how good they are, and whether there are backends without room that would be
+    /// candidates but for their breaker's or their load's sake.
+    fn candidates(&self, tried: &Tried, now: Instant) -> (Vec<Candidate<'_>>, Rank, bool) {
+        let mut candidates = Vec::with_capacity(self.backends.len());
+        let (mut best, mut is_any_full) = (Rank::MAX, false);
+        for (place, backend) in self.backends.iter().enumerate() {
+            if !backend.is_usable() {
+                continue;
+            }
+            let admits = self.policy.breaker.is_none() || backend.breaker_admits(now);
+            if !backend.has_room() {
+                is_any_full |= admits;
+                continue;
+            }
+            let rank = BACKUP * Rank::from(backend.is_backup())
+                + TRIED * Rank::from(tried.has(backend))
+                + PAST_BREAKER * Rank::from(!admits);
+            if rank < best {
+                best = rank;
+                candidates.clear();
+            }
+            if rank == best {
+                let share = backend.share(self.policy.slow_start, now);
+                candidates.push(Candidate { backend, place, share });
+            }
+        }
+        (candidates, best, is_any_full)
+    }
+
+    fn stick(
+        &self,
+        candidates: &[Candidate<'_>],
+        client: &ClientKey<'_>,
+        past_breaker: bool,
+        now: Instant,
+    ) -> Option<Lease> {
+        let wanted = client.sticky?;
+        let found = candidates.iter().find(|candidate| sticky::names(wanted, candidate.backend))?;
+        Lease::claim(found.backend, &self.policy, past_breaker, now)
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::net::{IpAddr, Ipv4Addr};
+    use std::time::Duration;
 
     use super::*;
+    use crate::config::{BreakerConfig, Overrides, parse};
     use crate::pool::backend::tests::backends;
 
     struct First;
     impl Balancer for First {
-        fn pick(&self, _: &[&Arc<Backend>], _: &ClientKey) -> usize {
+        fn pick(&self, _: &[Candidate<'_>], _: &ClientKey<'_>) -> usize {
             0
         }
     }
 
-    fn client() -> ClientKey {
-        ClientKey { address: IpAddr::V4(Ipv4Addr::LOCALHOST), is_retry: false }
+    fn client() -> ClientKey<'static> {
+        ClientKey::of(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
+    /// A pool with the default settings over these.
+    pub(crate) fn pool(backends: Vec<Arc<Backend>>, balancer: Box<dyn Balancer>) -> Pool {
+        let config = parse("{}", &Overrides::default()).unwrap();
+        let policy = Arc::new(Policy::new(&config));
+        Pool::new(config.default_pool, backends, balancer, policy)
+    }
+
+    fn first_of(count: u16) -> Pool {
+        pool(backends(count), Box::new(First))
+    }
+
+    fn lease(pool: &Pool, tried: &Tried) -> Result<Lease, NoLease> {
+        pool.lease(&client(), tried, Instant::now())
     }
 
     #[test]
     fn an_untried_backend_is_preferred_and_a_tried_one_better_than_none() {
-        let pool = Pool::new(backends(2), Box::new(First));
+        let pool = first_of(2);
         let mut tried = Tried::default();
-        let first = pool.lease(&client(), &tried).unwrap();
+        let first = lease(&pool, &tried).unwrap();
         tried.add(first.backend());
-        let second = pool.lease(&client(), &tried).unwrap();
+        let second = lease(&pool, &tried).unwrap();
         assert_ne!(first.backend().id(), second.backend().id());
         tried.add(second.backend());
-        assert!(pool.lease(&client(), &tried).is_some());
+        assert!(lease(&pool, &tried).is_ok());
     }
 
     #[test]
-    fn no_healthy_backend_means_no_lease() {
-        let pool = Pool::new(backends(2), Box::new(First));
-        for backend in pool.backends() {
-            backend.set_unhealthy_for_test();
+    fn nothing_usable_means_no_lease() {
+        let pool = first_of(3);
+        pool.backends()[0].set_unhealthy_for_test();
+        pool.backends()[1].set_admin(AdminState::Draining);
+        pool.backends()[2].set_weight(0);
+        assert_eq!(lease(&pool, &Tried::default()).err(), Some(NoLease::NoneUsable));
+        assert_eq!(pool.usable(), 0);
+    }
+
+    #[test]
+    fn a_backup_serves_only_when_no_other_can() {
+        let pool = first_of(2);
+        let config = BackendConfigs::backup(pool.backends()[0].url());
+        pool.backends()[0].reconfigure(&config);
+        let id = |tried: &Tried| lease(&pool, tried).unwrap().backend().id();
+        assert_eq!(id(&Tried::default()), pool.backends()[1].id());
+        let mut tried = Tried::default();
+        tried.add(&pool.backends()[1]);
+        assert_eq!(id(&tried), pool.backends()[0].id(), "after the other has failed");
+        pool.backends()[1].set_unhealthy_for_test();
+        assert_eq!(id(&Tried::default()), pool.backends()[0].id());
+    }
+
+    struct BackendConfigs;
+    impl BackendConfigs {
+        fn backup(url: &crate::config::BackendUrl) -> crate::config::BackendConfig {
+            crate::config::BackendConfig {
+                url: url.clone(),
+                weight: 1,
+                max_connections: None,
+                backup: true,
+                ca: None,
+            }
         }
-        assert!(pool.lease(&client(), &Tried::default()).is_none());
-        assert_eq!(pool.available(), 0);
+    }
+
+    #[test]
+    fn no_more_than_max_connections_at_once() {
+        let pool = first_of(1);
+        let mut config = BackendConfigs::backup(pool.backends()[0].url());
+        config.max_connections = Some(2);
+        pool.backends()[0].reconfigure(&config);
+        let held: Vec<_> = (0..2).map(|_| lease(&pool, &Tried::default()).unwrap()).collect();
+        assert_eq!(lease(&pool, &Tried::default()).err(), Some(NoLease::AllFull));
+        drop(held);
+        assert!(lease(&pool, &Tried::default()).is_ok());
+    }
+
+    fn fail(pool: &Pool, index: usize, times: u32) {
+        for _ in 0..times {
+            let lease = Lease::claim(&pool.backends()[index], &pool.policy, false, Instant::now());
+            lease.expect("a place").failed(Instant::now());
+        }
+    }
+
+    #[test]
+    fn an_open_breaker_takes_nothing_unless_nothing_else_is_left() {
+        let pool = first_of(2);
+        fail(&pool, 0, 5);
+        assert_eq!(pool.backends()[0].breaker_state(), BreakerState::Open);
+        let id = || lease(&pool, &Tried::default()).unwrap().backend().id();
+        assert_eq!(id(), pool.backends()[1].id());
+        fail(&pool, 1, 5);
+        assert_eq!(id(), pool.backends()[0].id(), "breakers never take out the last one");
+    }
+
+    #[test]
+    fn a_trial_that_is_dropped_leaves_the_next_one_free() {
+        let pool = first_of(2);
+        fail(&pool, 0, 5);
+        let later = Instant::now() + Duration::from_secs(31);
+        let trial = pool.lease(&client(), &Tried::default(), later).unwrap();
+        assert_eq!(trial.backend().breaker_state(), BreakerState::HalfOpen);
+        drop(trial);
+        let mut trial = pool.lease(&client(), &Tried::default(), later).unwrap();
+        assert_eq!(trial.backend().id(), pool.backends()[0].id());
+        assert_eq!(trial.answered(200, Duration::ZERO), Some(BreakerState::Closed));
+    }
+
+    #[test]
+    fn statuses_can_open_the_breaker() {
+        let mut config = parse("{}", &Overrides::default()).unwrap();
+        let breaker = BreakerConfig { on_status: vec![503], failures: 1, ..config.circuit_breaker.unwrap() };
+        config.circuit_breaker = Some(breaker);
+        let policy = Arc::new(Policy::new(&config));
+        let pool = Pool::new(config.default_pool, backends(1), Box::new(First), policy);
+        let mut lease = lease(&pool, &Tried::default()).unwrap();
+        assert_eq!(lease.answered(503, Duration::ZERO), Some(BreakerState::Open));
+    }
+
+    #[test]
+    fn a_sticky_cookie_keeps_to_its_backend_while_it_is_usable() {
+        let pool = first_of(3);
+        let value = sticky::value(&pool.backends()[2]);
+        let client = ClientKey { sticky: Some(value.as_bytes()), ..client() };
+        let id = || pool.lease(&client, &Tried::default(), Instant::now()).unwrap().backend().id();
+        assert_eq!(id(), pool.backends()[2].id());
+        pool.backends()[2].set_unhealthy_for_test();
+        assert_eq!(id(), pool.backends()[0].id());
     }
 }

@@ -11,7 +11,7 @@ use crate::config::{Config, Overrides};
 use crate::frontend::{ClientRequest, ClientStream, Ending, TunnelEnd};
 use crate::http::{BodyLength, Headers, RequestHead, Version};
 use crate::pool::backend::tests::backends;
-use crate::pool::{Backend, Live, Pool};
+use crate::pool::{Backend, Live, Policy, Pool};
 use crate::transport::{
     AttemptError, BackendReply, Cause, Outgoing, OutgoingBody, ReplyLength, Stage, Transport,
 };
@@ -79,8 +79,9 @@ pub(crate) fn request(method: &str, target: &str, body: &[u8]) -> (ClientRequest
 /// The default configuration on that many backends.
 pub(crate) fn live(count: u16) -> Live {
     let config: Config = crate::config::load(None, &Overrides::default()).expect("the defaults are valid");
-    let pool = Pool::new(backends(count), balance::balancer(config.default_pool.algorithm));
-    Live { config, pool }
+    let (pool, policy) = (config.default_pool.clone(), Arc::new(Policy::new(&config)));
+    let balancer = balance::balancer(pool.algorithm);
+    Live::new(config, vec![Pool::new(pool, backends(count), balancer, policy)])
 }
 
 /// What a scripted backend does.

@@ -5,6 +5,7 @@
 //! here; the client is a [`ClientRequest`], the backend's side a [`Transport`].
 
 pub mod client_address;
+pub mod client_key;
 pub mod forwarded;
 pub mod outcome;
 pub mod refusal;
@@ -17,9 +18,9 @@ mod relay;
 mod tunnel;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use log::Level::{Debug, Warn};
+use log::Level::{Debug, Info, Warn};
 
 pub use outcome::{End, Outcome};
 pub use refusal::Refusal;
@@ -27,9 +28,10 @@ pub use refusal::Refusal;
 use crate::frontend::{ClientRequest, MAX_ANNOUNCED_BODY};
 use crate::http::{BodyLength, Headers, request_id};
 use crate::logging::event;
-use crate::pool::{Backend, ClientKey, Live, Tried};
+use crate::pool::{Backend, BreakerState, ClientKey, Lease, Live, NoLease, Pool, Tried};
 use crate::shutdown::Running;
-use crate::transport::{AttemptError, Stage, Transport};
+use crate::transport::{AttemptError, BackendReply, Stage, Transport};
+use crate::watch::Watch;
 use attempt::Prepared;
 use budget::{Account, Budget};
 use retry::{RequestFacts, Verdict};
@@ -37,6 +39,16 @@ use retry::{RequestFacts, Verdict};
 /// A request waits a second in all for a place in the retry budget.
 const BUDGET_TURNS: u32 = 50;
 const BUDGET_TURN: Duration = Duration::from_millis(20);
+
+/// How long a request that waits for a place with a backend sleeps at most: so soon it is noticed that
+/// its client has gone.
+const PLACE_TURN: Duration = Duration::from_millis(50);
+
+/// A backend's answer, its body still unread.
+struct Answer {
+    reply: BackendReply,
+    lease: Lease,
+}
 
 /// Forwards requests.
 pub struct Proxy {
@@ -71,54 +83,116 @@ impl Proxy {
         if declares_too_much(request, live) {
             return Outcome::refused(request, Refusal::BodyTooLarge);
         }
+        let (head, watch) = (Arc::clone(&request.head), Arc::clone(&request.watch));
+        let pool = live.pool_for(&head);
+        let mut client = client_key::of(request.client, &head, pool.config());
         let mut account = self.budget.enter();
-        let mut client = ClientKey { address: request.client, is_retry: false };
         let headers = self.headers_for_backend(request, live);
         let mut prepared = Prepared::new(request, headers, &live.config);
         let mut tried = Tried::default();
-        let mut last_error: Option<AttemptError> = None;
         let mut attempts = 0;
-        loop {
-            let Some(lease) = live.pool.lease(&client, &tried) else { break };
+        // Why it was not answered so far: an error, or an answer whose status is to be tried again.
+        let mut last_error: Option<AttemptError> = None;
+        let mut held: Option<Answer> = None;
+        let refusal = loop {
+            let found = match &held {
+                // It is better than waiting.
+                Some(_) => pool.lease(&client, &tried, Instant::now()).map_err(|_| Refusal::NoBackend),
+                None => self.lease(pool, &client, &tried, &watch, live),
+            };
+            let mut lease = match found {
+                Ok(lease) => lease,
+                Err(refusal) => break refusal,
+            };
+            if let Some(answer) = held.take() {
+                answer.lease.failed_by_status();
+            }
             attempts += 1;
             tried.add(lease.backend());
             client.is_retry = true;
-            let error = match prepared.attempt(&*self.transport, lease.backend(), &live.config) {
+            let began = Instant::now();
+            let (error, verdict) = match prepared.attempt(&*self.transport, lease.backend(), &live.config) {
                 Ok(reply) => {
-                    drop(prepared);
-                    return relay::relay(request, reply, lease).after(attempts);
+                    note_breaker(lease.answered(reply.status, began.elapsed()), lease.backend());
+                    let facts = RequestFacts { attempts, ..prepared.facts() };
+                    let verdict = retry::decide_status(reply.status, facts, &live.config.retry);
+                    held = Some(Answer { reply, lease });
+                    (None, verdict)
                 }
-                Err(error) => error,
+                Err(error) => {
+                    if prepared.client_is_gone() {
+                        return Outcome::client_gone().after(attempts);
+                    }
+                    fail(lease, &error, &prepared);
+                    let facts = RequestFacts { attempts, ..prepared.facts() };
+                    let verdict = retry::decide(&error, facts, &live.config.retry);
+                    (Some(error), verdict)
+                }
             };
-            if prepared.client_is_gone() {
-                return Outcome::client_gone().after(attempts);
-            }
-            log_failure(lease.backend(), &error, request_id_of(&prepared));
-            if error.cause == crate::transport::Cause::Client {
-                drop(lease);
-            } else {
-                lease.failed();
-            }
-            let facts = RequestFacts { attempts, ..prepared.facts() };
-            let verdict = retry::decide(&error, facts, &live.config.retry);
             // Such a retry is no load on anybody, so the budget does not count it.
-            let never_arrived = error.stage == Stage::Connect;
-            last_error = Some(error);
+            let never_arrived = error.as_ref().is_some_and(|error| error.stage == Stage::Connect);
+            last_error = error;
             match verdict {
                 Verdict::Retry { after } if never_arrived || self.wait_for_budget(&mut account, live) => {
                     self.running.wait(after);
                 }
-                _ => break,
+                _ => break last_error.as_ref().map_or(Refusal::NoBackend, Refusal::after),
             }
+        };
+        if let Some(Answer { reply, lease }) = held {
+            drop(prepared);
+            let cookie = client_key::set_cookie(pool.config(), &client, lease.backend(), request.secure);
+            return relay::relay(request, reply, lease, cookie).after(attempts);
+        }
+        if prepared.client_is_gone() {
+            return Outcome::client_gone().after(attempts);
         }
         let refusal = match &last_error {
             _ if prepared.body_is_too_large() => Refusal::BodyTooLarge,
             _ if prepared.body_timed_out() => Refusal::BodyTimeout,
             Some(error) => Refusal::after(error),
-            None => Refusal::NoBackend,
+            None => refusal,
         };
         drop(prepared);
         Outcome::refused(request, refusal).after(attempts)
+    }
+
+    /// A backend for one attempt; where all have as many requests as they may have, waits for a place.
+    fn lease(
+        &self,
+        pool: &Pool,
+        client: &ClientKey<'_>,
+        tried: &Tried,
+        watch: &Watch,
+        live: &Live,
+    ) -> Result<Lease, Refusal> {
+        let started = Instant::now();
+        // Who waits already comes first.
+        let mut found = match pool.policy().waiting() {
+            0 => pool.lease(client, tried, started),
+            _ => Err(NoLease::AllFull),
+        };
+        let mut waiter = None;
+        loop {
+            match found {
+                Ok(lease) => return Ok(lease),
+                Err(NoLease::NoneUsable) => return Err(Refusal::NoBackend),
+                Err(NoLease::AllFull) => {}
+            }
+            if waiter.is_none() {
+                waiter = pool.policy().wait_in_line(live.config.limits.max_queue);
+            } else if let Some(waiter) = &waiter {
+                waiter.wait(PLACE_TURN);
+            }
+            if waiter.is_none() {
+                return Err(Refusal::QueueFull);
+            }
+            let too_long = started.elapsed() >= live.config.timeouts.queue;
+            if too_long || watch.is_client_gone() || self.running.has_ended() {
+                return Err(Refusal::QueueTimeout);
+            }
+            found = pool.lease(client, tried, Instant::now());
+        }
     }
 
     /// A place in the retry budget, or none within a moment. When a backend dies, all that it had comes
@@ -161,12 +235,31 @@ fn request_id_of(prepared: &Prepared<'_>) -> String {
     String::from_utf8_lossy(id).into_owned()
 }
 
-/// The client's fault is not worth a warning.
-fn log_failure(backend: &Backend, error: &AttemptError, id: String) {
-    let level = if error.cause == crate::transport::Cause::Client { Debug } else { Warn };
+/// Ends a failed attempt. The client's fault is nobody else's, and not worth a warning.
+fn fail(lease: Lease, error: &AttemptError, prepared: &Prepared<'_>) {
+    let is_clients = error.cause == crate::transport::Cause::Client;
+    let backend = Arc::clone(lease.backend());
+    let id = request_id_of(prepared);
     let fields: [(&str, &dyn std::fmt::Display); 3] =
         [("backend", &backend.name()), ("error", error), ("request_id", &id)];
-    event(level, "proxy", "attempt failed", &fields);
+    event(if is_clients { Debug } else { Warn }, "proxy", "attempt failed", &fields);
+    if is_clients {
+        drop(lease);
+    } else {
+        note_breaker(lease.failed(Instant::now()), &backend);
+    }
+}
+
+/// A breaker has changed its state.
+fn note_breaker(change: Option<BreakerState>, backend: &Backend) {
+    match change {
+        Some(BreakerState::Open) => event(Warn, "breaker", "breaker OPEN", &[("backend", &backend.name())]),
+        Some(state) => {
+            let message = if state == BreakerState::Closed { "breaker CLOSED" } else { "breaker HALF-OPEN" };
+            event(Info, "breaker", message, &[("backend", &backend.name())]);
+        }
+        None => {}
+    }
 }
 
 #[cfg(test)]

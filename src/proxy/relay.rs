@@ -2,6 +2,8 @@
 //! breaks off towards the client, too.
 
 use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::Instant;
 
 use super::{End, Outcome};
 use super::{forwarded, tunnel};
@@ -19,14 +21,24 @@ enum Broken {
     Client,
 }
 
-/// Relays the answer; the lease lives until its last byte went out.
-pub fn relay(request: &mut ClientRequest, mut reply: BackendReply, lease: Lease) -> Outcome {
+/// Relays the answer, with this cookie of ours; the lease lives until its last byte went out.
+pub fn relay(
+    request: &mut ClientRequest,
+    mut reply: BackendReply,
+    lease: Lease,
+    cookie: Option<String>,
+) -> Outcome {
+    let mut headers = forwarded::to_client(&reply.headers, &request.id);
+    if let Some(cookie) = cookie {
+        headers.push("Set-Cookie", cookie.as_bytes());
+    }
     if let Some(tunnel) = reply.tunnel.take() {
-        return tunnel::relay(request, &reply.headers, tunnel, lease);
+        let protocol = reply.headers.get("upgrade").unwrap_or_default();
+        forwarded::add_upgrade(&mut headers, protocol);
+        return tunnel::relay(request, &headers, tunnel, lease);
     }
     let backend = Some(lease.backend().name().to_owned());
     let code = reply.status;
-    let headers = forwarded::to_client(&reply.headers, &request.id);
     if reply.body_refused {
         request.responder.close_after();
     }
@@ -35,7 +47,8 @@ pub fn relay(request: &mut ClientRequest, mut reply: BackendReply, lease: Lease)
         Ok(()) => End::Relayed,
         Err(Broken::Client) => End::ClientGone,
         Err(Broken::Backend) => {
-            lease.failed();
+            let backend = Arc::clone(lease.backend());
+            super::note_breaker(lease.failed(Instant::now()), &backend);
             End::BackendBrokeOff
         }
     };

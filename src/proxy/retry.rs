@@ -40,6 +40,18 @@ pub fn decide(error: &AttemptError, request: RequestFacts, config: &RetryConfig)
     }
 }
 
+/// An answer with one of the statuses in `on_status` counts as a failed attempt, after which only what
+/// may arrive twice is tried again; else it is passed on as it is.
+pub fn decide_status(status: u16, request: RequestFacts, config: &RetryConfig) -> Verdict {
+    let may_repeat = request.idempotent || config.non_idempotent;
+    let left = request.attempts <= config.max_retries;
+    if config.on_status.contains(&status) && left && may_repeat && request.replayable {
+        Verdict::Retry { after: config.delay }
+    } else {
+        Verdict::GiveUp
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +108,16 @@ mod tests {
                 more
             );
         }
+    }
+
+    #[test]
+    fn a_status_is_retried_where_that_is_asked_for_and_harmless() {
+        let config = RetryConfig { on_status: vec![502, 503], ..config(false) };
+        let retried = |status, request| decide_status(status, request, &config) != Verdict::GiveUp;
+        assert!(retried(503, GET));
+        assert!(!retried(500, GET));
+        assert!(!retried(503, POST));
+        assert!(!retried(503, RequestFacts { attempts: 3, ..GET }));
+        assert!(!retried(503, RequestFacts { replayable: false, ..GET }));
     }
 }

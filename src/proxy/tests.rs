@@ -18,7 +18,7 @@ fn handle(request: &mut ClientRequest, steps: Vec<Step>) -> (Outcome, Arc<Script
     let mut live = fakes::live(3);
     live.config.retry.delay = std::time::Duration::ZERO;
     let outcome = proxy.handle(request, &live);
-    assert!(live.pool.backends().iter().all(|backend| backend.active() == 0), "a lease was left");
+    assert!(live.backends().all(|backend| backend.active() == 0), "a lease was left");
     (outcome, script)
 }
 

@@ -8,7 +8,6 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::thread;
 
-use super::forwarded;
 use super::{End, Outcome, Refusal};
 use crate::frontend::{ClientRequest, TunnelEnd};
 use crate::http::Headers;
@@ -20,15 +19,18 @@ const PIECE_BYTES: usize = 16 << 10;
 /// The stack of the thread that carries the backend's bytes.
 const STACK_BYTES: usize = 128 << 10;
 
-/// Runs the tunnel to its end.
-pub fn relay(request: &mut ClientRequest, reply: &Headers, backend: BackendTunnel, lease: Lease) -> Outcome {
+/// Answers with these fields and runs the tunnel to its end.
+pub fn relay(
+    request: &mut ClientRequest,
+    headers: &Headers,
+    backend: BackendTunnel,
+    lease: Lease,
+) -> Outcome {
     if !request.place.as_ref().is_some_and(|place| place.leave()) {
         return Outcome::refused(request, Refusal::TooManyStreams);
     }
     let name = Some(lease.backend().name().to_owned());
-    let mut headers = forwarded::to_client(reply, &request.id);
-    forwarded::add_upgrade(&mut headers, reply.get("upgrade").unwrap_or_default());
-    let end = match request.responder.start_tunnel(&headers) {
+    let end = match request.responder.start_tunnel(headers) {
         Ok(client) => carry(request, client, backend),
         Err(_) => End::ClientGone,
     };

@@ -5,10 +5,10 @@
 //! folder read and write them through [`with`].
 
 use std::cell::RefCell;
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::wire::Wire;
 use super::{Limits, Stage};
 use crate::watch::Watch;
 
@@ -26,7 +26,7 @@ pub struct Attempt {
     /// Whether the connection itself is wanted when the backend grants an upgrade.
     pub upgrade: bool,
     /// That connection, and what was read from it beyond the head.
-    pub tunnel: Option<(Arc<TcpStream>, Vec<u8>)>,
+    pub tunnel: Option<(Arc<Wire>, Vec<u8>)>,
     /// Whether an idle connection may serve.
     pub may_reuse: bool,
     /// Whether an idle connection did serve.

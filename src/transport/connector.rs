@@ -6,31 +6,27 @@
 //! first, so that surplus connections grow old and go.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
-use rustix::net::RecvFlags;
 use ureq::Error;
 use ureq::unversioned::transport::{ConnectionDetails, Connector};
 
 use super::attempt;
 use super::stream::BackendStream;
+use super::wire::Wire;
 use super::{Limits, Stage};
-
-/// Shortest time that one of several addresses gets.
-const MIN_CONNECT: Duration = Duration::from_millis(10);
 
 /// An idle connection.
 struct Idle {
-    stream: Arc<TcpStream>,
+    stream: Arc<Wire>,
     since: Instant,
 }
 
 /// One backend's connections.
 pub struct Link {
-    addresses: Box<dyn Fn() -> Arc<[SocketAddr]> + Send + Sync>,
+    open: Box<dyn Fn(&Limits) -> io::Result<Wire> + Send + Sync>,
     idle: Mutex<Vec<Idle>>,
 }
 
@@ -41,13 +37,13 @@ impl std::fmt::Debug for Link {
 }
 
 impl Link {
-    /// No connections yet; `addresses` says where to connect when the time comes.
-    pub fn new(addresses: impl Fn() -> Arc<[SocketAddr]> + Send + Sync + 'static) -> Link {
-        Link { addresses: Box::new(addresses), idle: Mutex::default() }
+    /// No connections yet; `open` makes one when the time comes.
+    pub fn new(open: impl Fn(&Limits) -> io::Result<Wire> + Send + Sync + 'static) -> Link {
+        Link { open: Box::new(open), idle: Mutex::default() }
     }
 
     /// Keeps a connection for later; beyond `max_idle` the oldest goes. Takes a lock.
-    pub fn put(&self, stream: Arc<TcpStream>, limits: &Limits) {
+    pub fn put(&self, stream: Arc<Wire>, limits: &Limits) {
         let now = Instant::now();
         let mut surplus = Vec::new();
         let mut idle = self.idle.lock();
@@ -61,41 +57,18 @@ impl Link {
     }
 
     /// The idle connection used last, if it is young enough and alive. Takes a lock.
-    fn take(&self, limits: &Limits) -> Option<Arc<TcpStream>> {
+    fn take(&self, limits: &Limits) -> Option<Arc<Wire>> {
         loop {
             let entry = self.idle.lock().pop()?;
-            if entry.since.elapsed() < limits.idle && is_silent(&entry.stream) {
+            if entry.since.elapsed() < limits.idle && entry.stream.is_silent() {
                 return Some(entry.stream);
             }
         }
     }
 
-    fn open(&self, limits: &Limits) -> io::Result<Arc<TcpStream>> {
-        let addresses = (self.addresses)();
-        let deadline = Instant::now() + limits.connect;
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the backend's name has no address");
-        for (index, address) in addresses.iter().enumerate() {
-            // An equal share of what is left for each address still to try.
-            let left = deadline.saturating_duration_since(Instant::now());
-            let share = (left / (addresses.len() - index) as u32).max(MIN_CONNECT);
-            match TcpStream::connect_timeout(address, share) {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    return Ok(Arc::new(stream));
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+    fn open(&self, limits: &Limits) -> io::Result<Arc<Wire>> {
+        Ok(Arc::new((self.open)(limits)?))
     }
-}
-
-/// Whether an idle connection is alive: nothing to read and no end. One system call. What a backend
-/// sends unasked (a 408 before it closes, say) makes a connection unfit, too.
-fn is_silent(stream: &TcpStream) -> bool {
-    let mut byte = [0; 1];
-    let found = rustix::net::recv(stream, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT);
-    matches!(found, Err(rustix::io::Errno::AGAIN))
 }
 
 /// ureq's way to a [`Link`].
@@ -128,6 +101,7 @@ impl Connector<()> for LinkConnector {
 mod tests {
     use std::io::Write;
     use std::net::TcpListener;
+    use std::time::Duration;
 
     use super::*;
 
@@ -139,8 +113,8 @@ mod tests {
     };
 
     fn link(listener: &TcpListener) -> Link {
-        let addresses: Arc<[SocketAddr]> = Arc::from([listener.local_addr().unwrap()]);
-        Link::new(move || Arc::clone(&addresses))
+        let address = listener.local_addr().unwrap();
+        Link::new(move |limits| Wire::tcp(&[address], limits.connect))
     }
 
     #[test]
@@ -148,9 +122,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let link = link(&listener);
         let streams: Vec<_> = (0..3).map(|_| link.open(&LIMITS).unwrap()).collect();
-        let last = streams[2].local_addr().unwrap();
+        let last = Arc::clone(&streams[2]);
         streams.into_iter().for_each(|stream| link.put(stream, &LIMITS));
-        assert_eq!(link.take(&LIMITS).unwrap().local_addr().unwrap(), last);
+        assert!(Arc::ptr_eq(&link.take(&LIMITS).unwrap(), &last));
         assert!(link.take(&LIMITS).is_some());
         assert!(link.take(&LIMITS).is_none(), "the third was surplus");
     }
@@ -172,14 +146,5 @@ mod tests {
         let _peer = listener.accept().unwrap();
         link.put(stream, &LIMITS);
         assert!(link.take(&Limits { idle: Duration::ZERO, ..LIMITS }).is_none(), "too old");
-    }
-
-    #[test]
-    fn every_address_is_tried() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let addresses: Arc<[SocketAddr]> = Arc::from([closed, listener.local_addr().unwrap()]);
-        assert!(Link::new(move || Arc::clone(&addresses)).open(&LIMITS).is_ok());
-        assert_eq!(Link::new(|| Arc::from([])).open(&LIMITS).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

@@ -13,6 +13,7 @@ pub mod probe;
 mod resolver;
 mod stream;
 mod ureq;
+mod wire;
 
 use std::io::{Read, Write};
 use std::sync::Arc;

@@ -2,7 +2,6 @@
 //! and a way back to the idle ones.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -12,8 +11,9 @@ use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 use super::attempt;
 use super::buffers::ExchangeBuffers;
 use super::connector::Link;
+use super::wire::Wire;
 use super::{BackendTunnel, Limits, Stage};
-use crate::watch::{Interrupt, Watch};
+use crate::watch::Watch;
 
 /// A wait may end this much after its limit; for that it takes no system call to set.
 const SLACK: f64 = 1.05;
@@ -24,7 +24,7 @@ const MIN_WAIT: Duration = Duration::from_millis(1);
 /// how ureq 3.5 asks), it goes back to its [`Link`]; dropped otherwise, it is closed.
 #[derive(Debug)]
 pub struct BackendStream {
-    stream: Option<Arc<TcpStream>>,
+    stream: Option<Arc<Wire>>,
     watch: Option<Arc<Watch>>,
     keep: Option<Arc<Link>>,
     limits: Limits,
@@ -37,13 +37,13 @@ pub struct BackendStream {
 impl BackendStream {
     /// Wraps a fresh or an idle connection; without `keep` it serves once.
     pub fn new(
-        stream: Arc<TcpStream>,
+        stream: Arc<Wire>,
         keep: Option<Arc<Link>>,
         limits: Limits,
         watch: Option<Arc<Watch>>,
     ) -> BackendStream {
         if let Some(watch) = &watch {
-            let wait: Weak<TcpStream> = Arc::downgrade(&stream);
+            let wait: Weak<Wire> = Arc::downgrade(&stream);
             watch.waits_in(wait);
         }
         BackendStream {
@@ -58,7 +58,7 @@ impl BackendStream {
         }
     }
 
-    fn stream(&self) -> io::Result<&TcpStream> {
+    fn stream(&self) -> io::Result<&Wire> {
         self.stream.as_deref().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
@@ -112,9 +112,7 @@ impl BackendStream {
             return Ok(());
         }
         self.limit_writes(self.limits.request)?;
-        let Some(mut stream) = self.stream.as_deref() else {
-            return Err(io::ErrorKind::NotConnected.into());
-        };
+        let Some(stream) = self.stream.as_deref() else { return Err(io::ErrorKind::NotConnected.into()) };
         match stream.write_all(&self.buffers.output()[..amount]) {
             Err(error) if is_closed(&error) => {
                 attempt::with(|attempt| attempt.body_refused = true);
@@ -126,15 +124,15 @@ impl BackendStream {
 }
 
 /// A connection whose backend has granted an upgrade; `early` was read from it already.
-pub fn tunnel(stream: Arc<TcpStream>, early: Vec<u8>) -> BackendTunnel {
+pub fn tunnel(stream: Arc<Wire>, early: Vec<u8>) -> BackendTunnel {
     // A tunnel may be silent for as long as it likes; a peer that is gone without a word is found out
     // by keep-alive probes.
     let _ = stream.set_read_timeout(None);
-    let _ = socket2::SockRef::from(&*stream).set_keepalive(true);
+    stream.keep_alive();
     let reader = io::Cursor::new(early).chain(Shared(Arc::clone(&stream)));
     let writer = Shared(Arc::clone(&stream));
     let sending = Arc::clone(&stream);
-    let end_sending = move || _ = sending.shutdown(Shutdown::Write);
+    let end_sending = move || sending.end_sending();
     BackendTunnel {
         reader: Box::new(reader),
         writer: Box::new(writer),
@@ -144,28 +142,21 @@ pub fn tunnel(stream: Arc<TcpStream>, early: Vec<u8>) -> BackendTunnel {
 }
 
 /// One of several hands on a connection.
-struct Shared(Arc<TcpStream>);
+struct Shared(Arc<Wire>);
 
 impl Read for Shared {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        (&*self.0).read(buf)
+        self.0.read(buf)
     }
 }
 
 impl Write for Shared {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (&*self.0).write(bytes)
+        self.0.write_all(bytes).map(|()| bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl Interrupt for TcpStream {
-    fn interrupt(&self) {
-        // An error means that it has ended already.
-        let _ = self.shutdown(Shutdown::Both);
     }
 }
 
@@ -211,7 +202,7 @@ impl Transport for BackendStream {
             return Err(Error::Io(io::ErrorKind::TimedOut.into()));
         }
         self.limit_reads(wait)?;
-        let Some(mut stream) = self.stream.as_deref() else { return Err(Error::ConnectionFailed) };
+        let Some(stream) = self.stream.as_deref() else { return Err(Error::ConnectionFailed) };
         let amount = loop {
             match stream.read(self.buffers.input_append_buf()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -13,12 +13,15 @@ use super::attempt::{self, Attempt};
 use super::connector::{Link, LinkConnector};
 use super::resolver::NoLookup;
 use super::stream;
+use super::wire::Wire;
 use super::{
-    AttemptError, BackendReply, Cause, MAX_REPLY_HEAD_BYTES, Outgoing, OutgoingBody, ReplyLength, Stage,
-    Transport,
+    AttemptError, BackendReply, Cause, Limits, MAX_REPLY_HEAD_BYTES, Outgoing, OutgoingBody, ReplyLength,
+    Stage, Transport,
 };
+use crate::config::BackendUrl;
 use crate::http::Headers;
 use crate::pool::Backend;
+use crate::tls::ClientSettings;
 
 /// Most bytes made up for a body that the backend does not want any more; see [`GuardedBody`].
 const MAX_FILLER_BYTES: u64 = 64 << 20;
@@ -46,15 +49,35 @@ impl UreqTransport {
             return agent.clone();
         }
         let mut agents = self.agents.write();
-        agents.entry(backend.id()).or_insert_with(|| new_agent(backend)).clone()
+        agents.entry(backend.id()).or_insert_with(|| new_agent(backend, None)).clone()
+    }
+}
+
+/// How connections to this backend are made; `port` takes the place of its own.
+pub fn opener(backend: &Backend, port: Option<u16>) -> impl Fn(&Limits) -> io::Result<Wire> + use<> {
+    let (url, book) = (backend.url().clone(), backend.address_book());
+    let tls = ClientSettings::of(&url, backend.ca());
+    let addresses = move || {
+        let mut addresses = book.get().to_vec();
+        for address in &mut addresses {
+            address.set_port(port.unwrap_or(address.port()));
+        }
+        addresses
+    };
+    move |limits| match &url {
+        BackendUrl::Http { .. } => Wire::tcp(&addresses(), limits.connect),
+        BackendUrl::Https { .. } => {
+            let tls = tls.as_ref().map_err(|problem| io::Error::other(problem.clone()))?;
+            Wire::tcp(&addresses(), limits.connect)?.with_tls(tls, limits.connect)
+        }
+        BackendUrl::Unix { path } => Wire::unix(path),
     }
 }
 
 /// An agent that adds nothing of its own: no headers, no redirects, no proxy, no errors for statuses,
 /// no lookups, no pool and no timeouts (ours are in `stream`).
-pub fn new_agent(backend: &Backend) -> Agent {
-    let addresses = backend.address_book();
-    let link = Arc::new(Link::new(move || addresses.get()));
+pub fn new_agent(backend: &Backend, port: Option<u16>) -> Agent {
+    let link = Arc::new(Link::new(opener(backend, port)));
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)

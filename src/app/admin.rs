@@ -1,0 +1,61 @@
+//! The admin listener's threads: two, so that one slow caller does not keep the others out, and none of
+//! the worker pool, so that a busy balancer can still be asked.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use crossbeam_channel::{Receiver, bounded};
+
+use crate::config::AdminConfig;
+use crate::endpoints::{Admin, Figures};
+use crate::frontend::{ClientRequest, Sink};
+use crate::logging::writer::LineSender;
+use crate::middleware::{AccessLog, Middleware, Next, Recover};
+use crate::pool::{Live, SharedLive};
+use crate::proxy::Proxy;
+use crate::reload::Reloader;
+
+/// See the module.
+const THREADS: usize = 2;
+/// Requests that may wait; past that a connection is closed.
+const MAX_WAITING: usize = 64;
+/// A reload reads a configuration and looks names up.
+const STACK_BYTES: usize = 1 << 20;
+
+/// Starts the threads; `None` where no admin listener is configured.
+pub(super) fn start(
+    config: Option<AdminConfig>,
+    live: &Arc<SharedLive>,
+    figures: Arc<Figures>,
+    reloader: Arc<Reloader>,
+    access_lines: LineSender,
+) -> io::Result<Option<Sink>> {
+    let Some(AdminConfig { token, .. }) = config else { return Ok(None) };
+    let (requests, waiting) = bounded::<ClientRequest>(MAX_WAITING);
+    let admin = Arc::new(Admin { figures, reloader, token });
+    let links: Arc<[Arc<dyn Middleware>]> =
+        Arc::from([Arc::new(AccessLog(access_lines)) as Arc<dyn Middleware>, Arc::new(Recover)]);
+    for number in 0..THREADS {
+        let (waiting, admin, links, live) =
+            (waiting.clone(), Arc::clone(&admin), Arc::clone(&links), Arc::clone(live));
+        let work = move || answer(&waiting, &admin, &links, &live);
+        thread::Builder::new().name(format!("admin-{number}")).stack_size(STACK_BYTES).spawn(work)?;
+    }
+    // Dropped where there are too many, its connection is closed.
+    Ok(Some(Arc::new(move |request| _ = requests.try_send(request))))
+}
+
+fn answer(
+    waiting: &Receiver<ClientRequest>,
+    admin: &Admin,
+    links: &[Arc<dyn Middleware>],
+    live: &SharedLive,
+) {
+    for mut request in waiting {
+        let live = live.get();
+        Proxy::identify(&mut request, &live);
+        let handler = |request: &mut ClientRequest, live: &Live| admin.handle(request, live);
+        Next::new(links, &handler).run(&mut request, &live);
+    }
+}

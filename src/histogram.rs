@@ -1,0 +1,154 @@
+//! Latencies in buckets: recorded with two atomic additions and no lock, read as percentiles.
+//!
+//! Buckets are log-linear, as in HdrHistogram: each power of two of microseconds is cut into 32 equal
+//! parts, so a percentile is off by at most one part in 32, whatever its size, in 7 KB.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Parts of each power of two.
+const PARTS: u64 = 32;
+/// Powers of two above the first 32 microseconds; the last bucket begins at 18 minutes.
+const POWERS: usize = 26;
+const BUCKETS: usize = PARTS as usize * (POWERS + 1);
+
+/// Upper bounds in seconds of the coarse buckets that Prometheus gets; the last one there is infinity.
+pub const BOUNDS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Counts latencies.
+pub struct Histogram {
+    fine: Box<[AtomicU64; BUCKETS]>,
+    coarse: [AtomicU64; BOUNDS.len() + 1],
+    sum_us: AtomicU64,
+    max_us: AtomicU64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        let empty = || AtomicU64::new(0);
+        Histogram {
+            fine: Box::new(std::array::from_fn(|_| empty())),
+            coarse: std::array::from_fn(|_| empty()),
+            sum_us: empty(),
+            max_us: empty(),
+        }
+    }
+}
+
+/// What a histogram says at one moment, in milliseconds; all 0 while nothing was recorded.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Percentiles {
+    /// Half took no longer.
+    pub p50: f64,
+    /// Nine in ten took no longer.
+    pub p90: f64,
+    /// 99 in a hundred took no longer.
+    pub p99: f64,
+    /// None took longer.
+    pub max: f64,
+}
+
+impl Histogram {
+    /// Counts one.
+    pub fn record(&self, latency: Duration) {
+        let us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        self.fine[bucket(us)].fetch_add(1, Relaxed);
+        let seconds = latency.as_secs_f64();
+        self.coarse[BOUNDS.partition_point(|bound| *bound < seconds)].fetch_add(1, Relaxed);
+        self.sum_us.fetch_add(us, Relaxed);
+        if us > self.max_us.load(Relaxed) {
+            self.max_us.fetch_max(us, Relaxed);
+        }
+    }
+
+    /// How many were counted up to each of [`BOUNDS`], and in all.
+    pub fn cumulative(&self) -> [u64; BOUNDS.len() + 1] {
+        let mut total = 0;
+        std::array::from_fn(|index| {
+            total += self.coarse[index].load(Relaxed);
+            total
+        })
+    }
+
+    /// All of them together, in seconds.
+    pub fn sum_seconds(&self) -> f64 {
+        self.sum_us.load(Relaxed) as f64 / 1e6
+    }
+
+    /// The percentiles now.
+    pub fn percentiles(&self) -> Percentiles {
+        let counts: Vec<u64> = self.fine.iter().map(|count| count.load(Relaxed)).collect();
+        let total: u64 = counts.iter().sum();
+        let max = self.max_us.load(Relaxed);
+        let at = |share: f64| {
+            let wanted = ((total as f64 * share).ceil() as u64).max(1);
+            let mut seen = 0;
+            let found = counts.iter().position(|count| {
+                seen += count;
+                seen >= wanted
+            });
+            found.map_or(0.0, |index| middle(index).min(max as f64) / 1000.0)
+        };
+        if total == 0 {
+            return Percentiles::default();
+        }
+        Percentiles { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: max as f64 / 1000.0 }
+    }
+}
+
+fn bucket(us: u64) -> usize {
+    if us < PARTS {
+        return us as usize;
+    }
+    let power = us.ilog2() - PARTS.ilog2();
+    let part = (us >> power) - PARTS;
+    (((u64::from(power) + 1) * PARTS + part) as usize).min(BUCKETS - 1)
+}
+
+/// The middle of a bucket, in microseconds.
+fn middle(index: usize) -> f64 {
+    let (power, part) = (index as u64 / PARTS, index as u64 % PARTS);
+    match power {
+        0 => part as f64,
+        _ => ((PARTS + part) << (power - 1)) as f64 + (1u64 << (power - 1)) as f64 / 2.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn nothing_recorded_is_all_zero() {
+        assert_eq!(Histogram::default().percentiles(), Percentiles::default());
+    }
+
+    #[test]
+    fn cumulative_counts_include_their_bound() {
+        let histogram = Histogram::default();
+        for us in [500, 501, 20_000_000] {
+            histogram.record(Duration::from_micros(us));
+        }
+        let counts = histogram.cumulative();
+        assert_eq!((counts[0], counts[1], counts[BOUNDS.len() - 1], counts[BOUNDS.len()]), (1, 2, 2, 3));
+        assert!((histogram.sum_seconds() - 20.001_001).abs() < 1e-9);
+    }
+
+    proptest! {
+        #[test]
+        fn percentiles_are_near_the_exact_ones(mut all in proptest::collection::vec(0u64..2_000_000_000, 1..300)) {
+            let histogram = Histogram::default();
+            all.iter().for_each(|us| histogram.record(Duration::from_micros(*us)));
+            all.sort_unstable();
+            let exact = |share: f64| all[((all.len() as f64 * share).ceil() as usize).max(1) - 1] as f64 / 1000.0;
+            let found = histogram.percentiles();
+            for (found, exact) in [(found.p50, exact(0.5)), (found.p90, exact(0.9)), (found.p99, exact(0.99))] {
+                prop_assert!((found - exact).abs() <= exact / 32.0 + 0.001, "{} for {}", found, exact);
+            }
+            prop_assert_eq!(found.max, *all.last().unwrap() as f64 / 1000.0);
+        }
+    }
+}

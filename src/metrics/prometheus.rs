@@ -1,0 +1,170 @@
+//! The same figures for Prometheus (text exposition format 0.0.4): base units, `_total` on counters, one
+//! histogram of latency a backend. <https://prometheus.io/docs/instrumenting/exposition_formats/>
+
+use std::fmt::Write as _;
+
+use super::Snapshot;
+use super::json::Gauges;
+use crate::histogram::{BOUNDS, Histogram};
+use crate::pool::{Backend, BreakerState, Live, Pool};
+
+/// The page's `Content-Type`.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// One backend with the name of its pool.
+type One<'a> = (&'a str, &'a Backend);
+
+/// The whole page.
+pub fn page(snapshot: &Snapshot, gauges: &Gauges, live: &Live, latency: &Histogram) -> String {
+    let mut page = Page(String::with_capacity(16 << 10));
+    page.one("loadbalancer_uptime_seconds", "gauge", "Time since the start.", gauges.uptime.as_secs_f64());
+    page.head("loadbalancer_requests_total", "counter", "Proxied requests that have ended.");
+    page.sample("loadbalancer_requests_total", &[("result", "success")], snapshot.success as f64);
+    page.sample("loadbalancer_requests_total", &[("result", "failed")], snapshot.failed as f64);
+    page.one("loadbalancer_retries_total", "counter", "Attempts after the first.", snapshot.retries as f64);
+    page.head(
+        "loadbalancer_refusals_total",
+        "counter",
+        "Requests that the balancer answered or ended itself, by reason.",
+    );
+    for (reason, count) in &snapshot.reasons {
+        page.sample("loadbalancer_refusals_total", &[("reason", reason)], *count as f64);
+    }
+    page.gauges(gauges);
+    let name = "loadbalancer_request_duration_seconds";
+    page.head(name, "histogram", "Time from a proxied request's head to its answer's last byte.");
+    page.histogram(name, &[], latency);
+    let backends: Vec<One<'_>> = live.pools().iter().flat_map(of_pool).collect();
+    page.backends(&backends);
+    page.0
+}
+
+fn of_pool(pool: &Pool) -> impl Iterator<Item = One<'_>> {
+    pool.backends().iter().map(|backend| (pool.config().name.as_str(), &**backend))
+}
+
+struct Page(String);
+
+impl Page {
+    fn gauges(&mut self, gauges: &Gauges) {
+        let rows: [(&str, &str, u64); 5] = [
+            (
+                "loadbalancer_active_requests",
+                "Requests that have come in and not ended.",
+                gauges.active_requests,
+            ),
+            ("loadbalancer_queued_requests", "Requests that wait for a worker.", gauges.queued_requests),
+            ("loadbalancer_client_connections", "Open connections of clients.", gauges.client_connections),
+            (
+                "loadbalancer_leaked_connections",
+                "Connections that are over and can't be let go.",
+                gauges.leaked_connections,
+            ),
+            ("loadbalancer_streams", "Answers and tunnels outside of the worker pool.", gauges.streams),
+        ];
+        for (name, help, value) in rows {
+            self.one(name, "gauge", help, value as f64);
+        }
+    }
+
+    fn backends(&mut self, backends: &[One<'_>]) {
+        type Row = (&'static str, &'static str, &'static str, fn(&Backend) -> f64);
+        let rows: [Row; 8] = [
+            ("healthy", "gauge", "1 while the probes find it healthy.", |it| {
+                f64::from(u8::from(it.is_healthy()))
+            }),
+            ("usable", "gauge", "1 while probes and people let it take requests.", |it| {
+                f64::from(u8::from(it.is_usable()))
+            }),
+            ("weight", "gauge", "Its share of the requests.", |it| f64::from(it.weight())),
+            ("active_requests", "gauge", "Requests that it has now.", |it| f64::from(it.active())),
+            ("breaker_open", "gauge", "1 while its breaker is open or on trial.", |it| {
+                f64::from(u8::from(it.breaker_state() != BreakerState::Closed))
+            }),
+            ("attempts_total", "counter", "Attempts so far, those under way included.", |it| {
+                it.total_requests() as f64
+            }),
+            ("failures_total", "counter", "Attempts that failed.", |it| it.total_failures() as f64),
+            (
+                "last_check_timestamp_seconds",
+                "gauge",
+                "When it was last probed; 0 before the first probe.",
+                |it| {
+                    let checked = it.last_checked();
+                    checked
+                        .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok())
+                        .map_or(0.0, |at| at.as_secs_f64())
+                },
+            ),
+        ];
+        for (name, kind, help, value) in rows {
+            let name = format!("loadbalancer_backend_{name}");
+            self.head(&name, kind, help);
+            for (pool, backend) in backends {
+                self.sample(&name, &[("pool", pool), ("backend", backend.name())], value(backend));
+            }
+        }
+        let name = "loadbalancer_backend_response_seconds";
+        self.head(name, "histogram", "Time from an attempt's start to the head of its answer.");
+        for (pool, backend) in backends {
+            self.histogram(name, &[("pool", pool), ("backend", backend.name())], backend.latency());
+        }
+    }
+
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: f64) {
+        self.head(name, kind, help);
+        self.sample(name, &[], value);
+    }
+
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a String can't fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+        self.0.push_str(name);
+        if !labels.is_empty() {
+            let labels: Vec<_> =
+                labels.iter().map(|(key, value)| format!("{key}=\"{}\"", escaped(value))).collect();
+            let _ = write!(self.0, "{{{}}}", labels.join(","));
+        }
+        let _ = writeln!(self.0, " {value}");
+    }
+
+    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], histogram: &Histogram) {
+        let counts = histogram.cumulative();
+        let bounds = BOUNDS.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
+        for (bound, count) in bounds.zip(counts) {
+            let labels: Vec<_> = labels.iter().copied().chain([("le", bound.as_str())]).collect();
+            self.sample(&format!("{name}_bucket"), &labels, count as f64);
+        }
+        self.sample(&format!("{name}_sum"), labels, histogram.sum_seconds());
+        self.sample(&format!("{name}_count"), labels, counts[BOUNDS.len()] as f64);
+    }
+}
+
+/// A label's value, the one place where text that is not ours gets in.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_histogram_is_cumulative_and_ends_with_all() {
+        let histogram = Histogram::default();
+        for ms in [1, 3, 20_000] {
+            histogram.record(Duration::from_millis(ms));
+        }
+        let mut page = Page(String::new());
+        page.histogram("x_seconds", &[("a", "b\"\\\n")], &histogram);
+        assert!(page.0.contains("x_seconds_bucket{a=\"b\\\"\\\\\\n\",le=\"0.001\"} 1\n"), "{}", page.0);
+        assert!(page.0.contains("le=\"0.005\"} 2\n") && page.0.contains("le=\"10\"} 2\n"));
+        assert!(page.0.contains("le=\"+Inf\"} 3\n"));
+        assert!(page.0.ends_with("_sum{a=\"b\\\"\\\\\\n\"} 20.004\nx_seconds_count{a=\"b\\\"\\\\\\n\"} 3\n"));
+    }
+}

@@ -1,0 +1,67 @@
+//! What one request sees from its start to its end, even while a reload swaps it for the next ones.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use super::routes::Routes;
+use super::{Backend, Pool};
+use crate::config::Config;
+use crate::http::RequestHead;
+
+/// One configuration with its pools.
+pub struct Live {
+    /// The configuration that this was made from.
+    pub config: Config,
+    pools: Vec<Pool>,
+    routes: Routes,
+}
+
+impl Live {
+    /// `pools` begins with the pool `default`.
+    pub fn new(config: Config, pools: Vec<Pool>) -> Live {
+        let index = |name: &str| pools.iter().position(|pool| pool.config().name == name);
+        let routes = Routes::new(&config.routes, index);
+        Live { config, pools, routes }
+    }
+
+    /// The pool `default`.
+    pub fn default_pool(&self) -> &Pool {
+        &self.pools[0]
+    }
+
+    /// All pools, `default` first.
+    pub fn pools(&self) -> &[Pool] {
+        &self.pools
+    }
+
+    /// The pool that this request belongs to.
+    pub fn pool_for(&self, head: &RequestHead) -> &Pool {
+        &self.pools[self.routes.find(head).unwrap_or(0)]
+    }
+
+    /// The backends of all pools.
+    pub fn backends(&self) -> impl Iterator<Item = &Arc<Backend>> {
+        self.pools.iter().flat_map(|pool| pool.backends())
+    }
+}
+
+/// The current [`Live`]; locked only to clone or swap the `Arc`.
+pub struct SharedLive(RwLock<Arc<Live>>);
+
+impl SharedLive {
+    /// Starts with this one.
+    pub fn new(live: Live) -> SharedLive {
+        SharedLive(RwLock::new(Arc::new(live)))
+    }
+
+    /// The current one. Takes the lock for the length of a pointer's copy.
+    pub fn get(&self) -> Arc<Live> {
+        Arc::clone(&self.0.read())
+    }
+
+    /// From now on this is the current one; requests under way keep theirs. Takes the lock.
+    pub fn set(&self, live: Live) {
+        *self.0.write() = Arc::new(live);
+    }
+}

@@ -1,0 +1,248 @@
+//! Our side of TLS towards a backend, on a blocking socket.
+//!
+//! rustls is a state machine under one lock, and no lock is held while a socket waits: ciphertext is read
+//! and written outside of it, so that a tunnel's two directions don't hold each other up.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+use crate::config::BackendUrl;
+
+/// One read of ciphertext; a TLS record is no larger than 16 KiB and a little.
+const READ_BYTES: usize = 16 << 10;
+/// One write's worth of plaintext; a TLS record.
+const WRITE_BYTES: usize = 16 << 10;
+
+/// How to speak TLS with one backend.
+#[derive(Debug, Clone)]
+pub struct ClientSettings {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+impl ClientSettings {
+    /// For this backend, verified against the system's roots or those in `ca`. `Err` for one that is not
+    /// `https`.
+    ///
+    /// # Errors
+    /// What is wrong with the roots or the name, for people.
+    pub fn of(url: &BackendUrl, ca: Option<&str>) -> Result<ClientSettings, String> {
+        let BackendUrl::Https { host, .. } = url else { return Err("not an https backend".to_owned()) };
+        let name = ServerName::try_from(host.clone()).map_err(|_| format!("{host:?} is no name for TLS"))?;
+        let config = config(ca)?;
+        Ok(ClientSettings { config, name })
+    }
+
+    /// Shakes hands on this socket, whose own time limits bound each step; `limit` bounds all of it.
+    ///
+    /// # Errors
+    /// The socket's, or why the backend can't be trusted.
+    pub fn handshake<S>(&self, socket: &S, limit: Duration) -> io::Result<ClientSession>
+    where
+        for<'s> &'s S: Read + Write,
+    {
+        let deadline = Instant::now() + limit;
+        let config = Arc::clone(&self.config);
+        let mut tls = ClientConnection::new(config, self.name.clone()).map_err(io::Error::other)?;
+        let mut socket = socket;
+        while tls.is_handshaking() {
+            if Instant::now() >= deadline {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            tls.complete_io(&mut socket).map_err(unwrapped)?;
+        }
+        Ok(ClientSession { tls: Mutex::new(tls), reading: Mutex::default(), sending: Mutex::new(()) })
+    }
+}
+
+/// What the roots made of each file (`None` is the system's) were made into, and the file's age: they are
+/// some hundred certificates, and every probe asks.
+static CONFIGS: Mutex<Vec<(Option<String>, Option<SystemTime>, Arc<ClientConfig>)>> = Mutex::new(Vec::new());
+
+/// The settings for these roots. Takes a lock.
+fn config(ca: Option<&str>) -> Result<Arc<ClientConfig>, String> {
+    let changed = ca.and_then(|file| std::fs::metadata(file).ok()?.modified().ok());
+    let mut configs = CONFIGS.lock();
+    if let Some((.., known)) = configs.iter().find(|(file, at, _)| file.as_deref() == ca && *at == changed) {
+        return Ok(Arc::clone(known));
+    }
+    let roots = match ca {
+        Some(file) => roots_in(file)?,
+        None => system_roots()?,
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let config = Arc::new(config);
+    configs.retain(|(file, ..)| file.as_deref() != ca);
+    configs.push((ca.map(str::to_owned), changed, Arc::clone(&config)));
+    Ok(config)
+}
+
+/// What is wrong with a certificate comes as "invalid data", which callers could take for bad HTTP.
+fn unwrapped(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::InvalidData => io::Error::other(format!("TLS: {error}")),
+        _ => error,
+    }
+}
+
+fn roots_in(file: &str) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| format!("{file}: {error}"))?;
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| format!("{file}: {error}"))?;
+        roots.add(certificate).map_err(|error| format!("{file}: {error}"))?;
+    }
+    if roots.is_empty() { Err(format!("{file} has no certificate")) } else { Ok(roots) }
+}
+
+fn system_roots() -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    match roots.is_empty() {
+        true => Err("this system has no root certificates; name a file with \"ca\"".to_owned()),
+        false => Ok(roots),
+    }
+}
+
+/// An open session. Reading and writing may happen at once.
+#[derive(Debug)]
+pub struct ClientSession {
+    tls: Mutex<ClientConnection>,
+    reading: Mutex<Ciphertext>,
+    sending: Mutex<()>,
+}
+
+/// What has come and was not decrypted yet.
+#[derive(Debug, Default)]
+struct Ciphertext {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl ClientSession {
+    /// Plaintext; 0 at an orderly end. One thread at a time.
+    ///
+    /// # Errors
+    /// The socket's, or that the peer broke the session off.
+    pub fn read<S>(&self, mut socket: &S, buf: &mut [u8]) -> io::Result<usize>
+    where
+        for<'s> &'s S: Read + Write,
+    {
+        let mut waiting = self.reading.lock();
+        loop {
+            match self.decrypted(&mut waiting, buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+            self.send_what_is_due(socket)?;
+            waiting.start = 0;
+            waiting.bytes.resize(READ_BYTES, 0);
+            let read = Read::read(&mut socket, &mut waiting.bytes);
+            waiting.bytes.truncate(*read.as_ref().unwrap_or(&0));
+            if read? == 0 {
+                // An end without TLS's own is an attacker's or an accident's.
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    /// Plaintext of what has come so far; `WouldBlock` where that is not enough.
+    fn decrypted(&self, waiting: &mut Ciphertext, buf: &mut [u8]) -> io::Result<usize> {
+        let mut tls = self.tls.lock();
+        loop {
+            match tls.reader().read(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+            if waiting.start == waiting.bytes.len() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let mut rest = &waiting.bytes[waiting.start..];
+            waiting.start += tls.read_tls(&mut rest)?;
+            tls.process_new_packets().map_err(io::Error::other)?;
+        }
+    }
+
+    /// As [`Write::write_all`].
+    ///
+    /// # Errors
+    /// The socket's.
+    pub fn write_all<S>(&self, mut socket: &S, bytes: &[u8]) -> io::Result<()>
+    where
+        for<'s> &'s S: Read + Write,
+    {
+        let _sending = self.sending.lock();
+        for piece in bytes.chunks(WRITE_BYTES) {
+            let ciphertext = {
+                let mut tls = self.tls.lock();
+                tls.writer().write_all(piece)?;
+                drain(&mut tls)?
+            };
+            Write::write_all(&mut socket, &ciphertext)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the peer that nothing more will come.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub fn close<S>(&self, socket: &S) -> io::Result<()>
+    where
+        for<'s> &'s S: Read + Write,
+    {
+        self.tls.lock().send_close_notify();
+        self.send_what_is_due(socket)
+    }
+
+    /// Whether nothing has come but what TLS says for itself (session tickets, mostly). `receive` reads
+    /// ciphertext without waiting.
+    pub fn is_silent(&self, receive: impl Fn(&mut [u8]) -> io::Result<usize>) -> bool {
+        let mut waiting = self.reading.lock();
+        loop {
+            match self.decrypted(&mut waiting, &mut [0]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                _ => return false,
+            }
+            waiting.start = 0;
+            waiting.bytes.resize(READ_BYTES, 0);
+            let received = receive(&mut waiting.bytes);
+            waiting.bytes.truncate(*received.as_ref().unwrap_or(&0));
+            match received {
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+                Ok(0) => return false,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Alerts and key updates; whoever is sending takes them along.
+    fn send_what_is_due<S>(&self, mut socket: &S) -> io::Result<()>
+    where
+        for<'s> &'s S: Read + Write,
+    {
+        let Some(_sending) = self.sending.try_lock() else { return Ok(()) };
+        let ciphertext = drain(&mut self.tls.lock())?;
+        if ciphertext.is_empty() { Ok(()) } else { Write::write_all(&mut socket, &ciphertext) }
+    }
+}
+
+fn drain(tls: &mut ClientConnection) -> io::Result<Vec<u8>> {
+    let mut ciphertext = Vec::new();
+    while tls.wants_write() {
+        tls.write_tls(&mut ciphertext)?;
+    }
+    Ok(ciphertext)
+}

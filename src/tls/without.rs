@@ -1,0 +1,67 @@
+//! What stands here in a binary that was built without TLS: nothing can be made of it.
+
+use std::convert::Infallible;
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use crate::config::BackendUrl;
+
+/// There is none.
+#[derive(Debug, Clone)]
+pub struct ClientSettings(Infallible);
+
+/// There is none.
+#[derive(Debug)]
+pub struct ClientSession(Infallible);
+
+impl ClientSettings {
+    /// Always fails.
+    ///
+    /// # Errors
+    /// That this binary has no TLS.
+    pub fn of(_: &BackendUrl, _: Option<&str>) -> Result<ClientSettings, String> {
+        Err("this binary was built without TLS".to_owned())
+    }
+
+    /// Never called.
+    ///
+    /// # Errors
+    /// None.
+    pub fn handshake<S>(&self, _: &S, _: Duration) -> io::Result<ClientSession> {
+        match self.0 {}
+    }
+}
+
+impl ClientSession {
+    /// Never called.
+    ///
+    /// # Errors
+    /// None.
+    pub fn read<S>(&self, _: &S, _: &mut [u8]) -> io::Result<usize>
+    where
+        for<'s> &'s S: Read + Write,
+    {
+        match self.0 {}
+    }
+
+    /// Never called.
+    ///
+    /// # Errors
+    /// None.
+    pub fn write_all<S>(&self, _: &S, _: &[u8]) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    /// Never called.
+    ///
+    /// # Errors
+    /// None.
+    pub fn close<S>(&self, _: &S) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    /// Never called.
+    pub fn is_silent(&self, _: impl Fn(&mut [u8]) -> io::Result<usize>) -> bool {
+        match self.0 {}
+    }
+}

@@ -1,0 +1,210 @@
+//! One connection to a backend: TCP or a Unix socket, and TLS on it for `https`. Everything takes
+//! `&self`: a tunnel reads and writes at once, and the guard may end it from a third thread.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use rustix::net::RecvFlags;
+
+use crate::tls::ClientSession;
+use crate::watch::Interrupt;
+
+/// Shortest time that one of several addresses gets.
+const MIN_CONNECT: Duration = Duration::from_millis(10);
+
+/// See the module.
+#[derive(Debug)]
+pub struct Wire {
+    socket: Socket,
+    tls: Option<ClientSession>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Wire {
+    /// Connects to the first address that answers; `limit` is for all together.
+    ///
+    /// # Errors
+    /// The last address's, or that there is none.
+    pub fn tcp(addresses: &[SocketAddr], limit: Duration) -> io::Result<Wire> {
+        let deadline = Instant::now() + limit;
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the backend's name has no address");
+        for (index, address) in addresses.iter().enumerate() {
+            // An equal share of what is left for each address still to try.
+            let left = deadline.saturating_duration_since(Instant::now());
+            let share = (left / (addresses.len() - index) as u32).max(MIN_CONNECT);
+            match TcpStream::connect_timeout(address, share) {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    return Ok(Wire { socket: Socket::Tcp(stream), tls: None });
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Connects to a Unix socket, which takes no time or fails.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn unix(path: &str) -> io::Result<Wire> {
+        Ok(Wire { socket: Socket::Unix(UnixStream::connect(path)?), tls: None })
+    }
+
+    /// The same connection after a TLS handshake that takes at most so long.
+    ///
+    /// # Errors
+    /// The operating system's, or why the backend can't be trusted.
+    pub fn with_tls(mut self, tls: &crate::tls::ClientSettings, limit: Duration) -> io::Result<Wire> {
+        self.set_read_timeout(Some(limit))?;
+        self.set_write_timeout(Some(limit))?;
+        self.tls = Some(tls.handshake(&self.socket, limit)?);
+        Ok(self)
+    }
+
+    /// Each read waits at most so long.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn set_read_timeout(&self, wait: Option<Duration>) -> io::Result<()> {
+        match &self.socket {
+            Socket::Tcp(stream) => stream.set_read_timeout(wait),
+            Socket::Unix(stream) => stream.set_read_timeout(wait),
+        }
+    }
+
+    /// Each write waits at most so long.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn set_write_timeout(&self, wait: Option<Duration>) -> io::Result<()> {
+        match &self.socket {
+            Socket::Tcp(stream) => stream.set_write_timeout(wait),
+            Socket::Unix(stream) => stream.set_write_timeout(wait),
+        }
+    }
+
+    /// A peer that is gone without a word is found out.
+    pub fn keep_alive(&self) {
+        if let Socket::Tcp(stream) = &self.socket {
+            let _ = socket2::SockRef::from(stream).set_keepalive(true);
+        }
+    }
+
+    /// Nothing more will be written.
+    pub fn end_sending(&self) {
+        if let Some(tls) = &self.tls {
+            let _ = tls.close(&self.socket);
+        }
+        self.shutdown(Shutdown::Write);
+    }
+
+    fn shutdown(&self, how: Shutdown) {
+        // An error means that it has ended already.
+        let _ = match &self.socket {
+            Socket::Tcp(stream) => stream.shutdown(how),
+            Socket::Unix(stream) => stream.shutdown(how),
+        };
+    }
+
+    /// Whether an idle connection is alive: nothing to read and no end. One system call. What a backend
+    /// sends unasked (a 408 before it closes, say) makes a connection unfit, too; but not what TLS has to
+    /// say for itself.
+    pub fn is_silent(&self) -> bool {
+        match &self.tls {
+            None => {
+                let mut byte = [0; 1];
+                let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+                rustix::net::recv(&self.socket, &mut byte, flags) == Err(rustix::io::Errno::AGAIN)
+            }
+            Some(tls) => tls.is_silent(|buffer| {
+                let received = rustix::net::recv(&self.socket, buffer, RecvFlags::DONTWAIT);
+                Ok(received.map(|(amount, _)| amount)?)
+            }),
+        }
+    }
+
+    /// As [`Read::read`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        match &self.tls {
+            Some(tls) => tls.read(&self.socket, buf),
+            None => (&self.socket).read(buf),
+        }
+    }
+
+    /// As [`Write::write_all`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        match &self.tls {
+            Some(tls) => tls.write_all(&self.socket, bytes),
+            None => (&self.socket).write_all(bytes),
+        }
+    }
+}
+
+impl Interrupt for Wire {
+    fn interrupt(&self) {
+        self.shutdown(Shutdown::Both);
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Socket::Tcp(stream) => stream.as_fd(),
+            Socket::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl Read for &Socket {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(stream) => (&mut &*stream).read(buf),
+            Socket::Unix(stream) => (&mut &*stream).read(buf),
+        }
+    }
+}
+
+impl Write for &Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(stream) => (&mut &*stream).write(bytes),
+            Socket::Unix(stream) => (&mut &*stream).write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn every_address_is_tried() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let addresses = [closed, listener.local_addr().unwrap()];
+        assert!(Wire::tcp(&addresses, Duration::from_secs(5)).is_ok());
+        let error = Wire::tcp(&[], Duration::from_secs(5)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+}
