@@ -68,14 +68,19 @@ def backend_nginx(folder, ports):
     return nginx_with(folder, 1, servers)
 
 
-def ours(folder, port, backends, programs):
+def ours(folder, port, backends, programs, **options):
     config = {
+        **options,
         "listen": f"127.0.0.1:{port}",
         "backends": [{"url": f"http://{backend}"} for backend in backends],
         "timeouts": {"backend_idle": "60s"},
         "access_log": False,
     }
     return [programs["ours"], "--config", write(folder, "lb.json", json.dumps(config))], {}
+
+
+def front(folder, port, backends, programs):
+    return ours(folder, port, backends, programs, front=True)
 
 
 def floor(folder, port, backends, programs):
@@ -156,8 +161,8 @@ def go(folder, port, backends, programs):
     return [programs["go"], f"127.0.0.1:{port}", *backends], {}
 
 
-# In the order of the table. `direct` is no proxy: the backends as they are.
+# In the order of the table. `front` is ours behind its checking front. `direct` is no proxy: the backends as they are.
 PEERS = {
-    "ours": ours, "floor": floor, "nginx": nginx, "haproxy": haproxy, "caddy": caddy, "go": go,
+    "ours": ours, "front": front, "floor": floor, "nginx": nginx, "haproxy": haproxy, "caddy": caddy, "go": go,
     "direct": None,
 }

@@ -10,7 +10,7 @@ use loadbalancer::cli::{self, Command, Environment};
 use loadbalancer::config::{self, Config};
 use loadbalancer::logging::writer::LineWriter;
 use loadbalancer::reload::ConfigFile;
-use loadbalancer::{demo, logging, shutdown};
+use loadbalancer::{demo, logging, shutdown, tls};
 
 /// Usage or an invalid configuration.
 const USAGE: u8 = 2;
@@ -53,8 +53,12 @@ fn run(file: Option<&Path>, environment: &Environment) -> ExitCode {
 
 fn load(file: Option<&Path>, environment: &Environment) -> Result<Config, ExitCode> {
     let file = file.or(environment.config.as_deref());
-    config::load(file, &environment.overrides)
-        .map_err(|mistakes| fail(USAGE, mistakes.to_string().trim_end()))
+    let config = config::load(file, &environment.overrides)
+        .map_err(|mistakes| fail(USAGE, mistakes.to_string().trim_end()))?;
+    match tls::files::read(&config) {
+        Ok(_) => Ok(config),
+        Err(problems) => Err(fail(USAGE, &problems.join("\n"))),
+    }
 }
 
 /// Logs, signals, then the work; the log is written out before the end.

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 /// Layers from the bottom. Inside layer 1, `pool` asks a trait that `balance` provides.
 const LAYERS: [&[&str]; 6] = [
     &["http", "config", "logging", "shutdown", "watch", "allocator", "histogram"],
-    &["pool", "balance", "metrics", "tls"],
-    &["frontend", "transport"],
+    &["pool", "balance", "metrics"],
+    &["frontend", "transport", "tls"],
     &["proxy"],
     &[
         "app",
@@ -132,7 +132,8 @@ fn each_library_has_its_folder() {
     only_in("ureq::", &["transport", "app/mod.rs"]);
     only_in("signal_hook", &["shutdown"]);
     only_in("simplelog", &["logging"]);
-    only_in("httparse", &["demo"]);
+    only_in("rustls", &["tls"]);
+    only_in("httparse", &["demo", "frontend"]);
     only_in("std::env::var", &["cli"]);
     only_in("unsafe", &["frontend/socket.rs", "allocator"]);
 }

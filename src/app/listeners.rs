@@ -7,14 +7,17 @@ use std::sync::Arc;
 use super::late::Doors;
 use super::{Source, StartError};
 use crate::config::Config;
-use crate::frontend::{Door, Frontend, GuardSettings, Sink};
+use crate::frontend::{Door, Front, FrontSettings, Frontend, GuardSettings, Sink};
 use crate::pool::SharedLive;
+use crate::reload::Reloader;
 use crate::renewal::{self, Predecessor};
 use crate::shutdown::Running;
+use crate::tls::ServerSettings;
 
 /// One for each listener of the configuration.
 pub(super) struct Sockets {
     plain: TcpListener,
+    tls: Option<TcpListener>,
     admin: Option<TcpListener>,
 }
 
@@ -33,29 +36,45 @@ pub(super) fn open(source: Source, config: &Config) -> Result<(Option<Predecesso
         }
     };
     let plain = socket(config.listen)?;
+    let tls = config.tls.as_ref().map(|tls| socket(tls.listen)).transpose()?;
     let admin = config.admin.as_ref().map(|admin| socket(admin.listen)).transpose()?;
-    Ok((predecessor, Sockets { plain, admin }))
+    Ok((predecessor, Sockets { plain, tls, admin }))
 }
 
 /// Accepts on all of them, on the plain one first.
 pub(super) fn serve(
     sockets: Sockets,
+    certificates: Option<ServerSettings>,
+    reloader: &Reloader,
     live: &Arc<SharedLive>,
-    sink: Sink,
-    admin_sink: Option<Sink>,
+    (sink, admin_sink): (Sink, Option<Sink>),
     running: &Running,
 ) -> io::Result<Doors> {
-    let frontend = |listener, sink| -> io::Result<Arc<dyn Door>> {
+    let config = live.get().config.clone();
+    let direct = |listener, sink| -> io::Result<Arc<dyn Door>> {
         Ok(Arc::new(Frontend::start(listener, guard_settings(live), sink, running.clone())?))
     };
-    let mut doors = vec![frontend(sockets.plain, sink)?];
+    let checked = |listener, tls, proxy_protocol| {
+        let how = FrontSettings { tls, proxy_protocol };
+        Front::start(listener, how, guard_settings(live), Arc::clone(&sink), running.clone()).map(Arc::new)
+    };
+    let mut doors: Doors = Vec::new();
+    doors.push(match config.front || config.proxy_protocol {
+        true => checked(sockets.plain, None, config.proxy_protocol)?,
+        false => direct(sockets.plain, Arc::clone(&sink))?,
+    });
+    if let (Some(listener), Some(tls), Some(certificates)) = (sockets.tls, &config.tls, certificates) {
+        let front = checked(listener, Some(certificates), tls.proxy_protocol)?;
+        doors.push(Arc::clone(&front) as Arc<dyn Door>);
+        reloader.on_certificates(move |certificates| front.set_tls(certificates));
+    }
     if let (Some(listener), Some(sink)) = (sockets.admin, admin_sink) {
-        doors.push(frontend(listener, sink)?);
+        doors.push(direct(listener, sink)?);
     }
     Ok(doors)
 }
 
-fn guard_settings(live: &Arc<SharedLive>) -> impl Fn() -> GuardSettings + Send + 'static {
+fn guard_settings(live: &Arc<SharedLive>) -> impl Fn() -> GuardSettings + Clone + Send + 'static {
     let live = Arc::clone(live);
     move || {
         let live = live.get();

@@ -29,7 +29,7 @@ use crate::renewal::Origin;
 use crate::shutdown::{Ender, Running, running};
 use crate::transport::{Transport, UreqTransport};
 use crate::workers::{self, InFlight, Job, PoolLimits, Queue};
-use crate::{descriptors, health_checker, names};
+use crate::{descriptors, health_checker, names, tls};
 use late::{Doors, Late, figure};
 
 /// Why the balancer could not start.
@@ -39,6 +39,8 @@ pub enum StartError {
     Listen(SocketAddr, io::Error),
     /// The operating system refused a thread or a socket.
     System(io::Error),
+    /// Files that the configuration names can't be used; each with the reason.
+    Files(Vec<String>),
 }
 
 impl fmt::Display for StartError {
@@ -46,6 +48,7 @@ impl fmt::Display for StartError {
         match self {
             StartError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             StartError::System(error) => write!(f, "cannot start: {error}"),
+            StartError::Files(problems) => f.write_str(&problems.join("\n")),
         }
     }
 }
@@ -80,6 +83,7 @@ impl App {
         access_lines: LineSender,
     ) -> Result<App, StartError> {
         let started = Instant::now();
+        let certificates = tls::files::read(&config).map_err(StartError::Files)?;
         descriptors::fit(&mut config);
         let origin = Origin::of_this_process().ok().filter(|_| source != Source::Embedded);
         let (predecessor, sockets) = listeners::open(source, &config)?;
@@ -123,7 +127,8 @@ impl App {
         if let Some(predecessor) = &predecessor {
             predecessor.ready()?;
         }
-        let doors = listeners::serve(sockets, &live, sink, admin_sink, &running)?;
+        let sinks = (sink, admin_sink);
+        let doors = listeners::serve(sockets, certificates, &reloader, &live, sinks, &running)?;
         let _ = late.doors.set(doors.clone());
         announce(&doors, &live);
         if let Some(predecessor) = &predecessor {

@@ -36,6 +36,7 @@ pub(super) fn config() -> Config {
         host_header: HostHeader::Preserve,
         access_log: true,
         front: false,
+        proxy_protocol: false,
         tls: None,
         admin: None,
     }

@@ -1,8 +1,7 @@
-//! One file being read: its text, the mistakes found so far, and where each value came from. Knows
-//! where things are; what they mean is for `raw` and `resolve`.
+//! One file being read: its text and the mistakes found so far. Knows where things are; what they mean
+//! is for `raw` and `resolve`.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
@@ -18,7 +17,6 @@ pub(super) struct Document<'d> {
     text: &'d str,
     root: &'d str,
     found: RefCell<Vec<Found>>,
-    origins: RefCell<HashMap<String, Origin>>,
 }
 
 struct Found {
@@ -26,13 +24,6 @@ struct Found {
     /// Offset into the text; `None` where a variable or flag is at fault.
     offset: Option<usize>,
     message: String,
-}
-
-/// Where a field's value came from.
-#[derive(Clone)]
-enum Origin {
-    File { offset: usize },
-    Override { source: String },
 }
 
 impl<'d> Document<'d> {
@@ -43,8 +34,7 @@ impl<'d> Document<'d> {
         let json = text.strip_prefix('\u{feff}').unwrap_or(text);
         let root: &RawValue =
             serde_json::from_str(json).map_err(|error| ConfigErrors::new(vec![syntax(json, &error)]))?;
-        let (found, origins) = (RefCell::default(), RefCell::default());
-        Ok(Document { text, root: root.get(), found, origins })
+        Ok(Document { text, root: root.get(), found: RefCell::default() })
     }
 
     /// Reads the whole file as an object.
@@ -55,29 +45,6 @@ impl<'d> Document<'d> {
     /// A mistake in a value that a variable or flag gave.
     pub fn override_mistake(&self, source: &str, message: String) {
         self.found.borrow_mut().push(Found { path: source.to_string(), offset: None, message });
-    }
-
-    /// From now on the value at `path` is the one that `source` gave.
-    pub fn overridden(&self, path: &str, source: &str) {
-        let origin = Origin::Override { source: source.to_string() };
-        self.origins.borrow_mut().insert(path.to_string(), origin);
-    }
-
-    /// A mistake at `path`, if somebody wrote a value there; a value that was inherited or left out
-    /// is not theirs to put right.
-    pub fn mistake_where_written(&self, path: &str, message: &str) {
-        let origin = self.origins.borrow().get(path).cloned();
-        match origin {
-            Some(Origin::File { offset }) => self.add(path, offset, message.to_string()),
-            Some(Origin::Override { source }) => self.override_mistake(&source, message.to_string()),
-            None => {}
-        }
-    }
-
-    /// From now on the value at `path` is the one that the file has there.
-    pub fn written(&self, path: &str, raw: &str) {
-        let origin = Origin::File { offset: self.offset_of(raw) };
-        self.origins.borrow_mut().entry(path.to_string()).or_insert(origin);
     }
 
     /// A mistake in the value `raw`, which is a slice of the text.

@@ -39,7 +39,7 @@ pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Config, Config
 ///
 /// Every mistake in the text and the overrides.
 pub fn parse(text: &str, overrides: &Overrides) -> Result<Config, ConfigErrors> {
-    resolve::resolve(text, overrides, resolve::SUPPORTED)
+    resolve::resolve(text, overrides)
 }
 
 fn read(path: &Path) -> Result<String, String> {

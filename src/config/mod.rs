@@ -2,7 +2,7 @@
 //! string that means a number. [`load()`] is the one way in, for start, reload and `check` alike.
 //!
 //! `raw` is what the file says, `defaults` each default once, `resolve` turns the one into the other
-//! and finds all mistakes at once; `support` lists what has no effect yet. Nothing here touches a socket, looks up a name or reads the
+//! and finds all mistakes at once. Nothing here touches a socket, looks up a name or reads the
 //! environment (`cli` does that and passes the overrides in).
 
 mod address;
@@ -14,7 +14,6 @@ mod names;
 mod raw;
 mod read;
 mod resolve;
-mod support;
 mod units;
 mod url;
 mod write;
@@ -60,6 +59,8 @@ pub struct Config {
     pub access_log: bool,
     /// Whether the plain listener stands behind the checking front.
     pub front: bool,
+    /// Whether connections to the plain listener begin with a PROXY header; puts it behind the front.
+    pub proxy_protocol: bool,
     /// The TLS listener.
     pub tls: Option<TlsConfig>,
     /// The admin listener.
@@ -302,6 +303,8 @@ pub struct TlsConfig {
     pub certificates: Vec<CertificateConfig>,
     /// Whether the plain listener only redirects.
     pub redirect_http: bool,
+    /// Whether connections begin with a PROXY header.
+    pub proxy_protocol: bool,
 }
 
 /// A certificate chain and its key, both PEM files.

@@ -196,7 +196,6 @@ impl<'d> Fields<'d> {
 
     fn value_of(&self, name: &str, raw: &'d str) -> Value<'d> {
         let path = child(&self.path, name);
-        self.document.written(&path, raw);
         Value { document: self.document, path, raw }
     }
 

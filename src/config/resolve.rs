@@ -13,7 +13,7 @@ use super::raw::Fields;
 use super::read::{above_zero, boolean, duration, duration_or_zero, list, size, text, whole};
 use super::{
     BreakerConfig, Config, Limits, Overrides, RateLimit, RetryConfig, Timeouts, address, defaults, names,
-    support, units,
+    units,
 };
 
 const KIB: u64 = 1024;
@@ -36,23 +36,12 @@ const BODY_BYTES: RangeInclusive<u64> = 0..=u64::MAX;
 /// Held in memory for each request that may be retried.
 const BUFFER_BYTES: RangeInclusive<u64> = 0..=64 * MIB;
 
-/// Which check of what has no effect yet is applied; tests of the rest leave it out.
-pub(super) type SupportCheck = fn(&Config, &Document<'_>);
-
 /// Reads the file, then the overrides.
-pub(super) fn resolve(
-    source: &str,
-    overrides: &Overrides,
-    check_support: SupportCheck,
-) -> Result<Config, ConfigErrors> {
+pub(super) fn resolve(source: &str, overrides: &Overrides) -> Result<Config, ConfigErrors> {
     let document = Document::new(source)?;
     let config = document.read(|fields| config(fields, &document, overrides));
-    check_support(&config, &document);
     document.finish().map(|()| config)
 }
-
-/// The check that everybody but a test wants.
-pub(super) const SUPPORTED: SupportCheck = support::check;
 
 fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -> Config {
     let default = defaults::config();
@@ -78,6 +67,7 @@ fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -
         ),
         access_log: fields.value("access_log", default.access_log, boolean),
         front: fields.value("front", default.front, boolean),
+        proxy_protocol: fields.value("proxy_protocol", default.proxy_protocol, boolean),
         tls: listeners::tls(fields),
         admin: listeners::admin(fields),
         ..default
@@ -94,10 +84,7 @@ fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -
 fn apply(overrides: &Overrides, config: &mut Config, document: &Document<'_>) {
     if let Some((source, value)) = &overrides.algorithm {
         match names::algorithm(value) {
-            Ok(algorithm) => {
-                config.default_pool.algorithm = algorithm;
-                document.overridden("algorithm", source);
-            }
+            Ok(algorithm) => config.default_pool.algorithm = algorithm,
             Err(message) => document.override_mistake(source, message),
         }
     }

@@ -41,6 +41,7 @@ impl Config {
         whole.insert("host_header".into(), json!(self.host_header.to_string()));
         whole.insert("access_log".into(), json!(self.access_log));
         whole.insert("front".into(), json!(self.front));
+        whole.insert("proxy_protocol".into(), json!(self.proxy_protocol));
         whole.insert("tls".into(), self.tls.as_ref().map_or(Json::Null, tls));
         whole.insert("admin".into(), self.admin());
         Json::Object(whole)
@@ -178,5 +179,6 @@ fn tls(tls: &TlsConfig) -> Json {
         "listen": tls.listen.to_string(),
         "certificates": tls.certificates.iter().map(certificate).collect::<Vec<_>>(),
         "redirect_http": tls.redirect_http,
+        "proxy_protocol": tls.proxy_protocol,
     })
 }

@@ -314,7 +314,8 @@ fn act(connections: &Connections, entry: &mut Entry, seen: &Seen, verdict: Verdi
     socket.shutdown(Shutdown::Both);
 }
 
-fn refusal(code: u16, reason: &str) -> String {
+/// An answer of ours to a head that never became a request.
+pub(super) fn refusal(code: u16, reason: &str) -> String {
     let phrase = status::reason(code);
     let body = format!("{phrase}\n");
     format!(

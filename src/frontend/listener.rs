@@ -11,6 +11,7 @@ use super::acceptor::{self, Acceptor};
 use super::connections::{Connections, Counts, Ticket};
 use super::door::Door;
 use super::filter;
+use super::front::handed::{Handed, HandedTable};
 use super::guard::{self, GuardSettings};
 use super::request::ClientRequest;
 use super::stream::TinyStream;
@@ -45,10 +46,39 @@ impl Frontend {
         sink: Sink,
         running: Running,
     ) -> io::Result<Frontend> {
+        let next = move |request, ticket| sink(take_over(request, ticket));
+        Frontend::start_with(listener, settings, next, running)
+    }
+
+    /// The same behind a front, which says in `table` what each request is.
+    pub(super) fn start_behind(
+        listener: TcpListener,
+        settings: impl Fn() -> GuardSettings + Send + 'static,
+        sink: Sink,
+        table: Arc<HandedTable>,
+        running: Running,
+    ) -> io::Result<Frontend> {
+        let next = move |request: tiny_http::Request, ticket: Ticket| match table.get(ticket.peer()) {
+            Some(handed) => {
+                if let Some(request) = take_over_handed(request, ticket, handed) {
+                    sink(request);
+                }
+            }
+            // Not the front's: somebody else on this machine.
+            None => drop(TinyStream::new(request, BodyLength::None, false, ticket, None)),
+        };
+        Frontend::start_with(listener, settings, next, running)
+    }
+
+    fn start_with(
+        listener: TcpListener,
+        settings: impl Fn() -> GuardSettings + Send + 'static,
+        next: impl Fn(tiny_http::Request, Ticket) + Send + Sync + 'static,
+        running: Running,
+    ) -> io::Result<Frontend> {
         let address = listener.local_addr()?;
         set_socket_options(&listener, settings().client_write)?;
-        let connections =
-            Connections::new(address.port(), move |request, ticket| sink(take_over(request, ticket)));
+        let connections = Connections::new(address.port(), next);
         let acceptor = Acceptor::start(listener.try_clone()?, Arc::clone(&connections))?;
         let guarded = Arc::clone(&connections);
         thread::Builder::new()
@@ -98,7 +128,7 @@ impl Door for Frontend {
 
 /// Options that accepted sockets inherit from the listening one on Linux, so that none is set a
 /// connection. (A receive timeout would end tiny_http's accept loop, so it is not among them.)
-fn set_socket_options(listener: &TcpListener, client_write: Duration) -> io::Result<()> {
+pub(super) fn set_socket_options(listener: &TcpListener, client_write: Duration) -> io::Result<()> {
     let socket = socket2::SockRef::from(listener);
     socket.set_write_timeout(Some(client_write))?;
     // A predecessor may have left it so.
@@ -131,8 +161,21 @@ fn take_over(mut request: tiny_http::Request, ticket: Ticket) -> ClientRequest {
         None => BodyLength::None,
     });
     let watch = Arc::clone(ticket.watch());
-    let stream = TinyStream::new(request, length, upgrade, ticket);
+    let stream = TinyStream::new(request, length, upgrade, ticket, None);
     ClientRequest::new(head, screened, peer, false, watch, Box::new(stream))
+}
+
+/// The request that this one stands for; `None` where it was taken before, which can't be.
+fn take_over_handed(
+    request: tiny_http::Request,
+    ticket: Ticket,
+    handed: Arc<Handed>,
+) -> Option<ClientRequest> {
+    let (watch, screened, upgrade) = (Arc::clone(ticket.watch()), handed.screened, handed.upgrade);
+    let (peer, secure, head) = (handed.peer, handed.secure, handed.head.lock().take());
+    let length = screened.unwrap_or(BodyLength::None);
+    let stream = TinyStream::new(request, length, upgrade, ticket, Some(handed));
+    head.map(|head| ClientRequest::new(head, screened, peer, secure, watch, Box::new(stream)))
 }
 
 fn head_of(request: &mut tiny_http::Request) -> RequestHead {

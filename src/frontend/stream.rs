@@ -2,9 +2,11 @@
 
 use std::io::{self, Write};
 use std::net::Shutdown;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::connections::{Ticket, discard};
+use super::front::handed::Handed;
 use super::socket::ClientSocket;
 use crate::http::BodyLength;
 
@@ -98,12 +100,20 @@ pub struct TinyStream {
     upgrade: bool,
     is_tunnel: bool,
     ticket: Ticket,
+    /// The front that this came through.
+    front: Option<Arc<Handed>>,
 }
 
 impl TinyStream {
     /// Takes over the request. `upgrade` says that tiny_http left the byte stream raw, because the
     /// client asked for an upgrade; it then reads no further request from this connection.
-    pub fn new(request: tiny_http::Request, length: BodyLength, upgrade: bool, ticket: Ticket) -> TinyStream {
+    pub(super) fn new(
+        request: tiny_http::Request,
+        length: BodyLength,
+        upgrade: bool,
+        ticket: Ticket,
+        front: Option<Arc<Handed>>,
+    ) -> TinyStream {
         let (body_left, body_done) = match length {
             BodyLength::None | BodyLength::Known(0) => (Some(0), true),
             BodyLength::Known(length) => (Some(length), false),
@@ -117,6 +127,7 @@ impl TinyStream {
             upgrade,
             is_tunnel: false,
             ticket,
+            front,
         }
     }
 
@@ -207,6 +218,9 @@ impl ClientStream for TinyStream {
             return Ok(0);
         }
         self.ticket.watch().set_reading_body(true);
+        if let Some(front) = &self.front {
+            front.wants_body();
+        }
         let result = self.read_body(buf);
         self.ticket.watch().set_reading_body(false);
         result
@@ -240,6 +254,9 @@ impl ClientStream for TinyStream {
         if matches!(self.output, Output::None) {
             self.begin_output()?;
         }
+        if let Some(front) = &self.front {
+            front.wrote(bytes.len());
+        }
         match &mut self.output {
             Output::Library(writer) => writer.write_all(bytes).and_then(|()| writer.flush()),
             Output::Direct(socket) => socket.write_all(bytes),
@@ -249,6 +266,9 @@ impl ClientStream for TinyStream {
 
     fn end(&mut self, ending: Ending) {
         if !matches!(self.output, Output::Ended) {
+            if let Some(front) = &self.front {
+                front.end(ending);
+            }
             self.close(ending);
         }
     }

@@ -5,6 +5,7 @@ mod access_log;
 mod metrics;
 mod rate_limit;
 mod recover;
+mod redirect;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ pub use access_log::AccessLog;
 pub use metrics::CountRequests;
 pub use rate_limit::RateLimiter;
 pub use recover::Recover;
+pub use redirect::RedirectToTls;
 
 use crate::frontend::ClientRequest;
 use crate::pool::Live;
@@ -54,5 +56,12 @@ pub fn chain(
     endpoints: Arc<dyn Middleware>,
     rate_limiter: RateLimiter,
 ) -> Vec<Arc<dyn Middleware>> {
-    vec![Arc::new(access_log), Arc::new(count), Arc::new(Recover), endpoints, Arc::new(rate_limiter)]
+    vec![
+        Arc::new(access_log),
+        Arc::new(count),
+        Arc::new(Recover),
+        endpoints,
+        Arc::new(rate_limiter),
+        Arc::new(RedirectToTls),
+    ]
 }

@@ -410,17 +410,18 @@ impl Backend {
     pub(super) fn abandon_breaker(&self, claimed: Generation, now: Instant) {
         self.breaker.lock().abandon(claimed, now);
     }
-
-    #[cfg(test)]
-    pub(crate) fn set_unhealthy_for_test(&self) {
-        let thresholds = Thresholds { healthy: 1, unhealthy: 1 };
-        self.observe_probe(Some("test"), &thresholds, SystemTime::UNIX_EPOCH, Instant::now());
-    }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+
+    impl Backend {
+        pub(crate) fn set_unhealthy_for_test(&self) {
+            let thresholds = Thresholds { healthy: 1, unhealthy: 1 };
+            self.observe_probe(Some("test"), &thresholds, SystemTime::UNIX_EPOCH, Instant::now());
+        }
+    }
 
     pub(crate) fn backends(count: u16) -> Vec<Arc<Backend>> {
         let backend = |index| {

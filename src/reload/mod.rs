@@ -6,7 +6,7 @@ mod changes;
 mod watcher;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use log::Level::{Error, Info, Warn};
 use parking_lot::Mutex;
@@ -16,6 +16,7 @@ pub use watcher::start as watch;
 use crate::config::{self, Config, Overrides, PoolConfig};
 use crate::logging::event;
 use crate::pool::{Backend, Live, Policy, Pool, SharedLive};
+use crate::tls::{self, ServerSettings};
 use crate::transport::Transport;
 use crate::{balance, descriptors, names};
 
@@ -33,6 +34,8 @@ pub struct Reloader {
     file: Option<ConfigFile>,
     live: Arc<SharedLive>,
     transport: Arc<dyn Transport>,
+    /// Takes new certificates.
+    certificates: OnceLock<Box<dyn Fn(ServerSettings) + Send + Sync>>,
     /// One at a time.
     turn: Mutex<()>,
 }
@@ -40,12 +43,23 @@ pub struct Reloader {
 impl Reloader {
     /// For what is running now; without a file there is nothing to read.
     pub fn new(file: Option<ConfigFile>, live: Arc<SharedLive>, transport: Arc<dyn Transport>) -> Reloader {
-        Reloader { file, live, transport, turn: Mutex::new(()) }
+        Reloader { file, live, transport, certificates: OnceLock::new(), turn: Mutex::new(()) }
     }
 
     /// The file, if there is one.
     pub fn file(&self) -> Option<&ConfigFile> {
         self.file.as_ref()
+    }
+
+    /// Where new certificates go.
+    pub fn on_certificates(&self, take: impl Fn(ServerSettings) + Send + Sync + 'static) {
+        let _ = self.certificates.set(Box::new(take));
+    }
+
+    /// Every file whose change asks for a reload. Takes a lock.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let named = tls::files::names(&self.live.get().config);
+        self.file.iter().map(|file| file.path.clone()).chain(named.into_iter().map(PathBuf::from)).collect()
     }
 
     /// Reads the file and, if it is valid, makes it what requests see from now on; says in a line what
@@ -59,14 +73,21 @@ impl Reloader {
             event(Warn, "reload", "there is no configuration file to read again", &[]);
             return Err("there is no configuration file to read again".to_owned());
         };
-        let mut config = config::load(Some(&file.path), &file.overrides).map_err(|mistakes| {
-            for mistake in mistakes.to_string().lines() {
+        let refuse = |mistakes: String| {
+            for mistake in mistakes.lines() {
                 event(Error, "reload", "not reloaded", &[("mistake", &mistake)]);
             }
-            mistakes.to_string()
-        })?;
+            mistakes
+        };
+        let mut config = config::load(Some(&file.path), &file.overrides)
+            .map_err(|mistakes| refuse(mistakes.to_string()))?;
+        let settings = tls::files::read(&config).map_err(|problems| refuse(problems.join("\n")))?;
         descriptors::fit(&mut config);
-        Ok(self.take_over(config))
+        let summary = self.take_over(config);
+        if let (Some(settings), Some(take)) = (settings, self.certificates.get()) {
+            take(settings);
+        }
+        Ok(summary)
     }
 
     fn take_over(&self, mut config: Config) -> String {
@@ -110,6 +131,7 @@ fn keep_what_needs_a_restart(config: &mut Config, running: &Config) -> Vec<&'sta
     keep("workers", config.workers != running.workers);
     keep("limits.max_queue", config.limits.max_queue != running.limits.max_queue);
     keep("front", config.front != running.front);
+    keep("proxy_protocol", config.proxy_protocol != running.proxy_protocol);
     keep("admin", config.admin != running.admin);
     let listens = |config: &Config| config.tls.as_ref().map(|tls| tls.listen);
     keep("tls.listen", listens(config) != listens(running));
@@ -117,6 +139,7 @@ fn keep_what_needs_a_restart(config: &mut Config, running: &Config) -> Vec<&'sta
     config.workers = running.workers;
     config.limits.max_queue = running.limits.max_queue;
     config.front = running.front;
+    config.proxy_protocol = running.proxy_protocol;
     config.admin.clone_from(&running.admin);
     match (&mut config.tls, &running.tls) {
         (Some(tls), Some(running)) => tls.listen = running.listen,

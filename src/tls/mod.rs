@@ -1,13 +1,18 @@
-//! TLS on sockets that others own: for `https` backends here, for clients in `server`. The only folder
+//! TLS on sockets that others own: `client` for `https` backends, `server` for clients. The only folder
 //! that names rustls. Without the cargo feature `tls` the same names exist and every use of them says
 //! that this binary has none.
 
 #[cfg(feature = "tls")]
 mod client;
+pub mod files;
+#[cfg(feature = "tls")]
+mod server;
 #[cfg(not(feature = "tls"))]
 mod without;
 
 #[cfg(feature = "tls")]
 pub use client::{ClientSession, ClientSettings};
+#[cfg(feature = "tls")]
+pub use server::{ServerSession, ServerSettings};
 #[cfg(not(feature = "tls"))]
-pub use without::{ClientSession, ClientSettings};
+pub use without::{ClientSession, ClientSettings, ServerSession, ServerSettings};

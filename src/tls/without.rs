@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
-use crate::config::BackendUrl;
+use crate::config::{BackendUrl, CertificateConfig};
 
 /// There is none.
 #[derive(Debug, Clone)]
@@ -62,6 +62,68 @@ impl ClientSession {
 
     /// Never called.
     pub fn is_silent(&self, _: impl Fn(&mut [u8]) -> io::Result<usize>) -> bool {
+        match self.0 {}
+    }
+}
+
+/// There is none.
+#[derive(Debug, Clone)]
+pub struct ServerSettings(Infallible);
+
+/// There is none.
+#[derive(Debug)]
+pub struct ServerSession(Infallible);
+
+impl ServerSettings {
+    /// Always fails.
+    ///
+    /// # Errors
+    /// That this binary has no TLS.
+    pub fn load(_: &[CertificateConfig]) -> Result<ServerSettings, Vec<String>> {
+        Err(vec!["this binary was built without TLS".to_owned()])
+    }
+
+    /// Never called.
+    ///
+    /// # Errors
+    /// None.
+    pub fn session(&self) -> io::Result<ServerSession> {
+        match self.0 {}
+    }
+}
+
+impl ServerSession {
+    /// Never called.
+    ///
+    /// # Errors
+    /// None.
+    pub fn receive(&mut self, _: &[u8], _: &mut Vec<u8>) -> Result<bool, String> {
+        match self.0 {}
+    }
+
+    /// Never called.
+    ///
+    /// # Errors
+    /// None.
+    pub fn send(&mut self, _: &[u8], _: &mut Vec<u8>) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    /// Never called.
+    ///
+    /// # Errors
+    /// None.
+    pub fn drain(&mut self, _: &mut Vec<u8>) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    /// Never called.
+    pub fn is_handshaking(&self) -> bool {
+        match self.0 {}
+    }
+
+    /// Never called.
+    pub fn close(&mut self) {
         match self.0 {}
     }
 }

@@ -17,6 +17,7 @@ pub(super) fn tls(fields: &Fields<'_>) -> Option<TlsConfig> {
         listen: listen(tls, defaults::tls_listen()),
         certificates: certificates(tls),
         redirect_http: tls.value("redirect_http", false, boolean),
+        proxy_protocol: tls.value("proxy_protocol", false, boolean),
     }))
 }
 

@@ -1,0 +1,72 @@
+//! Bytes on their way: added at the end, taken from the front.
+
+use std::io::{self, Write};
+
+/// Kept for the next bytes; larger ones are given back when they are empty.
+const KEPT_BYTES: usize = 4 << 10;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Buffer {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Buffer {
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// For whoever appends to a vector.
+    pub fn end(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    pub fn consume(&mut self, amount: usize) {
+        self.start += amount;
+        if self.start >= self.bytes.len() {
+            self.bytes.clear();
+            self.start = 0;
+            if self.bytes.capacity() > KEPT_BYTES {
+                self.bytes = Vec::new();
+            }
+        } else if self.start > self.bytes.len() / 2 {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+    }
+
+    pub fn clear(&mut self) {
+        self.consume(self.len());
+    }
+
+    /// Writes what the socket takes; how much that was.
+    pub fn write_to(&mut self, mut socket: impl Write) -> io::Result<usize> {
+        let mut written = 0;
+        while !self.is_empty() {
+            match socket.write(self.bytes()) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(amount) => {
+                    self.consume(amount);
+                    written += amount;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(written)
+    }
+}

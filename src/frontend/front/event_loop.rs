@@ -1,0 +1,441 @@
+//! The front's one thread: accepts, reads and checks heads, hands requests over, brings answers back.
+//! Nothing in it waits but the poll, so a client that stalls delays nobody.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::Level::{Info, Warn};
+
+use super::conn::{Conn, Gone, Stage, is_moment};
+use super::exchange::{Bridge, Exchange};
+use super::handed::{Handed, HandedTable, Inbox};
+use super::head::{self, Parsed};
+use super::poll::Poll;
+use super::shared::{Mode, Shared};
+use crate::frontend::GuardSettings;
+use crate::frontend::guard::refusal;
+use crate::frontend::stream::Ending;
+use crate::http::address::network_of;
+use crate::http::{BodyLength, Version, framing};
+use crate::logging::event;
+
+/// How often connections are looked through for what has taken too long.
+const SWEEP: Duration = Duration::from_millis(100);
+/// One read.
+const SCRATCH_BYTES: usize = 64 << 10;
+/// Bytes of an answer that may wait to be taken by the client.
+const MAX_OUTPUT_BYTES: usize = 256 << 10;
+/// Bytes of a client that may wait to be taken, besides a head.
+const MAX_INPUT_BYTES: usize = 64 << 10;
+/// How long a client that is still sending gets to take notice of its last answer.
+const LINGER: Duration = Duration::from_secs(1);
+/// In a drain a connection that was silent for so long is closed.
+const DRAIN_IDLE: Duration = Duration::from_secs(1);
+/// Idle bridges that are kept, and how long.
+const MAX_BRIDGES: usize = 64;
+const BRIDGE_IDLE: Duration = Duration::from_secs(10);
+/// After accepting has failed, for want of descriptors mostly.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// To reach tiny_http in this very process.
+const BRIDGE_LIMIT: Duration = Duration::from_secs(1);
+
+/// The listener's key; connections have 2 n and their bridges 2 n + 1.
+const LISTENER: u64 = u64::MAX - 1;
+
+/// See the module.
+pub(super) struct EventLoop {
+    pub poll: Arc<Poll>,
+    pub inbox: Arc<Inbox>,
+    pub listener: TcpListener,
+    pub shared: Arc<Shared>,
+    pub table: Arc<HandedTable>,
+    /// Where tiny_http listens.
+    pub behind: SocketAddr,
+    pub settings: Box<dyn Fn() -> GuardSettings + Send>,
+    pub conns: Vec<Option<Conn>>,
+    pub free: Vec<usize>,
+    pub per_network: HashMap<IpAddr, usize>,
+    pub bridges: Vec<(Bridge, Instant)>,
+    pub accepting: (bool, bool),
+    pub accept_again: Instant,
+}
+
+impl EventLoop {
+    /// Until the process ends.
+    pub fn run(mut self) {
+        let mut scratch = vec![0; SCRATCH_BYTES];
+        let mut next_sweep = Instant::now();
+        loop {
+            self.follow_mode();
+            let Ok(ready) = self.poll.wait(SWEEP) else { return };
+            let now = Instant::now();
+            for ready in ready {
+                match ready.key {
+                    LISTENER => self.accept(now),
+                    key => {
+                        let slot = (key / 2) as usize;
+                        let is_bridge = key % 2 == 1;
+                        self.step(slot, now, |conn, shared| {
+                            let readable = ready.readable;
+                            if is_bridge {
+                                conn.bridge_ready(readable, &mut scratch, now)
+                            } else {
+                                conn.client_ready(readable, &mut scratch, shared)
+                            }
+                        });
+                    }
+                }
+            }
+            for slot in self.inbox.take() {
+                self.step(slot, now, |_, _| Ok(()));
+            }
+            if now >= next_sweep {
+                next_sweep = now + SWEEP;
+                self.sweep(now);
+            }
+        }
+    }
+
+    /// Accepts, or leaves it, as it was told.
+    fn follow_mode(&mut self) {
+        let accepts = self.shared.mode() == Mode::Accepting && Instant::now() >= self.accept_again;
+        let set = self.poll.set(&self.listener, LISTENER, &mut self.accepting, (accepts, false));
+        if let Err(error) = set {
+            event(Warn, "front", "can't wait for clients", &[("error", &error)]);
+        }
+        self.shared.has_followed();
+    }
+
+    fn accept(&mut self, now: Instant) {
+        loop {
+            match self.listener.accept() {
+                Ok((client, peer)) => self.welcome(client, peer, now),
+                Err(error) if is_moment(&error) => return,
+                // One that has gone already.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    if self.shared.mode() == Mode::Accepting {
+                        event(Warn, "front", "accepting failed", &[("error", &error)]);
+                    }
+                    self.accept_again = now + ACCEPT_PAUSE;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn welcome(&mut self, client: TcpStream, peer: SocketAddr, now: Instant) {
+        let settings = (self.settings)();
+        let network = network_of(peer.ip());
+        let of_network = self.per_network.get(&network).copied().unwrap_or(0);
+        let open = self.conns.len() - self.free.len();
+        if open >= settings.max_connections
+            || settings.max_connections_per_ip.is_some_and(|most| of_network >= most)
+        {
+            return;
+        }
+        let Ok(session) = self.shared.session() else { return };
+        if client.set_nonblocking(true).and_then(|()| client.set_nodelay(true)).is_err() {
+            return;
+        }
+        let secure = session.is_some();
+        let stage = match (self.shared.proxy_protocol, secure) {
+            (true, _) => Stage::Proxy,
+            (false, true) => Stage::Handshake,
+            (false, false) => Stage::Idle,
+        };
+        let conn = Conn {
+            client,
+            peer,
+            network,
+            tls: session.map(Box::new),
+            secure,
+            stage,
+            since: now,
+            input: Default::default(),
+            output: Default::default(),
+            progress: now,
+            has_ended: false,
+            exchange: None,
+            interest: (false, false),
+        };
+        *self.per_network.entry(network).or_default() += 1;
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.conns.push(None);
+            self.conns.len() - 1
+        });
+        self.conns[slot] = Some(conn);
+        self.step(slot, now, |_, _| Ok(()));
+    }
+
+    /// Does this with a connection and then all that follows from it.
+    fn step(
+        &mut self,
+        slot: usize,
+        now: Instant,
+        first: impl FnOnce(&mut Conn, &Shared) -> Result<(), Gone>,
+    ) {
+        let Some(mut conn) = self.conns.get_mut(slot).and_then(Option::take) else { return };
+        let settings = (self.settings)();
+        let result = first(&mut conn, &self.shared)
+            .and_then(|()| self.advance(&mut conn, slot, &settings, now))
+            .and_then(|()| self.set_interest(&mut conn, slot));
+        match result {
+            Ok(()) => self.conns[slot] = Some(conn),
+            Err(Gone) => self.forget(conn, slot),
+        }
+    }
+
+    fn forget(&mut self, mut conn: Conn, slot: usize) {
+        if let Some(exchange) = conn.exchange.take() {
+            self.table.remove(exchange.bridge.address);
+        }
+        if let Some(count) = self.per_network.get_mut(&conn.network) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_network.remove(&conn.network);
+            }
+        }
+        self.free.push(slot);
+    }
+
+    fn set_interest(&self, conn: &mut Conn, slot: usize) -> Result<(), Gone> {
+        let room = conn.input.len() < MAX_INPUT_BYTES || conn.stage != Stage::Exchange;
+        let wanted = (room && !conn.has_ended, !conn.output.is_empty());
+        let key = slot as u64 * 2;
+        self.poll.set(&conn.client, key, &mut conn.interest, wanted).map_err(|_| Gone)?;
+        let backlog = conn.output.len() >= MAX_OUTPUT_BYTES;
+        if let Some(exchange) = &mut conn.exchange {
+            let wanted = (!backlog && !exchange.bridge_ended, !exchange.upload.is_empty());
+            let set = self.poll.set(&exchange.bridge.stream, key + 1, &mut exchange.interest, wanted);
+            set.map_err(|_| Gone)?;
+        }
+        Ok(())
+    }
+
+    /// Everything that can be done now.
+    fn advance(
+        &mut self,
+        conn: &mut Conn,
+        slot: usize,
+        settings: &GuardSettings,
+        now: Instant,
+    ) -> Result<(), Gone> {
+        loop {
+            let stage = conn.stage;
+            match stage {
+                Stage::Proxy => {
+                    if conn.take_proxy_header()? {
+                        conn.enter(if conn.secure { Stage::Handshake } else { Stage::Idle }, now);
+                        conn.feed_tls()?;
+                    }
+                }
+                Stage::Handshake => {
+                    if conn.tls.as_ref().is_none_or(|tls| !tls.is_handshaking()) {
+                        conn.enter(Stage::Idle, now);
+                    }
+                }
+                Stage::Idle if !conn.input.is_empty() => conn.enter(Stage::Head, now),
+                Stage::Idle => {}
+                Stage::Head => self.take_head(conn, slot, settings, now)?,
+                Stage::Exchange => self.carry(conn, now)?,
+                Stage::Closing => conn.input.clear(),
+            }
+            if conn.stage == stage {
+                break;
+            }
+        }
+        conn.flush(now)?;
+        if conn.stage == Stage::Closing && conn.output.is_empty() {
+            // Nothing more will be said; it may still have to be heard.
+            let _ = conn.client.shutdown(std::net::Shutdown::Write);
+        }
+        let waits_for_more = !matches!(conn.stage, Stage::Exchange);
+        if conn.has_ended && waits_for_more && (conn.output.is_empty() || conn.stage != Stage::Closing) {
+            return Err(Gone);
+        }
+        Ok(())
+    }
+
+    fn take_head(
+        &mut self,
+        conn: &mut Conn,
+        slot: usize,
+        settings: &GuardSettings,
+        now: Instant,
+    ) -> Result<(), Gone> {
+        let limit = settings.max_header_bytes as usize;
+        match head::parse(conn.input.bytes()) {
+            Parsed::Whole(_, length) if length > limit => self.refuse(conn, 431, "head_too_large", now),
+            Parsed::TooManyFields => self.refuse(conn, 431, "head_too_large", now),
+            Parsed::Partial if conn.input.len() > limit => self.refuse(conn, 431, "head_too_large", now),
+            Parsed::Partial => Ok(()),
+            Parsed::Malformed => self.refuse(conn, 400, "malformed_request", now),
+            Parsed::Whole(head, length) => {
+                conn.input.consume(length);
+                let screened = framing::check(&head);
+                let has_body = !matches!(screened, Ok(BodyLength::None | BodyLength::Known(0)));
+                let asks =
+                    head.headers.has_token("connection", "upgrade") && head.headers.get("upgrade").is_some();
+                let upgrade = asks && !has_body && head.version == Version::Http11;
+                let expects = head.version == Version::Http11
+                    && head
+                        .headers
+                        .get("expect")
+                        .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
+                let identity = (conn.peer, conn.secure);
+                let handed = Arc::new(Handed::new(identity, head, (screened, upgrade), slot, &self.inbox));
+                let Some(bridge) = self.bridge() else {
+                    return self.refuse(conn, 503, "queue_full", now);
+                };
+                self.table.insert(bridge.address, Arc::clone(&handed));
+                conn.exchange = Some(Exchange::start(bridge, handed, expects));
+                conn.enter(Stage::Exchange, now);
+                Ok(())
+            }
+        }
+    }
+
+    /// A bridge that is idle, or a new one.
+    fn bridge(&mut self) -> Option<Bridge> {
+        while let Some((bridge, _)) = self.bridges.pop() {
+            // tiny_http may have closed it.
+            if matches!(bridge.stream.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+            {
+                return Some(bridge);
+            }
+        }
+        let stream = TcpStream::connect_timeout(&self.behind, BRIDGE_LIMIT).ok()?;
+        stream.set_nonblocking(true).and_then(|()| stream.set_nodelay(true)).ok()?;
+        let address = stream.local_addr().ok()?;
+        Some(Bridge { stream, address })
+    }
+
+    /// Moves what there is of the request's body and sees whether the answer has ended.
+    fn carry(&mut self, conn: &mut Conn, now: Instant) -> Result<(), Gone> {
+        let Some(exchange) = conn.exchange.as_mut() else { return Err(Gone) };
+        let is_body = exchange.take_body(&mut conn.input);
+        if exchange.may_continue() {
+            conn.send(b"HTTP/1.1 100 Continue\r\n\r\n", now)?;
+        }
+        let Some(exchange) = conn.exchange.as_mut() else { return Err(Gone) };
+        let sent = exchange.upload.write_to(&exchange.bridge.stream);
+        exchange.bridge_ended |= sent.is_err();
+        if sent.is_err() {
+            exchange.upload.clear();
+        }
+        if !is_body || (conn.has_ended && conn.input.is_empty()) {
+            exchange.end_upload();
+        }
+        // There is room again for what waits.
+        if exchange.wants_input() && !conn.input.is_empty() && exchange.upload.is_empty() && is_body {
+            return self.carry(conn, now);
+        }
+        let told = exchange.handed.told();
+        let ending = match told.ending {
+            Some(Ending::KeepAlive) if exchange.passed >= told.written => Some(Ending::KeepAlive),
+            Some(Ending::KeepAlive) if exchange.bridge_ended => Some(Ending::BrokenOff),
+            Some(ending) if exchange.bridge_ended => Some(ending),
+            None if exchange.bridge_ended => Some(Ending::BrokenOff),
+            _ => None,
+        };
+        match ending {
+            Some(ending) => self.finish(conn, ending, now),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(&mut self, conn: &mut Conn, ending: Ending, now: Instant) -> Result<(), Gone> {
+        let Some(exchange) = conn.exchange.take() else { return Err(Gone) };
+        self.table.remove(exchange.bridge.address);
+        if exchange.is_clean() && ending == Ending::KeepAlive && self.bridges.len() < MAX_BRIDGES {
+            let mut interest = exchange.interest;
+            let bridge = exchange.bridge;
+            if self.poll.set(&bridge.stream, 0, &mut interest, (false, false)).is_ok() {
+                self.bridges.push((bridge, now));
+            }
+        }
+        match ending {
+            Ending::KeepAlive => conn.enter(Stage::Idle, now),
+            Ending::Close => self.close(conn, true, now)?,
+            Ending::BrokenOff => self.close(conn, false, now)?,
+            Ending::Reset => {
+                let _ = socket2::SockRef::from(&conn.client).set_linger(Some(Duration::ZERO));
+                return Err(Gone);
+            }
+        }
+        Ok(())
+    }
+
+    /// After this nothing more is said. TLS ends in order only where the answer was whole.
+    fn close(&self, conn: &mut Conn, in_order: bool, now: Instant) -> Result<(), Gone> {
+        if let Some(tls) = conn.tls.as_mut().filter(|_| in_order) {
+            tls.close();
+            tls.drain(conn.output.end()).map_err(|_| Gone)?;
+        }
+        conn.enter(Stage::Closing, now);
+        Ok(())
+    }
+
+    fn refuse(&self, conn: &mut Conn, code: u16, reason: &str, now: Instant) -> Result<(), Gone> {
+        let fields: [(&str, &dyn std::fmt::Display); 3] =
+            [("status", &code), ("reason", &reason), ("client", &conn.peer)];
+        event(Info, "front", "refused", &fields);
+        conn.send(refusal(code, reason).as_bytes(), now)?;
+        self.close(conn, true, now)
+    }
+
+    /// Ends what has taken too long, and counts.
+    fn sweep(&mut self, now: Instant) {
+        let settings = (self.settings)();
+        let draining = self.shared.mode() == Mode::Draining;
+        let idle = if draining { settings.client_idle.min(DRAIN_IDLE) } else { settings.client_idle };
+        for slot in 0..self.conns.len() {
+            let Some(conn) = &self.conns[slot] else { continue };
+            let age = now.saturating_duration_since(conn.since);
+            let stalled = !conn.output.is_empty()
+                && now.saturating_duration_since(conn.progress) >= settings.client_write;
+            let is_over = match conn.stage {
+                Stage::Proxy | Stage::Handshake => age >= settings.client_header,
+                Stage::Idle => age >= idle,
+                Stage::Closing => age >= LINGER && (conn.output.is_empty() || stalled),
+                Stage::Head | Stage::Exchange => stalled,
+            };
+            let is_slow = conn.stage == Stage::Head && age >= settings.client_header;
+            if is_over {
+                self.step(slot, now, |_, _| Err(Gone));
+            } else if is_slow {
+                let Some(mut conn) = self.conns[slot].take() else { continue };
+                let refused = self.refuse(&mut conn, 408, "header_timeout", now);
+                self.conns[slot] = Some(conn);
+                self.step(slot, now, |_, _| refused);
+            }
+        }
+        self.bridges.retain(|(_, since)| now.saturating_duration_since(*since) < BRIDGE_IDLE);
+        self.shared.counted(self.conns.len() - self.free.len());
+    }
+}
+
+impl Conn {
+    fn client_ready(&mut self, readable: bool, scratch: &mut [u8], _: &Shared) -> Result<(), Gone> {
+        if readable && !self.has_ended { self.receive(scratch) } else { Ok(()) }
+    }
+
+    /// A piece of the answer.
+    fn bridge_ready(&mut self, readable: bool, scratch: &mut [u8], now: Instant) -> Result<(), Gone> {
+        let Some(exchange) = self.exchange.as_mut().filter(|_| readable) else { return Ok(()) };
+        match (&exchange.bridge.stream).read(scratch) {
+            Ok(0) => exchange.bridge_ended = true,
+            Ok(amount) => {
+                exchange.note_answer(&scratch[..amount]);
+                return self.send(&scratch[..amount], now);
+            }
+            Err(error) if is_moment(&error) => {}
+            Err(_) => exchange.bridge_ended = true,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,202 @@
+//! Reads the chunked coding (RFC 9112 section 7.1) as it arrives: strict about what two parsers could
+//! read in two ways, indifferent to extensions and trailers, which end here.
+
+/// Longest line of a chunk's size with its extensions, and all trailers together, in bytes.
+const MAX_LINE_BYTES: usize = 4096;
+
+/// Where the decoder stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Size {
+        digits: u8,
+        size: u64,
+    },
+    Extension {
+        size: u64,
+    },
+    SizeEnd {
+        size: u64,
+    },
+    Data {
+        left: u64,
+    },
+    DataEnd {
+        seen_cr: bool,
+    },
+    /// At the start of a trailer's line, or in one.
+    Trailer {
+        line_bytes: usize,
+    },
+    TrailerEnd {
+        line_bytes: usize,
+    },
+    Done,
+}
+
+/// Reads one body.
+#[derive(Debug, Clone)]
+pub struct Decoder {
+    state: State,
+    line_bytes: usize,
+}
+
+/// What is no chunked coding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadChunk;
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Decoder { state: State::Size { digits: 0, size: 0 }, line_bytes: 0 }
+    }
+}
+
+impl Decoder {
+    /// Takes bytes in and hands the body's to `data`; how many were taken. What follows the body is left.
+    ///
+    /// # Errors
+    /// This is no chunked coding; nothing after it can be read.
+    pub fn take(&mut self, bytes: &[u8], data: &mut impl FnMut(&[u8])) -> Result<usize, BadChunk> {
+        let mut at = 0;
+        while at < bytes.len() && self.state != State::Done {
+            if let State::Data { left } = &mut self.state {
+                let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len() - at);
+                data(&bytes[at..at + here]);
+                at += here;
+                *left -= here as u64;
+                if *left == 0 {
+                    self.state = State::DataEnd { seen_cr: false };
+                }
+                continue;
+            }
+            self.state = self.next(bytes[at])?;
+            at += 1;
+        }
+        Ok(at)
+    }
+
+    /// Whether the body has ended.
+    pub fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    fn next(&mut self, byte: u8) -> Result<State, BadChunk> {
+        self.line_bytes += 1;
+        if self.line_bytes > MAX_LINE_BYTES {
+            return Err(BadChunk);
+        }
+        Ok(match (self.state, byte) {
+            (State::Size { digits, size }, byte) if byte.is_ascii_hexdigit() => {
+                let digit = char::from(byte).to_digit(16).ok_or(BadChunk)?;
+                // 15 digits can't overflow, and no body is longer.
+                if digits >= 15 {
+                    return Err(BadChunk);
+                }
+                State::Size { digits: digits + 1, size: size * 16 + u64::from(digit) }
+            }
+            (State::Size { digits: 1.., size }, b'\r') => State::SizeEnd { size },
+            (State::Size { digits: 1.., size }, b';' | b' ' | b'\t') => State::Extension { size },
+            (State::Extension { size }, b'\r') => State::SizeEnd { size },
+            (State::Extension { size }, byte) if byte == b'\t' || (byte >= b' ' && byte != 0x7f) => {
+                State::Extension { size }
+            }
+            (State::SizeEnd { size: 0 }, b'\n') => self.line(State::Trailer { line_bytes: 0 }),
+            (State::SizeEnd { size }, b'\n') => self.line(State::Data { left: size }),
+            (State::DataEnd { seen_cr: false }, b'\r') => State::DataEnd { seen_cr: true },
+            (State::DataEnd { seen_cr: true }, b'\n') => self.line(State::Size { digits: 0, size: 0 }),
+            (State::Trailer { line_bytes }, b'\r') => State::TrailerEnd { line_bytes },
+            (State::Trailer { line_bytes }, byte) if byte == b'\t' || (byte >= b' ' && byte != 0x7f) => {
+                State::Trailer { line_bytes: line_bytes + 1 }
+            }
+            (State::TrailerEnd { line_bytes: 0 }, b'\n') => State::Done,
+            // All trailers share one allowance, so the count goes on.
+            (State::TrailerEnd { .. }, b'\n') => State::Trailer { line_bytes: 0 },
+            _ => return Err(BadChunk),
+        })
+    }
+
+    fn line(&mut self, state: State) -> State {
+        self.line_bytes = 0;
+        state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The body, and what was left; `None` where it is no chunked coding.
+    fn decode(text: &[u8], step: usize) -> Option<(Vec<u8>, usize, bool)> {
+        let (mut decoder, mut body, mut taken) = (Decoder::default(), Vec::new(), 0);
+        for piece in text.chunks(step) {
+            let amount = decoder.take(piece, &mut |data| body.extend_from_slice(data)).ok()?;
+            taken += amount;
+            if amount < piece.len() {
+                break;
+            }
+        }
+        Some((body, taken, decoder.is_done()))
+    }
+
+    #[test]
+    fn bodies_end_where_they_end() {
+        let whole = b"3;x=\"y\"\r\nabc\r\n00a\r\n0123456789\r\n0\r\nX-T: 1\r\n\r\nGET /";
+        for step in [1, 2, 7, 1000] {
+            let (body, taken, done) = decode(whole, step).unwrap();
+            assert_eq!((&body[..], taken, done), (&b"abc0123456789"[..], whole.len() - 5, true));
+        }
+    }
+
+    #[test]
+    fn what_two_parsers_could_read_in_two_ways_is_refused() {
+        for bad in [
+            &b"\r\n"[..],
+            b"+5\r\n",
+            b"-1\r\n",
+            b"0x5\r\n",
+            b" 5\r\n",
+            b"5\n",
+            b"5\rx",
+            b"g\r\n",
+            b"1\r\nab",
+            b"1\r\na\n",
+            b"1\r\na\rx",
+            b"ffffffffffffffff\r\n",
+            b"5;a\nb\r\n",
+            b"5;\0\r\n",
+            b"0\r\nX: a\nb",
+        ] {
+            assert_eq!(decode(bad, 1000), None, "{:?}", String::from_utf8_lossy(bad));
+        }
+        assert_eq!(decode(&[b"5;", &vec![b'x'; 5000][..]].concat(), 100), None, "endless extension");
+        assert_eq!(
+            decode(&b"0\r\n".iter().copied().chain(b"a: b\r\n".repeat(1000)).collect::<Vec<_>>(), 99),
+            None
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_comes_back(pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..50), 0..8), step in 1usize..40) {
+            let mut text = Vec::new();
+            for piece in &pieces {
+                text.extend_from_slice(format!("{:X}\r\n", piece.len()).as_bytes());
+                text.extend_from_slice(piece);
+                text.extend_from_slice(b"\r\n");
+            }
+            text.extend_from_slice(b"0\r\n\r\n");
+            prop_assert_eq!(decode(&text, step), Some((pieces.concat(), text.len(), true)));
+        }
+
+        #[test]
+        fn how_it_is_cut_makes_no_difference(text: Vec<u8>, step in 1usize..9) {
+            let whole = decode(&text, usize::MAX >> 1);
+            let cut = decode(&text, step);
+            prop_assert_eq!(whole.is_none(), cut.is_none());
+            if let (Some(whole), Some(cut)) = (whole, cut) {
+                prop_assert_eq!((whole.0, whole.2), (cut.0, cut.2));
+            }
+        }
+    }
+}

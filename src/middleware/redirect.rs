@@ -1,0 +1,80 @@
+//! Sends plain requests to the TLS listener, where the configuration asks for that. The balancer's own
+//! endpoints come before it: whoever watches the balancer may do so without TLS.
+
+use super::{Middleware, Next};
+use crate::frontend::{ClientRequest, Framing};
+use crate::http::Headers;
+use crate::pool::Live;
+use crate::proxy::{End, Outcome, client_address};
+
+/// What clients reach TLS at where the port is not the usual one.
+const USUAL_PORT: u16 = 443;
+
+/// Answers 308, which keeps the method and the body (RFC 9110 section 15.4.9).
+pub struct RedirectToTls;
+
+impl Middleware for RedirectToTls {
+    fn handle(&self, request: &mut ClientRequest, live: &Live, next: Next<'_>) -> Outcome {
+        let Some(tls) = live.config.tls.as_ref().filter(|tls| tls.redirect_http) else {
+            return next.run(request, live);
+        };
+        if request.secure || came_by_tls(request, live) {
+            return next.run(request, live);
+        }
+        let location = location(request.head.host(), tls.listen.port(), origin_form(&request.head.target));
+        let mut headers = Headers::default();
+        headers.push("Location", location.as_bytes());
+        headers.push("X-LB-Reason", b"redirected_to_tls");
+        headers.push("Content-Type", b"text/plain; charset=utf-8");
+        let text = b"Permanent Redirect: use https\n";
+        request.responder.start(308, &headers, Framing::Length(text.len() as u64));
+        // A client that is gone does not hear it.
+        let _ = request.responder.write(text).and_then(|()| request.responder.finish());
+        Outcome { status: 308, backend: None, attempts: 0, end: End::Own }
+    }
+}
+
+/// To a trusted proxy, which has passed it on.
+fn came_by_tls(request: &ClientRequest, live: &Live) -> bool {
+    let said = request.head.headers.get("x-forwarded-proto");
+    said == Some(b"https") && client_address::is_trusted(request.peer.ip(), &live.config.trusted_proxies)
+}
+
+fn location(host: &str, port: u16, target: &str) -> String {
+    let name = match host.rfind(':') {
+        Some(colon) if !host[colon..].contains(']') => &host[..colon],
+        _ => host,
+    };
+    match port {
+        USUAL_PORT => format!("https://{name}{target}"),
+        port => format!("https://{name}:{port}{target}"),
+    }
+}
+
+/// Without scheme and host where the target has them.
+fn origin_form(target: &str) -> &str {
+    match target.split_once("://") {
+        Some((_, rest)) if !target.starts_with('/') => rest.find('/').map_or("/", |slash| &rest[slash..]),
+        _ if target.starts_with('/') => target,
+        _ => "/",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_location_is_the_same_host_by_tls() {
+        for (host, port, target, expected) in [
+            ("a.example", 443, "/x?y", "https://a.example/x?y"),
+            ("a.example:8080", 8443, "/", "https://a.example:8443/"),
+            ("[::1]:80", 443, "/", "https://[::1]/"),
+            ("[::1]", 8443, "*", "https://[::1]:8443/"),
+            ("a", 443, "http://a/b?c", "https://a/b?c"),
+            ("a", 443, "http://a", "https://a/"),
+        ] {
+            assert_eq!(location(host, port, origin_form(target)), expected);
+        }
+    }
+}

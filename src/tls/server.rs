@@ -1,0 +1,161 @@
+//! Our side of TLS towards clients: bytes in, bytes out, and no socket; whoever has the socket decides
+//! when to read and write.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use rustls::client::verify_server_name;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ServerConfig, ServerConnection};
+
+use crate::config::CertificateConfig;
+
+/// One write's worth of plaintext; a TLS record.
+const PIECE_BYTES: usize = 16 << 10;
+
+/// Certificates and everything else that a listener needs. TLS 1.2 and 1.3.
+#[derive(Clone)]
+pub struct ServerSettings(Arc<ServerConfig>);
+
+impl fmt::Debug for ServerSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerSettings")
+    }
+}
+
+impl ServerSettings {
+    /// Reads the certificates and keys. The first certificate is for clients that name no known host.
+    ///
+    /// # Errors
+    /// Each file that is wrong, and how, for people.
+    pub fn load(certificates: &[CertificateConfig]) -> Result<ServerSettings, Vec<String>> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let (mut keys, mut problems) = (Vec::new(), Vec::new());
+        for certificate in certificates {
+            match certified_key(certificate, &provider) {
+                Ok(key) => keys.push(Arc::new(key)),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| vec![error.to_string()])?;
+        let mut config = config.with_no_client_auth().with_cert_resolver(Arc::new(ByName(keys)));
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(ServerSettings(Arc::new(config)))
+    }
+
+    /// A session for one connection.
+    ///
+    /// # Errors
+    /// The library's, for settings that can't work.
+    pub fn session(&self) -> io::Result<ServerSession> {
+        let mut tls = ServerConnection::new(Arc::clone(&self.0)).map_err(io::Error::other)?;
+        // What is to be sent is taken out at once, so there is nothing to limit.
+        tls.set_buffer_limit(None);
+        Ok(ServerSession(tls))
+    }
+}
+
+fn certified_key(files: &CertificateConfig, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
+    let (certificate, key) = (&files.certificate, &files.private_key);
+    let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect)
+        .map_err(|error| format!("{certificate}: {error}"))?;
+    if chain.is_empty() {
+        return Err(format!("{certificate}: there is no certificate in it"));
+    }
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{key}: {error}"))?;
+    CertifiedKey::from_der(chain, secret, provider).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => format!("{key}: not the key of {certificate}"),
+        error => format!("{certificate} with {key}: {error}"),
+    })
+}
+
+/// Chooses by the name that the client asks for (SNI).
+#[derive(Debug)]
+struct ByName(Vec<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let wanted = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
+        let is_for = |key: &&Arc<CertifiedKey>| {
+            let certificate =
+                key.end_entity_cert().ok().and_then(|der| ParsedCertificate::try_from(der).ok());
+            certificate
+                .zip(wanted.as_ref())
+                .is_some_and(|(certificate, name)| verify_server_name(&certificate, name).is_ok())
+        };
+        self.0.iter().find(is_for).or(self.0.first()).map(Arc::clone)
+    }
+}
+
+/// One connection's.
+#[derive(Debug)]
+pub struct ServerSession(ServerConnection);
+
+impl ServerSession {
+    /// Takes ciphertext in and gives the plaintext of it. Whether it fails or not, [`ServerSession::drain`]
+    /// may have something to send afterwards. `true` when the client has ended its side in order.
+    ///
+    /// # Errors
+    /// What the client did wrong; the session is over.
+    pub fn receive(&mut self, mut ciphertext: &[u8], plaintext: &mut Vec<u8>) -> Result<bool, String> {
+        let mut has_closed = false;
+        while !ciphertext.is_empty() {
+            let taken = self.0.read_tls(&mut ciphertext).map_err(|error| error.to_string())?;
+            let state = self.0.process_new_packets().map_err(|error| error.to_string())?;
+            has_closed |= state.peer_has_closed();
+            let start = plaintext.len();
+            plaintext.resize(start + state.plaintext_bytes_to_read(), 0);
+            if self.0.reader().read_exact(&mut plaintext[start..]).is_err() {
+                plaintext.truncate(start);
+            }
+            if taken == 0 {
+                break;
+            }
+        }
+        Ok(has_closed)
+    }
+
+    /// Encrypts.
+    ///
+    /// # Errors
+    /// The session is over.
+    pub fn send(&mut self, plaintext: &[u8], ciphertext: &mut Vec<u8>) -> io::Result<()> {
+        for piece in plaintext.chunks(PIECE_BYTES) {
+            self.0.writer().write_all(piece)?;
+            self.drain(ciphertext)?;
+        }
+        Ok(())
+    }
+
+    /// What TLS itself has to say: handshakes, alerts.
+    ///
+    /// # Errors
+    /// The library's.
+    pub fn drain(&mut self, ciphertext: &mut Vec<u8>) -> io::Result<()> {
+        while self.0.wants_write() {
+            self.0.write_tls(ciphertext)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the handshake is still under way.
+    pub fn is_handshaking(&self) -> bool {
+        self.0.is_handshaking()
+    }
+
+    /// Says that nothing more will come.
+    pub fn close(&mut self) {
+        self.0.send_close_notify();
+    }
+}
