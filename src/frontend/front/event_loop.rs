@@ -2,7 +2,7 @@
 //! Nothing in it waits but the poll, so a client that stalls delays nobody.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,13 +30,8 @@ const SCRATCH_BYTES: usize = 64 << 10;
 const MAX_OUTPUT_BYTES: usize = 256 << 10;
 /// Bytes of a client that may wait to be taken, besides a head.
 const MAX_INPUT_BYTES: usize = 64 << 10;
-/// How long a client that is still sending gets to take notice of its last answer.
-const LINGER: Duration = Duration::from_secs(1);
-/// In a drain a connection that was silent for so long is closed.
-const DRAIN_IDLE: Duration = Duration::from_secs(1);
-/// Idle bridges that are kept, and how long.
+/// Idle bridges that are kept.
 const MAX_BRIDGES: usize = 256;
-const BRIDGE_IDLE: Duration = Duration::from_secs(2);
 /// After accepting has failed, for want of descriptors mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// To reach tiny_http in this very process.
@@ -168,7 +163,12 @@ impl EventLoop {
     }
 
     /// Does this with a connection and then all that follows from it.
-    fn step(&mut self, slot: usize, now: Instant, first: impl FnOnce(&mut Conn) -> Result<(), Gone>) {
+    pub(super) fn step(
+        &mut self,
+        slot: usize,
+        now: Instant,
+        first: impl FnOnce(&mut Conn) -> Result<(), Gone>,
+    ) {
         let Some(mut conn) = self.conns.get_mut(slot).and_then(Option::take) else { return };
         let settings = (self.settings)();
         let result = first(&mut conn)
@@ -371,41 +371,11 @@ impl EventLoop {
         Ok(())
     }
 
-    fn refuse(&self, conn: &mut Conn, code: u16, reason: &str, now: Instant) -> Result<(), Gone> {
+    pub(super) fn refuse(&self, conn: &mut Conn, code: u16, reason: &str, now: Instant) -> Result<(), Gone> {
         let fields: [(&str, &dyn std::fmt::Display); 3] =
             [("status", &code), ("reason", &reason), ("client", &conn.peer)];
         event(Info, "front", "refused", &fields);
         conn.send(refusal(code, reason).as_bytes(), now)?;
         self.close(conn, true, now)
-    }
-
-    /// Ends what has taken too long, and counts.
-    fn sweep(&mut self, now: Instant) {
-        let settings = (self.settings)();
-        let draining = self.shared.mode() == Mode::Draining;
-        let idle = if draining { settings.client_idle.min(DRAIN_IDLE) } else { settings.client_idle };
-        for slot in 0..self.conns.len() {
-            let Some(conn) = &self.conns[slot] else { continue };
-            let age = now.saturating_duration_since(conn.since);
-            let stalled = !conn.output.is_empty()
-                && now.saturating_duration_since(conn.progress) >= settings.client_write;
-            let is_over = match conn.stage {
-                Stage::Proxy | Stage::Handshake => age >= settings.client_header,
-                Stage::Idle => age >= idle,
-                Stage::Closing => age >= LINGER && (conn.output.is_empty() || stalled),
-                Stage::Head | Stage::Exchange => stalled,
-            };
-            let is_slow = conn.stage == Stage::Head && age >= settings.client_header;
-            if is_over {
-                self.step(slot, now, |_| Err(Gone));
-            } else if is_slow {
-                let Some(mut conn) = self.conns[slot].take() else { continue };
-                let refused = self.refuse(&mut conn, 408, "header_timeout", now);
-                self.conns[slot] = Some(conn);
-                self.step(slot, now, |_| refused);
-            }
-        }
-        self.bridges.retain(|(_, since)| now.saturating_duration_since(*since) < BRIDGE_IDLE);
-        self.shared.counted(self.conns.len() - self.free.len());
     }
 }

@@ -1,0 +1,46 @@
+//! What has taken too long on the front's connections.
+
+use std::time::{Duration, Instant};
+
+use super::conn::{Gone, Stage};
+use super::event_loop::EventLoop;
+use super::shared::Mode;
+
+/// How long a client that is still sending gets to take notice of its last answer.
+const LINGER: Duration = Duration::from_secs(1);
+/// In a drain a connection that was silent for so long is closed.
+const DRAIN_IDLE: Duration = Duration::from_secs(1);
+/// How long an idle bridge is kept.
+const BRIDGE_IDLE: Duration = Duration::from_secs(2);
+
+impl EventLoop {
+    /// Ends what has taken too long, and counts.
+    pub fn sweep(&mut self, now: Instant) {
+        let settings = (self.settings)();
+        let draining = self.shared.mode() == Mode::Draining;
+        let idle = if draining { settings.client_idle.min(DRAIN_IDLE) } else { settings.client_idle };
+        for slot in 0..self.conns.len() {
+            let Some(conn) = &self.conns[slot] else { continue };
+            let age = now.saturating_duration_since(conn.since);
+            let stalled = !conn.output.is_empty()
+                && now.saturating_duration_since(conn.progress) >= settings.client_write;
+            let is_over = match conn.stage {
+                Stage::Proxy | Stage::Handshake => age >= settings.client_header,
+                Stage::Idle => age >= idle,
+                Stage::Closing => age >= LINGER && (conn.output.is_empty() || stalled),
+                Stage::Head | Stage::Exchange => stalled,
+            };
+            let is_slow = conn.stage == Stage::Head && age >= settings.client_header;
+            if is_over {
+                self.step(slot, now, |_| Err(Gone));
+            } else if is_slow {
+                let Some(mut conn) = self.conns[slot].take() else { continue };
+                let refused = self.refuse(&mut conn, 408, "header_timeout", now);
+                self.conns[slot] = Some(conn);
+                self.step(slot, now, |_| refused);
+            }
+        }
+        self.bridges.retain(|(_, since)| now.saturating_duration_since(*since) < BRIDGE_IDLE);
+        self.shared.counted(self.conns.len() - self.free.len());
+    }
+}
