@@ -23,8 +23,9 @@ backends: build ## start three echo backends on ports 3001 to 3003
 stop-backends: ## stop what `make backends` started
 	@[ ! -f .pids ] || { xargs -r kill < .pids 2>/dev/null; rm -f .pids; }
 
-test: ## run all tests
+test: ## run all tests; those of the whole program a second time behind the checking front
 	$(CARGO) test --locked
+	LB_TEST_FRONT=1 $(CARGO) test --locked --test e2e
 
 soak: ## a minute of good, slow, broken and hostile clients (SOAK_SECONDS=300 for longer)
 	$(CARGO) test --release --locked --test soak

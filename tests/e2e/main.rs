@@ -3,8 +3,10 @@
 //! five times as patient, for a machine that is busy.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on says so by panicking")]
 
+mod admin;
 mod answers;
 mod balancing;
+mod breaker;
 mod cli;
 mod demo;
 mod descriptors;
@@ -16,6 +18,7 @@ mod limits;
 mod log;
 mod metrics;
 mod regressions;
+mod reload;
 mod renewal;
 mod retries;
 mod stopping;
@@ -23,3 +26,4 @@ mod streaming;
 mod support;
 mod tls;
 mod upgrade;
+mod weights;

@@ -134,6 +134,12 @@ impl Backend {
         self.shared.heads.load(SeqCst)
     }
 
+    /// Waits until so many requests have begun to arrive.
+    #[track_caller]
+    pub fn wait_for_heads(&self, count: usize) {
+        eventually(&format!("{count} heads"), || self.heads() >= count);
+    }
+
     /// Waits for the request of this number, from 1.
     #[track_caller]
     pub fn wait_for(&self, count: usize) -> Asked {

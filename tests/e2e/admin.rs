@@ -1,0 +1,179 @@
+//! The admin listener: what it shows, what it changes, and whom it refuses.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Backend, Balancer, Behaviour, Client, Response, Signal, config, eventually};
+
+struct Admin {
+    balancer: Balancer,
+    address: SocketAddr,
+}
+
+fn start(backends: &[&Backend], admin: Value) -> Admin {
+    let balancer = Balancer::start(config(backends, json!({ "admin": admin })));
+    let line = balancer.wait_for_log("as=admin");
+    let address = line.split("at=").nth(1).unwrap().trim().parse().unwrap();
+    Admin { balancer, address }
+}
+
+fn loopback(backends: &[&Backend]) -> Admin {
+    start(backends, json!({ "listen": "127.0.0.1:0" }))
+}
+
+impl Admin {
+    fn ask(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> Response {
+        let mut client = Client::connect(self.address);
+        let host = format!("127.0.0.1:{}", self.address.port());
+        let mut text = format!("{method} {path} HTTP/1.1\r\n");
+        if !fields.iter().any(|(name, _)| *name == "Host") {
+            text.push_str(&format!("Host: {host}\r\n"));
+        }
+        fields.iter().for_each(|(name, value)| text.push_str(&format!("{name}: {value}\r\n")));
+        client.send(text + "\r\n");
+        client.read_response_to(method)
+    }
+
+    fn post(&self, path: &str) -> Response {
+        self.ask("POST", path, &[])
+    }
+}
+
+#[test]
+fn backends_are_shown_and_the_pages_are_there_too() {
+    let backends = ["a", "b"].map(Backend::named);
+    let admin = loopback(&backends.each_ref());
+    let page = admin.ask("GET", "/backends", &[]).json();
+    let urls: Vec<_> = page["backends"].as_array().unwrap().iter().map(|it| it["url"].clone()).collect();
+    assert_eq!(urls, [backends[0].url(), backends[1].url()]);
+    for path in ["/lb-metrics", "/lb-health", "/lb-dashboard"] {
+        assert_eq!(admin.ask("GET", path, &[]).status, 200, "{path}");
+    }
+}
+
+#[test]
+fn a_drained_backend_finishes_and_takes_nothing_new() {
+    let held = Backend::that(Behaviour::Holds(Answer::ok("held")));
+    let backends = [held, Backend::named("other")];
+    let admin = loopback(&backends.each_ref());
+    let mut client = admin.balancer.connect();
+    client.ask("GET", "/", &[], b"");
+    backends[0].wait_for_heads(1);
+    let answer = admin.post(&format!("/backends/drain?url={}", backends[0].url()));
+    assert_eq!(answer.json()["backends"][0]["state"], "draining");
+    (0..4).for_each(|_| assert_eq!(admin.balancer.get("/").text(), "other"));
+    assert_eq!(admin.balancer.states(), ["draining", "healthy"]);
+    backends[0].release();
+    assert_eq!(client.read_response().text(), "held");
+    admin.post(&format!("/backends/enable?url={}", backends[0].url()));
+    eventually("it takes requests again", || admin.balancer.get("/").text() == "held");
+    let escaped = backends[1].url().replace(':', "%3A").replace('/', "%2F");
+    assert_eq!(admin.post(&format!("/backends/disable?url={escaped}")).status, 200);
+    (0..4).for_each(|_| assert_eq!(admin.balancer.get("/").text(), "held"));
+    assert_eq!(admin.balancer.states(), ["healthy", "disabled"]);
+}
+
+#[test]
+fn a_weight_holds_until_the_next_reload_which_says_so() {
+    let backends = ["a", "b"].map(Backend::named);
+    let admin = loopback(&backends.each_ref());
+    let path = format!("/backends/weight?url={}&weight=3", backends[0].url());
+    assert_eq!(admin.post(&path).json()["backends"][0]["weight"], 3);
+    let counts = |texts: String| texts.matches('a').count();
+    assert_eq!(counts((0..8).map(|_| admin.balancer.get("/").text().to_owned()).collect()), 6);
+    admin.balancer.signal(Signal::HUP);
+    let line = admin.balancer.wait_for_log("what was set by hand is overridden");
+    assert!(line.contains(&backends[0].url()), "{line}");
+    assert_eq!(admin.balancer.metrics()["backends"][0]["weight"], 1);
+}
+
+#[test]
+fn a_reload_answers_with_what_changed_or_what_is_wrong() {
+    let backends = ["a", "b"].map(Backend::named);
+    let admin = loopback(&backends.each_ref());
+    let answer = admin.post("/reload");
+    assert_eq!((answer.status, &answer.json()["changes"]), (200, &json!("nothing has changed")));
+    admin.balancer.write_config(r#"{ "workers": -1 }"#);
+    let answer = admin.post("/reload");
+    assert_eq!((answer.status, answer.header("x-lb-reason")), (422, Some("not_reloaded")));
+    assert!(answer.text().contains("workers"), "{}", answer.text());
+}
+
+#[test]
+fn nonsense_is_refused_with_what_would_be_right() {
+    let backend = Backend::named("a");
+    let admin = loopback(&[&backend]);
+    let url = backend.url();
+    for (method, path, status) in [
+        ("POST", "/backends/drain".to_owned(), 400),
+        ("POST", "/backends/drain?url=http://nobody".to_owned(), 404),
+        ("POST", format!("/backends/weight?url={url}"), 400),
+        ("POST", format!("/backends/weight?url={url}&weight=-1"), 400),
+        ("POST", format!("/backends/weight?url={url}&weight=70000"), 400),
+        ("POST", format!("/backends/drain?url={url}&pool=none"), 404),
+        ("GET", format!("/backends/drain?url={url}"), 405),
+        ("DELETE", "/backends".to_owned(), 405),
+        ("GET", "/".to_owned(), 404),
+    ] {
+        let answer = admin.ask(method, &path, &[]);
+        assert_eq!(answer.status, status, "{method} {path}");
+        assert!(answer.header("x-lb-reason").is_some());
+    }
+    assert_eq!(admin.balancer.states(), ["healthy"]);
+}
+
+#[test]
+fn pages_from_elsewhere_and_rebound_names_are_refused() {
+    let backend = Backend::named("a");
+    let admin = loopback(&[&backend]);
+    let own = format!("http://127.0.0.1:{}", admin.address.port());
+    let path = format!("/backends/disable?url={}", backend.url());
+    for fields in [
+        &[("Origin", "http://evil.example")][..],
+        &[("Origin", "null")],
+        &[("Sec-Fetch-Site", "cross-site")],
+        &[("Sec-Fetch-Site", "same-site")],
+        &[("Host", "evil.example")],
+        &[("Host", "evil.example"), ("Origin", "http://evil.example")],
+    ] {
+        assert_eq!(admin.ask("POST", &path, fields).status, 403, "{fields:?}");
+        assert_eq!(admin.ask("GET", "/backends", fields).status, 403, "{fields:?}");
+    }
+    assert_eq!(admin.balancer.states(), ["healthy"]);
+    for fields in
+        [&[("Origin", own.as_str())][..], &[("Sec-Fetch-Site", "same-origin")], &[("Host", "localhost:1")]]
+    {
+        assert_eq!(admin.ask("GET", "/backends", fields).status, 200, "{fields:?}");
+    }
+}
+
+#[test]
+fn with_a_token_nothing_is_said_without_it() {
+    let backend = Backend::named("a");
+    let admin = start(&[&backend], json!({ "listen": "127.0.0.1:0", "token": "s3cret" }));
+    for fields in [&[][..], &[("Authorization", "Bearer s3cre")], &[("Authorization", "Basic s3cret")]] {
+        for path in ["/backends", "/lb-metrics", "/nothing"] {
+            let answer = admin.ask("GET", path, fields);
+            assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Bearer")));
+        }
+    }
+    let token = [("Authorization", "Bearer s3cret"), ("Host", "lb.example")];
+    assert_eq!(admin.ask("GET", "/backends", &token).status, 200);
+    assert!(
+        admin
+            .balancer
+            .log_lines()
+            .iter()
+            .chain(&admin.balancer.access_lines())
+            .all(|line| !line.contains("s3cret"))
+    );
+}
+
+#[test]
+fn the_main_listener_has_none_of_it() {
+    let backend = Backend::named("a");
+    let admin = loopback(&[&backend]);
+    assert_eq!(admin.balancer.get("/backends").text(), "a", "it is passed on");
+    assert_eq!(admin.balancer.ask("POST", "/reload", &[], b"").text(), "a");
+}
