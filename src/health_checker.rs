@@ -1,7 +1,8 @@
 //! The dedicated thread that probes backends: who is due? probe, observe, log the flip.
 //!
 //! A probe runs in a thread of its own and reports over a channel, so one that hangs delays no other
-//! verdict. There is at most one probe a backend at a time.
+//! verdict. There is at most one probe a backend at a time. Between probes it closes connections to
+//! backends that nobody has used for too long.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,6 +18,7 @@ use crate::logging::event;
 use crate::pool::health::{Flip, Thresholds};
 use crate::pool::{Backend, Live, SharedLive};
 use crate::shutdown::Running;
+use crate::transport::Transport;
 use crate::transport::probe::probe;
 
 /// Probes are spread by this share of the interval, so that many balancers do not beat in time.
@@ -44,15 +46,20 @@ struct Report {
 ///
 /// # Errors
 /// The operating system's, for the thread.
-pub fn start(live: Arc<SharedLive>, running: Running) -> io::Result<thread::JoinHandle<()>> {
-    thread::Builder::new().name("health".into()).spawn(move || run(&live, &running))
+pub fn start(
+    live: Arc<SharedLive>,
+    transport: Arc<dyn Transport>,
+    running: Running,
+) -> io::Result<thread::JoinHandle<()>> {
+    thread::Builder::new().name("health".into()).spawn(move || run(&live, &*transport, &running))
 }
 
-fn run(live: &SharedLive, running: &Running) {
+fn run(live: &SharedLive, transport: &dyn Transport, running: &Running) {
     let (reports, inbox) = bounded(64);
     let mut schedules = HashMap::new();
     loop {
         let next_due = probe_due(&live.get(), &mut schedules, &reports);
+        transport.tidy();
         if wait(&inbox, running, next_due, &mut schedules) {
             return;
         }

@@ -98,7 +98,7 @@ impl App {
         let reloader = Arc::new(Reloader::new(file, Arc::clone(&live), Arc::clone(&transport)));
 
         names::start(Arc::clone(&live), running.clone())?;
-        health_checker::start(Arc::clone(&live), running.clone())?;
+        health_checker::start(Arc::clone(&live), Arc::clone(&transport), running.clone())?;
         reload::watch(Arc::clone(&reloader), running.clone())?;
 
         let queue = Queue::new(max_queue);

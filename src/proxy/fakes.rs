@@ -131,6 +131,7 @@ impl Transport for Script {
     }
 
     fn forget(&self, _: &Backend) {}
+    fn tidy(&self) {}
 }
 
 struct Broken;

@@ -7,7 +7,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use ureq::Error;
@@ -22,6 +22,8 @@ use super::{Limits, Stage};
 struct Idle {
     stream: Arc<Wire>,
     since: Instant,
+    /// How long it may be idle.
+    most: Duration,
 }
 
 /// Makes a connection.
@@ -50,11 +52,21 @@ impl Link {
         let now = Instant::now();
         let mut surplus = Vec::new();
         let mut idle = self.idle.lock();
-        idle.push(Idle { stream, since: now });
+        idle.push(Idle { stream, since: now, most: limits.idle });
         // The oldest stand in front; usually none is too old, so this is one comparison.
         let old = idle.iter().take_while(|entry| now - entry.since >= limits.idle).count();
         let excess = idle.len().saturating_sub(limits.max_idle);
         surplus.extend(idle.drain(..old.max(excess)));
+        drop(idle);
+        drop(surplus); // closes sockets, so not under the lock
+    }
+
+    /// Closes those that have been idle for too long. Takes a lock.
+    pub fn tidy(&self) {
+        let now = Instant::now();
+        let mut idle = self.idle.lock();
+        let old = idle.iter().take_while(|entry| now - entry.since >= entry.most).count();
+        let surplus: Vec<Idle> = idle.drain(..old).collect();
         drop(idle);
         drop(surplus); // closes sockets, so not under the lock
     }
@@ -104,7 +116,6 @@ impl Connector<()> for LinkConnector {
 mod tests {
     use std::io::Write;
     use std::net::TcpListener;
-    use std::time::Duration;
 
     use super::*;
 

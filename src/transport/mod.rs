@@ -42,6 +42,9 @@ pub trait Transport: Send + Sync {
 
     /// Lets go of the connections of a backend that has left the configuration.
     fn forget(&self, backend: &Backend);
+
+    /// Closes connections that have been idle for too long; to be called now and then.
+    fn tidy(&self);
 }
 
 /// Time and size limits of one attempt, from the configuration that the request sees.

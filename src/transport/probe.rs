@@ -51,8 +51,8 @@ fn answers(backend: &Backend, check: &HealthCheckConfig) -> Result<(), String> {
         fresh: true,
         watch: None,
     };
-    let reply =
-        exchange(&new_agent(backend, check.port), request, false).map_err(|error| error.to_string())?;
+    let (agent, _) = new_agent(backend, check.port);
+    let reply = exchange(&agent, request, false).map_err(|error| error.to_string())?;
     if !check.expect_status.contain(reply.status) {
         return Err(format!("status {}", reply.status));
     }

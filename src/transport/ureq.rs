@@ -29,7 +29,7 @@ const MAX_FILLER_BYTES: u64 = 64 << 20;
 /// Forwards with ureq.
 #[derive(Default)]
 pub struct UreqTransport {
-    agents: RwLock<HashMap<u64, Agent>>,
+    agents: RwLock<HashMap<u64, (Agent, Arc<Link>)>>,
 }
 
 impl Transport for UreqTransport {
@@ -41,15 +41,20 @@ impl Transport for UreqTransport {
     fn forget(&self, backend: &Backend) {
         self.agents.write().remove(&backend.id());
     }
+
+    fn tidy(&self) {
+        let links: Vec<Arc<Link>> = self.agents.read().values().map(|(_, link)| Arc::clone(link)).collect();
+        links.iter().for_each(|link| link.tidy());
+    }
 }
 
 impl UreqTransport {
     fn agent(&self, backend: &Backend) -> Agent {
-        if let Some(agent) = self.agents.read().get(&backend.id()) {
+        if let Some((agent, _)) = self.agents.read().get(&backend.id()) {
             return agent.clone();
         }
         let mut agents = self.agents.write();
-        agents.entry(backend.id()).or_insert_with(|| new_agent(backend, None)).clone()
+        agents.entry(backend.id()).or_insert_with(|| new_agent(backend, None)).0.clone()
     }
 }
 
@@ -76,7 +81,7 @@ pub fn opener(backend: &Backend, port: Option<u16>) -> impl Fn(&Limits) -> io::R
 
 /// An agent that adds nothing of its own: no headers, no redirects, no proxy, no errors for statuses,
 /// no lookups, no pool and no timeouts (ours are in `stream`).
-pub fn new_agent(backend: &Backend, port: Option<u16>) -> Agent {
+pub fn new_agent(backend: &Backend, port: Option<u16>) -> (Agent, Arc<Link>) {
     let link = Arc::new(Link::new(opener(backend, port)));
     let config = Agent::config_builder()
         .http_status_as_error(false)
@@ -90,7 +95,7 @@ pub fn new_agent(backend: &Backend, port: Option<u16>) -> Agent {
         .max_idle_connections(0)
         .max_idle_connections_per_host(0)
         .build();
-    Agent::with_parts(config, LinkConnector(link), NoLookup)
+    (Agent::with_parts(config, LinkConnector(Arc::clone(&link)), NoLookup), link)
 }
 
 /// One request and the head of its answer.

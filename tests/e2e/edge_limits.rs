@@ -395,7 +395,8 @@ fn hostile_clients_cost_no_plain_request() {
     balancer.wait_until_idle();
     eventually("threads and descriptors are back", || {
         let process = balancer.process();
-        process.threads() <= threads + 10 && process.descriptors() <= descriptors + 20
+        let now = (process.threads(), process.descriptors());
+        now.0 <= threads + 10 && now.1 <= descriptors + 20
     });
     assert_eq!(balancer.metrics()["leaked_connections"], 0);
     let smuggled = backend.asked().iter().filter(|asked| asked.start.starts_with("POST")).count();
