@@ -1,10 +1,14 @@
 //! `/lb-metrics`: its fields, and figures that add up.
 
+use std::io::Write;
 use std::net::Ipv4Addr;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use loadbalancer::demo::echo::EchoOptions;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Backend, Balancer, Behaviour, Health, config};
+use crate::support::{Answer, Backend, Balancer, Behaviour, Health, config, python_with};
 
 #[test]
 fn the_page_has_the_promised_fields() {
@@ -119,4 +123,54 @@ fn send(balancer: &Balancer, number: u64) -> u16 {
 fn sum(page: &Value, name: &str) -> u64 {
     let backends = page["backends"].as_array().unwrap();
     backends.iter().map(|backend| backend[name].as_u64().unwrap()).sum()
+}
+
+#[test]
+fn percentiles_are_of_what_was_measured() {
+    let slow = Backend::that(Behaviour::Echo(EchoOptions {
+        name: "slow".into(),
+        latency: Duration::from_millis(40),
+        ..EchoOptions::default()
+    }));
+    let balancer = Balancer::over(&[&slow]);
+    (0..5).for_each(|_| assert_eq!(balancer.get("/").status, 200));
+    let page = balancer.metrics_after(5);
+    for latency in [&page["latency_ms"], &page["backends"][0]["latency_ms"]] {
+        let [p50, p90, p99, max] = ["p50", "p90", "p99", "max"].map(|name| latency[name].as_f64().unwrap());
+        assert!(40.0 <= p50 && p50 <= p90 && p90 <= p99 && p99 <= max, "{latency}");
+    }
+}
+
+#[test]
+fn prometheus_reads_the_page_with_its_own_parser() {
+    let backends = ["a", "b"].map(Backend::named);
+    let balancer = Balancer::over(&backends.each_ref());
+    (0..4).for_each(|_| assert_eq!(balancer.get("/").status, 200));
+    balancer.metrics_after(4);
+    let page = balancer.get("/lb-metrics?format=prometheus");
+    assert_eq!(page.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let accepted =
+        balancer.ask("GET", "/lb-metrics", &[("Accept", "text/plain;version=0.0.4;q=0.5,*/*;q=0.1")], b"");
+    assert!(accepted.text().starts_with("# HELP "));
+    let Some(python) = python_with("prometheus_client", "prometheus_reads_the_page_with_its_own_parser")
+    else {
+        return;
+    };
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/prometheus.py");
+    let mut child =
+        Command::new(python).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(&page.body).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let samples = String::from_utf8(output.stdout).unwrap();
+    let url = backends[0].url();
+    for expected in [
+        "counter loadbalancer_requests_total result=success 4".to_owned(),
+        format!("counter loadbalancer_backend_attempts_total backend={url},pool=default 2"),
+        format!("gauge loadbalancer_backend_healthy backend={url},pool=default 1"),
+        format!("histogram loadbalancer_backend_response_seconds_count backend={url},pool=default 2"),
+        "histogram loadbalancer_request_duration_seconds_bucket le=+Inf 4".to_owned(),
+    ] {
+        assert!(samples.lines().any(|line| line == expected), "no {expected:?} in\n{samples}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Tunnels: what an upgrade is granted with passes both ways as it comes, and ends when either side does.
 
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Balancer, ByHand, Client, Exchange, Process, Signal, behind_front, config, eventually, patience,
+    python_with,
 };
 
 /// "At once" and "within a second", with room for a machine that is busy.
@@ -234,25 +235,11 @@ fn a_drain_closes_tunnels_at_its_end() {
     assert!(last.contains("accepted=3 answered=0 cut=3"), "{last}");
 }
 
-/// A Python with the `websockets` package: what `tests/clients/install` has made, or the system's.
-fn python_with_websockets(folder: &Path) -> Option<PathBuf> {
-    let installed = folder.join("target/clients/bin/python");
-    [installed, "python3".into()].into_iter().find(|python| {
-        let found = Command::new(python).args(["-c", "import websockets.sync.server"]).output();
-        found.is_ok_and(|output| output.status.success())
-    })
-}
-
 #[test]
 fn a_real_websocket_library_talks_through_it() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let Some(python) = python_with_websockets(folder) else {
-        // Past the test harness, which keeps what passing tests print.
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED a_real_websocket_library_talks_through_it: no Python with `websockets`; \
-             tests/clients/install gets it"
-        );
+    let Some(python) = python_with("websockets.sync.server", "a_real_websocket_library_talks_through_it")
+    else {
         return;
     };
     let script = folder.join("tests/clients/websocket.py");

@@ -16,6 +16,6 @@ pub use balancer::{Balancer, Run, behind_front, config, demo};
 pub use by_hand::{ByHand, Exchange};
 pub use client::{Client, Response};
 pub use eventually::{eventually, patience};
-pub use process::{Finished, Process, fields};
+pub use process::{Finished, Process, fields, python_with};
 pub use rustix::process::Signal;
 pub use tls::{Authority, TlsClient};

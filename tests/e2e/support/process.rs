@@ -1,6 +1,7 @@
 //! A child process whose lines are kept, and which does not outlive its test.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -157,4 +158,20 @@ pub fn fields(line: &str) -> Vec<(String, String)> {
     let mut fields = vec![("time".to_owned(), time.to_owned())];
     fields.extend(logfmt::parse(pairs).unwrap_or_else(|| panic!("not logfmt: {line}")));
     fields
+}
+
+/// A Python that has this module: the one that `tests/clients/install` makes, or the system's. Without one
+/// the test of this name is skipped, which is said past the test harness: it keeps what passing tests
+/// print.
+pub fn python_with(module: &str, test: &str) -> Option<PathBuf> {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients/bin/python");
+    let found = [own, PathBuf::from("python3")].into_iter().find(|python| {
+        let found = Command::new(python).args(["-c", &format!("import {module}")]).output();
+        found.is_ok_and(|output| output.status.success())
+    });
+    if found.is_none() {
+        let text = format!("SKIPPED {test}: no Python with `{module}`; tests/clients/install gets it\n");
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+    found
 }
