@@ -1,9 +1,11 @@
 # Every recipe is a line or two; `make help` lists them.
 CARGO ?= cargo
 CONFIG ?= config.json
+TARGET ?= config_text
+FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo backends stop-backends test soak lint bench check clean
+.PHONY: help build run demo backends stop-backends test soak fuzz lint bench check clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -29,6 +31,10 @@ test: ## run all tests; those of the whole program a second time behind the chec
 
 soak: ## a minute of good, slow, broken and hostile clients (SOAK_SECONDS=300 for longer)
 	$(CARGO) test --release --locked --test soak
+
+fuzz: ## a minute of inputs that nobody thought of (TARGET=config_text, FUZZ_SECONDS=60)
+	@mkdir -p fuzz/target/tried/$(TARGET)
+	$(CARGO) +nightly fuzz run $(TARGET) fuzz/target/tried/$(TARGET) fuzz/corpus/$(TARGET) -- -max_total_time=$(FUZZ_SECONDS)
 
 lint: ## formatting, lints and docs
 	$(CARGO) fmt --check
