@@ -6,6 +6,7 @@
 mod answers;
 mod balancing;
 mod cli;
+mod dashboard;
 mod demo;
 mod descriptors;
 mod edge_limits;
