@@ -11,6 +11,9 @@ const PARTS: u64 = 32;
 /// Powers of two above the first 32 microseconds; the last bucket begins at 18 minutes.
 const POWERS: usize = 26;
 const BUCKETS: usize = PARTS as usize * (POWERS + 1);
+/// How many neighbours [`Histogram::buckets`] puts together: an eighth of its latency wide is narrow
+/// enough to draw, and an answer in JSON stays small.
+const TOGETHER: usize = 4;
 
 /// Upper bounds in seconds of the coarse buckets that Prometheus gets; the last one there is infinity.
 pub const BOUNDS: [f64; 14] =
@@ -71,6 +74,14 @@ impl Histogram {
         })
     }
 
+    /// Those that are not empty, in some detail: from and to in milliseconds, and how many.
+    pub fn buckets(&self) -> Vec<(f64, f64, u64)> {
+        let ms = |index: usize| lower(index) as f64 / 1000.0;
+        let sums = self.fine.chunks(TOGETHER).map(|part| part.iter().map(|it| it.load(Relaxed)).sum());
+        let whole = sums.enumerate().map(|(index, count)| (index * TOGETHER, count));
+        whole.filter(|(_, count)| *count > 0).map(|(at, count)| (ms(at), ms(at + TOGETHER), count)).collect()
+    }
+
     /// All of them together, in seconds.
     pub fn sum_seconds(&self) -> f64 {
         self.sum_us.load(Relaxed) as f64 / 1e6
@@ -106,12 +117,17 @@ fn bucket(us: u64) -> usize {
     (((u64::from(power) + 1) * PARTS + part) as usize).min(BUCKETS - 1)
 }
 
+/// Where a bucket begins, in microseconds.
+fn lower(index: usize) -> u64 {
+    let (power, part) = (index as u64 / PARTS, index as u64 % PARTS);
+    if power == 0 { part } else { (PARTS + part) << (power - 1) }
+}
+
 /// The middle of a bucket, in microseconds.
 fn middle(index: usize) -> f64 {
-    let (power, part) = (index as u64 / PARTS, index as u64 % PARTS);
-    match power {
-        0 => part as f64,
-        _ => ((PARTS + part) << (power - 1)) as f64 + (1u64 << (power - 1)) as f64 / 2.0,
+    match index as u64 / PARTS {
+        0 => lower(index) as f64,
+        power => lower(index) as f64 + (1u64 << (power - 1)) as f64 / 2.0,
     }
 }
 
@@ -135,6 +151,16 @@ mod tests {
         let counts = histogram.cumulative();
         assert_eq!((counts[0], counts[1], counts[BOUNDS.len() - 1], counts[BOUNDS.len()]), (1, 2, 2, 3));
         assert!((histogram.sum_seconds() - 20.001_001).abs() < 1e-9);
+    }
+
+    #[test]
+    fn buckets_are_where_their_latencies_are() {
+        let histogram = Histogram::default();
+        assert!(histogram.buckets().is_empty());
+        for us in [2, 3, 1000, 1_000_000] {
+            histogram.record(Duration::from_micros(us));
+        }
+        assert_eq!(histogram.buckets(), [(0.0, 0.004, 2), (0.96, 1.024, 1), (983.04, 1048.576, 1)]);
     }
 
     proptest! {

@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use log::Level::Info;
 use serde_json::json;
@@ -14,7 +15,7 @@ use super::public::{self, Figures, query};
 use crate::frontend::{ClientRequest, Framing};
 use crate::http::{Headers, RequestHead};
 use crate::logging::event;
-use crate::metrics::json::{entries, entry};
+use crate::metrics::json::{View, entries, entry};
 use crate::pool::{AdminState, Backend, Live};
 use crate::proxy::{End, Outcome};
 use crate::reload::Reloader;
@@ -47,7 +48,7 @@ impl Admin {
             ("/lb-metrics", true, _) => return public::metrics(&self.figures, request, live),
             ("/lb-health", true, _) => return public::health(&self.figures, request, live),
             ("/lb-dashboard", true, _) => return public::dashboard(&self.figures, request, live),
-            ("/backends", true, _) => Ok(json!({ "backends": entries(live) })),
+            ("/backends", true, _) => Ok(json!({ "backends": entries(live, View::at(Instant::now())) })),
             ("/backends/drain", _, "POST") => set(live, &head, AdminState::Draining),
             ("/backends/enable", _, "POST") => set(live, &head, AdminState::Enabled),
             ("/backends/disable", _, "POST") => set(live, &head, AdminState::Disabled),
@@ -133,8 +134,9 @@ fn named<'a>(live: &'a Live, head: &RequestHead) -> Result<Vec<(&'a str, &'a Arc
 
 fn set(live: &Live, head: &RequestHead, state: AdminState) -> Result<serde_json::Value, Refused> {
     let found = named(live, head)?;
+    let now = Instant::now();
     for (_, backend) in &found {
-        backend.set_admin(state);
+        backend.set_admin(state, now);
         event(
             Info,
             "admin",
@@ -161,7 +163,8 @@ fn set_weight(live: &Live, head: &RequestHead) -> Result<serde_json::Value, Refu
 }
 
 fn shown(found: &[(&str, &Arc<Backend>)]) -> serde_json::Value {
-    json!({ "backends": found.iter().map(|(pool, backend)| entry(pool, backend)).collect::<Vec<_>>() })
+    let view = View::at(Instant::now());
+    json!({ "backends": found.iter().map(|(pool, backend)| entry(pool, backend, view)).collect::<Vec<_>>() })
 }
 
 fn refuse(request: &mut ClientRequest, (status, word, text): Refused) -> Outcome {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::frontend::{ClientRequest, Framing};
-use crate::http::{Headers, RequestHead};
-use crate::metrics::json::{self, Gauges};
+use crate::http::{Headers, RequestHead, request_id};
+use crate::metrics::json::{self, Gauges, View};
 use crate::metrics::{Metrics, prometheus};
 use crate::pool::Live;
 use crate::proxy::{End, Outcome};
@@ -13,6 +13,8 @@ use crate::workers::InFlight;
 
 /// Needs nothing but itself and `/lb-metrics`.
 const DASHBOARD: &str = include_str!("dashboard.html");
+/// Stands in it for what each answer has anew.
+const NONCE: &str = "{nonce}";
 
 /// Where the figures come from.
 pub struct Figures {
@@ -43,13 +45,16 @@ pub(super) fn metrics(figures: &Figures, request: &mut ClientRequest, live: &Liv
         client_connections: (figures.client_connections)(),
         leaked_connections: (figures.leaked_connections)(),
         streams: (figures.streams)(),
+        draining: (figures.draining)(),
     };
-    let snapshot = figures.metrics.snapshot();
     if wants_prometheus(&request.head) {
-        let page = prometheus::page(&snapshot, &gauges, live, figures.metrics.latency());
+        let page = prometheus::page(&figures.metrics.snapshot(), &gauges, live, figures.metrics.latency());
         return answer(request, 200, prometheus::CONTENT_TYPE, page.as_bytes());
     }
-    let text = format!("{:#}\n", json::page(&snapshot, &gauges, live));
+    let buckets = query(&request.head, "buckets").is_some();
+    let page = json::page(&figures.metrics, &gauges, live, View::at(Instant::now()).with_buckets(buckets));
+    // For a program, or for people.
+    let text = if buckets { format!("{page}\n") } else { format!("{page:#}\n") };
     answer(request, 200, "application/json", text.as_bytes())
 }
 
@@ -116,11 +121,31 @@ pub(super) fn health(figures: &Figures, request: &mut ClientRequest, live: &Live
 
 /// One page that draws the same figures live.
 pub(super) fn dashboard(_: &Figures, request: &mut ClientRequest, _: &Live) -> Outcome {
-    answer(request, 200, "text/html; charset=utf-8", DASHBOARD.as_bytes())
+    // The page's own style and script have this mark; a browser runs no others.
+    let nonce = request_id::new();
+    let policy = format!(
+        "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; \
+         img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    let mut headers = Headers::default();
+    headers.push("Content-Security-Policy", policy.as_bytes());
+    headers.push("X-Content-Type-Options", b"nosniff");
+    headers.push("Referrer-Policy", b"no-referrer");
+    let page = DASHBOARD.replace(NONCE, &nonce);
+    answer_with(request, 200, headers, "text/html; charset=utf-8", page.as_bytes())
 }
 
 pub(super) fn answer(request: &mut ClientRequest, status: u16, content_type: &str, body: &[u8]) -> Outcome {
-    let mut headers = Headers::default();
+    answer_with(request, status, Headers::default(), content_type, body)
+}
+
+fn answer_with(
+    request: &mut ClientRequest,
+    status: u16,
+    mut headers: Headers,
+    content_type: &str,
+    body: &[u8],
+) -> Outcome {
     headers.push("Content-Type", content_type.as_bytes());
     headers.push("Cache-Control", b"no-store");
     headers.push("X-Request-ID", request.id.as_bytes());

@@ -1,11 +1,11 @@
 //! `/lb-metrics` as JSON. Names are the contract's and stay.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
-use super::Snapshot;
-use crate::histogram::Percentiles;
+use super::Metrics;
+use crate::histogram::{Histogram, Percentiles};
 use crate::pool::{Backend, Live};
 
 /// What the counters do not know.
@@ -24,13 +24,36 @@ pub struct Gauges {
     pub leaked_connections: u64,
     /// Answers and tunnels outside of the worker pool.
     pub streams: u64,
+    /// Whether the process drains.
+    pub draining: bool,
+}
+
+/// How to look at it.
+#[derive(Debug, Clone, Copy)]
+pub struct View {
+    now: Instant,
+    buckets: bool,
+}
+
+impl View {
+    /// At this time, without buckets.
+    pub fn at(now: Instant) -> View {
+        View { now, buckets: false }
+    }
+
+    /// With `latency_buckets` or without: the difference of two of them tells the percentiles of the
+    /// time between.
+    pub fn with_buckets(self, buckets: bool) -> View {
+        View { buckets, ..self }
+    }
 }
 
 /// The whole page.
-pub fn page(snapshot: &Snapshot, gauges: &Gauges, live: &Live) -> Value {
+pub fn page(metrics: &Metrics, gauges: &Gauges, live: &Live, view: View) -> Value {
+    let snapshot = metrics.snapshot();
     let reasons: serde_json::Map<String, Value> =
         snapshot.reasons.iter().map(|(word, count)| ((*word).to_owned(), json!(count))).collect();
-    json!({
+    let mut page = json!({
         "uptime_seconds": gauges.uptime.as_secs(),
         "total_requests": snapshot.success + snapshot.failed,
         "success_requests": snapshot.success,
@@ -45,28 +68,33 @@ pub fn page(snapshot: &Snapshot, gauges: &Gauges, live: &Live) -> Value {
         "client_connections": gauges.client_connections,
         "leaked_connections": gauges.leaked_connections,
         "streams": gauges.streams,
+        "draining": gauges.draining,
         "reasons": reasons,
         "healthy_backends": live.backends().filter(|backend| backend.is_usable()).count(),
         "total_backends": live.backends().count(),
-        "backends": entries(live),
-    })
+        "backends": entries(live, view),
+    });
+    add_buckets(&mut page, metrics.latency(), view);
+    page
 }
 
 /// The backends of all pools.
-pub fn entries(live: &Live) -> Vec<Value> {
+pub fn entries(live: &Live, view: View) -> Vec<Value> {
     let of_pool = |pool: &crate::pool::Pool| {
         let name = pool.config().name.clone();
-        pool.backends().iter().map(move |backend| entry(&name, backend)).collect::<Vec<_>>()
+        pool.backends().iter().map(move |backend| entry(&name, backend, view)).collect::<Vec<_>>()
     };
     live.pools().iter().flat_map(of_pool).collect()
 }
 
 /// One backend.
-pub fn entry(pool: &str, backend: &Backend) -> Value {
-    json!({
+pub fn entry(pool: &str, backend: &Backend, view: View) -> Value {
+    let since = backend.changed().map(|changed| view.now.saturating_duration_since(changed).as_secs());
+    let mut entry = json!({
         "url": backend.name(),
         "pool": pool,
         "state": backend.state(),
+        "since_seconds": since,
         "weight": backend.weight(),
         "backup": backend.is_backup(),
         "breaker": backend.breaker_state().word(),
@@ -76,7 +104,16 @@ pub fn entry(pool: &str, backend: &Backend) -> Value {
         "total_failures": backend.total_failures(),
         "latency_ms": latency(&backend.latency().percentiles()),
         "last_checked": backend.last_checked().map(rfc3339),
-    })
+    });
+    add_buckets(&mut entry, backend.latency(), view);
+    entry
+}
+
+/// As `[from_ms, to_ms, count]`, those that are not empty.
+fn add_buckets(value: &mut Value, latency: &Histogram, view: View) {
+    if view.buckets {
+        value["latency_buckets"] = json!(latency.buckets());
+    }
 }
 
 fn latency(percentiles: &Percentiles) -> Value {

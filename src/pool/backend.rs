@@ -42,6 +42,8 @@ pub struct Backend {
     healthy: AtomicBool,
     health: Mutex<HealthTracker>,
     last_checked: Mutex<Option<SystemTime>>,
+    /// When [`Backend::state`] last changed; `None` while it never has.
+    changed: Mutex<Option<Instant>>,
     /// What the last probe that failed said.
     last_problem: Mutex<String>,
     breaker: Mutex<Breaker>,
@@ -106,6 +108,7 @@ impl Backend {
             healthy: AtomicBool::new(true),
             health: Mutex::default(),
             last_checked: Mutex::new(None),
+            changed: Mutex::new(None),
             last_problem: Mutex::default(),
             breaker: Mutex::default(),
             breaker_is_clean: AtomicBool::new(true),
@@ -155,12 +158,12 @@ impl Backend {
     }
 
     /// Takes over what a newer configuration says, and drops what was set by hand.
-    pub fn reconfigure(&self, config: &BackendConfig) {
+    pub fn reconfigure(&self, config: &BackendConfig, now: Instant) {
         self.weight.store(config.weight, Relaxed);
         self.weight_by_hand.store(false, Relaxed);
         self.max_connections.store(config.max_connections.unwrap_or(0), Relaxed);
         self.backup.store(config.backup, Relaxed);
-        self.set_admin(AdminState::Enabled);
+        self.set_admin(AdminState::Enabled, now);
     }
 
     /// Its share of the requests; 0 takes none.
@@ -189,9 +192,11 @@ impl Backend {
         AdminState::from_u8(self.admin.load(Relaxed))
     }
 
-    /// See [`Backend::admin`].
-    pub fn set_admin(&self, state: AdminState) {
+    /// See [`Backend::admin`]. Takes a lock where that changes its state.
+    pub fn set_admin(&self, state: AdminState, now: Instant) {
+        let before = self.state();
         self.admin.store(state as u8, Relaxed);
+        self.note_change(before, now);
     }
 
     /// Whether people have changed its state or weight since the configuration was read.
@@ -246,6 +251,17 @@ impl Backend {
         }
     }
 
+    /// Since when it is in that state; `None` when it always was. Takes a lock.
+    pub fn changed(&self) -> Option<Instant> {
+        *self.changed.lock()
+    }
+
+    fn note_change(&self, before: &str, now: Instant) {
+        if self.state() != before {
+            *self.changed.lock() = Some(now);
+        }
+    }
+
     /// The weight that algorithms see, in parts of [`FULL_SHARE`]: while it climbs after it has come
     /// back, a part of it. Takes a lock only then.
     pub fn share(&self, slow_start: Duration, now: Instant) -> u32 {
@@ -277,12 +293,14 @@ impl Backend {
         if let Some(problem) = problem {
             problem.clone_into(&mut self.last_problem.lock());
         }
+        let before = self.state();
         let flip = {
             let mut health = self.health.lock();
             let flip = health.observe(problem.is_none(), thresholds);
             self.healthy.store(health.is_healthy(), Relaxed);
             flip
         };
+        self.note_change(before, now);
         if flip == Some(Flip::ToHealthy) {
             self.reset_breaker();
             self.begin_climb(now);
@@ -444,6 +462,25 @@ pub(crate) mod tests {
             let config = BackendConfig { url, weight: 1, max_connections: None, backup: false, ca: None };
             assert_eq!(Backend::new(config).authority(), expected);
         }
+    }
+
+    #[test]
+    fn a_state_is_timed_from_its_last_change() {
+        let backend = &backends(1)[0];
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let thresholds = Thresholds { healthy: 1, unhealthy: 1 };
+        let probe = |problem, seconds| {
+            backend.observe_probe(problem, &thresholds, SystemTime::UNIX_EPOCH, after(seconds));
+            backend.changed()
+        };
+        assert_eq!(probe(None, 1), None);
+        assert_eq!(probe(Some("down"), 2), Some(after(2)));
+        assert_eq!(probe(Some("down"), 3), Some(after(2)));
+        backend.set_admin(AdminState::Draining, after(4));
+        assert_eq!(probe(None, 5), Some(after(4)), "it is draining all the same");
+        backend.set_admin(AdminState::Enabled, after(6));
+        assert_eq!(backend.changed(), Some(after(6)));
     }
 
     #[test]

@@ -234,7 +234,7 @@ pub(crate) mod tests {
     fn nothing_usable_means_no_lease() {
         let pool = first_of(3);
         pool.backends()[0].set_unhealthy_for_test();
-        pool.backends()[1].set_admin(AdminState::Draining);
+        pool.backends()[1].set_admin(AdminState::Draining, Instant::now());
         pool.backends()[2].set_weight(0);
         assert_eq!(lease(&pool, &Tried::default()).err(), Some(NoLease::NoneUsable));
         assert_eq!(pool.usable(), 0);
@@ -244,7 +244,7 @@ pub(crate) mod tests {
     fn a_backup_serves_only_when_no_other_can() {
         let pool = first_of(2);
         let config = BackendConfigs::backup(pool.backends()[0].url());
-        pool.backends()[0].reconfigure(&config);
+        pool.backends()[0].reconfigure(&config, Instant::now());
         let id = |tried: &Tried| lease(&pool, tried).unwrap().backend().id();
         assert_eq!(id(&Tried::default()), pool.backends()[1].id());
         let mut tried = Tried::default();
@@ -272,7 +272,7 @@ pub(crate) mod tests {
         let pool = first_of(1);
         let mut config = BackendConfigs::backup(pool.backends()[0].url());
         config.max_connections = Some(2);
-        pool.backends()[0].reconfigure(&config);
+        pool.backends()[0].reconfigure(&config, Instant::now());
         let held: Vec<_> = (0..2).map(|_| lease(&pool, &Tried::default()).unwrap()).collect();
         assert_eq!(lease(&pool, &Tried::default()).err(), Some(NoLease::AllFull));
         drop(held);

@@ -7,6 +7,7 @@ mod watcher;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use log::Level::{Error, Info, Warn};
 use parking_lot::Mutex;
@@ -151,13 +152,14 @@ fn keep_what_needs_a_restart(config: &mut Config, running: &Config) -> Vec<&'sta
 /// Pools of this configuration; backends that `previous` has in the pool of the same name are taken over.
 pub fn build(config: Config, previous: Option<&Live>) -> Live {
     let policy = Arc::new(Policy::new(&config));
+    let now = Instant::now();
     let pool = |pool: &PoolConfig| {
         let known = previous.and_then(|live| live.pools().iter().find(|it| it.config().name == pool.name));
         let backends = pool.backends.iter().map(|backend| {
             let stays = known.and_then(|pool| pool.backends().iter().find(|it| it.is_meant_by(backend)));
             match stays {
                 Some(stays) => {
-                    stays.reconfigure(backend);
+                    stays.reconfigure(backend, now);
                     Arc::clone(stays)
                 }
                 None => Arc::new(Backend::new(backend.clone())),

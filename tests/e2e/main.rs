@@ -8,6 +8,7 @@ mod answers;
 mod balancing;
 mod breaker;
 mod cli;
+mod dashboard;
 mod demo;
 mod descriptors;
 mod edge_limits;

@@ -4,6 +4,7 @@
 
 mod backend;
 mod balancer;
+mod browser;
 mod by_hand;
 mod client;
 mod eventually;
@@ -13,6 +14,7 @@ mod wire;
 
 pub use backend::{Answer, Backend, Behaviour, Framing, Health};
 pub use balancer::{Balancer, Run, behind_front, config, demo};
+pub use browser::Browser;
 pub use by_hand::{ByHand, Exchange};
 pub use client::{Client, Response};
 pub use eventually::{eventually, patience};
