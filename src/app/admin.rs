@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread;
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::config::AdminConfig;
 use crate::endpoints::{Admin, Figures};
@@ -30,7 +30,7 @@ pub(super) fn start(
     figures: Arc<Figures>,
     reloader: Arc<Reloader>,
     access_lines: LineSender,
-) -> io::Result<Option<Sink>> {
+) -> io::Result<Option<Arc<dyn Sink>>> {
     let Some(AdminConfig { token, .. }) = config else { return Ok(None) };
     let (requests, waiting) = bounded::<ClientRequest>(MAX_WAITING);
     let admin = Arc::new(Admin { figures, reloader, token });
@@ -42,8 +42,17 @@ pub(super) fn start(
         let work = move || answer(&waiting, &admin, &links, &live);
         thread::Builder::new().name(format!("admin-{number}")).stack_size(STACK_BYTES).spawn(work)?;
     }
-    // Dropped where there are too many, its connection is closed.
-    Ok(Some(Arc::new(move |request| _ = requests.try_send(request))))
+    Ok(Some(Arc::new(Waiting(requests))))
+}
+
+/// The requests that wait for one of the threads.
+struct Waiting(Sender<ClientRequest>);
+
+impl Sink for Waiting {
+    fn take(&self, request: ClientRequest) {
+        // Dropped where there are too many, its connection is closed.
+        let _ = self.0.try_send(request);
+    }
 }
 
 fn answer(

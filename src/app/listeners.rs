@@ -47,7 +47,7 @@ pub(super) fn serve(
     certificates: Option<ServerSettings>,
     reloader: &Reloader,
     live: &Arc<SharedLive>,
-    (sink, admin_sink): (Sink, Option<Sink>),
+    (sink, admin_sink): (Arc<dyn Sink>, Option<Arc<dyn Sink>>),
     running: &Running,
 ) -> io::Result<Doors> {
     let config = live.get().config.clone();

@@ -122,12 +122,11 @@ impl App {
             workers::start(workers, queue, Arc::clone(&in_flight), limits, handler, running.clone())?;
         let _ = late.streams.set(Box::new(streams));
 
-        let sink: Sink = Arc::new(move |request| dispatcher.dispatch(request));
         let admin_sink = admin::start(admin, &live, figures, Arc::clone(&reloader), access_lines)?;
         if let Some(predecessor) = &predecessor {
             predecessor.ready()?;
         }
-        let sinks = (sink, admin_sink);
+        let sinks = (dispatcher as Arc<dyn Sink>, admin_sink);
         let doors = listeners::serve(sockets, certificates, &reloader, &live, sinks, &running)?;
         let _ = late.doors.set(doors.clone());
         announce(&doors, &live);

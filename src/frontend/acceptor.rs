@@ -15,8 +15,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use log::Level::{Debug, Error, Warn};
+use parking_lot::Mutex;
 
 use super::connections::Connections;
+use super::rush::{self, Pace};
+use super::sink::More;
 use super::socket;
 use crate::logging::event;
 
@@ -107,7 +110,7 @@ pub(super) fn serve(listener: TcpListener, connections: &Arc<Connections>) -> io
     let server = catch_unwind(AssertUnwindSafe(|| tiny_http::Server::from_listener(listener, None)))
         .map_err(|_| io::Error::other("no thread for the server"))?
         .map_err(|error| io::Error::other(error.to_string()))?;
-    let theirs = Arc::clone(connections);
+    let (server, theirs) = (Arc::new(server), Arc::clone(connections));
     let work = move || accept(&server, &theirs);
     connections.accepting.fetch_add(1, SeqCst);
     thread::Builder::new().name("acceptor".into()).stack_size(STACK_BYTES).spawn(work)?;
@@ -141,17 +144,65 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 
 /// Takes requests in for as long as the process lives: when accepting has ended, open connections still
 /// deliver.
-fn accept(server: &tiny_http::Server, connections: &Arc<Connections>) {
+fn accept(server: &Arc<tiny_http::Server>, connections: &Arc<Connections>) {
+    let mut pace = Pace::new(Instant::now());
     loop {
-        match server.recv() {
-            Ok(request) => connections.arrived(request),
-            Err(error) => {
-                connections.accepting.fetch_sub(1, SeqCst);
-                let expected =
-                    connections.draining.load(Relaxed) || error.kind() == io::ErrorKind::WouldBlock;
-                let level = if expected { Debug } else { Error };
-                event(level, "acceptor", "stopped accepting", &[("reason", &error)]);
+        take_in(server.recv(), connections);
+        if pace.is_rush(Instant::now(), || connections.sink.in_flight()) {
+            rush(server, connections);
+        }
+    }
+}
+
+fn take_in(received: io::Result<tiny_http::Request>, connections: &Arc<Connections>) {
+    match received {
+        Ok(request) => connections.arrived(request),
+        Err(error) => {
+            connections.accepting.fetch_sub(1, SeqCst);
+            let expected = connections.draining.load(Relaxed) || error.kind() == io::ErrorKind::WouldBlock;
+            let level = if expected { Debug } else { Error };
+            event(level, "acceptor", "stopped accepting", &[("reason", &error)]);
+        }
+    }
+}
+
+/// See [`super::rush`]. One thread at a time takes in, so that the requests of a connection stay in order.
+fn rush(server: &Arc<tiny_http::Server>, connections: &Arc<Connections>) {
+    let is_over = Arc::new(Mutex::new(false));
+    let more: More = {
+        let (server, connections) = (Arc::clone(server), Arc::clone(connections));
+        let is_over = Arc::clone(&is_over);
+        Arc::new(move || {
+            // Who has the lock at the moment does it for all.
+            if let Some(is_over) = is_over.try_lock()
+                && !*is_over
+            {
+                take_in_all(&server, &connections);
             }
+        })
+    };
+    if !connections.sink.begin_rush(Arc::clone(&more)) {
+        return;
+    }
+    let (mut quiet, mut arrived) = (0, connections.arrivals.load(Relaxed));
+    while quiet < rush::QUIET_NAPS {
+        thread::park_timeout(rush::NAP);
+        more();
+        connections.sink.look();
+        let now = connections.arrivals.load(Relaxed);
+        quiet = if now == arrived { quiet + 1 } else { 0 };
+        arrived = now;
+    }
+    connections.sink.end_rush();
+    *is_over.lock() = true;
+}
+
+fn take_in_all(server: &tiny_http::Server, connections: &Arc<Connections>) {
+    loop {
+        match server.try_recv() {
+            Ok(None) => return,
+            Ok(Some(request)) => take_in(Ok(request), connections),
+            Err(error) => take_in(Err(error), connections),
         }
     }
 }

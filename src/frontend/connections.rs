@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::entry::{Closed, Entry, Raw};
+use super::sink::Sink;
 use super::socket::ClientSocket;
 use crate::watch::Watch;
 
@@ -44,6 +45,9 @@ pub(super) struct Connections {
     pub(super) highest_fd: AtomicI32,
     started: Instant,
     last_search: AtomicU64,
+    /// Requests that have come in.
+    pub(super) arrivals: AtomicU64,
+    pub(super) sink: Arc<dyn Sink>,
     next: Box<dyn Fn(Raw, Ticket) + Send + Sync>,
 }
 
@@ -69,9 +73,10 @@ enum Turn {
 }
 
 impl Connections {
-    /// `next` gets each request when its turn has come.
+    /// `next` gets each request when its turn has come, and hands it to `sink`.
     pub(super) fn new(
         local_port: u16,
+        sink: Arc<dyn Sink>,
         next: impl Fn(Raw, Ticket) + Send + Sync + 'static,
     ) -> Arc<Connections> {
         Arc::new(Connections {
@@ -86,12 +91,15 @@ impl Connections {
             highest_fd: AtomicI32::new(0),
             started: Instant::now(),
             last_search: AtomicU64::new(0),
+            arrivals: AtomicU64::new(0),
+            sink,
             next: Box::new(next),
         })
     }
 
     /// Takes in a request that tiny_http has read.
     pub(super) fn arrived(self: &Arc<Self>, request: Raw) {
+        self.arrivals.fetch_add(1, Relaxed);
         let Some(peer) = request.remote_addr().copied() else { return discard(request) };
         match self.turn(peer, request) {
             Turn::Now(request, watch) => self.let_through(peer, request, watch),

@@ -14,13 +14,11 @@ use super::filter;
 use super::front::handed::{Handed, HandedTable};
 use super::guard::{self, GuardSettings};
 use super::request::ClientRequest;
+use super::sink::Sink;
 use super::stream::TinyStream;
 use crate::http::framing::{self, Flaw};
 use crate::http::{BodyLength, Headers, RequestHead, Version};
 use crate::shutdown::Running;
-
-/// Where requests go: called by the accepting thread and by workers, so it must not block.
-pub type Sink = Arc<dyn Fn(ClientRequest) + Send + Sync>;
 
 /// The stack of a thread that only waits and hands over.
 const SMALL_STACK_BYTES: usize = 128 << 10;
@@ -43,42 +41,45 @@ impl Frontend {
     pub fn start(
         listener: TcpListener,
         settings: impl Fn() -> GuardSettings + Send + 'static,
-        sink: Sink,
+        sink: Arc<dyn Sink>,
         running: Running,
     ) -> io::Result<Frontend> {
-        let next = move |request, ticket| sink(take_over(request, ticket));
-        Frontend::start_with(listener, settings, next, running)
+        let of_all = Arc::clone(&sink);
+        let next = move |request, ticket| sink.take(take_over(request, ticket));
+        Frontend::start_with(listener, settings, of_all, next, running)
     }
 
     /// The same behind a front, which says in `table` what each request is.
     pub(super) fn start_behind(
         listener: TcpListener,
         settings: impl Fn() -> GuardSettings + Send + 'static,
-        sink: Sink,
+        sink: Arc<dyn Sink>,
         table: Arc<HandedTable>,
         running: Running,
     ) -> io::Result<Frontend> {
+        let of_all = Arc::clone(&sink);
         let next = move |request: tiny_http::Request, ticket: Ticket| match table.get(ticket.peer()) {
             Some(handed) => {
                 if let Some(request) = take_over_handed(request, ticket, handed) {
-                    sink(request);
+                    sink.take(request);
                 }
             }
             // Not the front's: somebody else on this machine.
             None => drop(TinyStream::new(request, BodyLength::None, false, ticket, None)),
         };
-        Frontend::start_with(listener, settings, next, running)
+        Frontend::start_with(listener, settings, of_all, next, running)
     }
 
     fn start_with(
         listener: TcpListener,
         settings: impl Fn() -> GuardSettings + Send + 'static,
+        sink: Arc<dyn Sink>,
         next: impl Fn(tiny_http::Request, Ticket) + Send + Sync + 'static,
         running: Running,
     ) -> io::Result<Frontend> {
         let address = listener.local_addr()?;
         set_socket_options(&listener, settings().client_write)?;
-        let connections = Connections::new(address.port(), next);
+        let connections = Connections::new(address.port(), sink, next);
         let acceptor = Acceptor::start(listener.try_clone()?, Arc::clone(&connections))?;
         let guarded = Arc::clone(&connections);
         thread::Builder::new()

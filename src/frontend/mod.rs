@@ -16,6 +16,8 @@ mod guard;
 mod listener;
 mod request;
 mod responder;
+mod rush;
+mod sink;
 mod socket;
 mod stream;
 
@@ -23,7 +25,8 @@ pub use connections::{Counts, MAX_ANNOUNCED_BODY};
 pub use door::Door;
 pub use front::{Front, FrontSettings};
 pub use guard::GuardSettings;
-pub use listener::{Frontend, Sink};
+pub use listener::Frontend;
 pub use request::ClientRequest;
 pub use responder::Framing;
+pub use sink::{More, Sink};
 pub use stream::{ClientStream, Ending, TunnelEnd};

@@ -162,7 +162,9 @@ mod tests {
     #[test]
     fn a_stuck_output_drops_lines_and_says_how_many() {
         let sent = 3 * MAX_LINES;
-        let (written, said) = written_and_dropped((0..sent).map(|_| b"x\n".to_vec()));
+        // Long enough that the batch under way can't hold them all.
+        let line = [vec![b'x'; 100], b"\n".to_vec()].concat();
+        let (written, said) = written_and_dropped((0..sent).map(|_| line.clone()));
         assert!(said > 0);
         assert_eq!(written + said, sent);
     }

@@ -3,7 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
@@ -15,11 +15,6 @@ use super::wire::Wire;
 use super::{BackendTunnel, Limits, Stage};
 use crate::watch::Watch;
 
-/// A wait may end this much after its limit; for that it takes no system call to set.
-const SLACK: f64 = 1.05;
-/// The kernel takes no timeout of zero.
-const MIN_WAIT: Duration = Duration::from_millis(1);
-
 /// One connection to a backend. Dropped after ureq found it fit for reuse ([`Transport::is_open`] is
 /// how ureq 3.5 asks), it goes back to its [`Link`]; dropped otherwise, it is closed.
 #[derive(Debug)]
@@ -29,8 +24,6 @@ pub struct BackendStream {
     keep: Option<Arc<Link>>,
     limits: Limits,
     buffers: ExchangeBuffers,
-    read_timeout: Duration,
-    write_timeout: Duration,
     fit_for_reuse: bool,
 }
 
@@ -52,32 +45,12 @@ impl BackendStream {
             keep,
             limits,
             buffers: ExchangeBuffers::new(),
-            read_timeout: Duration::ZERO,
-            write_timeout: Duration::ZERO,
             fit_for_reuse: false,
         }
     }
 
     fn stream(&self) -> io::Result<&Wire> {
         self.stream.as_deref().ok_or_else(|| io::ErrorKind::NotConnected.into())
-    }
-
-    /// The socket's timeout stays as it is while it is about right: setting it costs a system call.
-    fn limit_reads(&mut self, wait: Duration) -> io::Result<()> {
-        let wait = wait.max(MIN_WAIT);
-        if self.read_timeout < wait || self.read_timeout > wait.mul_f64(SLACK) {
-            self.stream()?.set_read_timeout(Some(wait))?;
-            self.read_timeout = wait;
-        }
-        Ok(())
-    }
-
-    fn limit_writes(&mut self, wait: Duration) -> io::Result<()> {
-        if self.write_timeout != wait {
-            self.stream()?.set_write_timeout(Some(wait.max(MIN_WAIT)))?;
-            self.write_timeout = wait;
-        }
-        Ok(())
     }
 
     /// While an attempt with an upgrade is under way, ureq drops the connection as soon as the answer
@@ -95,8 +68,9 @@ impl BackendStream {
     }
 
     fn send_head(&mut self, head: &[u8]) -> io::Result<()> {
-        self.limit_writes(self.limits.request)?;
-        self.stream()?.write_all(head)
+        let stream = self.stream()?;
+        stream.limit_writes(self.limits.request)?;
+        stream.write_all(head)
     }
 
     /// Passes on a piece of the request body. A backend may answer before it has all of it, and close
@@ -111,8 +85,8 @@ impl BackendStream {
         if refused == Some(true) {
             return Ok(());
         }
-        self.limit_writes(self.limits.request)?;
         let Some(stream) = self.stream.as_deref() else { return Err(io::ErrorKind::NotConnected.into()) };
+        stream.limit_writes(self.limits.request)?;
         match stream.write_all(&self.buffers.output()[..amount]) {
             Err(error) if is_closed(&error) => {
                 attempt::with(|attempt| attempt.body_refused = true);
@@ -201,8 +175,8 @@ impl Transport for BackendStream {
         if wait.is_zero() {
             return Err(Error::Io(io::ErrorKind::TimedOut.into()));
         }
-        self.limit_reads(wait)?;
         let Some(stream) = self.stream.as_deref() else { return Err(Error::ConnectionFailed) };
+        stream.limit_reads(wait)?;
         let amount = loop {
             match stream.read(self.buffers.input_append_buf()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

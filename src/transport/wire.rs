@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use rustix::net::RecvFlags;
@@ -14,12 +15,36 @@ use crate::watch::Interrupt;
 
 /// Shortest time that one of several addresses gets.
 const MIN_CONNECT: Duration = Duration::from_millis(10);
+/// A wait may end this much after its limit; for that it mostly takes no system call to set.
+const SLACK: f64 = 1.05;
+/// The kernel takes no timeout of zero.
+const MIN_WAIT: Duration = Duration::from_millis(1);
 
 /// See the module.
 #[derive(Debug)]
 pub struct Wire {
     socket: Socket,
     tls: Option<ClientSession>,
+    read_limit: SocketLimit,
+    write_limit: SocketLimit,
+}
+
+/// What a socket's timeout was last set to, in microseconds; 0 for none. It outlives a request, so that
+/// a kept connection's is set once and not for each of them.
+#[derive(Debug, Default)]
+struct SocketLimit(AtomicU64);
+
+impl SocketLimit {
+    /// Whether the socket has to be told of this wait.
+    fn is_off(&self, wait: Duration) -> bool {
+        let (now, wait) = (self.0.load(Relaxed) as f64, wait.as_micros() as f64);
+        now < wait || now > wait * SLACK
+    }
+
+    fn is_now(&self, wait: Option<Duration>) {
+        let micros = wait.map_or(0, |wait| u64::try_from(wait.as_micros()).unwrap_or(u64::MAX));
+        self.0.store(micros, Relaxed);
+    }
 }
 
 #[derive(Debug)]
@@ -43,7 +68,7 @@ impl Wire {
             match TcpStream::connect_timeout(address, share) {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
-                    return Ok(Wire { socket: Socket::Tcp(stream), tls: None });
+                    return Ok(Wire::of(Socket::Tcp(stream)));
                 }
                 Err(error) => last = error,
             }
@@ -56,7 +81,7 @@ impl Wire {
     /// # Errors
     /// The operating system's.
     pub fn unix(path: &str) -> io::Result<Wire> {
-        Ok(Wire { socket: Socket::Unix(UnixStream::connect(path)?), tls: None })
+        Ok(Wire::of(Socket::Unix(UnixStream::connect(path)?)))
     }
 
     /// The same connection after a TLS handshake that takes at most so long.
@@ -70,22 +95,42 @@ impl Wire {
         Ok(self)
     }
 
+    fn of(socket: Socket) -> Wire {
+        Wire { socket, tls: None, read_limit: SocketLimit::default(), write_limit: SocketLimit::default() }
+    }
+
+    /// Each read waits at most so long, give or take [`SLACK`].
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn limit_reads(&self, wait: Duration) -> io::Result<()> {
+        let wait = wait.max(MIN_WAIT);
+        if self.read_limit.is_off(wait) { self.set_read_timeout(Some(wait)) } else { Ok(()) }
+    }
+
+    /// Each write waits at most so long, give or take [`SLACK`].
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn limit_writes(&self, wait: Duration) -> io::Result<()> {
+        let wait = wait.max(MIN_WAIT);
+        if self.write_limit.is_off(wait) { self.set_write_timeout(Some(wait)) } else { Ok(()) }
+    }
+
     /// Each read waits at most so long.
     ///
     /// # Errors
     /// The operating system's.
     pub fn set_read_timeout(&self, wait: Option<Duration>) -> io::Result<()> {
+        self.read_limit.is_now(wait);
         match &self.socket {
             Socket::Tcp(stream) => stream.set_read_timeout(wait),
             Socket::Unix(stream) => stream.set_read_timeout(wait),
         }
     }
 
-    /// Each write waits at most so long.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub fn set_write_timeout(&self, wait: Option<Duration>) -> io::Result<()> {
+    fn set_write_timeout(&self, wait: Option<Duration>) -> io::Result<()> {
+        self.write_limit.is_now(wait);
         match &self.socket {
             Socket::Tcp(stream) => stream.set_write_timeout(wait),
             Socket::Unix(stream) => stream.set_write_timeout(wait),

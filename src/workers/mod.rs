@@ -1,9 +1,11 @@
 //! A fixed number of threads on one bounded channel.
 //!
-//! The frontend hands each request to [`Dispatcher::dispatch`], which never blocks: what finds the
+//! The frontend hands each request to the [`Dispatcher`], which never blocks: what finds the
 //! queue full is refused by a thread of its own, because writing to a client may wait. A steward looks
 //! after what nobody else does: requests that have waited too long, and answers that take too long.
 
+mod dispatcher;
+mod idle;
 mod in_flight;
 mod line;
 mod slot;
@@ -11,18 +13,20 @@ mod slot;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::Builder;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+pub use dispatcher::Dispatcher;
 pub use in_flight::{Entry, InFlight};
 
 use crate::frontend::ClientRequest;
 use crate::proxy::Refusal;
 use crate::shutdown::Running;
 use crate::watch::Place;
+use idle::Bed;
 use line::{Line, Waiting};
 use slot::{Slot, Slots};
 
@@ -74,35 +78,6 @@ impl Queue {
     }
 }
 
-/// Hands requests to the workers.
-pub struct Dispatcher {
-    queue: Sender<Waiting>,
-    idle: Arc<AtomicUsize>,
-    line: Arc<Line>,
-    refusals: Sender<Job>,
-    in_flight: Arc<InFlight>,
-}
-
-impl Dispatcher {
-    /// Takes in a request. Never blocks; called by the frontend's threads and by workers.
-    pub fn dispatch(&self, request: ClientRequest) {
-        let entry = self.in_flight.enter(&request);
-        let job = Job { request, refusal: None, _entry: entry };
-        // With a worker free it will hardly wait; else the steward must be able to take it out.
-        let waiting = if self.idle.load(SeqCst) > self.queue.len() {
-            Waiting::shortly(job)
-        } else {
-            self.line.join(job)
-        };
-        let Err(full) = self.queue.try_send(waiting) else { return };
-        if let Some(job) = full.into_inner().take() {
-            let refused = Job { refusal: Some(Refusal::QueueFull), ..job };
-            // Dropped where even this is full: the connection is closed.
-            let _ = self.refusals.try_send(refused);
-        }
-    }
-}
-
 /// Starts `count` workers on the queue, the steward and the refuser.
 ///
 /// # Errors
@@ -114,60 +89,53 @@ pub fn start(
     limits: PoolLimits,
     handler: Handler,
     running: Running,
-) -> io::Result<(Dispatcher, impl Fn() -> usize + Send + Sync + 'static)> {
+) -> io::Result<(Arc<Dispatcher>, impl Fn() -> usize + Send + Sync + 'static)> {
     let Queue { sender, waiting } = queue;
     let (refusals, refused) = bounded::<Job>(MAX_REFUSALS);
-    let idle = Arc::new(AtomicUsize::new(0));
     let line = Arc::new(Line::default());
-    let slots = Slots::new(limits.max_streams, hire(waiting, Arc::clone(&handler), Arc::clone(&idle)));
+    let channel = (sender, waiting);
+    let dispatcher = Arc::new(Dispatcher::new(channel, Arc::clone(&line), refusals.clone(), in_flight));
+    let slots = Slots::new(limits.max_streams, hire(&dispatcher, &handler));
     if !(0..count).all(|_| slots.fill()) {
         return Err(io::Error::other(format!("the system has no room for {count} workers")));
     }
     let refuse = move || refused.iter().for_each(|job| handle_safely(&handler, job));
     Builder::new().name("refuser".into()).stack_size(STACK_BYTES).spawn(refuse)?;
-    let (stewards_line, stewards_refusals) = (Arc::clone(&line), refusals.clone());
     let stewards_slots = Arc::clone(&slots);
     let look_after = move || {
         while !running.wait(STEWARD_PAUSE) {
             stewards_slots.release_long_answers();
-            for job in stewards_line.overdue((limits.queue_timeout)()) {
-                let _ = stewards_refusals.try_send(Job { refusal: Some(Refusal::QueueTimeout), ..job });
+            for job in line.overdue((limits.queue_timeout)()) {
+                let _ = refusals.try_send(Job { refusal: Some(Refusal::QueueTimeout), ..job });
             }
         }
     };
     Builder::new().name("steward".into()).stack_size(STACK_BYTES).spawn(look_after)?;
-    let dispatcher = Dispatcher { queue: sender, idle, line, refusals, in_flight };
     Ok((dispatcher, move || slots.streams()))
 }
 
 /// Starts a worker's thread for a slot.
 fn hire(
-    waiting: Receiver<Waiting>,
-    handler: Handler,
-    idle: Arc<AtomicUsize>,
+    dispatcher: &Arc<Dispatcher>,
+    handler: &Handler,
 ) -> impl Fn(Arc<Slot>) -> bool + Send + Sync + 'static {
     let number = AtomicUsize::new(0);
+    let (dispatcher, handler) = (Arc::clone(dispatcher), Arc::clone(handler));
     move |slot| {
-        let (waiting, handler, idle) = (waiting.clone(), Arc::clone(&handler), Arc::clone(&idle));
-        let name = format!("worker-{}", number.fetch_add(1, SeqCst));
-        let work = move || work(&waiting, &handler, &idle, &slot);
+        let (dispatcher, handler) = (Arc::clone(&dispatcher), Arc::clone(&handler));
+        let name = format!("worker-{}", number.fetch_add(1, Relaxed));
+        let work = move || work(&dispatcher, &handler, &slot);
         Builder::new().name(name).stack_size(STACK_BYTES).spawn(work).is_ok()
     }
 }
 
-fn work(queue: &Receiver<Waiting>, handler: &Handler, idle: &AtomicUsize, slot: &Arc<Slot>) {
-    loop {
-        idle.fetch_add(1, SeqCst);
-        let received = queue.recv();
-        idle.fetch_sub(1, SeqCst);
-        let Ok(waiting) = received else { return };
+fn work(dispatcher: &Dispatcher, handler: &Handler, slot: &Arc<Slot>) {
+    let bed = Bed::of_this_thread();
+    while !slot.is_over() {
         // Nothing is left of one that the steward has taken out.
-        if let Some(mut job) = waiting.take() {
+        if let Some(mut job) = dispatcher.next(&bed).take() {
             job.request.place = Some(Arc::clone(slot) as Arc<dyn Place>);
             handle_safely(handler, job);
-        }
-        if slot.is_over() {
-            return;
         }
     }
 }

@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
+use loadbalancer::demo::echo::EchoOptions;
 use serde_json::json;
 
-use crate::support::{Backend, Balancer, Signal, config, eventually};
+use crate::support::{Backend, Balancer, Behaviour, Signal, config, eventually};
 
 /// tiny_http queues more connections than there are threads to wake, and those left over waited for
 /// another connection to end: a minute, with kept-alive ones.
@@ -48,4 +49,28 @@ fn an_outage_of_two_backends_of_three_failed_requests_that_the_third_could_answe
         askers.into_iter().for_each(|asker| asker.join().unwrap());
     });
     assert_eq!(balancer.metrics_after(16 * 30)["failed_requests"], 0);
+}
+
+/// Several threads took requests in at once, so that of two on one connection the second could go first
+/// and wait for its turn with a worker for ever.
+#[test]
+fn pipelined_requests_overtook_each_other_in_a_rush() {
+    let backend = Backend::that(Behaviour::Echo(EchoOptions::default()));
+    let balancer = Balancer::over(&[&backend]);
+    thread::scope(|scope| {
+        for client in 0..16 {
+            let balancer = &balancer;
+            scope.spawn(move || {
+                let mut connection = balancer.connect();
+                for round in 0..25 {
+                    let paths = (0..8).map(|number| format!("/{client}/{round}/{number}"));
+                    let requests =
+                        paths.clone().map(|path| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+                    connection.send(requests.collect::<String>());
+                    paths.for_each(|path| assert_eq!(connection.read_response().json()["path"], path));
+                }
+            });
+        }
+    });
+    assert_eq!(balancer.metrics_after(16 * 25 * 8)["failed_requests"], 0);
 }

@@ -26,7 +26,8 @@ use std::time::{Duration, Instant};
 use super::connections::Counts;
 use super::door::Door;
 use super::guard::GuardSettings;
-use super::listener::{Frontend, Sink, set_socket_options};
+use super::listener::{Frontend, set_socket_options};
+use super::sink::Sink;
 use crate::shutdown::Running;
 use crate::tls::ServerSettings;
 use event_loop::EventLoop;
@@ -64,7 +65,7 @@ impl Front {
         listener: TcpListener,
         how: FrontSettings,
         settings: impl Fn() -> GuardSettings + Clone + Send + 'static,
-        sink: Sink,
+        sink: Arc<dyn Sink>,
         running: Running,
     ) -> io::Result<Front> {
         let address = listener.local_addr()?;
