@@ -188,9 +188,9 @@ fn rush(server: &Arc<tiny_http::Server>, connections: &Arc<Connections>) {
     while quiet < rush::QUIET_NAPS {
         thread::park_timeout(rush::NAP);
         more();
-        connections.sink.look();
+        let is_anything_waiting = connections.sink.look();
         let now = connections.arrivals.load(Relaxed);
-        quiet = if now == arrived { quiet + 1 } else { 0 };
+        quiet = if now == arrived && !is_anything_waiting { quiet + 1 } else { 0 };
         arrived = now;
     }
     connections.sink.end_rush();

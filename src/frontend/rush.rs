@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 /// A nap. What comes while all workers wait for their backends waits this long at most.
 pub(super) const NAP: Duration = Duration::from_micros(150);
-/// A rush is over when nothing has come for that many naps.
-pub(super) const QUIET_NAPS: u32 = 8;
+/// A rush is over when nothing has come or waited for that many naps.
+pub(super) const QUIET_NAPS: u32 = 20;
 /// With fewer requests in flight the naps themselves would be what they wait for.
 const MIN_IN_FLIGHT: usize = 8;
 /// That many requests within a window make a rush.

@@ -25,8 +25,10 @@ pub trait Sink: Send + Sync {
         false
     }
 
-    /// Sees to it that nothing waits for long in a rush.
-    fn look(&self) {}
+    /// Sees to it that nothing waits for long in a rush; says whether anything waits.
+    fn look(&self) -> bool {
+        false
+    }
 
     /// Ends a rush that was begun.
     fn end_rush(&self) {}

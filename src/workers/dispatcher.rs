@@ -6,12 +6,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 use parking_lot::{Mutex, RwLock};
 
 use super::idle::{Bed, IdleWorkers};
 use super::line::{Line, Waiting};
+use super::pacer::{Pacer, Seen};
+use super::processors::Processors;
 use super::{InFlight, Job};
 use crate::frontend::{ClientRequest, More, Sink};
 use crate::proxy::Refusal;
@@ -23,35 +27,31 @@ pub struct Dispatcher {
     /// Jobs that workers have taken from the queue.
     taken: AtomicU64,
     idle: IdleWorkers,
+    /// Workers in the pool.
+    workers: usize,
+    /// In a rush, that many are always awake if there is work.
+    min_awake: usize,
     line: Arc<Line>,
     refusals: Sender<Job>,
     in_flight: Arc<InFlight>,
     is_rush: AtomicBool,
     /// What came in during a rush and was not looked at yet.
     more: RwLock<Option<More>>,
-    last_look: Mutex<Look>,
+    looks: Mutex<(Pacer, Processors)>,
+    /// Jobs that workers are done with.
+    done: AtomicU64,
+    /// See [`Seen::job_takes`], in microseconds.
+    job_takes_us: AtomicU64,
 }
 
-/// What was seen at the last look during a rush.
-#[derive(Debug, Clone, Copy, Default)]
-struct Look {
-    /// Jobs in the queue.
-    waiting: u64,
-    /// Jobs that had been taken from it.
-    taken: u64,
-    /// Workers woken for what had waited too long.
-    woken: usize,
-}
-
-impl Look {
-    /// How many of the jobs seen last are still waiting, for the queue is first in, first out.
-    fn left_waiting(&self, taken: u64) -> usize {
-        self.waiting.saturating_sub(taken - self.taken) as usize
-    }
-}
+/// One runs while another waits for its backend.
+const AWAKE_PER_PROCESSOR: usize = 2;
+/// The newest job counts one part in this many.
+const RECENT: u64 = 64;
 
 impl Dispatcher {
     pub(super) fn new(
+        workers: usize,
         (queue, waiting): (Sender<Waiting>, Receiver<Waiting>),
         line: Arc<Line>,
         refusals: Sender<Job>,
@@ -62,27 +62,47 @@ impl Dispatcher {
             waiting,
             taken: AtomicU64::new(0),
             idle: IdleWorkers::default(),
+            workers,
+            min_awake: AWAKE_PER_PROCESSOR * thread::available_parallelism().map_or(1, usize::from),
             line,
             refusals,
             in_flight,
             is_rush: AtomicBool::new(false),
             more: RwLock::default(),
-            last_look: Mutex::default(),
+            looks: Mutex::default(),
+            done: AtomicU64::new(0),
+            job_takes_us: AtomicU64::new(0),
         }
     }
 
     /// The next job for a worker, which waits for it. Takes locks.
     pub(super) fn next(&self, bed: &Arc<Bed>) -> Waiting {
         loop {
+            if let Some(waiting) = self.try_next() {
+                return waiting;
+            }
             if self.is_rush.load(Relaxed) {
                 self.take_in_more();
-            }
-            if let Ok(waiting) = self.waiting.try_recv() {
-                self.taken.fetch_add(1, Relaxed);
-                return waiting;
+                if let Some(waiting) = self.try_next() {
+                    return waiting;
+                }
             }
             self.idle.sleep(bed, || !self.waiting.is_empty());
         }
+    }
+
+    fn try_next(&self) -> Option<Waiting> {
+        let waiting = self.waiting.try_recv().ok()?;
+        self.taken.fetch_add(1, Relaxed);
+        Some(waiting)
+    }
+
+    /// A worker has had a job for so long. Workers may overwrite each other's, and it is as good.
+    pub(super) fn job_took(&self, time: Duration) {
+        self.done.fetch_add(1, Relaxed);
+        let before = self.job_takes_us.load(Relaxed);
+        let now = before - before / RECENT + time.as_micros() as u64 / RECENT;
+        self.job_takes_us.store(now, Relaxed);
     }
 
     fn take_in_more(&self) {
@@ -93,12 +113,12 @@ impl Dispatcher {
         }
     }
 
+    fn awake(&self) -> usize {
+        self.workers.saturating_sub(self.idle.count())
+    }
+
     fn wake(&self, workers: usize) {
-        for _ in 0..workers {
-            if !self.idle.wake() {
-                return;
-            }
-        }
+        let _ = (0..workers).all(|_| self.idle.wake());
     }
 }
 
@@ -110,7 +130,7 @@ impl Sink for Dispatcher {
         let waiting =
             if self.idle.count() > self.queue.len() { Waiting::shortly(job) } else { self.line.join(job) };
         match self.queue.try_send(waiting) {
-            Ok(()) if self.is_rush.load(SeqCst) => {}
+            Ok(()) if self.is_rush.load(SeqCst) && self.awake() >= self.min_awake => {}
             Ok(()) => self.wake(1),
             Err(full) => {
                 if let Some(job) = full.into_inner().take() {
@@ -131,37 +151,32 @@ impl Sink for Dispatcher {
         let is_first = current.is_none();
         if is_first {
             *current = Some(more);
-            *self.last_look.lock() = Look { taken: self.taken.load(Relaxed), ..Look::default() };
+            self.looks.lock().0.reset();
             self.is_rush.store(true, SeqCst);
         }
         is_first
     }
 
-    /// Twice as many each time while it is not enough: slow backends need them all within a few looks.
-    fn look(&self) {
-        let (waiting, taken) = (self.queue.len() as u64, self.taken.load(Relaxed));
-        let mut last = self.last_look.lock();
-        let left = last.left_waiting(taken);
-        let woken = if left == 0 { 0 } else { left.min((last.woken * 2).max(1)) };
-        *last = Look { waiting, taken, woken };
-        drop(last);
-        self.wake(woken);
+    fn look(&self) -> bool {
+        let now = Instant::now();
+        let mut looks = self.looks.lock();
+        let (pacer, processors) = &mut *looks;
+        let seen = Seen {
+            taken: self.taken.load(Relaxed),
+            done: self.done.load(Relaxed),
+            waiting: self.queue.len() as u64,
+            job_takes: Duration::from_micros(self.job_takes_us.load(Relaxed)),
+            processors_are_busy: processors.are_busy(now),
+        };
+        let woken = pacer.look(seen, now);
+        drop(looks);
+        self.wake(woken as usize);
+        seen.waiting > 0
     }
 
     fn end_rush(&self) {
         self.is_rush.store(false, SeqCst);
         *self.more.write() = None;
         self.wake(self.queue.len());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_waiting_and_was_not_taken_is_left_waiting() {
-        let last = Look { waiting: 5, taken: 100, woken: 0 };
-        assert_eq!([100, 103, 105, 900].map(|taken| last.left_waiting(taken)), [5, 2, 0, 0]);
     }
 }

@@ -8,6 +8,8 @@ mod dispatcher;
 mod idle;
 mod in_flight;
 mod line;
+mod pacer;
+mod processors;
 mod slot;
 
 use std::io;
@@ -15,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::Builder;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -94,7 +96,8 @@ pub fn start(
     let (refusals, refused) = bounded::<Job>(MAX_REFUSALS);
     let line = Arc::new(Line::default());
     let channel = (sender, waiting);
-    let dispatcher = Arc::new(Dispatcher::new(channel, Arc::clone(&line), refusals.clone(), in_flight));
+    let dispatcher =
+        Arc::new(Dispatcher::new(count, channel, Arc::clone(&line), refusals.clone(), in_flight));
     let slots = Slots::new(limits.max_streams, hire(&dispatcher, &handler));
     if !(0..count).all(|_| slots.fill()) {
         return Err(io::Error::other(format!("the system has no room for {count} workers")));
@@ -135,7 +138,9 @@ fn work(dispatcher: &Dispatcher, handler: &Handler, slot: &Arc<Slot>) {
         // Nothing is left of one that the steward has taken out.
         if let Some(mut job) = dispatcher.next(&bed).take() {
             job.request.place = Some(Arc::clone(slot) as Arc<dyn Place>);
+            let began = Instant::now();
             handle_safely(handler, job);
+            dispatcher.job_took(began.elapsed());
         }
     }
 }

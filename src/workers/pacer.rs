@@ -1,0 +1,150 @@
+//! How many more workers to wake in a rush, decided at each look. Workers that wait for backends should be
+//! many, workers that wait for processors few: those only cost memory and cold caches.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// A worker that has its jobs for longer than this waits for backends most of the time.
+const SLOW: Duration = Duration::from_millis(5);
+/// With processors to spare and backends that are not slow, one more worker in this time.
+const STEP: Duration = Duration::from_millis(2);
+/// With no processor to spare, what has waited this long gets a worker all the same.
+const LONG: Duration = Duration::from_millis(15);
+/// When no worker has been done with a job for this long, all are stuck, and it takes other ones.
+const STUCK: Duration = Duration::from_millis(8);
+
+/// What a look finds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    /// Jobs in the queue.
+    pub waiting: u64,
+    /// Jobs that workers have taken from it so far.
+    pub taken: u64,
+    /// Jobs that they are done with.
+    pub done: u64,
+    /// How long a worker has a job, lately.
+    pub job_takes: Duration,
+    /// See [`super::processors`].
+    pub processors_are_busy: bool,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Pacer {
+    /// For each look, when it was and how many jobs had come by then; those not taken yet.
+    looks: VecDeque<(Instant, u64)>,
+    done: u64,
+    last_done: Option<Instant>,
+    last_step: Option<Instant>,
+    /// Workers woken at the last look.
+    woken: u64,
+}
+
+impl Pacer {
+    /// A rush begins.
+    pub fn reset(&mut self) {
+        *self = Pacer::default();
+    }
+
+    /// How many workers to wake.
+    pub fn look(&mut self, seen: Seen, now: Instant) -> u64 {
+        self.note(seen, now);
+        let is_stuck = since(self.last_done, now) >= STUCK;
+        self.woken = if is_stuck || (seen.job_takes >= SLOW && !seen.processors_are_busy) {
+            // Twice as many each time while it is not enough: all of them within a few looks.
+            self.late(seen.taken, Duration::ZERO, now).min((self.woken * 2).max(1))
+        } else if seen.processors_are_busy {
+            self.late(seen.taken, LONG, now).min(1)
+        } else if since(self.last_step, now) >= STEP {
+            self.late(seen.taken, Duration::ZERO, now).min(1)
+        } else {
+            0
+        };
+        if self.woken > 0 {
+            self.last_step = Some(now);
+        }
+        let come = seen.taken + seen.waiting;
+        if self.looks.back().map_or(seen.taken, |(_, come)| *come) < come {
+            self.looks.push_back((now, come));
+        }
+        self.woken
+    }
+
+    fn note(&mut self, seen: Seen, now: Instant) {
+        if seen.done != self.done || seen.waiting == 0 || self.last_done.is_none() {
+            (self.done, self.last_done) = (seen.done, Some(now));
+        }
+        while self.looks.front().is_some_and(|(_, come)| *come <= seen.taken) {
+            self.looks.pop_front();
+        }
+    }
+
+    /// Jobs that have waited so long, at least from the last look to this one. The queue is first in, first
+    /// out: what had come by an earlier look and was not taken is still in it.
+    fn late(&self, taken: u64, patience: Duration, now: Instant) -> u64 {
+        let late = self.looks.iter().rev().find(|(at, _)| now.saturating_duration_since(*at) >= patience);
+        late.map_or(0, |(_, come)| come.saturating_sub(taken))
+    }
+}
+
+/// How long ago it was; for ever, if it never was.
+fn since(moment: Option<Instant>, now: Instant) -> Duration {
+    moment.map_or(Duration::MAX, |moment| now.saturating_duration_since(moment))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Looks at these microseconds find so many waiting, taken and done; says how many are woken at each.
+    fn check(looks: &[(u64, u64, u64, u64)], job_takes_ms: u64, processors_are_busy: bool, expected: &[u64]) {
+        let start = Instant::now();
+        let mut pacer = Pacer::default();
+        let job_takes = Duration::from_millis(job_takes_ms);
+        let woken = looks.iter().map(|(micros, waiting, taken, done)| {
+            let (waiting, taken, done) = (*waiting, *taken, *done);
+            let seen = Seen { waiting, taken, done, job_takes, processors_are_busy };
+            pacer.look(seen, start + Duration::from_micros(*micros))
+        });
+        assert_eq!(woken.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn slow_backends_get_ever_more_workers() {
+        let looks = [(0, 9, 0, 0), (150, 9, 0, 0), (300, 9, 1, 0), (450, 9, 3, 1), (600, 9, 7, 2)];
+        check(&looks, 50, false, &[0, 1, 2, 4, 5]);
+    }
+
+    #[test]
+    fn so_does_what_is_stuck_whatever_it_was_before() {
+        let looks = [(0, 9, 7, 3), (7900, 9, 7, 3), (8100, 9, 7, 3), (8300, 9, 8, 3), (8500, 9, 10, 3)];
+        check(&looks, 0, true, &[0, 0, 1, 2, 4]);
+        let moves = [(0, 9, 7, 3), (7900, 9, 7, 4), (8100, 9, 7, 4), (8300, 9, 8, 4), (9000, 0, 10, 4)];
+        check(&moves, 0, true, &[0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn what_moves_gets_none() {
+        check(&[(0, 5, 0, 0), (150, 5, 5, 1), (300, 4, 10, 6), (450, 0, 14, 9)], 50, false, &[0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn fast_backends_get_one_more_worker_at_a_time() {
+        let looks = [(0, 9, 0, 0), (150, 9, 1, 1), (300, 9, 2, 2), (2000, 9, 3, 3), (2200, 9, 4, 4)];
+        check(&looks, 1, false, &[0, 1, 0, 0, 1]);
+    }
+
+    #[test]
+    fn with_busy_processors_only_what_waits_long_gets_one() {
+        let looks = [
+            (0, 9, 0, 0),
+            (150, 9, 1, 1),
+            (10_000, 20, 2, 2),
+            (16_000, 20, 3, 3),
+            (16_150, 30, 4, 4),
+            (17_000, 9, 99, 9),
+        ];
+        check(&looks, 1, true, &[0, 0, 0, 1, 1, 0]);
+        check(&looks, 50, true, &[0, 0, 0, 1, 1, 0]);
+    }
+}

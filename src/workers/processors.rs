@@ -1,0 +1,89 @@
+//! Whether the machine's processors are all busy. Where they are, more workers at once would only wait for
+//! them, and in more memory.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+/// Between two looks: the kernel counts in steps of 10 ms.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Less idle time than this share of all is none.
+const BUSY_SHARE: f64 = 0.05;
+/// The fields of the first line of `/proc/stat` in which a processor did nothing, see proc_stat(5).
+const IDLE_FIELDS: [usize; 2] = [3, 4];
+
+/// See the module. Where the kernel does not tell (no `/proc`), they are never busy.
+pub(super) struct Processors {
+    stat: Option<File>,
+    looked: Option<Instant>,
+    last: Times,
+    are_busy: bool,
+}
+
+/// Time since the start of the machine, in the kernel's steps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Times {
+    idle: u64,
+    all: u64,
+}
+
+impl Default for Processors {
+    fn default() -> Self {
+        let stat = File::open("/proc/stat").ok();
+        Processors { stat, looked: None, last: Times::default(), are_busy: false }
+    }
+}
+
+impl Processors {
+    /// Whether they were all busy lately. Reads a file now and then.
+    pub fn are_busy(&mut self, now: Instant) -> bool {
+        if self.looked.is_none_or(|looked| now.saturating_duration_since(looked) >= PAUSE) {
+            self.looked = Some(now);
+            let times = self.read().unwrap_or_default();
+            self.are_busy = self.last.all > 0 && is_busy(self.last, times);
+            self.last = times;
+        }
+        self.are_busy
+    }
+
+    fn read(&self) -> Option<Times> {
+        let mut text = [0; 256];
+        let length = self.stat.as_ref()?.read_at(&mut text, 0).ok()?;
+        parse(std::str::from_utf8(&text[..length]).ok()?)
+    }
+}
+
+fn parse(text: &str) -> Option<Times> {
+    let line = text.lines().next()?.strip_prefix("cpu ")?;
+    let fields: Vec<u64> = line.split_ascii_whitespace().map_while(|field| field.parse().ok()).collect();
+    let idle = IDLE_FIELDS.iter().filter_map(|index| fields.get(*index)).sum();
+    Some(Times { idle, all: fields.iter().sum() })
+}
+
+fn is_busy(before: Times, now: Times) -> bool {
+    let (idle, all) = (now.idle.saturating_sub(before.idle), now.all.saturating_sub(before.all));
+    all > 0 && (idle as f64) < all as f64 * BUSY_SHARE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_time_is_told_from_work() {
+        let before = parse("cpu  100 20 30 1000 50 0 5 0 0 0\ncpu0 1 2 3\n").unwrap();
+        assert_eq!(before, Times { idle: 1050, all: 1205 });
+        let later = |busy, idle| Times { idle: before.idle + idle, all: before.all + busy + idle };
+        assert!(is_busy(before, later(20, 0)));
+        assert!(!is_busy(before, later(19, 1)));
+        assert!(!is_busy(before, before), "no time has passed");
+        assert_eq!(parse("intr 5"), None);
+    }
+
+    #[test]
+    fn this_machine_can_be_asked() {
+        let mut processors = Processors::default();
+        assert!(!processors.are_busy(Instant::now()), "nothing to compare with yet");
+        assert!(processors.last.all > 0);
+    }
+}
