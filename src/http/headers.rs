@@ -2,6 +2,8 @@
 //!
 //! All fields share one buffer, so a head costs two allocations and not two a field.
 
+use std::fmt::Display;
+use std::io::Write as _;
 use std::ops::Range;
 
 /// Header fields in the order they came.
@@ -29,6 +31,16 @@ impl Headers {
         self.text.extend_from_slice(name.as_bytes());
         let middle = self.text.len();
         self.text.extend_from_slice(value);
+        self.fields.push(Field { name: start..middle, value: middle..self.text.len() });
+    }
+
+    /// Adds a field at the end, its value as it is shown.
+    pub fn push_shown(&mut self, name: &str, value: impl Display) {
+        let start = self.text.len();
+        self.text.extend_from_slice(name.as_bytes());
+        let middle = self.text.len();
+        // Writing to a Vec can't fail.
+        let _ = write!(self.text, "{value}");
         self.fields.push(Field { name: start..middle, value: middle..self.text.len() });
     }
 

@@ -2,6 +2,7 @@
 //! value goes through [`Line::field`], which quotes and escapes all that is not plain.
 
 use std::fmt::{Display, Write};
+use std::time::SystemTime;
 
 /// One line under construction, without its line end.
 #[derive(Default)]
@@ -13,6 +14,13 @@ impl Line {
     /// An empty line.
     pub fn new() -> Line {
         Line { text: String::with_capacity(256) }
+    }
+
+    /// A line that begins with the time. Room for a whole access line.
+    pub fn at(time: SystemTime) -> Line {
+        let mut line = Line { text: String::with_capacity(384) };
+        let _ = write!(line.text, "{}", humantime::format_rfc3339_millis(time));
+        line
     }
 
     /// Adds a pair; the value is quoted where it needs to be. Keys are ours and plain.

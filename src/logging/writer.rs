@@ -16,6 +16,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 const MAX_LINES: usize = 8192;
 /// Bytes that may wait, for a line can be as long as a client's target.
 const MAX_BYTES: usize = 4 << 20;
+/// So long the writer lets lines gather once there is one: to wake it for each would cost more than they do.
+const GATHER: Duration = Duration::from_millis(1);
 /// The writer gathers up to this much for one write.
 const BATCH_BYTES: usize = 64 << 10;
 /// A batch buffer that one long line blew up is given back.
@@ -87,6 +89,7 @@ impl LineSender {
 fn write_lines(inbox: &Receiver<Message>, shared: &Shared, mut output: impl Write) {
     let mut batch = Vec::new();
     while let Ok(first) = inbox.recv() {
+        thread::park_timeout(GATHER);
         let mut flushed = Vec::new();
         let mut next = Some(first);
         while let Some(message) = next {

@@ -26,10 +26,9 @@ impl Middleware for AccessLog {
 }
 
 fn line(request: &ClientRequest, outcome: &Outcome) -> Vec<u8> {
-    let time = humantime::format_rfc3339_millis(SystemTime::now());
     let latency_ms = request.received.elapsed().as_secs_f64() * 1000.0;
     let backend = outcome.backend.as_deref().unwrap_or("-");
-    let mut line = Line::new();
+    let mut line = Line::at(SystemTime::now());
     line.field("level", &"INFO")
         .field("component", &"access")
         .field("method", &shortened(&request.head.method))
@@ -44,7 +43,9 @@ fn line(request: &ClientRequest, outcome: &Outcome) -> Vec<u8> {
     if let Some(reason) = outcome.reason() {
         line.field("reason", &reason);
     }
-    format!("{time} {}\n", line.finish()).into_bytes()
+    let mut line = line.finish().into_bytes();
+    line.push(b'\n');
+    line
 }
 
 fn shortened(text: &str) -> &str {

@@ -52,15 +52,15 @@ pub fn to_backend(head: &RequestHead, forwarding: &Forwarding<'_>) -> Headers {
             headers.push(name, value);
         }
     }
-    headers.push("X-Forwarded-For", &forwarded_for(head, forwarding));
-    headers.push("X-Real-IP", forwarding.client.to_string().as_bytes());
+    push_forwarded_for(&mut headers, head, forwarding);
+    headers.push_shown("X-Real-IP", forwarding.client);
     let proto: &[u8] = if forwarding.secure { b"https" } else { b"http" };
     headers.push("X-Forwarded-Proto", believed(head, "x-forwarded-proto", forwarding).unwrap_or(proto));
     let host = head.host().as_bytes();
     headers.push("X-Forwarded-Host", believed(head, "x-forwarded-host", forwarding).unwrap_or(host));
     headers.push("X-Request-ID", forwarding.request_id.as_bytes());
     let version = if head.version == Version::Http10 { "1.0" } else { "1.1" };
-    headers.push("Via", format!("{version} {}", forwarding.via).as_bytes());
+    headers.push_shown("Via", format_args!("{version} {}", forwarding.via));
     headers
 }
 
@@ -108,16 +108,18 @@ fn believed<'a>(head: &'a RequestHead, name: &str, forwarding: &Forwarding<'_>) 
 }
 
 /// The way so far with the peer at its end; a stranger's story of the way is dropped.
-fn forwarded_for(head: &RequestHead, forwarding: &Forwarding<'_>) -> Vec<u8> {
-    let mut way = Vec::new();
-    if forwarding.peer_is_trusted {
-        for hop in head.headers.tokens("x-forwarded-for") {
-            way.extend_from_slice(hop);
-            way.extend_from_slice(b", ");
-        }
+fn push_forwarded_for(headers: &mut Headers, head: &RequestHead, forwarding: &Forwarding<'_>) {
+    let peer = forwarding.peer.to_canonical();
+    if !forwarding.peer_is_trusted || head.headers.get("x-forwarded-for").is_none() {
+        return headers.push_shown("X-Forwarded-For", peer);
     }
-    way.extend_from_slice(forwarding.peer.to_canonical().to_string().as_bytes());
-    way
+    let mut way = Vec::new();
+    for hop in head.headers.tokens("x-forwarded-for") {
+        way.extend_from_slice(hop);
+        way.extend_from_slice(b", ");
+    }
+    way.extend_from_slice(peer.to_string().as_bytes());
+    headers.push("X-Forwarded-For", &way);
 }
 
 #[cfg(test)]
