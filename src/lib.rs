@@ -2,7 +2,7 @@
 //! ARCHITECTURE.md; here is one line a module.
 //!
 //! - words: [`http`], [`config`], [`logging`], [`shutdown`], [`watch`], [`allocator`], [`histogram`]
-//! - what decides: [`pool`], [`balance`], [`metrics`]
+//! - what decides: [`pool`], [`balance`], [`metrics`], [`explain`]
 //! - the edges: [`frontend`] (clients), [`transport`] (backends), on [`tls`] where that is asked for
 //! - the line: [`proxy`]
 //! - what runs: [`app`], [`workers`], [`middleware`], [`endpoints`], [`health_checker`], [`names`],
@@ -17,6 +17,7 @@ pub mod config;
 pub mod demo;
 pub mod descriptors;
 pub mod endpoints;
+pub mod explain;
 pub mod frontend;
 pub mod health_checker;
 pub mod histogram;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Layers from the bottom. Inside layer 1, `pool` asks a trait that `balance` provides.
 const LAYERS: [&[&str]; 6] = [
     &["http", "config", "logging", "shutdown", "watch", "allocator", "histogram"],
-    &["pool", "balance", "metrics"],
+    &["pool", "balance", "metrics", "explain"],
     &["frontend", "transport", "tls"],
     &["proxy"],
     &[

@@ -17,11 +17,12 @@ use log::Level::Info;
 
 use crate::config::Config;
 use crate::endpoints::{Endpoints, Figures};
+use crate::explain::Explanations;
 use crate::frontend::{ClientRequest, Sink};
 use crate::logging::event;
 use crate::logging::writer::LineSender;
 use crate::metrics::Metrics;
-use crate::middleware::{AccessLog, CountRequests, Next, RateLimiter, chain};
+use crate::middleware::{AccessLog, CountRequests, Explain, Next, RateLimiter, chain};
 use crate::pool::{Live, SharedLive};
 use crate::proxy::{Outcome, Proxy, Refusal};
 use crate::reload::{self, ConfigFile, Reloader};
@@ -105,6 +106,8 @@ impl App {
         let figures = Arc::new(Figures {
             started,
             metrics: Arc::clone(&metrics),
+            // Only the admin listener tells of them.
+            explanations: admin.as_ref().map(|_| Arc::new(Explanations::default())),
             in_flight: Arc::clone(&in_flight),
             queued: Box::new(queue.length()),
             client_connections: figure(&late, Late::connections),
@@ -162,8 +165,10 @@ fn handler(
     proxy: Proxy,
 ) -> workers::Handler {
     let live = Arc::clone(live);
+    let explain = Explain(figures.explanations.clone());
     let endpoints = Arc::new(Endpoints(figures));
-    let links = chain(AccessLog(access_lines), CountRequests(metrics), endpoints, RateLimiter::default());
+    let links =
+        chain(explain, AccessLog(access_lines), CountRequests(metrics), endpoints, RateLimiter::default());
     Arc::new(move |mut job: Job| {
         let live = live.get();
         Proxy::identify(&mut job.request, &live);
@@ -188,8 +193,8 @@ fn too_long_a_head(request: &ClientRequest, live: &Live) -> Option<Refusal> {
     (bytes > live.config.limits.max_header_bytes).then_some(Refusal::HeadTooLarge)
 }
 
-/// Links that a request passes that is refused in any case: the log, the count and the net.
-const REFUSED_LINKS: usize = 3;
+/// Links that a request passes that is refused in any case: the explanation, the log, the count and the net.
+const REFUSED_LINKS: usize = 4;
 
 fn pool_limits(live: &Arc<SharedLive>) -> PoolLimits {
     let (one, two) = (Arc::clone(live), Arc::clone(live));

@@ -11,6 +11,7 @@ use std::time::Instant;
 use log::Level::Info;
 use serde_json::json;
 
+use super::explain;
 use super::public::{self, Figures, query};
 use crate::frontend::{ClientRequest, Framing};
 use crate::http::{Headers, RequestHead};
@@ -49,6 +50,7 @@ impl Admin {
             ("/lb-health", true, _) => return public::health(&self.figures, request, live),
             ("/lb-dashboard", true, _) => return public::dashboard(&self.figures, request, live),
             ("/backends", true, _) => Ok(json!({ "backends": entries(live, View::at(Instant::now())) })),
+            ("/explain", true, _) => explain::page(&self.figures, &head, live),
             ("/backends/drain", _, "POST") => set(live, &head, AdminState::Draining),
             ("/backends/enable", _, "POST") => set(live, &head, AdminState::Enabled),
             ("/backends/disable", _, "POST") => set(live, &head, AdminState::Disabled),
@@ -96,7 +98,8 @@ impl Admin {
 
 fn is_known(path: &str) -> bool {
     let known = ["/backends", "/backends/drain", "/backends/enable", "/backends/disable", "/backends/weight"];
-    known.contains(&path) || ["/reload", "/lb-metrics", "/lb-health", "/lb-dashboard"].contains(&path)
+    known.contains(&path)
+        || ["/reload", "/explain", "/lb-metrics", "/lb-health", "/lb-dashboard"].contains(&path)
 }
 
 /// In a time that does not tell how much of it was right.

@@ -2,6 +2,7 @@
 //! proxied.
 
 mod admin;
+mod explain;
 mod public;
 
 use std::sync::Arc;

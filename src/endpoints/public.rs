@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::explain::Explanations;
 use crate::frontend::{ClientRequest, Framing};
 use crate::http::{Headers, RequestHead, request_id};
 use crate::metrics::json::{self, Gauges, View};
@@ -22,6 +23,8 @@ pub struct Figures {
     pub started: Instant,
     /// What has happened.
     pub metrics: Arc<Metrics>,
+    /// Why requests went where they went; `None` where nobody can ask.
+    pub explanations: Option<Arc<Explanations>>,
     /// What is happening.
     pub in_flight: Arc<InFlight>,
     /// Requests that wait for a worker now.

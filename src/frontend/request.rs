@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::responder::Responder;
 use super::stream::ClientStream;
+use crate::explain::Trace;
 use crate::http::framing::Flaw;
 use crate::http::{BodyLength, RequestHead};
 use crate::watch::{Place, Watch};
@@ -31,6 +32,8 @@ pub struct ClientRequest {
     pub watch: Arc<Watch>,
     /// The place of the worker that has it; `None` where no worker of the pool has.
     pub place: Option<Arc<dyn Place>>,
+    /// Notes its way, where somebody may ask for it.
+    pub trace: Trace,
     /// Where the answer goes.
     pub responder: Responder,
 }
@@ -61,6 +64,7 @@ impl ClientRequest {
             id,
             watch,
             place: None,
+            trace: Trace::default(),
             responder,
         }
     }

@@ -2,6 +2,7 @@
 //! Their order is one list, [`chain`].
 
 mod access_log;
+mod explain;
 mod metrics;
 mod rate_limit;
 mod recover;
@@ -10,6 +11,7 @@ mod redirect;
 use std::sync::Arc;
 
 pub use access_log::AccessLog;
+pub use explain::Explain;
 pub use metrics::CountRequests;
 pub use rate_limit::RateLimiter;
 pub use recover::Recover;
@@ -51,12 +53,14 @@ impl<'a> Next<'a> {
 
 /// The order: what is first sees the request first and its outcome last.
 pub fn chain(
+    explain: Explain,
     access_log: AccessLog,
     count: CountRequests,
     endpoints: Arc<dyn Middleware>,
     rate_limiter: RateLimiter,
 ) -> Vec<Arc<dyn Middleware>> {
     vec![
+        Arc::new(explain),
         Arc::new(access_log),
         Arc::new(count),
         Arc::new(Recover),

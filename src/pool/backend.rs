@@ -314,6 +314,11 @@ impl Backend {
         self.is_climbing.store(true, Relaxed);
     }
 
+    /// Probes that have failed in a row. Takes a lock.
+    pub fn failed_probes(&self) -> u32 {
+        self.health.lock().failed()
+    }
+
     /// When the last probe ended. Takes a lock.
     pub fn last_checked(&self) -> Option<SystemTime> {
         *self.last_checked.lock()

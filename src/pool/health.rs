@@ -25,12 +25,14 @@ pub struct HealthTracker {
     probed: bool,
     /// Probes in a row that speak against the verdict.
     against: u32,
+    /// Probes that have failed in a row.
+    failed: u32,
 }
 
 impl Default for HealthTracker {
     /// A backend is usable from the start; see [`HealthTracker::observe`] for its first probe.
     fn default() -> Self {
-        HealthTracker { healthy: true, probed: false, against: 0 }
+        HealthTracker { healthy: true, probed: false, against: 0, failed: 0 }
     }
 }
 
@@ -40,10 +42,16 @@ impl HealthTracker {
         self.healthy
     }
 
+    /// Probes that have failed in a row.
+    pub fn failed(&self) -> u32 {
+        self.failed
+    }
+
     /// Takes a probe's result in. The very first one decides alone, so that a dead backend is known
     /// after one probe.
     pub fn observe(&mut self, passed: bool, thresholds: &Thresholds) -> Option<Flip> {
         let first = !std::mem::replace(&mut self.probed, true);
+        self.failed = if passed { 0 } else { self.failed.saturating_add(1) };
         if passed == self.healthy {
             self.against = 0;
             return None;

@@ -14,6 +14,7 @@ pub mod lease;
 pub mod live;
 mod policy;
 pub mod routes;
+mod standing;
 pub mod sticky;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use breaker::BreakerState;
 pub use lease::Lease;
 pub use live::{Live, SharedLive};
 pub use policy::Policy;
+pub use standing::Standing;
 
 use crate::config::PoolConfig;
 

@@ -25,6 +25,7 @@ use log::Level::{Debug, Info, Warn};
 pub use outcome::{End, Outcome};
 pub use refusal::Refusal;
 
+use crate::explain::{Fate, Trace};
 use crate::frontend::{ClientRequest, MAX_ANNOUNCED_BODY};
 use crate::http::{BodyLength, Headers, request_id};
 use crate::logging::event;
@@ -83,7 +84,15 @@ impl Proxy {
         if declares_too_much(request, live) {
             return Outcome::refused(request, Refusal::BodyTooLarge);
         }
-        let (head, watch) = (Arc::clone(&request.head), Arc::clone(&request.watch));
+        let mut trace = std::mem::take(&mut request.trace);
+        let outcome = self.forward(request, live, &mut trace);
+        request.trace = trace;
+        outcome
+    }
+
+    fn forward(&self, request: &mut ClientRequest, live: &Live, trace: &mut Trace) -> Outcome {
+        let (head, watch, received) =
+            (Arc::clone(&request.head), Arc::clone(&request.watch), request.received);
         let pool = live.pool_for(&head);
         let mut client = client_key::of(request.client, &head, pool.config());
         let mut account = self.budget.enter();
@@ -100,6 +109,11 @@ impl Proxy {
                 Some(_) => pool.lease(&client, &tried, Instant::now()).map_err(|_| Refusal::NoBackend),
                 None => self.lease(pool, &client, &tried, &watch, live),
             };
+            let chosen = found.as_ref().ok().map(Lease::backend);
+            // An answer that is held is passed on where no other can be had.
+            if chosen.is_some() || held.is_none() {
+                trace.chose(pool, &client, &tried, chosen, received);
+            }
             let mut lease = match found {
                 Ok(lease) => lease,
                 Err(refusal) => break refusal,
@@ -113,6 +127,7 @@ impl Proxy {
             let began = Instant::now();
             let (error, verdict) = match prepared.attempt(&*self.transport, lease.backend(), &live.config) {
                 Ok(reply) => {
+                    trace.ended(began.elapsed(), || Fate::Answered(reply.status));
                     note_breaker(lease.answered(reply.status, began.elapsed()), lease.backend());
                     let facts = RequestFacts { attempts, ..prepared.facts() };
                     let verdict = retry::decide_status(reply.status, facts, &live.config.retry);
@@ -120,6 +135,7 @@ impl Proxy {
                     (None, verdict)
                 }
                 Err(error) => {
+                    trace.ended(began.elapsed(), || Fate::Failed(error.to_string()));
                     if prepared.client_is_gone() {
                         return Outcome::client_gone().after(attempts);
                     }

@@ -1,49 +1,13 @@
 //! The admin listener: what it shows, what it changes, and whom it refuses.
 
-use std::net::SocketAddr;
-
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Backend, Balancer, Behaviour, Client, Response, Signal, config, eventually};
-
-struct Admin {
-    balancer: Balancer,
-    address: SocketAddr,
-}
-
-fn start(backends: &[&Backend], admin: Value) -> Admin {
-    let balancer = Balancer::start(config(backends, json!({ "admin": admin })));
-    let line = balancer.wait_for_log("as=admin");
-    let address = line.split("at=").nth(1).unwrap().trim().parse().unwrap();
-    Admin { balancer, address }
-}
-
-fn loopback(backends: &[&Backend]) -> Admin {
-    start(backends, json!({ "listen": "127.0.0.1:0" }))
-}
-
-impl Admin {
-    fn ask(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> Response {
-        let mut client = Client::connect(self.address);
-        let host = format!("127.0.0.1:{}", self.address.port());
-        let mut text = format!("{method} {path} HTTP/1.1\r\n");
-        if !fields.iter().any(|(name, _)| *name == "Host") {
-            text.push_str(&format!("Host: {host}\r\n"));
-        }
-        fields.iter().for_each(|(name, value)| text.push_str(&format!("{name}: {value}\r\n")));
-        client.send(text + "\r\n");
-        client.read_response_to(method)
-    }
-
-    fn post(&self, path: &str) -> Response {
-        self.ask("POST", path, &[])
-    }
-}
+use crate::support::{Admin, Answer, Backend, Behaviour, Signal, eventually};
 
 #[test]
 fn backends_are_shown_and_the_pages_are_there_too() {
     let backends = ["a", "b"].map(Backend::named);
-    let admin = loopback(&backends.each_ref());
+    let admin = Admin::on_loopback(&backends.each_ref());
     let page = admin.ask("GET", "/backends", &[]).json();
     let urls: Vec<_> = page["backends"].as_array().unwrap().iter().map(|it| it["url"].clone()).collect();
     assert_eq!(urls, [backends[0].url(), backends[1].url()]);
@@ -56,7 +20,7 @@ fn backends_are_shown_and_the_pages_are_there_too() {
 fn a_drained_backend_finishes_and_takes_nothing_new() {
     let held = Backend::that(Behaviour::Holds(Answer::ok("held")));
     let backends = [held, Backend::named("other")];
-    let admin = loopback(&backends.each_ref());
+    let admin = Admin::on_loopback(&backends.each_ref());
     let mut client = admin.balancer.connect();
     client.ask("GET", "/", &[], b"");
     backends[0].wait_for_heads(1);
@@ -77,7 +41,7 @@ fn a_drained_backend_finishes_and_takes_nothing_new() {
 #[test]
 fn a_weight_holds_until_the_next_reload_which_says_so() {
     let backends = ["a", "b"].map(Backend::named);
-    let admin = loopback(&backends.each_ref());
+    let admin = Admin::on_loopback(&backends.each_ref());
     let path = format!("/backends/weight?url={}&weight=3", backends[0].url());
     assert_eq!(admin.post(&path).json()["backends"][0]["weight"], 3);
     let counts = |texts: String| texts.matches('a').count();
@@ -91,7 +55,7 @@ fn a_weight_holds_until_the_next_reload_which_says_so() {
 #[test]
 fn a_reload_answers_with_what_changed_or_what_is_wrong() {
     let backends = ["a", "b"].map(Backend::named);
-    let admin = loopback(&backends.each_ref());
+    let admin = Admin::on_loopback(&backends.each_ref());
     let answer = admin.post("/reload");
     assert_eq!((answer.status, &answer.json()["changes"]), (200, &json!("nothing has changed")));
     admin.balancer.write_config(r#"{ "workers": -1 }"#);
@@ -103,7 +67,7 @@ fn a_reload_answers_with_what_changed_or_what_is_wrong() {
 #[test]
 fn nonsense_is_refused_with_what_would_be_right() {
     let backend = Backend::named("a");
-    let admin = loopback(&[&backend]);
+    let admin = Admin::on_loopback(&[&backend]);
     let url = backend.url();
     for (method, path, status) in [
         ("POST", "/backends/drain".to_owned(), 400),
@@ -126,7 +90,7 @@ fn nonsense_is_refused_with_what_would_be_right() {
 #[test]
 fn pages_from_elsewhere_and_rebound_names_are_refused() {
     let backend = Backend::named("a");
-    let admin = loopback(&[&backend]);
+    let admin = Admin::on_loopback(&[&backend]);
     let own = format!("http://127.0.0.1:{}", admin.address.port());
     let path = format!("/backends/disable?url={}", backend.url());
     for fields in [
@@ -151,7 +115,7 @@ fn pages_from_elsewhere_and_rebound_names_are_refused() {
 #[test]
 fn with_a_token_nothing_is_said_without_it() {
     let backend = Backend::named("a");
-    let admin = start(&[&backend], json!({ "listen": "127.0.0.1:0", "token": "s3cret" }));
+    let admin = Admin::start(&[&backend], json!({ "listen": "127.0.0.1:0", "token": "s3cret" }));
     for fields in [&[][..], &[("Authorization", "Bearer s3cre")], &[("Authorization", "Basic s3cret")]] {
         for path in ["/backends", "/lb-metrics", "/nothing"] {
             let answer = admin.ask("GET", path, fields);
@@ -173,7 +137,7 @@ fn with_a_token_nothing_is_said_without_it() {
 #[test]
 fn the_main_listener_has_none_of_it() {
     let backend = Backend::named("a");
-    let admin = loopback(&[&backend]);
+    let admin = Admin::on_loopback(&[&backend]);
     assert_eq!(admin.balancer.get("/backends").text(), "a", "it is passed on");
     assert_eq!(admin.balancer.ask("POST", "/reload", &[], b"").text(), "a");
 }

@@ -12,6 +12,7 @@ mod dashboard;
 mod demo;
 mod descriptors;
 mod edge_limits;
+mod explain;
 mod framing;
 mod headers;
 mod health;

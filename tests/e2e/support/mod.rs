@@ -2,6 +2,7 @@
 //! that sees bytes. Nothing here asserts what the balancer should do.
 #![allow(dead_code, reason = "a vocabulary for tests yet to come, too")]
 
+mod admin;
 mod backend;
 mod balancer;
 mod browser;
@@ -12,6 +13,7 @@ mod process;
 mod tls;
 mod wire;
 
+pub use admin::Admin;
 pub use backend::{Answer, Backend, Behaviour, Framing, Health};
 pub use balancer::{Balancer, Run, behind_front, config, demo};
 pub use browser::Browser;

@@ -1,0 +1,68 @@
+//! `GET /explain` on the admin listener: why a request went where it went (`?id=`), or where one would go
+//! now (`?client=`, with `path`, `host`, `method`).
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::public::{Figures, query};
+use crate::explain::{Story, Try, words};
+use crate::http::{Headers, RequestHead, Version};
+use crate::pool::{ClientKey, Live, Tried};
+use crate::proxy::client_key;
+
+/// Why there is no page: status, word and text.
+type Refused = (u16, &'static str, String);
+
+pub(super) fn page(figures: &Figures, head: &RequestHead, live: &Live) -> Result<Value, Refused> {
+    match (query(head, "id"), query(head, "client")) {
+        (Some(id), _) => explain(figures, &id),
+        (None, Some(client)) => forecast(head, &client, live),
+        (None, None) => {
+            let text = "Bad Request: say which with ?id=X-Request-ID, or ask with ?client=ADDRESS";
+            Err((400, "bad_parameter", text.to_owned()))
+        }
+    }
+}
+
+fn explain(figures: &Figures, id: &str) -> Result<Value, Refused> {
+    let explanations = figures.explanations.as_ref();
+    explanations.and_then(|all| all.find(id, words::page)).ok_or_else(|| {
+        let most = crate::explain::MAX_RECORDS;
+        (404, "unknown_request", format!("Not Found: none of the last {most} requests has this id"))
+    })
+}
+
+/// Asks as a retry does, which takes no turn.
+fn forecast(head: &RequestHead, client: &str, live: &Live) -> Result<Value, Refused> {
+    let Ok(address) = client.parse::<IpAddr>() else {
+        return Err((400, "bad_parameter", "Bad Request: client is an IP address".to_owned()));
+    };
+    let wanted = head_of(head);
+    let pool = live.pool_for(&wanted);
+    let client_key = ClientKey { is_retry: true, ..client_key::of(address, &wanted, pool.config()) };
+    let (now, tried) = (Instant::now(), Tried::default());
+    let chosen = pool.would_pick(&client_key, now);
+    let one = Try::new(pool, &client_key, &tried, chosen, now, Duration::ZERO).with_itself();
+    let story = Story {
+        pool: pool.config().name.clone(),
+        algorithm: pool.config().algorithm,
+        key: client_key.key.map(|key| String::from_utf8_lossy(key).into_owned()),
+        tries: vec![one],
+    };
+    Ok(words::forecast(&story, client))
+}
+
+/// The request that is asked about. Of its fields only the host is known.
+fn head_of(head: &RequestHead) -> RequestHead {
+    let given = |name: &str, otherwise: &str| query(head, name).unwrap_or_else(|| otherwise.to_owned());
+    let mut headers = Headers::default();
+    headers.push("Host", given("host", "").as_bytes());
+    RequestHead {
+        method: given("method", "GET"),
+        target: given("path", "/"),
+        version: Version::Http11,
+        headers,
+    }
+}

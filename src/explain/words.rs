@@ -1,0 +1,204 @@
+//! The words for what was noted: a page for programs, and one plain sentence for people.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Fate, Record, Story, Try};
+use crate::config::Algorithm;
+use crate::pool::{Backend, Standing};
+
+/// All that is known of a request.
+pub fn page(record: &Record) -> Value {
+    let mut page = json!({
+        "id": record.id,
+        "time": humantime::format_rfc3339_millis(record.time).to_string(),
+        "request": record.request,
+        "client": record.client.to_string(),
+        "status": record.status,
+        "took_ms": rounded(record.took),
+        "reason": record.reason,
+        "sentence": sentence(record),
+    });
+    if let Some(story) = &record.story {
+        page["pool"] = json!(story.pool);
+        page["algorithm"] = json!(story.algorithm.to_string());
+        page["attempts"] = story.tries.iter().map(|one| attempt(story, one)).collect();
+    }
+    page
+}
+
+/// Where a request would go now.
+pub fn forecast(story: &Story, client: &str) -> Value {
+    let Some(one) = story.tries.first() else { return Value::Null };
+    let mut page = attempt(story, one);
+    let text = match &one.chosen {
+        Some(chosen) => format!(
+            "A request of {client} would go to {} now (pool {}, {}): {}.",
+            chosen.name(),
+            story.pool,
+            story.algorithm,
+            why(story, one)
+        ),
+        None => format!("A request of {client} would be answered 503 now: {}.", none_usable(story, one)),
+    };
+    page["pool"] = json!(story.pool);
+    page["algorithm"] = json!(story.algorithm.to_string());
+    page["sentence"] = json!(text);
+    page
+}
+
+fn attempt(story: &Story, one: &Try) -> Value {
+    let chosen = one.chosen.as_ref();
+    let others = one.standings.iter().filter(|(backend, _)| chosen.is_none_or(|it| it.id() != backend.id()));
+    let others: Vec<Value> = others
+        .map(|(backend, standing)| json!({ "backend": backend.name(), "lost": lost(story, one, standing) }))
+        .collect();
+    let mut page = json!({
+        "backend": chosen.map(|chosen| chosen.name()),
+        "why": why(story, one),
+        "began_ms": rounded(one.began),
+        "others": others,
+    });
+    if one.not_shown > 0 {
+        page["others_not_shown"] = json!(one.not_shown);
+    }
+    if let Some((took, fate)) = &one.ended {
+        page["took_ms"] = json!(rounded(*took));
+        page["fate"] = json!(fate_text(fate));
+    }
+    page
+}
+
+/// One plain sentence.
+fn sentence(record: &Record) -> String {
+    let what = format!("{} of {}", record.request, record.client);
+    let Some(story) = &record.story else {
+        let why = record.reason.map_or("it is one of the balancer's own pages", |word| word);
+        return format!("{what} was answered {} by the balancer itself: {why}.", record.status);
+    };
+    let mut parts = Vec::new();
+    for one in &story.tries {
+        let Some(chosen) = &one.chosen else {
+            parts.push(format!("no other backend could be used: {}", none_usable(story, one)));
+            continue;
+        };
+        let fate = one.ended.as_ref().map_or("has not ended".to_owned(), |(took, fate)| {
+            format!("{} after {} ms", fate_text(fate), rounded(*took))
+        });
+        parts.push(format!("{} ({}) {fate}", chosen.name(), why(story, one)));
+    }
+    let end = match record.reason {
+        Some(word) => format!("the client got {} {word}", record.status),
+        None => format!("the client got {}", record.status),
+    };
+    let (pool, algorithm) = (&story.pool, story.algorithm);
+    format!("{what} went to pool {pool} ({algorithm}): {}; {end}.", parts.join("; then "))
+}
+
+fn fate_text(fate: &Fate) -> String {
+    match fate {
+        Fate::Answered(status) => format!("answered {status}"),
+        Fate::Failed(why) => format!("failed, {why}"),
+    }
+}
+
+/// Why the chosen one was.
+fn why(story: &Story, one: &Try) -> String {
+    let Some((_, standing)) = one.standings.first().filter(|_| one.chosen.is_some()) else {
+        return none_usable(story, one);
+    };
+    let rivals = one.standings.iter().skip(1).filter(|(_, other)| is_candidate(other)).count();
+    match standing {
+        _ if one.by_cookie => "the client's cookie names it".to_owned(),
+        Standing::Candidate { .. } if rivals == 0 && one.not_shown == 0 => {
+            "no other could be used".to_owned()
+        }
+        Standing::Candidate { active, .. } => match story.algorithm {
+            Algorithm::RoundRobin => "it was its turn".to_owned(),
+            // Its own place counts the request itself.
+            Algorithm::LeastConn => format!("fewest active requests, {}", active.saturating_sub(1)),
+            Algorithm::PowerOfTwo => "the lower load of two drawn at random".to_owned(),
+            Algorithm::IpHash | Algorithm::ConsistentHash => {
+                format!("the hash of {} names it", hashed(story))
+            }
+        },
+        Standing::Tried => "all that could be used had been tried before".to_owned(),
+        Standing::Backup => "a backup, and no other could be used".to_owned(),
+        Standing::BreakerOpen(_) => "no other was left, although its breaker is open".to_owned(),
+        // It has changed since.
+        Standing::Full { .. } => "it had one place left".to_owned(),
+        Standing::TakenOut(_) | Standing::Unhealthy { .. } => "it could be used at that moment".to_owned(),
+    }
+}
+
+fn hashed(story: &Story) -> String {
+    story.key.as_ref().map_or("the client's address".to_owned(), |key| format!("{key:?}"))
+}
+
+fn is_candidate(standing: &Standing) -> bool {
+    matches!(standing, Standing::Candidate { .. })
+}
+
+/// Why another one was not chosen.
+fn lost(story: &Story, one: &Try, standing: &Standing) -> String {
+    match standing {
+        Standing::TakenOut(why) => (*why).to_owned(),
+        Standing::Unhealthy { failed, problem, last } => {
+            let last = last.map_or(String::new(), |last| format!(", last {:.1} s ago", last.as_secs_f64()));
+            match failed {
+                0 => format!("unhealthy: probes pass again, but not enough of them yet{last}"),
+                failed => format!("unhealthy: {failed} probes failed in a row ({problem}){last}"),
+            }
+        }
+        Standing::Full { most } => format!("full: {most} active of at most {most}"),
+        Standing::BreakerOpen(Some(left)) => {
+            format!("breaker open for {:.0} s more", left.as_secs_f64().ceil())
+        }
+        Standing::BreakerOpen(None) => "breaker half open, its trial is under way".to_owned(),
+        Standing::Tried => "tried before".to_owned(),
+        Standing::Backup => "a backup, and others could be used".to_owned(),
+        Standing::Candidate { active, weight, recent_ms } => {
+            not_picked(story, one, *active, *weight, *recent_ms)
+        }
+    }
+}
+
+fn not_picked(story: &Story, one: &Try, active: u32, weight: u32, recent_ms: f64) -> String {
+    if one.by_cookie {
+        return "the client's cookie names another".to_owned();
+    }
+    let chosen = one.standings.first().map(|(_, standing)| standing);
+    match (story.algorithm, chosen) {
+        (Algorithm::RoundRobin, _) => "not its turn".to_owned(),
+        (Algorithm::LeastConn, Some(Standing::Candidate { active: least, weight: of, .. })) => {
+            let least = least.saturating_sub(1);
+            match (weight == *of, active == least) {
+                (true, true) => format!("{active} active as well, and not its turn"),
+                (true, false) => format!("{active} active against {least}"),
+                (false, _) => format!("{active} active at weight {weight} against {least} at weight {of}"),
+            }
+        }
+        (Algorithm::PowerOfTwo, _) => {
+            format!("not drawn, or the higher load ({active} active, {recent_ms:.1} ms of late)")
+        }
+        (Algorithm::IpHash | Algorithm::ConsistentHash, _) => {
+            format!("the hash of {} names another", hashed(story))
+        }
+        _ => format!("{active} active"),
+    }
+}
+
+fn none_usable(story: &Story, one: &Try) -> String {
+    if one.standings.is_empty() {
+        return format!("pool {} has no backends", story.pool);
+    }
+    let tell = |(backend, standing): &(std::sync::Arc<Backend>, Standing)| {
+        format!("{} {}", backend.name(), lost(story, one, standing))
+    };
+    one.standings.iter().map(tell).collect::<Vec<_>>().join(", ")
+}
+
+fn rounded(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}

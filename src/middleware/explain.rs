@@ -1,0 +1,33 @@
+//! Remembers why each request went where it went, where an admin listener may be asked for it.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::{Middleware, Next};
+use crate::explain::{Explanations, Record, Trace, request_text};
+use crate::frontend::ClientRequest;
+use crate::pool::Live;
+use crate::proxy::Outcome;
+
+/// `None` remembers nothing and costs nothing.
+pub struct Explain(pub Option<Arc<Explanations>>);
+
+impl Middleware for Explain {
+    fn handle(&self, request: &mut ClientRequest, live: &Live, next: Next<'_>) -> Outcome {
+        let Some(explanations) = &self.0 else { return next.run(request, live) };
+        let time = SystemTime::now();
+        request.trace = Trace::on();
+        let outcome = next.run(request, live);
+        explanations.add(Record {
+            id: request.id.clone(),
+            time,
+            request: request_text(&request.head),
+            client: request.client,
+            took: request.received.elapsed(),
+            status: outcome.status,
+            reason: outcome.reason(),
+            story: std::mem::take(&mut request.trace).into_story(),
+        });
+        outcome
+    }
+}

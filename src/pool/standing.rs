@@ -1,0 +1,109 @@
+//! Where each backend stands with a request: what spoke for or against it at the moment of the choice.
+//! Asked only where somebody may want to know, see `explain`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::{AdminState, Backend, Pool, Tried};
+use crate::pool::BreakerState;
+
+/// What decides about a backend, the weightiest first.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Standing {
+    /// People have taken it out, or its weight is 0.
+    TakenOut(&'static str),
+    /// The probes have.
+    Unhealthy {
+        /// Probes that have failed in a row.
+        failed: u32,
+        /// What the last of them said.
+        problem: String,
+        /// When a probe last ended.
+        last: Option<Duration>,
+    },
+    /// It has as many requests as it may have.
+    Full {
+        /// That many.
+        most: u32,
+    },
+    /// Its breaker is open for so long; `None` while a trial is under way.
+    BreakerOpen(Option<Duration>),
+    /// This request was tried on it before.
+    Tried,
+    /// It serves where no other can.
+    Backup,
+    /// It was a candidate.
+    Candidate {
+        /// Requests that it had.
+        active: u32,
+        /// Its weight.
+        weight: u32,
+        /// Its answers' latency of late.
+        recent_ms: f64,
+    },
+}
+
+impl Pool {
+    /// How all backends stand, in the configuration's order. Takes locks, one after the other.
+    pub fn standings(&self, tried: &Tried, now: Instant, at: SystemTime) -> Vec<(Arc<Backend>, Standing)> {
+        let standing = |backend: &Arc<Backend>| (Arc::clone(backend), self.standing(backend, tried, now, at));
+        self.backends().iter().map(standing).collect()
+    }
+
+    fn standing(&self, backend: &Backend, tried: &Tried, now: Instant, at: SystemTime) -> Standing {
+        match backend.admin() {
+            AdminState::Disabled => return Standing::TakenOut("disabled by hand"),
+            AdminState::Draining => return Standing::TakenOut("draining"),
+            AdminState::Enabled if backend.weight() == 0 => return Standing::TakenOut("weight 0"),
+            AdminState::Enabled => {}
+        }
+        let active = backend.active();
+        if !backend.is_healthy() {
+            let last = backend.last_checked().and_then(|last| at.duration_since(last).ok());
+            let (failed, problem) = (backend.failed_probes(), backend.last_problem());
+            return Standing::Unhealthy { failed, problem, last };
+        }
+        if self.policy().breaker.is_some() && !backend.breaker_admits(now) {
+            let is_trial = backend.breaker_state() == BreakerState::HalfOpen;
+            return Standing::BreakerOpen(backend.breaker_opens_in(now).filter(|_| !is_trial));
+        }
+        match backend.max_connections() {
+            Some(most) if active >= most => Standing::Full { most },
+            _ if tried.has(backend) => Standing::Tried,
+            _ if backend.is_backup() => Standing::Backup,
+            _ => Standing::Candidate {
+                active,
+                weight: backend.weight(),
+                recent_ms: backend.recent_latency_us() / 1000.0,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance;
+    use crate::config::Algorithm;
+    use crate::pool::backend::tests::backends;
+    use crate::pool::tests::pool;
+
+    #[test]
+    fn each_backend_has_the_weightiest_reason() {
+        let pool = pool(backends(5), balance::balancer(Algorithm::RoundRobin));
+        let (now, all) = (Instant::now(), pool.backends());
+        all[0].set_unhealthy_for_test();
+        all[1].set_admin(AdminState::Draining, now);
+        all[2].set_weight(0);
+        let mut tried = Tried::default();
+        tried.add(&all[3]);
+        let found = pool.standings(&tried, now, SystemTime::UNIX_EPOCH + Duration::from_secs(3));
+        let found: Vec<_> = found.into_iter().map(|(_, standing)| standing).collect();
+        let last = Some(Duration::from_secs(3));
+        assert_eq!(found[0], Standing::Unhealthy { failed: 1, problem: "test".into(), last });
+        assert_eq!(found[1], Standing::TakenOut("draining"));
+        assert_eq!(found[2], Standing::TakenOut("weight 0"));
+        assert_eq!(found[3], Standing::Tried);
+        assert_eq!(found[4], Standing::Candidate { active: 0, weight: 1, recent_ms: 0.0 });
+    }
+}
