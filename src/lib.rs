@@ -7,7 +7,7 @@
 //! - the line: [`proxy`]
 //! - what runs: [`app`], [`workers`], [`middleware`], [`endpoints`], [`health_checker`], [`names`],
 //!   [`descriptors`], [`reload`], [`renewal`], [`cli`]
-//! - to try it out: [`demo`]
+//! - to try it out: [`demo`], [`replay`]
 
 pub mod allocator;
 pub mod app;
@@ -29,6 +29,7 @@ pub mod pool;
 pub mod proxy;
 pub mod reload;
 pub mod renewal;
+pub mod replay;
 pub mod shutdown;
 pub mod tls;
 pub mod transport;

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use loadbalancer::app::{App, Source};
-use loadbalancer::cli::{self, Command, Environment};
+use loadbalancer::cli::{self, Command, Environment, ReplayOptions};
 use loadbalancer::config::{self, Config};
 use loadbalancer::logging::writer::LineWriter;
 use loadbalancer::reload::ConfigFile;
-use loadbalancer::{demo, logging, shutdown, tls};
+use loadbalancer::{demo, logging, replay, shutdown, tls};
 
 /// Usage or an invalid configuration.
 const USAGE: u8 = 2;
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Ok(Command::Check(file)) => check(file.as_deref(), &environment),
         Ok(Command::Run(file)) => run(file.as_deref(), &environment),
         Ok(Command::Demo) => serve(environment.debug, demo::run),
+        Ok(Command::Replay(options)) => replay(&options, environment),
         Err(mistake) => fail(USAGE, &format!("loadbalancer: {mistake}\nTry 'loadbalancer --help'.")),
     }
 }
@@ -49,6 +50,21 @@ fn run(file: Option<&Path>, environment: &Environment) -> ExitCode {
         app.wait(requests);
         Ok(())
     })
+}
+
+fn replay(options: &ReplayOptions, mut environment: Environment) -> ExitCode {
+    if let Some(algorithm) = options.algorithm.as_ref().filter(|name| *name != replay::ALL) {
+        environment.overrides.algorithm = Some(("--algorithm".to_owned(), algorithm.clone()));
+    }
+    let result = match load(options.config.as_deref(), &environment) {
+        Ok(config) => replay::run(options, &config),
+        Err(code) => return code,
+    };
+    match result {
+        Ok(report) => print(&report),
+        Err(replay::Failure::Usage(mistake)) => fail(USAGE, &format!("loadbalancer: {mistake}")),
+        Err(replay::Failure::Log(problem)) => fail(1, &format!("loadbalancer: {problem}")),
+    }
 }
 
 fn load(file: Option<&Path>, environment: &Environment) -> Result<Config, ExitCode> {

@@ -21,6 +21,7 @@ mod metrics;
 mod regressions;
 mod reload;
 mod renewal;
+mod replay;
 mod retries;
 mod stopping;
 mod streaming;
