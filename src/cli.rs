@@ -17,6 +17,9 @@ usage: loadbalancer [--config FILE]   run until Ctrl-C, then drain
        loadbalancer replay LOG [--config FILE] [--algorithm NAME|all] [--without BACKEND]
                                       an access log through the code that chooses backends: who would
                                       get how much; LOG is ours, nginx's, Apache's, or - for standard input
+       loadbalancer drill [--config FILE] [SCENARIO...]
+                                      the balancer over backends that fail on purpose: are all promises
+                                      kept with this configuration? About a minute
        loadbalancer --help | --version
 
 The configuration comes from --config, else from the file that LB_CONFIG names, else from built-in
@@ -30,6 +33,7 @@ environment:
 
 While it runs: curl http://localhost:8080/lb-metrics, /lb-health
 Exit status: 0 after a clean drain, 1 for a failure at run time, 2 for usage or an invalid configuration.
+A drill exits with 1 where a promise was broken.
 ";
 
 /// What `--version` prints.
@@ -46,6 +50,13 @@ pub enum Command {
     Demo,
     /// A recorded log through the code that chooses backends.
     Replay(ReplayOptions),
+    /// A balancer over backends that misbehave.
+    Drill {
+        /// The file of `--config`, if any.
+        config: Option<PathBuf>,
+        /// What to play; all where there are none.
+        scenarios: Vec<String>,
+    },
     /// Print [`HELP`].
     Help,
     /// Print [`VERSION`].
@@ -130,6 +141,11 @@ fn command(flags: Flags, words: &[OsString]) -> Result<Command, String> {
             Ok(Command::Demo)
         }
         Some("replay") => replay(flags, rest),
+        Some("drill") => {
+            flags.only("drill", &["config"])?;
+            let scenarios = rest.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+            Ok(Command::Drill { config: flags.config, scenarios })
+        }
         _ => Err(format!("there is no command {word:?}")),
     }
 }
@@ -220,6 +236,14 @@ mod tests {
         };
         let line = "replay --algorithm all a.log --without http://a --without=http://b -c c.json";
         check(line, Ok(Command::Replay(options)));
+    }
+
+    #[test]
+    fn a_drill_may_be_of_some_scenarios() {
+        check("drill", Ok(Command::Drill { config: None, scenarios: vec![] }));
+        let scenarios = vec!["stall".into(), "flap".into()];
+        check("drill -c a.json stall flap", Ok(Command::Drill { config: Some("a.json".into()), scenarios }));
+        check("drill --without a", Err("drill takes no --without"));
     }
 
     #[test]

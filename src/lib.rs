@@ -7,7 +7,7 @@
 //! - the line: [`proxy`]
 //! - what runs: [`app`], [`workers`], [`middleware`], [`endpoints`], [`health_checker`], [`names`],
 //!   [`descriptors`], [`reload`], [`renewal`], [`cli`]
-//! - to try it out: [`demo`], [`replay`]
+//! - to try it out: [`demo`], [`replay`], [`drill`]
 
 pub mod allocator;
 pub mod app;
@@ -16,6 +16,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod descriptors;
+pub mod drill;
 pub mod endpoints;
 pub mod frontend;
 pub mod health_checker;

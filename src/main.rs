@@ -10,7 +10,7 @@ use loadbalancer::cli::{self, Command, Environment, ReplayOptions};
 use loadbalancer::config::{self, Config};
 use loadbalancer::logging::writer::LineWriter;
 use loadbalancer::reload::ConfigFile;
-use loadbalancer::{demo, logging, replay, shutdown, tls};
+use loadbalancer::{demo, drill, logging, replay, shutdown, tls};
 
 /// Usage or an invalid configuration.
 const USAGE: u8 = 2;
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Ok(Command::Run(file)) => run(file.as_deref(), &environment),
         Ok(Command::Demo) => serve(environment.debug, demo::run),
         Ok(Command::Replay(options)) => replay(&options, environment),
+        Ok(Command::Drill { config, scenarios }) => drill(config.as_deref(), &scenarios, &environment),
         Err(mistake) => fail(USAGE, &format!("loadbalancer: {mistake}\nTry 'loadbalancer --help'.")),
     }
 }
@@ -64,6 +65,21 @@ fn replay(options: &ReplayOptions, mut environment: Environment) -> ExitCode {
         Ok(report) => print(&report),
         Err(replay::Failure::Usage(mistake)) => fail(USAGE, &format!("loadbalancer: {mistake}")),
         Err(replay::Failure::Log(problem)) => fail(1, &format!("loadbalancer: {problem}")),
+    }
+}
+
+fn drill(file: Option<&Path>, scenarios: &[String], environment: &Environment) -> ExitCode {
+    let result = match load(file, environment) {
+        Ok(config) => drill::run(&config, scenarios),
+        Err(code) => return code,
+    };
+    match result {
+        Ok(drill::Outcome { table, all_kept }) => {
+            let printed = print(&table);
+            if all_kept { printed } else { ExitCode::FAILURE }
+        }
+        Err(drill::Failure::Usage(mistake)) => fail(USAGE, &format!("loadbalancer: {mistake}")),
+        Err(drill::Failure::Run(problem)) => fail(1, &format!("loadbalancer: {problem}")),
     }
 }
 

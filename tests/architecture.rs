@@ -24,7 +24,7 @@ const LAYERS: [&[&str]; 6] = [
         "endpoints",
         "middleware",
     ],
-    &["demo", "replay"],
+    &["demo", "replay", "drill"],
 ];
 
 struct Source {

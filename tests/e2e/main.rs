@@ -11,6 +11,7 @@ mod cli;
 mod dashboard;
 mod demo;
 mod descriptors;
+mod drill;
 mod edge_limits;
 mod framing;
 mod headers;

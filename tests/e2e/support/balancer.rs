@@ -135,6 +135,11 @@ impl Run {
         Process::spawn(self.command).finish()
     }
 
+    /// Runs it to its end, which may be so many times as far away as anything else.
+    pub fn long_output(self, times: u32) -> Finished {
+        Process::spawn(self.command).finish_patiently(times)
+    }
+
     /// Starts it as a balancer that serves.
     pub fn start(self) -> Balancer {
         let process = Process::spawn(self.command);
