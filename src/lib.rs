@@ -7,11 +7,12 @@
 //! - the line: [`proxy`]
 //! - what runs: [`app`], [`workers`], [`middleware`], [`endpoints`], [`health_checker`], [`names`],
 //!   [`descriptors`], [`reload`], [`renewal`], [`cli`]
-//! - to try it out: [`demo`], [`replay`], [`drill`]
+//! - to try it out: [`demo`], [`replay`], [`drill`]; [`by_hand`] reads answers for it
 
 pub mod allocator;
 pub mod app;
 pub mod balance;
+pub mod by_hand;
 pub mod cli;
 pub mod config;
 pub mod demo;

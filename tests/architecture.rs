@@ -24,7 +24,7 @@ const LAYERS: [&[&str]; 6] = [
         "endpoints",
         "middleware",
     ],
-    &["demo", "replay", "drill"],
+    &["demo", "replay", "drill", "by_hand"],
 ];
 
 struct Source {

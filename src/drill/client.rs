@@ -1,14 +1,12 @@
 //! The drill's client: one request and what came of it, told by the framing alone, as any client would
 //! tell. Whether what looks whole is whole can be told because the body is known beforehand.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::http::chunked::Decoder;
+use crate::by_hand::{Whole, read_answer};
 
-/// A longer head is no answer of ours.
-const MAX_HEAD_BYTES: u64 = 64 << 10;
 /// What an answer is filled up to, so that half of it is more than one line.
 const BODY_BYTES: usize = 2000;
 /// What PUT and POST carry.
@@ -47,18 +45,6 @@ pub enum Answer {
     Cut,
     /// Not a byte came; why.
     Nothing(String),
-}
-
-/// See [`Answer::Whole`].
-#[derive(Debug)]
-pub struct Whole {
-    /// Three digits.
-    pub status: u16,
-    /// Without its framing.
-    pub body: Vec<u8>,
-    /// `X-LB-Reason`.
-    pub reason: Option<String>,
-    keeps: bool,
 }
 
 /// One connection to the balancer.
@@ -109,63 +95,13 @@ impl Connection {
         if let Err(reason) = begun {
             return Answer::Nothing(reason);
         }
-        match self.read_answer() {
-            Some(whole) => {
+        match read_answer(&mut self.reader) {
+            Ok(whole) => {
                 self.is_open = whole.keeps;
                 Answer::Whole(whole)
             }
-            None => Answer::Cut,
+            Err(_) => Answer::Cut,
         }
-    }
-
-    /// `None` where it ends before its end.
-    fn read_answer(&mut self) -> Option<Whole> {
-        let head = self.read_head()?;
-        let mut lines = head.lines();
-        let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
-        let fields: Vec<(String, &str)> = lines
-            .filter_map(|line| line.split_once(':'))
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim()))
-            .collect();
-        let field = |name: &str| fields.iter().find(|(other, _)| other == name).map(|(_, value)| *value);
-        let body = match (field("transfer-encoding"), field("content-length")) {
-            (Some(_), _) => self.read_chunked()?,
-            (None, Some(length)) => self.read_length(length.parse().ok()?)?,
-            (None, None) => {
-                let mut body = Vec::new();
-                self.reader.read_to_end(&mut body).ok()?;
-                body
-            }
-        };
-        let keeps = field("connection").is_none_or(|value| !value.eq_ignore_ascii_case("close"));
-        Some(Whole { status, body, reason: field("x-lb-reason").map(str::to_owned), keeps })
-    }
-
-    fn read_head(&mut self) -> Option<String> {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let left = MAX_HEAD_BYTES.saturating_sub(head.len() as u64);
-            if self.reader.by_ref().take(left).read_until(b'\n', &mut head).ok()? == 0 {
-                return None;
-            }
-        }
-        String::from_utf8(head).ok()
-    }
-
-    fn read_length(&mut self, length: u64) -> Option<Vec<u8>> {
-        let mut body = Vec::new();
-        self.reader.by_ref().take(length).read_to_end(&mut body).ok()?;
-        (body.len() as u64 == length).then_some(body)
-    }
-
-    fn read_chunked(&mut self) -> Option<Vec<u8>> {
-        let (mut decoder, mut body) = (Decoder::default(), Vec::new());
-        while !decoder.is_done() {
-            let bytes = self.reader.fill_buf().ok().filter(|bytes| !bytes.is_empty())?;
-            let taken = decoder.take(bytes, &mut |data: &[u8]| body.extend_from_slice(data)).ok()?;
-            self.reader.consume(taken);
-        }
-        Some(body)
     }
 }
 

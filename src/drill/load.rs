@@ -9,7 +9,8 @@ use std::{io, mem};
 
 use parking_lot::Mutex;
 
-use super::client::{Answer, Connection, Request, Whole, body_of};
+use super::client::{Answer, Connection, Request, body_of};
+use crate::by_hand::Whole;
 use crate::shutdown::{Ender, Running, running};
 
 /// Clients at once.
@@ -181,7 +182,9 @@ impl Tally {
                     self.example(request, "an answer that looks whole and is not");
                 }
             }
-            Answer::Whole(Whole { reason: Some(_), .. }) if phase == Phase::NoBackends => self.refused += 1,
+            Answer::Whole(whole) if phase == Phase::NoBackends && reason(whole).is_some() => {
+                self.refused += 1
+            }
             _ if phase == Phase::NoBackends => {
                 self.unexplained += 1;
                 self.example(request, &told(answer));
@@ -209,10 +212,14 @@ impl Tally {
     }
 }
 
+fn reason(whole: &Whole) -> Option<&str> {
+    whole.field("x-lb-reason")
+}
+
 fn told(answer: &Answer) -> String {
     match answer {
         Answer::Whole(whole) => {
-            format!("{} {}", whole.status, whole.reason.as_deref().unwrap_or("without a reason"))
+            format!("{} {}", whole.status, reason(whole).unwrap_or("without a reason"))
         }
         Answer::Cut => "a broken answer".to_owned(),
         Answer::Nothing(reason) => format!("no answer ({reason})"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::config::{BackendConfig, Config};
+use crate::config::{BackendConfig, Config, write_duration};
 
 /// Waits are no longer than these in a drill.
 const MAX_REQUEST: Duration = Duration::from_secs(1);
@@ -119,7 +119,7 @@ impl Plan {
 fn scale(config: &mut Config, scaled: &mut Vec<String>) {
     let mut cap = |name: &str, value: &mut Duration, most: Duration| {
         if *value > most {
-            let (from, to) = (humantime::format_duration(*value), humantime::format_duration(most));
+            let (from, to) = (write_duration(*value), write_duration(most));
             scaled.push(format!("{name} {from} -> {to}"));
             *value = most;
         }
