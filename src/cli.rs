@@ -12,7 +12,11 @@ pub const HELP: &str = "\
 An HTTP/1.1 load balancer in one small binary.
 
 usage: loadbalancer [--config FILE]   run until Ctrl-C, then drain
-       loadbalancer check [FILE]      read and check a configuration, print what it resolves to
+       loadbalancer check [FILE]      read and check a configuration, print what it resolves to; warn of
+                                      consequences that are hardly meant
+       loadbalancer check --probe [FILE]
+                                      ask every backend: does it resolve, connect, pass its health check,
+                                      and how long does it keep idle connections?
        loadbalancer demo              three embedded backends and a balancer before them
        loadbalancer replay LOG [--config FILE] [--algorithm NAME|all] [--without BACKEND]
                                       an access log through the code that chooses backends: who would
@@ -33,7 +37,7 @@ environment:
 
 While it runs: curl http://localhost:8080/lb-metrics, /lb-health
 Exit status: 0 after a clean drain, 1 for a failure at run time, 2 for usage or an invalid configuration.
-A drill exits with 1 where a promise was broken.
+A drill exits with 1 where a promise was broken, check --probe where a backend does not answer.
 ";
 
 /// What `--version` prints.
@@ -45,7 +49,12 @@ pub enum Command {
     /// Balance; with the file of `--config`, if any.
     Run(Option<PathBuf>),
     /// Check a file and print what it resolves to.
-    Check(Option<PathBuf>),
+    Check {
+        /// The file, if one is named.
+        file: Option<PathBuf>,
+        /// Whether the backends are asked, too.
+        probe: bool,
+    },
     /// Balance over embedded backends.
     Demo,
     /// A recorded log through the code that chooses backends.
@@ -82,6 +91,7 @@ struct Flags {
     config: Option<PathBuf>,
     algorithm: Option<String>,
     without: Vec<String>,
+    probe: bool,
 }
 
 /// What the environment says.
@@ -111,6 +121,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
             Long("version") | Short('V') => return Ok(Command::Version),
             Long("config") | Short('c') => flags.config = Some(path_after(&mut parser)?),
             Long("algorithm") => flags.algorithm = Some(text_after(&mut parser)?),
+            Long("probe") => flags.probe = true,
             Long("without") => flags.without.push(text_after(&mut parser)?),
             Value(word) => words.push(word),
             other => return Err(other.unexpected().to_string()),
@@ -151,11 +162,11 @@ fn command(flags: Flags, words: &[OsString]) -> Result<Command, String> {
 }
 
 fn check(flags: Flags, words: &[OsString]) -> Result<Command, String> {
-    flags.only("check", &["config"])?;
+    flags.only("check", &["config", "probe"])?;
     at_most(1, words)?;
     match (words.first(), flags.config) {
         (Some(_), Some(_)) => Err("name one file, not two".to_owned()),
-        (file, config) => Ok(Command::Check(file.map(PathBuf::from).or(config))),
+        (file, config) => Ok(Command::Check { file: file.map(PathBuf::from).or(config), probe: flags.probe }),
     }
 }
 
@@ -163,7 +174,7 @@ fn replay(flags: Flags, words: &[OsString]) -> Result<Command, String> {
     flags.only("replay", &["config", "algorithm", "without"])?;
     at_most(1, words)?;
     let log = words.first().ok_or("replay: name an access log, or - for standard input")?.into();
-    let Flags { config, algorithm, without } = flags;
+    let Flags { config, algorithm, without, .. } = flags;
     Ok(Command::Replay(ReplayOptions { log, config, algorithm, without }))
 }
 
@@ -178,6 +189,7 @@ impl Flags {
             ("config", self.config.is_some()),
             ("algorithm", self.algorithm.is_some()),
             ("without", !self.without.is_empty()),
+            ("probe", self.probe),
         ];
         match given.iter().find(|(name, given)| *given && !allowed.contains(name)) {
             Some((name, _)) => Err(format!("{command} takes no --{name}")),
@@ -216,9 +228,12 @@ mod tests {
         check("", Ok(Command::Run(None)));
         check("--config a.json", Ok(Command::Run(Some("a.json".into()))));
         check("-c a.json", Ok(Command::Run(Some("a.json".into()))));
-        check("check", Ok(Command::Check(None)));
-        check("check a.json", Ok(Command::Check(Some("a.json".into()))));
-        check("check --config a.json", Ok(Command::Check(Some("a.json".into()))));
+        let checks = |file: Option<&str>, probe| Ok(Command::Check { file: file.map(PathBuf::from), probe });
+        check("check", checks(None, false));
+        check("check a.json", checks(Some("a.json"), false));
+        check("check --config a.json", checks(Some("a.json"), false));
+        check("check --probe a.json", checks(Some("a.json"), true));
+        check("check a.json --probe", checks(Some("a.json"), true));
         check("demo", Ok(Command::Demo));
         check("demo --help", Ok(Command::Help));
         check("-V", Ok(Command::Version));
@@ -254,6 +269,7 @@ mod tests {
         check("check a b", Err("\"b\""));
         check("check a --config b", Err("one file"));
         check("demo --config b", Err("demo takes no --config"));
+        check("demo --probe", Err("demo takes no --probe"));
         check("demo b", Err("\"b\""));
         check("--algorithm all", Err("run takes no --algorithm"));
         check("replay", Err("access log"));

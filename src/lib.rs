@@ -7,12 +7,13 @@
 //! - the line: [`proxy`]
 //! - what runs: [`app`], [`workers`], [`middleware`], [`endpoints`], [`health_checker`], [`names`],
 //!   [`descriptors`], [`reload`], [`renewal`], [`cli`]
-//! - to try it out: [`demo`], [`replay`], [`drill`]; [`by_hand`] reads answers for it
+//! - to try it out: [`demo`], [`replay`], [`drill`], [`check`]; [`by_hand`] reads answers for the latter two
 
 pub mod allocator;
 pub mod app;
 pub mod balance;
 pub mod by_hand;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod demo;

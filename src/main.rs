@@ -10,7 +10,7 @@ use loadbalancer::cli::{self, Command, Environment, ReplayOptions};
 use loadbalancer::config::{self, Config};
 use loadbalancer::logging::writer::LineWriter;
 use loadbalancer::reload::ConfigFile;
-use loadbalancer::{demo, drill, logging, replay, shutdown, tls};
+use loadbalancer::{check, demo, drill, logging, replay, shutdown, tls};
 
 /// Usage or an invalid configuration.
 const USAGE: u8 = 2;
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1)) {
         Ok(Command::Help) => print(cli::HELP),
         Ok(Command::Version) => print(&format!("{}\n", cli::VERSION)),
-        Ok(Command::Check(file)) => check(file.as_deref(), &environment),
+        Ok(Command::Check { file, probe }) => check(file.as_deref(), probe, &environment),
         Ok(Command::Run(file)) => run(file.as_deref(), &environment),
         Ok(Command::Demo) => serve(environment.debug, demo::run),
         Ok(Command::Replay(options)) => replay(&options, environment),
@@ -31,11 +31,22 @@ fn main() -> ExitCode {
     }
 }
 
-fn check(file: Option<&Path>, environment: &Environment) -> ExitCode {
-    match load(file, environment) {
-        Ok(config) => print(&format!("{:#}\n", config.without_secrets().to_json())),
-        Err(code) => code,
+fn check(file: Option<&Path>, probe: bool, environment: &Environment) -> ExitCode {
+    let config = match load(file, environment) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    for warning in check::warnings::of(&config) {
+        let _ = writeln!(std::io::stderr(), "warning: {warning}");
     }
+    if !probe {
+        return print(&format!("{:#}\n", config.without_secrets().to_json()));
+    }
+    let seconds = check::watched(&config).as_secs_f64();
+    let _ = writeln!(std::io::stderr(), "idle connections are watched for {seconds:.0} s");
+    let report = check::probe(&config);
+    let printed = print(&report.text);
+    if report.all_answer { printed } else { ExitCode::FAILURE }
 }
 
 fn run(file: Option<&Path>, environment: &Environment) -> ExitCode {

@@ -7,6 +7,7 @@ mod admin;
 mod answers;
 mod balancing;
 mod breaker;
+mod check;
 mod cli;
 mod dashboard;
 mod demo;
