@@ -121,7 +121,7 @@ fn play(scenario: &Scenario, stage: &mut Stage) -> Result<Row, Failure> {
 fn told(verdicts: &[Verdict]) -> String {
     let broken: Vec<String> = verdicts
         .iter()
-        .filter_map(|verdict| Some(format!("BROKEN: {}: {}", verdict.promise, verdict.problem.as_ref()?)))
+        .filter_map(|verdict| Some(format!("{}: {}", verdict.promise, verdict.problem.as_ref()?)))
         .collect();
     if broken.is_empty() { "kept".to_owned() } else { broken.join("\n    ") }
 }
@@ -142,8 +142,8 @@ fn table(rows: &[Row], seconds: f64) -> String {
     let broken = all().filter(|verdict| verdict.problem.is_some()).count();
     let result = match broken {
         0 => "every promise was kept".to_owned(),
-        1 => "1 promise was broken".to_owned(),
-        count => format!("{count} promises were broken"),
+        1 => "1 promise was not kept".to_owned(),
+        count => format!("{count} promises were not kept"),
     };
     text.push_str(&format!("\n{result}, in {seconds:.0} s\n"));
     for row in rows {
@@ -156,7 +156,7 @@ fn table(rows: &[Row], seconds: f64) -> String {
 fn result(verdict: &Verdict) -> String {
     match &verdict.problem {
         None => format!("kept{}", verdict.detail),
-        Some(problem) => format!("BROKEN: {problem}"),
+        Some(problem) => problem.to_string(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is promised while backends misbehave, and whether a scenario's tally bears it out. Pure.
 
+use std::fmt;
+
 use super::load::{MAX_EXAMPLES, Tally};
 use super::plan::Plan;
 use super::scenarios::Played;
@@ -34,10 +36,19 @@ pub struct Verdict {
     pub requests: Option<u64>,
     /// Said behind "kept".
     pub detail: String,
-    /// How it was broken.
-    pub problem: Option<String>,
+    /// Why it does not count as kept.
+    pub problem: Option<Problem>,
     /// The first few requests that show it.
     pub examples: Vec<String>,
+}
+
+/// Why a promise does not count as kept.
+#[derive(Debug)]
+pub enum Problem {
+    /// It was broken; how often.
+    Broken(String),
+    /// No request met the failure, so nothing is proved.
+    NotTried(&'static str),
 }
 
 impl Promise {
@@ -52,17 +63,17 @@ impl Promise {
             Promise::NoneLostButCut => (Some(tally.idempotent), lost_of(tally.lost, tally)),
             Promise::NoPostTwice => {
                 let twice = played.posts_sent_twice.len();
-                let problem = (twice > 0).then(|| format!("{twice} of {}", tally.posts));
+                let problem = (twice > 0).then(|| Problem::Broken(format!("{twice} of {}", tally.posts)));
                 (Some(tally.posts), problem)
             }
             Promise::CutsShow => (Some(tally.cut), cuts(tally)),
             Promise::RefusedWithReason => (Some(tally.refused + tally.unexplained), refusals(tally)),
-            Promise::Recovers => (None, played.recovery.is_none().then(|| "it did not".to_owned())),
-            Promise::Reloads => (None, played.problem.clone()),
-            Promise::DrainAccount => (Some(tally.good), played.problem.clone()),
+            Promise::Recovers => (None, played.recovery.is_none().then(|| broken("it did not"))),
+            Promise::Reloads => (None, played.problem.as_deref().map(broken)),
+            Promise::DrainAccount => (Some(tally.good), played.problem.as_deref().map(broken)),
         };
         let met = if self == Promise::NoPostTwice { played.misbehaved_posts } else { played.misbehaved };
-        let untried = (met == Some(0)).then(|| "not put to the test: nothing failed".to_owned());
+        let untried = (met == Some(0)).then_some(Problem::NotTried("no request met the failure"));
         let problem = problem.or(untried);
         let examples = match (self, &problem) {
             (_, None) => Vec::new(),
@@ -94,23 +105,36 @@ impl Promise {
     }
 }
 
-fn lost_of(lost: u64, tally: &Tally) -> Option<String> {
-    (lost > 0).then(|| format!("{lost} of {}", tally.idempotent))
+fn broken(how: &str) -> Problem {
+    Problem::Broken(how.to_owned())
 }
 
-fn cuts(tally: &Tally) -> Option<String> {
+fn lost_of(lost: u64, tally: &Tally) -> Option<Problem> {
+    (lost > 0).then(|| Problem::Broken(format!("{lost} of {}", tally.idempotent)))
+}
+
+fn cuts(tally: &Tally) -> Option<Problem> {
     match (tally.false_wholes, tally.cut) {
-        (0, 0) => Some("not put to the test: no answer was cut".to_owned()),
+        (0, 0) => Some(Problem::NotTried("no answer was cut")),
         (0, _) => None,
-        (count, _) => Some(format!("{count} of {}", count + tally.cut)),
+        (count, cut) => Some(Problem::Broken(format!("{count} of {}", count + cut))),
     }
 }
 
-fn refusals(tally: &Tally) -> Option<String> {
+fn refusals(tally: &Tally) -> Option<Problem> {
     match (tally.unexplained, tally.refused) {
-        (0, 0) => Some("not put to the test: nothing was refused".to_owned()),
+        (0, 0) => Some(Problem::NotTried("nothing was refused")),
         (0, _) => None,
-        (count, refused) => Some(format!("{count} of {}", count + refused)),
+        (count, refused) => Some(Problem::Broken(format!("{count} of {}", count + refused))),
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::Broken(how) => write!(f, "BROKEN: {how}"),
+            Problem::NotTried(why) => write!(f, "NOT TRIED: {why}"),
+        }
     }
 }
 
@@ -122,7 +146,7 @@ mod tests {
     fn check(promise: Promise, tally: &Tally, played: &Played, problem: Option<&str>) {
         let plan = Plan::new(&parse("{}", &Overrides::default()).unwrap());
         let found = promise.check(tally, played, &plan).problem;
-        match (found, problem) {
+        match (found.map(|found| found.to_string()), problem) {
             (None, None) => {}
             (Some(found), Some(part)) => assert!(found.contains(part), "{promise:?}: {found}"),
             (found, problem) => panic!("{promise:?}: {found:?} for {problem:?}"),
@@ -142,7 +166,7 @@ mod tests {
         let twice = Played { posts_sent_twice: vec!["drill-4 2 times".into()], ..Played::default() };
         check(Promise::NoPostTwice, &good, &twice, Some("1 of 4"));
         check(Promise::CutsShow, &good, &played, None);
-        check(Promise::CutsShow, &Tally::default(), &played, Some("not put to the test"));
+        check(Promise::CutsShow, &Tally::default(), &played, Some("NOT TRIED"));
         check(Promise::CutsShow, &Tally { cut: 2, false_wholes: 1, ..Tally::default() }, &played, Some("1"));
         check(Promise::RefusedWithReason, &good, &played, None);
         check(Promise::RefusedWithReason, &Tally { unexplained: 7, ..Tally::default() }, &played, Some("7"));
@@ -155,7 +179,7 @@ mod tests {
     #[test]
     fn a_scenario_in_which_nothing_failed_proves_nothing() {
         let idle = Played { misbehaved: Some(0), ..Played::default() };
-        check(Promise::NoneLost, &Tally::default(), &idle, Some("not put to the test"));
+        check(Promise::NoneLost, &Tally::default(), &idle, Some("NOT TRIED"));
         check(Promise::NoneLost, &Tally::default(), &Played::default(), None);
     }
 }

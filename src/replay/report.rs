@@ -55,8 +55,8 @@ impl Report {
     pub fn say_problems(&self) {
         let mut lines: Vec<String> = self.notes.iter().map(|note| format!("note: {note}")).collect();
         if self.without_latency > 0 {
-            let (count, ms) = (grouped(self.without_latency), ASSUMED_LATENCY.as_millis());
-            lines.push(format!("note: {count} requests without a latency are taken to last {ms} ms"));
+            let (count, ms) = (counted(self.without_latency, "request"), ASSUMED_LATENCY.as_millis());
+            lines.push(format!("note: {count} without a latency, taken to last {ms} ms"));
         }
         lines.extend(self.shown.iter().cloned());
         let shown = self.shown.len() as u64;
@@ -92,15 +92,15 @@ impl Report {
         let seconds = (last - first).as_secs();
         let more = if clients.is_full { "more than " } else { "" };
         let mut text = format!(
-            "{} requests of {more}{} clients in {}\n",
-            grouped(self.requests),
-            grouped(clients.count() as u64),
+            "{} of {more}{} in {}\n",
+            counted(self.requests, "request"),
+            counted(clients.count() as u64, "client"),
             humantime::format_duration(Duration::from_secs(seconds)),
         );
         if self.other + self.unreadable > 0 {
             text.push_str(&format!(
-                "left out: {} lines that are no request to a backend, {} that can't be read\n",
-                grouped(self.other),
+                "left out: {} of something else, {} that can't be read\n",
+                counted(self.other, "line"),
                 grouped(self.unreadable)
             ));
         }
@@ -141,6 +141,11 @@ fn moves(clients: &Clients, index: usize, before: &str) -> String {
 
 fn percent(part: u64, whole: u64) -> f64 {
     part as f64 * 100.0 / whole.max(1) as f64
+}
+
+fn counted(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", grouped(number))
 }
 
 /// `1234567` as `1,234,567`.

@@ -49,7 +49,7 @@ fn without_retries_a_promise_is_broken_and_named() {
     assert_eq!(run.code, Some(1), "{run:?}");
     assert_eq!(result(&run, "reset-before-head", "no idempotent request is lost"), "BROKEN");
     assert_eq!(result(&run, "reset-before-head", "no POST is sent twice"), "kept");
-    assert!(run.stderr.contains("BROKEN: no idempotent request is lost: "), "{run:?}");
+    assert!(run.stderr.contains("no idempotent request is lost: BROKEN: "), "{run:?}");
     assert!(run.stdout.contains("502 backend_closed"), "{run:?}");
 }
 
