@@ -12,8 +12,18 @@ pub const HELP: &str = "\
 An HTTP/1.1 load balancer in one small binary.
 
 usage: loadbalancer [--config FILE]   run until Ctrl-C, then drain
-       loadbalancer check [FILE]      read and check a configuration, print what it resolves to
+       loadbalancer check [FILE]      read and check a configuration, print what it resolves to; warn of
+                                      consequences that are hardly meant
+       loadbalancer check --probe [FILE]
+                                      ask every backend: does it resolve, connect, pass its health check,
+                                      and how long does it keep idle connections?
        loadbalancer demo              three embedded backends and a balancer before them
+       loadbalancer replay LOG [--config FILE] [--algorithm NAME|all] [--without BACKEND]
+                                      an access log through the code that chooses backends: who would
+                                      get how much; LOG is ours, nginx's, Apache's, or - for standard input
+       loadbalancer drill [--config FILE] [SCENARIO...]
+                                      the balancer over backends that fail on purpose: are all promises
+                                      kept with this configuration? About a minute
        loadbalancer --help | --version
 
 The configuration comes from --config, else from the file that LB_CONFIG names, else from built-in
@@ -21,12 +31,13 @@ defaults: listen on 0.0.0.0:8080, backends http://localhost:3001 to 3003.
 
 environment:
   LB_CONFIG     configuration file
-  LB_ALGORITHM  overrides `algorithm`: round_robin, least_conn or ip_hash
+  LB_ALGORITHM  overrides `algorithm`: round_robin, least_conn, ip_hash, power_of_two, consistent_hash
   LB_LISTEN     overrides `listen`, for example 127.0.0.1:8080
   LB_DEBUG=1    log debug events
 
 While it runs: curl http://localhost:8080/lb-metrics, /lb-health
 Exit status: 0 after a clean drain, 1 for a failure at run time, 2 for usage or an invalid configuration.
+A drill exits with 1 where a promise was broken, check --probe where a backend does not answer.
 ";
 
 /// What `--version` prints.
@@ -38,13 +49,49 @@ pub enum Command {
     /// Balance; with the file of `--config`, if any.
     Run(Option<PathBuf>),
     /// Check a file and print what it resolves to.
-    Check(Option<PathBuf>),
+    Check {
+        /// The file, if one is named.
+        file: Option<PathBuf>,
+        /// Whether the backends are asked, too.
+        probe: bool,
+    },
     /// Balance over embedded backends.
     Demo,
+    /// A recorded log through the code that chooses backends.
+    Replay(ReplayOptions),
+    /// A balancer over backends that misbehave.
+    Drill {
+        /// The file of `--config`, if any.
+        config: Option<PathBuf>,
+        /// What to play; all where there are none.
+        scenarios: Vec<String>,
+    },
     /// Print [`HELP`].
     Help,
     /// Print [`VERSION`].
     Version,
+}
+
+/// What `replay` is told.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct ReplayOptions {
+    /// The log; `-` is standard input.
+    pub log: PathBuf,
+    /// The file of `--config`, if any.
+    pub config: Option<PathBuf>,
+    /// `--algorithm`, if any.
+    pub algorithm: Option<String>,
+    /// Each `--without`.
+    pub without: Vec<String>,
+}
+
+/// Flags with their values, whatever command they are for.
+#[derive(Debug, Default)]
+struct Flags {
+    config: Option<PathBuf>,
+    algorithm: Option<String>,
+    without: Vec<String>,
+    probe: bool,
 }
 
 /// What the environment says.
@@ -66,32 +113,88 @@ pub struct Environment {
 /// One message that says what is wrong with it.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
     let mut parser = lexopt::Parser::from_args(arguments);
-    let mut config = None;
+    let mut flags = Flags::default();
     let mut words: Vec<OsString> = Vec::new();
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         match argument {
             Long("help") | Short('h') => return Ok(Command::Help),
             Long("version") | Short('V') => return Ok(Command::Version),
-            Long("config") | Short('c') => {
-                config = Some(PathBuf::from(parser.value().map_err(|error| error.to_string())?));
-            }
+            Long("config") | Short('c') => flags.config = Some(path_after(&mut parser)?),
+            Long("algorithm") => flags.algorithm = Some(text_after(&mut parser)?),
+            Long("probe") => flags.probe = true,
+            Long("without") => flags.without.push(text_after(&mut parser)?),
             Value(word) => words.push(word),
             other => return Err(other.unexpected().to_string()),
         }
     }
-    command(config, &words)
+    command(flags, &words)
 }
 
-fn command(config: Option<PathBuf>, words: &[OsString]) -> Result<Command, String> {
-    let Some((word, rest)) = words.split_first() else { return Ok(Command::Run(config)) };
-    match (word.to_str(), rest, config) {
-        (Some("check"), [], config) => Ok(Command::Check(config)),
-        (Some("check"), [file], None) => Ok(Command::Check(Some(file.into()))),
-        (Some("check"), [_], Some(_)) => Err("name one file, not two".to_owned()),
-        (Some("demo"), [], None) => Ok(Command::Demo),
-        (Some("demo"), [], Some(_)) => Err("demo takes no configuration".to_owned()),
-        (Some("check" | "demo"), [.., extra], _) => Err(format!("unexpected argument {extra:?}")),
+fn path_after(parser: &mut lexopt::Parser) -> Result<PathBuf, String> {
+    parser.value().map(PathBuf::from).map_err(|error| error.to_string())
+}
+
+fn text_after(parser: &mut lexopt::Parser) -> Result<String, String> {
+    let value = parser.value().map_err(|error| error.to_string())?;
+    value.into_string().map_err(|value| format!("{value:?} is not UTF-8"))
+}
+
+fn command(flags: Flags, words: &[OsString]) -> Result<Command, String> {
+    let Some((word, rest)) = words.split_first() else {
+        flags.only("run", &["config"])?;
+        return Ok(Command::Run(flags.config));
+    };
+    match word.to_str() {
+        Some("check") => check(flags, rest),
+        Some("demo") => {
+            flags.only("demo", &[])?;
+            at_most(0, rest)?;
+            Ok(Command::Demo)
+        }
+        Some("replay") => replay(flags, rest),
+        Some("drill") => {
+            flags.only("drill", &["config"])?;
+            let scenarios = rest.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+            Ok(Command::Drill { config: flags.config, scenarios })
+        }
         _ => Err(format!("there is no command {word:?}")),
+    }
+}
+
+fn check(flags: Flags, words: &[OsString]) -> Result<Command, String> {
+    flags.only("check", &["config", "probe"])?;
+    at_most(1, words)?;
+    match (words.first(), flags.config) {
+        (Some(_), Some(_)) => Err("name one file, not two".to_owned()),
+        (file, config) => Ok(Command::Check { file: file.map(PathBuf::from).or(config), probe: flags.probe }),
+    }
+}
+
+fn replay(flags: Flags, words: &[OsString]) -> Result<Command, String> {
+    flags.only("replay", &["config", "algorithm", "without"])?;
+    at_most(1, words)?;
+    let log = words.first().ok_or("replay: name an access log, or - for standard input")?.into();
+    let Flags { config, algorithm, without, .. } = flags;
+    Ok(Command::Replay(ReplayOptions { log, config, algorithm, without }))
+}
+
+fn at_most(most: usize, words: &[OsString]) -> Result<(), String> {
+    words.get(most).map_or(Ok(()), |extra| Err(format!("unexpected argument {extra:?}")))
+}
+
+impl Flags {
+    /// Refuses flags that this command does not have.
+    fn only(&self, command: &str, allowed: &[&str]) -> Result<(), String> {
+        let given = [
+            ("config", self.config.is_some()),
+            ("algorithm", self.algorithm.is_some()),
+            ("without", !self.without.is_empty()),
+            ("probe", self.probe),
+        ];
+        match given.iter().find(|(name, given)| *given && !allowed.contains(name)) {
+            Some((name, _)) => Err(format!("{command} takes no --{name}")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -125,12 +228,37 @@ mod tests {
         check("", Ok(Command::Run(None)));
         check("--config a.json", Ok(Command::Run(Some("a.json".into()))));
         check("-c a.json", Ok(Command::Run(Some("a.json".into()))));
-        check("check", Ok(Command::Check(None)));
-        check("check a.json", Ok(Command::Check(Some("a.json".into()))));
-        check("check --config a.json", Ok(Command::Check(Some("a.json".into()))));
+        let checks = |file: Option<&str>, probe| Ok(Command::Check { file: file.map(PathBuf::from), probe });
+        check("check", checks(None, false));
+        check("check a.json", checks(Some("a.json"), false));
+        check("check --config a.json", checks(Some("a.json"), false));
+        check("check --probe a.json", checks(Some("a.json"), true));
+        check("check a.json --probe", checks(Some("a.json"), true));
         check("demo", Ok(Command::Demo));
         check("demo --help", Ok(Command::Help));
         check("-V", Ok(Command::Version));
+    }
+
+    #[test]
+    fn a_replay_has_a_log_and_what_to_change() {
+        let options = ReplayOptions { log: "-".into(), ..ReplayOptions::default() };
+        check("replay -", Ok(Command::Replay(options)));
+        let options = ReplayOptions {
+            log: "a.log".into(),
+            config: Some("c.json".into()),
+            algorithm: Some("all".into()),
+            without: vec!["http://a".into(), "http://b".into()],
+        };
+        let line = "replay --algorithm all a.log --without http://a --without=http://b -c c.json";
+        check(line, Ok(Command::Replay(options)));
+    }
+
+    #[test]
+    fn a_drill_may_be_of_some_scenarios() {
+        check("drill", Ok(Command::Drill { config: None, scenarios: vec![] }));
+        let scenarios = vec!["stall".into(), "flap".into()];
+        check("drill -c a.json stall flap", Ok(Command::Drill { config: Some("a.json".into()), scenarios }));
+        check("drill --without a", Err("drill takes no --without"));
     }
 
     #[test]
@@ -140,6 +268,12 @@ mod tests {
         check("chek", Err("\"chek\""));
         check("check a b", Err("\"b\""));
         check("check a --config b", Err("one file"));
-        check("demo --config b", Err("no configuration"));
+        check("demo --config b", Err("demo takes no --config"));
+        check("demo --probe", Err("demo takes no --probe"));
+        check("demo b", Err("\"b\""));
+        check("--algorithm all", Err("run takes no --algorithm"));
+        check("replay", Err("access log"));
+        check("replay a b", Err("\"b\""));
+        check("replay a --without", Err("--without"));
     }
 }

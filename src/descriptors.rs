@@ -28,8 +28,13 @@ pub fn fit(config: &mut Config) {
     }
 }
 
+/// How many the limit may be raised to.
+pub fn available() -> u64 {
+    getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
+}
+
 /// Connections that there are descriptors for, besides all else.
-fn connections_for(available: u64, config: &Config) -> usize {
+pub fn connections_for(available: u64, config: &Config) -> usize {
     let backends = config.default_pool.backends.len() as u64;
     // A worker has one connection to a backend, and now and then a hold on its client's.
     let workers = 2 * config.workers as u64;

@@ -7,15 +7,18 @@
 //! - the line: [`proxy`]
 //! - what runs: [`app`], [`workers`], [`middleware`], [`endpoints`], [`health_checker`], [`names`],
 //!   [`descriptors`], [`reload`], [`renewal`], [`cli`]
-//! - to try it out: [`demo`]
+//! - to try it out: [`demo`], [`replay`], [`drill`], [`check`]; [`by_hand`] reads answers for the latter two
 
 pub mod allocator;
 pub mod app;
 pub mod balance;
+pub mod by_hand;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod descriptors;
+pub mod drill;
 pub mod endpoints;
 pub mod explain;
 pub mod frontend;
@@ -30,6 +33,7 @@ pub mod pool;
 pub mod proxy;
 pub mod reload;
 pub mod renewal;
+pub mod replay;
 pub mod shutdown;
 pub mod tls;
 pub mod transport;

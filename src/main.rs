@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use loadbalancer::app::{App, Source};
-use loadbalancer::cli::{self, Command, Environment};
+use loadbalancer::cli::{self, Command, Environment, ReplayOptions};
 use loadbalancer::config::{self, Config};
 use loadbalancer::logging::writer::LineWriter;
 use loadbalancer::reload::ConfigFile;
-use loadbalancer::{demo, logging, shutdown, tls};
+use loadbalancer::{check, demo, drill, logging, replay, shutdown, tls};
 
 /// Usage or an invalid configuration.
 const USAGE: u8 = 2;
@@ -22,18 +22,31 @@ fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1)) {
         Ok(Command::Help) => print(cli::HELP),
         Ok(Command::Version) => print(&format!("{}\n", cli::VERSION)),
-        Ok(Command::Check(file)) => check(file.as_deref(), &environment),
+        Ok(Command::Check { file, probe }) => check(file.as_deref(), probe, &environment),
         Ok(Command::Run(file)) => run(file.as_deref(), &environment),
         Ok(Command::Demo) => serve(environment.debug, demo::run),
+        Ok(Command::Replay(options)) => replay(&options, environment),
+        Ok(Command::Drill { config, scenarios }) => drill(config.as_deref(), &scenarios, &environment),
         Err(mistake) => fail(USAGE, &format!("loadbalancer: {mistake}\nTry 'loadbalancer --help'.")),
     }
 }
 
-fn check(file: Option<&Path>, environment: &Environment) -> ExitCode {
-    match load(file, environment) {
-        Ok(config) => print(&format!("{:#}\n", config.without_secrets().to_json())),
-        Err(code) => code,
+fn check(file: Option<&Path>, probe: bool, environment: &Environment) -> ExitCode {
+    let config = match load(file, environment) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    for warning in check::warnings::of(&config) {
+        let _ = writeln!(std::io::stderr(), "warning: {warning}");
     }
+    if !probe {
+        return print(&format!("{:#}\n", config.without_secrets().to_json()));
+    }
+    let seconds = check::watched(&config).as_secs_f64();
+    let _ = writeln!(std::io::stderr(), "idle connections are watched for {seconds:.0} s");
+    let report = check::probe(&config);
+    let printed = print(&report.text);
+    if report.all_answer { printed } else { ExitCode::FAILURE }
 }
 
 fn run(file: Option<&Path>, environment: &Environment) -> ExitCode {
@@ -49,6 +62,36 @@ fn run(file: Option<&Path>, environment: &Environment) -> ExitCode {
         app.wait(requests);
         Ok(())
     })
+}
+
+fn replay(options: &ReplayOptions, mut environment: Environment) -> ExitCode {
+    if let Some(algorithm) = options.algorithm.as_ref().filter(|name| *name != replay::ALL) {
+        environment.overrides.algorithm = Some(("--algorithm".to_owned(), algorithm.clone()));
+    }
+    let result = match load(options.config.as_deref(), &environment) {
+        Ok(config) => replay::run(options, &config),
+        Err(code) => return code,
+    };
+    match result {
+        Ok(report) => print(&report),
+        Err(replay::Failure::Usage(mistake)) => fail(USAGE, &format!("loadbalancer: {mistake}")),
+        Err(replay::Failure::Log(problem)) => fail(1, &format!("loadbalancer: {problem}")),
+    }
+}
+
+fn drill(file: Option<&Path>, scenarios: &[String], environment: &Environment) -> ExitCode {
+    let result = match load(file, environment) {
+        Ok(config) => drill::run(&config, scenarios),
+        Err(code) => return code,
+    };
+    match result {
+        Ok(drill::Outcome { table, all_kept }) => {
+            let printed = print(&table);
+            if all_kept { printed } else { ExitCode::FAILURE }
+        }
+        Err(drill::Failure::Usage(mistake)) => fail(USAGE, &format!("loadbalancer: {mistake}")),
+        Err(drill::Failure::Run(problem)) => fail(1, &format!("loadbalancer: {problem}")),
+    }
 }
 
 fn load(file: Option<&Path>, environment: &Environment) -> Result<Config, ExitCode> {

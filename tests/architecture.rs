@@ -24,7 +24,7 @@ const LAYERS: [&[&str]; 6] = [
         "endpoints",
         "middleware",
     ],
-    &["demo"],
+    &["demo", "replay", "drill", "check", "by_hand"],
 ];
 
 struct Source {

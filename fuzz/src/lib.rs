@@ -14,17 +14,18 @@ pub use client::{client_address, request_id};
 pub use config::{config_text, url};
 pub use forwarded::forwarded_head;
 pub use head::request_head;
-pub use log::log_line;
+pub use log::{log_line, replayed_line};
 
 /// Takes the bytes of one input.
 pub type Property = fn(&[u8]);
 
 /// Every property under the name of its fuzz target and its corpus.
-pub const TARGETS: [(&str, Property); 7] = [
+pub const TARGETS: [(&str, Property); 8] = [
     ("client_address", client_address),
     ("config_text", config_text),
     ("forwarded_head", forwarded_head),
     ("log_line", log_line),
+    ("replayed_line", replayed_line),
     ("request_head", request_head),
     ("request_id", request_id),
     ("url", url),

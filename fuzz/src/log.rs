@@ -1,6 +1,9 @@
 //! Lines of the logs.
 
+use std::time::Duration;
+
 use loadbalancer::logging::logfmt::{Line, parse};
+use loadbalancer::replay::line;
 
 /// Between two values of an input.
 const BETWEEN: &str = "\n---\n";
@@ -35,4 +38,28 @@ fn turns_or_ends_a_line(c: char) -> bool {
     let turns =
         matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || turns
+}
+
+/// Longer than any request takes.
+const MAX_LATENCY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Input: a line of an access log, ours or nginx's or Apache's.
+///
+/// No line makes the reader panic, and what it takes for a request has an address and a latency that can
+/// be. Whatever a client asks for, our own line of it reads back as that.
+pub fn replayed_line(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    match line::read(text.strip_suffix('\n').unwrap_or(&text)) {
+        Ok(line::Line::Request(entry)) => {
+            assert_eq!(entry.client, entry.client.to_canonical(), "IPv4 in IPv6's clothes");
+            assert!(entry.latency.is_none_or(|latency| latency <= MAX_LATENCY), "{entry:?}");
+        }
+        Ok(line::Line::Other) => {}
+        Err(reason) => assert!(!reason.is_empty() && !reason.contains(char::is_control)),
+    }
+    let mut fields = Line::new();
+    fields.field("component", &"access").field("path", &text).field("client", &"::1").field("attempts", &1);
+    let written = format!("2026-05-01T10:00:00.000Z {}", fields.finish());
+    let Ok(line::Line::Request(entry)) = line::read(&written) else { panic!("not read: {written}") };
+    assert_eq!(entry.target, text, "reads back otherwise: {written}");
 }

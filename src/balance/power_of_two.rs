@@ -10,6 +10,9 @@ pub struct PowerOfTwo;
 /// Latencies within this factor of each other count as the same: without it, of two idle backends the
 /// one that happens to be a hair faster would always win.
 const STEP: f64 = 1.5;
+/// One request in so many goes where the first draw says, whatever the load: a backend that was slow once
+/// gets nothing while others are faster, and so could never show that it is fast again.
+const BLIND: u32 = 64;
 
 impl Balancer for PowerOfTwo {
     fn pick(&self, candidates: &[Candidate<'_>], _: &ClientKey<'_>) -> usize {
@@ -18,6 +21,9 @@ impl Balancer for PowerOfTwo {
             return 0;
         }
         let one = draw(candidates, total, None);
+        if fastrand::u32(..BLIND) == 0 {
+            return one;
+        }
         let other = draw(candidates, total, Some(one));
         if load(&candidates[other]) < load(&candidates[one]) { other } else { one }
     }
@@ -74,5 +80,23 @@ mod tests {
             lease.answered(200, Duration::from_millis(if place == 0 { 50 } else { 1 }));
         }
         assert!(counts[0] < 100 && counts[1] > 1000 && counts[2] > 1000, "{counts:?}");
+    }
+
+    #[test]
+    fn a_backend_that_was_slow_once_gets_its_share_again() {
+        let pool = pool(backends(3), Box::new(PowerOfTwo));
+        let client = ClientKey::of(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let mut shares = Vec::new();
+        for slow_ms in [50, 1] {
+            let before = pool.backends()[0].total_requests();
+            for _ in 0..20_000 {
+                let mut lease = pool.lease(&client, &Tried::default(), Instant::now()).unwrap();
+                let is_first = lease.backend().id() == pool.backends()[0].id();
+                lease.answered(200, Duration::from_millis(if is_first { slow_ms } else { 1 }));
+            }
+            shares.push(pool.backends()[0].total_requests() - before);
+        }
+        assert!(shares[0] < 400, "while it is slow: {shares:?}");
+        assert!(shares[1] > 3000, "when it is fast again: {shares:?}");
     }
 }

@@ -25,6 +25,7 @@ use ipnet::IpNet;
 
 pub use error::{ConfigErrors, Mistake};
 pub use load::{Overrides, load, parse};
+pub use units::write_duration;
 
 /// A whole, valid configuration.
 #[derive(Debug, Clone, PartialEq)]

@@ -66,6 +66,18 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || MARKS.contains(c))
 }
 
+impl Algorithm {
+    /// Every algorithm, in the order in which people are told of them.
+    pub fn all() -> impl Iterator<Item = Algorithm> {
+        ALGORITHMS.iter().map(|(_, algorithm)| *algorithm)
+    }
+
+    /// Whether a client has a backend of its own: the same one each time while nothing changes.
+    pub fn is_hash(self) -> bool {
+        matches!(self, Algorithm::IpHash | Algorithm::ConsistentHash)
+    }
+}
+
 fn choose<T: Copy>(names: &Names<T>, text: &str) -> Result<T, String> {
     if let Some((_, value)) = names.iter().find(|(name, _)| *name == text) {
         return Ok(*value);

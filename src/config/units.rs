@@ -64,7 +64,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// `"50ms"`, `"90s"`, `"2m30s"`.
-pub(super) fn write_duration(duration: Duration) -> String {
+pub fn write_duration(duration: Duration) -> String {
     const LONGEST_IN_SECONDS: u64 = 120;
     if duration.subsec_nanos() == 0 && duration.as_secs() <= LONGEST_IN_SECONDS {
         return format!("{}s", duration.as_secs());

@@ -5,7 +5,7 @@
 //! which a backend to try things out against has to be.
 
 use std::collections::HashMap;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -130,7 +130,7 @@ fn serve(stream: TcpStream, options: &EchoOptions, running: &Running) -> io::Res
         if request.expects_continue() {
             writer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
-        let body_bytes = skip_body(&mut reader, &request)?;
+        let body_bytes = wire::skip_body(&mut reader, &request)?;
         let is_health = request.path() == "/health";
         if !is_health && (options.fail || (!options.latency.is_zero() && running.wait(options.latency))) {
             return Ok(());
@@ -176,32 +176,6 @@ fn headers(request: &Request) -> Map<String, Value> {
         }
     }
     map
-}
-
-/// Reads the body to its end; how long it was, without chunk framing.
-fn skip_body(reader: &mut BufReader<TcpStream>, request: &Request) -> io::Result<u64> {
-    if !request.is_chunked() {
-        let length = request.content_length()?;
-        let read = io::copy(&mut reader.take(length), &mut io::sink())?;
-        return if read == length { Ok(read) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
-    }
-    let mut total = 0;
-    loop {
-        let mut line = String::new();
-        reader.by_ref().take(1024).read_line(&mut line)?;
-        let size = line.split(';').next().unwrap_or("").trim();
-        let size = u64::from_str_radix(size, 16).map_err(io::Error::other)?;
-        io::copy(&mut reader.take(size), &mut io::sink())?;
-        total += size;
-        // The line end after a chunk, or the trailers after the last one.
-        let mut end = String::new();
-        while reader.by_ref().take(8192).read_line(&mut end)? > 2 {
-            end.clear();
-        }
-        if size == 0 {
-            return Ok(total);
-        }
-    }
 }
 
 #[cfg(test)]

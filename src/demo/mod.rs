@@ -1,7 +1,7 @@
 //! `loadbalancer demo`: three embedded backends and a balancer before them, with nothing to set up.
 
 pub mod echo;
-mod wire;
+pub(crate) mod wire;
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};

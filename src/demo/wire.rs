@@ -1,4 +1,4 @@
-//! Reads a request's head from a socket, for the echo backend.
+//! Reads requests from a socket, for backends to try things out against: the echo backend and the drill's.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -45,6 +45,35 @@ fn parse(head: &[u8]) -> io::Result<Request> {
     Ok(Request { method: method.into(), target: target.into(), headers: headers.collect(), minor })
 }
 
+/// Reads the body to its end; how long it was, without chunk framing.
+///
+/// # Errors
+/// The connection's, or a body that is cut or malformed.
+pub fn skip_body(reader: &mut BufReader<impl Read>, request: &Request) -> io::Result<u64> {
+    if !request.is_chunked() {
+        let length = request.content_length()?;
+        let read = io::copy(&mut reader.take(length), &mut io::sink())?;
+        return if read == length { Ok(read) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
+    }
+    let mut total = 0;
+    loop {
+        let mut line = String::new();
+        reader.by_ref().take(1024).read_line(&mut line)?;
+        let size = line.split(';').next().unwrap_or("").trim();
+        let size = u64::from_str_radix(size, 16).map_err(io::Error::other)?;
+        io::copy(&mut reader.take(size), &mut io::sink())?;
+        total += size;
+        // The line end after a chunk, or the trailers after the last one.
+        let mut end = String::new();
+        while reader.by_ref().take(8192).read_line(&mut end)? > 2 {
+            end.clear();
+        }
+        if size == 0 {
+            return Ok(total);
+        }
+    }
+}
+
 impl Request {
     /// The target without its query.
     pub fn path(&self) -> &str {
@@ -84,7 +113,8 @@ impl Request {
         }
     }
 
-    fn value(&self, name: &str) -> Option<&[u8]> {
+    /// The first field of this lower-cased name.
+    pub fn value(&self, name: &str) -> Option<&[u8]> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_slice())
     }
 

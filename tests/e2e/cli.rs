@@ -9,7 +9,9 @@ fn help_names_every_command_and_variable() {
     for flag in ["--help", "-h"] {
         let run = Run::of([flag]).output();
         assert_eq!(run.code, Some(0));
-        for word in "check demo --config LB_CONFIG LB_ALGORITHM LB_LISTEN LB_DEBUG".split(' ') {
+        for word in
+            "check --probe demo replay drill --config LB_CONFIG LB_ALGORITHM LB_LISTEN LB_DEBUG".split(' ')
+        {
             assert!(run.stdout.contains(word), "{word} in {}", run.stdout);
         }
     }

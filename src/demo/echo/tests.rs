@@ -1,3 +1,5 @@
+use std::io::Read;
+
 use super::*;
 
 fn echo(options: EchoOptions) -> (Echo, TcpStream) {

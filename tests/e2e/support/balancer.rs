@@ -80,6 +80,25 @@ impl Run {
         self
     }
 
+    /// Gives it a file with this text as standard input.
+    pub fn input(mut self, text: &str) -> Run {
+        let files = tempfile::tempdir().unwrap();
+        let path = files.path().join("input");
+        std::fs::write(&path, text).unwrap();
+        let mut fed = Command::new("sh");
+        fed.args(["-c", &format!("exec \"$0\" \"$@\" < {}", path.display())]);
+        fed.arg(self.command.get_program()).args(self.command.get_args());
+        self.command = fed;
+        self.files = Some(files);
+        self
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, argument: impl AsRef<std::ffi::OsStr>) -> Run {
+        self.command.arg(argument);
+        self
+    }
+
     /// Adds a file with this text to the arguments.
     pub fn file(mut self, text: &str) -> Run {
         let files = tempfile::tempdir().unwrap();
@@ -114,6 +133,11 @@ impl Run {
     /// Runs it to its end.
     pub fn output(self) -> Finished {
         Process::spawn(self.command).finish()
+    }
+
+    /// Runs it to its end, which may be so many times as far away as anything else.
+    pub fn long_output(self, times: u32) -> Finished {
+        Process::spawn(self.command).finish_patiently(times)
     }
 
     /// Starts it as a balancer that serves.

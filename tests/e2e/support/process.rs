@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use loadbalancer::logging::logfmt;
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::eventually;
+use super::{eventually, patience};
 
 /// The unit of `/proc/PID/stat` (USER_HZ, 100 on every Linux).
 const MILLISECONDS_PER_TICK: u64 = 10;
@@ -114,6 +114,16 @@ impl Process {
         self.stdout.join();
         self.stderr.join();
         status
+    }
+
+    /// Waits for its end so many times as long as for anything else, and takes all it left.
+    #[track_caller]
+    pub fn finish_patiently(mut self, times: u32) -> Finished {
+        let deadline = Instant::now() + patience() * times;
+        while self.is_running() && Instant::now() < deadline {
+            thread::park_timeout(Duration::from_millis(50));
+        }
+        self.finish()
     }
 
     /// Waits for its end and takes all it left.

@@ -1,0 +1,72 @@
+//! What `loadbalancer check` finds beside mistakes: a configuration may be valid and still have
+//! consequences that nobody meant ([`warnings`]), and its backends may not be as it supposes ([`probe()`]).
+
+mod listener;
+mod probe;
+mod report;
+pub mod warnings;
+mod wire;
+
+use std::thread;
+use std::time::Duration;
+
+use crate::config::{BackendConfig, Config, PoolConfig};
+use probe::{Findings, probe_one};
+
+/// No idle connection is watched for longer, whatever `timeouts.backend_idle` says.
+const MAX_WATCH: Duration = Duration::from_secs(15);
+/// So much longer than `timeouts.backend_idle` a backend should keep a connection.
+const A_LITTLE: Duration = Duration::from_secs(1);
+/// Backends that are probed at once.
+const MOST_AT_ONCE: usize = 64;
+/// The stack of a thread that probes.
+const STACK_BYTES: usize = 512 << 10;
+
+/// What the probes have found.
+pub struct Report {
+    /// For standard output.
+    pub text: String,
+    /// Whether every backend answers as its health check wants it.
+    pub all_answer: bool,
+}
+
+/// How long idle connections are watched.
+pub fn watched(config: &Config) -> Duration {
+    (config.timeouts.backend_idle + A_LITTLE).min(MAX_WATCH)
+}
+
+/// Probes the backends of all pools, all at once. Takes as long as idle connections are watched, and the
+/// health check's timeout.
+pub fn probe(config: &Config) -> Report {
+    let all: Vec<(&PoolConfig, &BackendConfig)> =
+        warnings::pools(config).flat_map(|pool| pool.backends.iter().map(move |it| (pool, it))).collect();
+    let mut findings = Vec::new();
+    for part in all.chunks(MOST_AT_ONCE) {
+        findings.extend(probe_together(config, part));
+    }
+    let answering = findings.iter().filter(|it| it.answers()).count();
+    let mut text = String::new();
+    for ((pool, backend), findings) in all.iter().zip(&findings) {
+        text.push_str(&report::of(config, pool, backend, findings));
+    }
+    text.push_str(&format!("\n{answering} of {} backends answer\n", all.len()));
+    Report { text, all_answer: answering == all.len() }
+}
+
+fn probe_together(config: &Config, backends: &[(&PoolConfig, &BackendConfig)]) -> Vec<Findings> {
+    let watched = watched(config);
+    thread::scope(|scope| {
+        let start = |(pool, backend): &(&PoolConfig, &BackendConfig)| {
+            let (check, backend, connect) =
+                (pool.health_check.clone(), (*backend).clone(), config.timeouts.connect);
+            let work = move || probe_one(&backend, &check, connect, watched);
+            thread::Builder::new().name("check".into()).stack_size(STACK_BYTES).spawn_scoped(scope, work)
+        };
+        let threads: Vec<_> = backends.iter().map(start).collect();
+        let unstarted = || Findings::unprobed("no thread could be started".to_owned());
+        threads
+            .into_iter()
+            .map(|thread| thread.map_or_else(|_| unstarted(), |it| it.join().unwrap_or_else(|_| unstarted())))
+            .collect()
+    })
+}

@@ -1,0 +1,157 @@
+//! What one backend is like: its name, its port, its health check, and how long it keeps a connection
+//! that nobody uses.
+
+use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::wire::{self, Opened, Wire};
+use crate::by_hand::{Whole, read_answer};
+use crate::config::{BackendConfig, BackendUrl, HealthCheckConfig, HealthCheckKind};
+use crate::transport::look_up;
+
+/// What was found, as far as it came; a step that fails is the last one.
+#[derive(Debug)]
+pub struct Findings {
+    /// The addresses of its name; none for a Unix socket.
+    pub addresses: Result<Vec<SocketAddr>, String>,
+    /// Where a connection was opened, and how long that took.
+    pub connected: Option<Result<(Option<SocketAddr>, Duration), String>>,
+    /// The health check's status and how long it took; the reason where it does not pass.
+    pub health: Option<Result<(Option<u16>, Duration), String>>,
+    /// What becomes of an idle connection.
+    pub idle: Option<Idle>,
+}
+
+/// What a backend does with a connection after an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Idle {
+    /// It closes it at once.
+    ClosesAtOnce,
+    /// It closes it after this time.
+    ClosesAfter(Duration),
+    /// It still keeps it after this time, when nobody looked any more.
+    Keeps(Duration),
+    /// That could not be found out.
+    Unknown(String),
+}
+
+impl Findings {
+    /// Nothing could be found out.
+    pub fn unprobed(reason: String) -> Findings {
+        Findings { addresses: Err(reason), connected: None, health: None, idle: None }
+    }
+
+    /// Whether its health check passes.
+    pub fn answers(&self) -> bool {
+        matches!(self.health, Some(Ok(_)))
+    }
+}
+
+/// Probes one backend; watches an idle connection for at most so long.
+pub fn probe_one(
+    backend: &BackendConfig,
+    check: &HealthCheckConfig,
+    connect: Duration,
+    watched: Duration,
+) -> Findings {
+    // Empty for a Unix socket.
+    let addresses = match look_up(&backend.url) {
+        Ok(addresses) => addresses,
+        Err(error) => return Findings::unprobed(told(&error)),
+    };
+    let opened = wire::open(backend, &addresses, connect);
+    let connected = opened.as_ref().map(|it| (it.address, it.took)).map_err(told);
+    let health = Some(health(backend, check, &addresses));
+    let idle = opened.ok().map(|opened| idle(backend, check, opened, watched));
+    Findings { addresses: Ok(addresses), connected: Some(connected), health, idle }
+}
+
+/// As the health checker does it, on a connection of its own.
+fn health(
+    backend: &BackendConfig,
+    check: &HealthCheckConfig,
+    addresses: &[SocketAddr],
+) -> Result<(Option<u16>, Duration), String> {
+    let began = Instant::now();
+    let mut addresses = addresses.to_vec();
+    addresses.iter_mut().for_each(|it| it.set_port(check.port.unwrap_or(it.port())));
+    let opened = wire::open(backend, &addresses, check.timeout).map_err(|error| told(&error))?;
+    if check.kind == HealthCheckKind::Tcp {
+        return Ok((None, began.elapsed()));
+    }
+    let mut reader = BufReader::new(opened.wire);
+    let answer = ask(&mut reader, backend, check, "close").map_err(|error| told(&error))?;
+    let took = began.elapsed();
+    if !check.expect_status.contain(answer.status) {
+        return Err(format!("{}, and {} is expected", answer.status, check.expect_status));
+    }
+    match &check.expect_body {
+        Some(text) if !contains(&answer.body, text.as_bytes()) => {
+            Err(format!("{}, and its body does not have {text:?}", answer.status))
+        }
+        _ => Ok((Some(answer.status), took)),
+    }
+}
+
+fn contains(body: &[u8], text: &[u8]) -> bool {
+    body.windows(text.len()).any(|part| part == text)
+}
+
+fn idle(backend: &BackendConfig, check: &HealthCheckConfig, opened: Opened, watched: Duration) -> Idle {
+    let mut wire = opened.wire;
+    wire.allow(check.timeout);
+    let mut reader = BufReader::new(wire);
+    match ask(&mut reader, backend, check, "keep-alive") {
+        Err(error) => Idle::Unknown(told(&error)),
+        Ok(answer) if !answer.keeps => Idle::ClosesAtOnce,
+        Ok(_) => watch(&mut reader, watched),
+    }
+}
+
+fn watch(reader: &mut BufReader<Wire>, watched: Duration) -> Idle {
+    let began = Instant::now();
+    reader.get_mut().allow(watched);
+    match reader.fill_buf() {
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+            Idle::Keeps(watched)
+        }
+        // An end, a reset, or words of parting.
+        _ => Idle::ClosesAfter(began.elapsed()),
+    }
+}
+
+fn ask(
+    reader: &mut BufReader<Wire>,
+    backend: &BackendConfig,
+    check: &HealthCheckConfig,
+    connection: &str,
+) -> io::Result<Whole> {
+    let host = check.host.clone().unwrap_or_else(|| authority(&backend.url));
+    let version = env!("CARGO_PKG_VERSION");
+    let request = format!(
+        "GET {} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: loadbalancer/{version} (check)\r\n\
+         Connection: {connection}\r\n\r\n",
+        check.path
+    );
+    reader.get_mut().write_all(request.as_bytes())?;
+    read_answer(reader)
+}
+
+fn authority(url: &BackendUrl) -> String {
+    match url {
+        BackendUrl::Unix { .. } => "localhost".to_owned(),
+        url => url.to_string().split_once("://").map_or_else(String::new, |(_, rest)| rest.to_owned()),
+    }
+}
+
+/// In the words of the log.
+fn told(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => "timed out".to_owned(),
+        ErrorKind::UnexpectedEof => "the connection was closed before the answer's end".to_owned(),
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "the connection was reset".to_owned(),
+        _ => error.to_string(),
+    }
+}

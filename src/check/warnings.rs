@@ -1,0 +1,158 @@
+//! Consequences that a valid configuration has and that hardly anybody means. Each is a line with the
+//! field, what follows, and nothing else; none makes `check` fail.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::listener;
+use crate::config::{BackendUrl, Config, PoolConfig, write_duration};
+use crate::descriptors;
+
+/// Of this configuration on this machine.
+pub fn of(config: &Config) -> Vec<String> {
+    let mut found = open_files(config, descriptors::available());
+    found.extend(trusted_by_all(config));
+    for pool in pools(config) {
+        found.extend(slow_probes(pool));
+        found.extend(backups_only(pool));
+        found.extend(own_listeners(config, pool));
+    }
+    found
+}
+
+/// The pool `default`, then the named ones.
+pub(super) fn pools(config: &Config) -> impl Iterator<Item = &PoolConfig> {
+    std::iter::once(&config.default_pool).chain(&config.pools)
+}
+
+/// A field of a pool by its path.
+fn path(pool: &PoolConfig, field: &str) -> String {
+    match pool.name.as_str() {
+        "default" => field.to_owned(),
+        name => format!("pools.{name}.{field}"),
+    }
+}
+
+fn open_files(config: &Config, available: u64) -> Vec<String> {
+    let (wanted, possible) = (config.limits.max_connections, descriptors::connections_for(available, config));
+    let warning = || {
+        format!(
+            "limits.max_connections {wanted} is more than the limit of {available} open files is enough for; \
+             it will be lowered to {possible}"
+        )
+    };
+    if possible < wanted { vec![warning()] } else { Vec::new() }
+}
+
+fn trusted_by_all(config: &Config) -> Vec<String> {
+    let is_everybody = |network: &&ipnet::IpNet| network.prefix_len() == 0;
+    let warning = |network: &ipnet::IpNet| {
+        format!(
+            "trusted_proxies has {network}, which is everybody: any client can say that it is another one \
+             (X-Forwarded-For), to logs, rate limits and hashes"
+        )
+    };
+    config.trusted_proxies.iter().filter(is_everybody).map(warning).collect()
+}
+
+/// There is one probe a backend at a time.
+fn slow_probes(pool: &PoolConfig) -> Option<String> {
+    let (interval, timeout) = (pool.health_check.interval, pool.health_check.timeout);
+    (interval < timeout).then(|| {
+        let (interval, timeout) = (write_duration(interval), write_duration(timeout));
+        format!(
+            "{} {interval} is shorter than its timeout {timeout}: a backend that hangs is probed every \
+             {timeout} only",
+            path(pool, "health_check.interval")
+        )
+    })
+}
+
+/// That no backend at all has a weight is a mistake.
+fn backups_only(pool: &PoolConfig) -> Option<String> {
+    let takes_none = pool.backends.iter().filter(|it| !it.backup).all(|it| it.weight == 0);
+    takes_none
+        .then(|| format!("{}: only backups take requests, every other weight is 0", path(pool, "backends")))
+}
+
+fn own_listeners(config: &Config, pool: &PoolConfig) -> Vec<String> {
+    let warning = |(index, url): (usize, &BackendUrl)| {
+        let mut addresses = literal_addresses(url).into_iter();
+        let listener = addresses.find_map(|it| listener::at(config, it, listener::is_this_machine))?;
+        Some(format!("{} {}", path(pool, &format!("backends[{index}].url")), loops(url, listener)))
+    };
+    pool.backends.iter().map(|it| &it.url).enumerate().filter_map(warning).collect()
+}
+
+/// What follows where a backend is a listener of ours.
+pub(super) fn loops(url: &BackendUrl, listener: &str) -> String {
+    format!(
+        "{url} is this balancer's own `{listener}`: what is sent there comes back and is refused with 508"
+    )
+}
+
+/// Those that can be told without looking a name up.
+fn literal_addresses(url: &BackendUrl) -> Vec<SocketAddr> {
+    let (BackendUrl::Http { host, port } | BackendUrl::Https { host, port }) = url else { return Vec::new() };
+    let ips: Vec<IpAddr> = match host.as_str() {
+        "localhost" => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+        host => host.parse().into_iter().collect(),
+    };
+    ips.into_iter().map(|ip| SocketAddr::new(ip, *port)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Overrides, parse};
+
+    /// The warning of this text, the one about open files aside: machines differ.
+    fn check(text: &str, expected: &[&str]) {
+        let found = of(&parse(text, &Overrides::default()).unwrap());
+        let found: Vec<_> = found.iter().filter(|it| !it.starts_with("limits.max_connections")).collect();
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.contains(expected), "{found}");
+        }
+    }
+
+    #[test]
+    fn each_consequence_has_its_line() {
+        check("{}", &[]);
+        check(
+            r#"{ "health_check": { "interval": "1s" } }"#,
+            &["health_check.interval 1s is shorter than its timeout 3s"],
+        );
+        check(
+            r#"{ "trusted_proxies": ["0.0.0.0/0", "::/0", "10.0.0.0/8"] }"#,
+            &["trusted_proxies has 0.0.0.0/0", "trusted_proxies has ::/0"],
+        );
+        check(
+            r#"{ "backends": [ { "url": "http://a", "weight": 0 }, { "url": "http://b", "backup": true } ] }"#,
+            &["backends: only backups take requests"],
+        );
+        check(
+            r#"{ "backends": [ { "url": "http://a" }, { "url": "http://localhost:8080" } ] }"#,
+            &["backends[1].url http://localhost:8080 is this balancer's own `listen`"],
+        );
+    }
+
+    #[test]
+    fn named_pools_have_their_own() {
+        check(
+            r#"{ "pools": { "api": { "backends": [ { "url": "http://127.0.0.1:8080" } ],
+                 "health_check": { "timeout": "20s" } } } }"#,
+            &["pools.api.health_check.interval 10s", "pools.api.backends[0].url"],
+        );
+    }
+
+    #[test]
+    fn too_few_open_files_are_told_with_what_is_possible() {
+        let config = parse("{}", &Overrides::default()).unwrap();
+        assert_eq!(open_files(&config, 1_000_000), Vec::<String>::new());
+        let found = open_files(&config, 1024).remove(0);
+        assert!(
+            found.contains("4096") && found.contains("1024 open files") && found.contains("142"),
+            "{found}"
+        );
+    }
+}

@@ -1,0 +1,115 @@
+//! The log as lines: from a file or from standard input, one at a time and none longer than a bound.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+/// Our own lines stay below it (a method and a target of 2 KiB, every character escaped); longer ones are
+/// skipped.
+const MAX_LINE_BYTES: u64 = 64 << 10;
+/// One read.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// See the module.
+pub struct Input {
+    reader: BufReader<Box<dyn Read>>,
+    size_bytes: Option<u64>,
+    read_bytes: u64,
+    line: Vec<u8>,
+    text: String,
+}
+
+impl Input {
+    /// The file, or standard input for `-`.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn open(path: &Path) -> io::Result<Input> {
+        if path.as_os_str() == "-" {
+            return Ok(Input::of(Box::new(io::stdin()), None));
+        }
+        let file = File::open(path)?;
+        let about = file.metadata()?;
+        let size = about.is_file().then_some(about.len());
+        Ok(Input::of(Box::new(file), size))
+    }
+
+    pub(super) fn of(source: Box<dyn Read>, size_bytes: Option<u64>) -> Input {
+        let reader = BufReader::with_capacity(BUFFER_BYTES, source);
+        Input { reader, size_bytes, read_bytes: 0, line: Vec::new(), text: String::new() }
+    }
+
+    /// Of the whole log, where that is known.
+    pub fn size_bytes(&self) -> Option<u64> {
+        self.size_bytes
+    }
+
+    /// So far.
+    pub fn read_bytes(&self) -> u64 {
+        self.read_bytes
+    }
+
+    /// The next line without its end; a reason where it is too long to be one. `None` at the end.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn next_line(&mut self) -> io::Result<Option<Result<&str, &'static str>>> {
+        self.line.clear();
+        let read = self.reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut self.line)?;
+        self.read_bytes += read as u64;
+        if read == 0 {
+            return Ok(None);
+        }
+        if read as u64 == MAX_LINE_BYTES && !self.line.ends_with(b"\n") {
+            self.skip_line()?;
+            return Ok(Some(Err("a line of more than 64 KiB")));
+        }
+        while self.line.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+            self.line.pop();
+        }
+        match String::from_utf8_lossy(&self.line) {
+            Cow::Borrowed(text) => Ok(Some(Ok(text))),
+            Cow::Owned(text) => {
+                self.text = text;
+                Ok(Some(Ok(&self.text)))
+            }
+        }
+    }
+
+    fn skip_line(&mut self) -> io::Result<()> {
+        loop {
+            let buffer = self.reader.fill_buf()?;
+            let end = buffer.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
+            let amount = end.unwrap_or(buffer.len());
+            self.reader.consume(amount);
+            self.read_bytes += amount as u64;
+            if end.is_some() || amount == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_end_in_any_way_and_giants_are_skipped() {
+        let giant = "x".repeat(200_000);
+        let text = format!("one\r\n{giant}\n\u{ff}two\nthree");
+        let mut bytes = text.clone().into_bytes();
+        bytes.extend(b"\xff");
+        let mut input = Input::of(Box::new(io::Cursor::new(bytes.clone())), None);
+        let mut lines = Vec::new();
+        while let Some(line) = input.next_line().unwrap() {
+            lines.push(line.map(str::to_owned));
+        }
+        assert_eq!(lines[0].as_deref(), Ok("one"));
+        assert!(lines[1].is_err());
+        assert_eq!(lines[2].as_deref(), Ok("\u{ff}two"));
+        assert_eq!(lines[3].as_deref(), Ok("three\u{fffd}"));
+        assert_eq!((lines.len(), input.read_bytes()), (4, bytes.len() as u64));
+    }
+}

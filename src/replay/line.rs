@@ -1,0 +1,169 @@
+//! A line of an access log becomes one request: ours (logfmt, as `middleware::access_log` writes it), or
+//! the combined format of nginx and Apache. Pure; a line comes from a file that strangers' requests
+//! have filled, so anything may stand in it.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use super::combined;
+use crate::logging::logfmt;
+
+/// Longer than any request is: what is beyond it is no latency.
+const MAX_LATENCY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// `2026-01-01T`: where an RFC 3339 time has its `T`.
+const RFC3339_T: usize = 10;
+
+/// What a line is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Line<'a> {
+    /// A request that a backend was asked for, or that may have been.
+    Request(Entry<'a>),
+    /// Something else that belongs in a log: an event, a request to an endpoint, one refused unasked.
+    Other,
+}
+
+/// One request as the log tells it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry<'a> {
+    /// Since 1970: when it ended, where the latency is known, else when it began.
+    pub at: Duration,
+    /// Whether `at` is no finer than a second.
+    pub is_whole_second: bool,
+    /// How long it took, if the log says so.
+    pub latency: Option<Duration>,
+    /// Who asked.
+    pub client: IpAddr,
+    /// What for, with its query.
+    pub target: Cow<'a, str>,
+    /// Who answered, if the log says so.
+    pub backend: Option<Cow<'a, str>>,
+}
+
+/// Reads a line without its end.
+///
+/// # Errors
+/// What is not as it should be, for people.
+pub fn read(line: &str) -> Result<Line<'_>, &'static str> {
+    match line.as_bytes().get(RFC3339_T) {
+        Some(b'T') => ours(line),
+        _ if line.trim().is_empty() => Err("an empty line"),
+        _ => combined::read(line),
+    }
+}
+
+fn ours(line: &str) -> Result<Line<'_>, &'static str> {
+    let (time, mut rest) = line.split_once(' ').ok_or("nothing after the time")?;
+    let at = time_since_1970(time)?;
+    let (mut is_access, mut attempts, mut latency, mut client) = (false, None, None, None);
+    let (mut target, mut backend) = (Cow::Borrowed("/"), None);
+    while !rest.is_empty() {
+        let (name, value, after) = logfmt::first_pair(rest).ok_or("not logfmt")?;
+        match name {
+            "component" => is_access = value == "access",
+            "path" => target = value,
+            "latency_ms" => latency = Some(latency_in(&value, 1000.0)?),
+            "client" => client = Some(address(&value)?),
+            "backend" => backend = Some(value).filter(|name| name != "-"),
+            "attempts" => attempts = Some(value),
+            _ => {}
+        }
+        rest = after;
+    }
+    if !is_access || attempts.as_deref() == Some("0") {
+        return Ok(Line::Other);
+    }
+    let client = client.ok_or("no client")?;
+    Ok(Line::Request(Entry { at, is_whole_second: false, latency, client, target, backend }))
+}
+
+fn time_since_1970(text: &str) -> Result<Duration, &'static str> {
+    let time = humantime::parse_rfc3339(text).map_err(|_| "no time in RFC 3339")?;
+    time.duration_since(SystemTime::UNIX_EPOCH).map_err(|_| "a time before 1970")
+}
+
+/// `text` in parts of which a second has so many.
+pub(super) fn latency_in(text: &str, parts: f64) -> Result<Duration, &'static str> {
+    let number: f64 = text.parse().map_err(|_| "a latency that is no number")?;
+    let latency = Duration::try_from_secs_f64(number / parts).map_err(|_| "a latency that can't be")?;
+    if latency > MAX_LATENCY { Err("a latency of more than a week") } else { Ok(latency) }
+}
+
+pub(super) fn address(text: &str) -> Result<IpAddr, &'static str> {
+    let address: IpAddr = text.parse().map_err(|_| "a client that is no address")?;
+    Ok(address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::logging::logfmt::Line as LogLine;
+
+    const OURS: &str = "2026-05-01T10:00:00.250Z level=INFO component=access method=GET path=\"/a?b=1\" \
+        status=200 latency_ms=12.500 client=192.0.2.7 backend=http://localhost:3001 attempts=1 bytes=3 \
+        request_id=r1";
+
+    #[test]
+    fn our_own_lines_have_it_all() {
+        let Ok(Line::Request(entry)) = read(OURS) else { panic!("not read") };
+        assert_eq!(entry.at, Duration::from_millis(1_777_629_600_250));
+        assert_eq!(entry.latency, Some(Duration::from_micros(12_500)));
+        assert_eq!(entry.client, IpAddr::from([192, 0, 2, 7]));
+        assert_eq!((&*entry.target, entry.backend.as_deref()), ("/a?b=1", Some("http://localhost:3001")));
+        assert!(!entry.is_whole_second);
+    }
+
+    #[test]
+    fn what_no_backend_was_asked_for_is_left_out() {
+        let endpoint = OURS.replace("attempts=1", "attempts=0");
+        assert_eq!(read(&endpoint), Ok(Line::Other));
+        assert_eq!(read("2026-05-01T10:00:00Z level=INFO component=app msg=\"listening\""), Ok(Line::Other));
+        let unanswered = OURS.replace("backend=http://localhost:3001", "backend=-");
+        assert!(matches!(read(&unanswered), Ok(Line::Request(Entry { backend: None, .. }))));
+    }
+
+    #[test]
+    fn what_can_not_be_read_has_a_reason() {
+        for (wrong, reason) in [
+            ("", "empty"),
+            ("2026-05-01T10:00:00Z", "after the time"),
+            ("2026-13-01T10:00:00Z component=access", "RFC 3339"),
+            ("1969-05-01T10:00:00Z component=access", "RFC 3339"),
+            ("2026-05-01T10:00:00Z component=access path=\"/", "logfmt"),
+            ("2026-05-01T10:00:00Z component=access attempts=1", "no client"),
+            (&OURS.replace("192.0.2.7", "example.com"), "no address"),
+            (&OURS.replace("12.500", "soon"), "no number"),
+            (&OURS.replace("12.500", "-1"), "can't be"),
+            (&OURS.replace("12.500", "1e30"), "can't be"),
+            (&OURS.replace("12.500", "inf"), "can't be"),
+            (&OURS.replace("12.500", "604800001"), "week"),
+        ] {
+            let found = read(wrong).expect_err(wrong);
+            assert!(found.contains(reason), "{wrong}: {found}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_our_log_writes_reads_back(path in any::<String>(), client: IpAddr, ms in 0u32..1_000_000, secs in 0u32..) {
+            let time = humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + Duration::from_secs(secs.into()));
+            let mut fields = LogLine::new();
+            fields.field("component", &"access").field("path", &path).field("client", &client);
+            fields.field("latency_ms", &format_args!("{ms}.000")).field("attempts", &2);
+            let text = format!("{time} {}", fields.finish());
+            let Ok(Line::Request(entry)) = read(&text) else { panic!("{text}") };
+            prop_assert_eq!(&*entry.target, path);
+            prop_assert_eq!(entry.client, client.to_canonical());
+            prop_assert_eq!(entry.latency, Some(Duration::from_millis(ms.into())));
+            prop_assert_eq!(entry.at.as_secs(), u64::from(secs));
+        }
+
+        #[test]
+        fn no_text_panics(text in any::<String>(), time in "[0-9T:Z.-]{0,24}") {
+            let _ = read(&text);
+            let _ = read(&format!("{time} {text}"));
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What a replay comes to, for people.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use super::ASSUMED_LATENCY;
+use super::clients::Clients;
+use super::order::Arrival;
+use super::simulation::Simulation;
+
+/// See the module.
+#[derive(Default)]
+pub struct Report {
+    /// Lines read.
+    pub lines: u64,
+    /// Requests replayed.
+    pub requests: u64,
+    /// Lines that are no request to a backend.
+    pub other: u64,
+    unreadable: u64,
+    /// The first few of them.
+    shown: Vec<String>,
+    without_latency: u64,
+    span: Option<(Duration, Duration)>,
+    notes: Vec<String>,
+}
+
+impl Report {
+    /// Begins with these remarks.
+    pub fn new(notes: Vec<String>) -> Report {
+        Report { notes, ..Report::default() }
+    }
+
+    /// The line read last can't be read; `most` of them are shown.
+    pub fn unreadable(&mut self, reason: &str, most: usize) {
+        self.unreadable += 1;
+        if self.shown.len() < most {
+            self.shown.push(format!("line {}: {reason}", self.lines));
+        }
+    }
+
+    /// Whether the log says how long the request took.
+    pub fn note_latency(&mut self, is_known: bool) {
+        self.without_latency += u64::from(!is_known);
+    }
+
+    /// A request is replayed.
+    pub fn begin(&mut self, arrival: &Arrival) {
+        self.requests += 1;
+        let (first, last) = self.span.unwrap_or((arrival.began, arrival.began));
+        self.span = Some((first.min(arrival.began), last.max(arrival.began)));
+    }
+
+    /// Says on standard error what was not as it should be.
+    pub fn say_problems(&self) {
+        let mut lines: Vec<String> = self.notes.iter().map(|note| format!("note: {note}")).collect();
+        if self.without_latency > 0 {
+            let (count, ms) = (counted(self.without_latency, "request"), ASSUMED_LATENCY.as_millis());
+            lines.push(format!("note: {count} without a latency, taken to last {ms} ms"));
+        }
+        lines.extend(self.shown.iter().cloned());
+        let shown = self.shown.len() as u64;
+        if self.unreadable > shown {
+            lines.push(format!("and {} more lines that can't be read", grouped(self.unreadable - shown)));
+        }
+        let mut text = lines.join("\n");
+        text.extend((!lines.is_empty()).then_some('\n'));
+        // Nobody reads it: the report is on standard output all the same.
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
+
+    /// The account and a table for each simulation.
+    pub fn text(&self, simulations: &[Simulation], clients: &Clients) -> String {
+        let mut text = self.account(clients);
+        let names = simulations.iter().flat_map(|it| &it.tallies).map(|tally| tally.name.len());
+        let width = names.max().unwrap_or(0).max("backend".len());
+        text.push_str(&format!(
+            "\n{:<16}  {:<width$}  {:>12}  {:>7}  {:>12}\n",
+            "algorithm", "backend", "requests", "share", "most at once"
+        ));
+        for (index, simulation) in simulations.iter().enumerate() {
+            text.push_str(&table(simulation, width));
+            if simulation.has_homes() && clients.is_compared {
+                text.push_str(&moves(clients, index, simulation.compared_with()));
+            }
+        }
+        text
+    }
+
+    fn account(&self, clients: &Clients) -> String {
+        let (first, last) = self.span.unwrap_or_default();
+        let seconds = (last - first).as_secs();
+        let more = if clients.is_full { "more than " } else { "" };
+        let mut text = format!(
+            "{} of {more}{} in {}\n",
+            counted(self.requests, "request"),
+            counted(clients.count() as u64, "client"),
+            humantime::format_duration(Duration::from_secs(seconds)),
+        );
+        if self.other + self.unreadable > 0 {
+            text.push_str(&format!(
+                "left out: {} of something else, {} that can't be read\n",
+                counted(self.other, "line"),
+                grouped(self.unreadable)
+            ));
+        }
+        text
+    }
+}
+
+fn table(simulation: &Simulation, width: usize) -> String {
+    let total: u64 = simulation.tallies.iter().map(|tally| tally.requests).sum();
+    let mut text = String::new();
+    let mut name = simulation.algorithm.to_string();
+    for tally in &simulation.tallies {
+        let (requests, peak) = (grouped(tally.requests), grouped(tally.peak.into()));
+        let percent = percent(tally.requests, total);
+        text.push_str(&format!(
+            "{name:<16}  {:<width$}  {requests:>12}  {percent:>5.1} %  {peak:>12}\n",
+            tally.name
+        ));
+        name.clear();
+    }
+    if simulation.full > 0 {
+        let full = grouped(simulation.full);
+        text.push_str(&format!("{:16}  {full} requests found every backend full\n", ""));
+    }
+    text
+}
+
+fn moves(clients: &Clients, index: usize, before: &str) -> String {
+    let (moved, all) = (clients.moved(index) as u64, clients.count() as u64);
+    let percent = percent(moved, all);
+    format!(
+        "{:16}  {} of {} clients ({percent:.1} %) would move, compared with {before}\n",
+        "",
+        grouped(moved),
+        grouped(all)
+    )
+}
+
+fn percent(part: u64, whole: u64) -> f64 {
+    part as f64 * 100.0 / whole.max(1) as f64
+}
+
+fn counted(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", grouped(number))
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+}

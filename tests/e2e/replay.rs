@@ -1,0 +1,152 @@
+//! `loadbalancer replay`: a recorded log through the code that chooses backends.
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::support::{Backend, Balancer, Finished, Run, config, eventually};
+
+/// Requests of a recording, and the clients that they come from in turn.
+const REQUESTS: usize = 60;
+const CLIENTS: usize = 20;
+
+/// What a balancer with `ip_hash` logged of some clients, its configuration, and a folder to put both in.
+struct Recording {
+    folder: TempDir,
+    _backends: [Backend; 3],
+    urls: Vec<String>,
+}
+
+impl Recording {
+    fn new() -> Recording {
+        let backends = ["a", "b", "c"].map(Backend::named);
+        let config = config(&backends.each_ref(), json!({ "algorithm": "ip_hash" }));
+        let balancer = Balancer::start(config.clone());
+        for number in 0..REQUESTS {
+            balancer.get_for(&format!("192.0.2.{}", number % CLIENTS), "/recorded");
+        }
+        balancer.metrics();
+        let lines = eventually("all access lines", || {
+            Some(balancer.access_lines()).filter(|lines| lines.len() > REQUESTS)
+        });
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("log"), lines.join("\n")).unwrap();
+        std::fs::write(folder.path().join("config"), config.to_string()).unwrap();
+        let urls = backends.iter().map(Backend::url).collect();
+        Recording { folder, _backends: backends, urls }
+    }
+
+    fn replayed<const N: usize>(&self, arguments: [&str; N]) -> Finished {
+        let mut run = Run::of(["replay", "--config"]).arg(self.folder.path().join("config"));
+        for argument in arguments {
+            run = run.arg(argument);
+        }
+        run.arg(self.folder.path().join("log")).output()
+    }
+}
+
+/// The numbers in the line of this backend.
+fn row(run: &Finished, url: &str) -> (u64, u64) {
+    let line = run.stdout.lines().find(|line| line.contains(url)).expect("a line of the backend");
+    let (_, after) = line.split_once(url).unwrap();
+    let words: Vec<&str> = after.split_whitespace().collect();
+    (words[0].parse().unwrap(), words[3].parse().unwrap())
+}
+
+#[test]
+fn what_was_recorded_comes_out_the_same_with_the_same_configuration() {
+    let recording = Recording::new();
+    let run = recording.replayed([]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.stdout.starts_with(&format!("{REQUESTS} requests of {CLIENTS} clients")), "{run:?}");
+    assert!(
+        run.stdout.contains("left out: 1 line of something else"),
+        "the metrics page is no request: {run:?}"
+    );
+    assert!(run.stdout.contains(&format!("0 of {CLIENTS} clients (0.0 %) would move")), "{run:?}");
+    let total: u64 = recording.urls.iter().map(|url| row(&run, url).0).sum();
+    assert_eq!(total, REQUESTS as u64);
+    assert_eq!(run.stderr, "");
+}
+
+#[test]
+fn every_algorithm_and_without_a_backend() {
+    let recording = Recording::new();
+    let run = recording.replayed(["--algorithm", "all", "--without", &recording.urls[1]]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    for algorithm in ["round_robin", "least_conn", "ip_hash", "power_of_two", "consistent_hash"] {
+        assert!(run.stdout.contains(algorithm), "{algorithm}: {run:?}");
+    }
+    assert!(!run.stdout.contains(&recording.urls[1]), "{run:?}");
+    assert_eq!(row(&run, &recording.urls[0]).0, REQUESTS as u64 / 2, "round_robin comes first");
+    assert_eq!(run.stdout.matches("would move, compared with all backends").count(), 2, "{run:?}");
+}
+
+/// Ten a second for ten seconds, each a quarter of a second long.
+fn combined() -> String {
+    let line = |number: usize| {
+        let (second, client) = (number / 10, number % 7);
+        format!(
+            "10.0.0.{client} - - [01/May/2026:10:00:{second:02} +0000] \"GET /a HTTP/1.1\" 200 5 \"-\" \"curl/8\" 0.250\n"
+        )
+    };
+    (0..100).map(line).collect()
+}
+
+#[test]
+fn the_combined_format_on_standard_input() {
+    let run = Run::of(["replay", "-", "--algorithm", "least_conn"]).input(&combined()).output();
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.stdout.starts_with("100 requests of 7 clients"), "{run:?}");
+    let rows: Vec<_> = (3001..=3003).map(|port| row(&run, &format!("http://localhost:{port}"))).collect();
+    assert_eq!(rows.iter().map(|(requests, _)| requests).sum::<u64>(), 100);
+    // A quarter of ten a second: two or three at once, and three backends.
+    assert!(rows.iter().all(|(_, peak)| *peak == 1), "{rows:?}");
+}
+
+#[test]
+fn lines_that_can_not_be_read_are_named_and_counted() {
+    let text = format!("nonsense\n{}{}", combined(), "example.com - - x\n".repeat(7));
+    let run = Run::of(["replay", "-"]).input(&text).output();
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.stderr.contains("line 1: neither our format nor the combined one"), "{run:?}");
+    assert!(run.stderr.contains("line 102: a client that is no address"), "{run:?}");
+    assert!(run.stderr.ends_with("and 3 more lines that can't be read"), "{run:?}");
+    assert!(run.stdout.contains("0 lines of something else, 8 that can't be read"), "{run:?}");
+}
+
+#[test]
+fn a_log_without_a_request_fails_and_a_question_without_sense_is_a_usage_error() {
+    let run = Run::of(["replay", "-"]).input("nonsense\n").output();
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stderr.contains("no request"), "{run:?}");
+    let run = Run::of(["replay", "/no/such/log"]).output();
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stderr.contains("/no/such/log"), "{run:?}");
+    for (flag, value, word) in
+        [("--algorithm", "best", "round_robin"), ("--without", "http://x", "http://localhost:3001")]
+    {
+        let run = Run::of(["replay", "-", flag, value]).output();
+        assert_eq!(run.code, Some(2), "{run:?}");
+        assert!(run.stderr.contains(flag) && run.stderr.contains(word), "{run:?}");
+    }
+}
+
+#[test]
+fn a_long_log_says_how_far_it_is() {
+    let mut text = String::new();
+    let agent = "x".repeat(16 << 10);
+    while text.len() < 17 << 20 {
+        text.push_str(&combined().lines().next().unwrap().replace("curl/8", &agent));
+        text.push('\n');
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("log"), &text).unwrap();
+    let run = Run::of(["replay"]).arg(folder.path().join("log")).output();
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let lines: Vec<&str> = run.stderr.lines().collect();
+    assert_eq!(
+        lines[..10],
+        ["10 %", "20 %", "30 %", "40 %", "50 %", "60 %", "70 %", "80 %", "90 %", "100 %"]
+    );
+    assert!(lines[10].starts_with("replayed in "), "{run:?}");
+}
