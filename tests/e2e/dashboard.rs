@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use loadbalancer::demo::echo::EchoOptions;
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Backend, Balancer, Behaviour, Browser, Signal, config, eventually};
+use crate::support::{Admin, Backend, Balancer, Behaviour, Browser, Signal, config, eventually};
 
 /// One browser at a time is enough for a small machine.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -151,32 +152,36 @@ fn it_says_when_the_balancer_does_not_answer_and_recovers() {
     });
 }
 
-/// `LB_SCREENSHOT=docs/dashboard.png cargo test --test e2e a_picture` draws the picture in the README;
-/// `LB_SCREENSHOT_SECONDS` is how long it has traffic before.
+/// `docs/screenshot` has it draw the picture in the README (`LB_SCREENSHOT`), after traffic for as long as the
+/// charts show. Without that it runs for a few seconds, so that it is known to work.
 #[test]
 fn a_picture_of_a_lively_page() {
-    let Some(file) = std::env::var_os("LB_SCREENSHOT") else { return };
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-    let seconds = std::env::var("LB_SCREENSHOT_SECONDS").ok().and_then(|text| text.parse().ok());
-    let seconds: f64 = seconds.unwrap_or(330.0);
-    let mut backends = ["a", "b", "c", "d"].map(|name| Backend::that(Behaviour::Answers(Answer::ok(name))));
+    let kept = std::env::var_os("LB_SCREENSHOT").map(|file| Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
+    let seconds: f64 = if kept.is_some() { 330.0 } else { 3.0 };
+    let slow = |name: &str, milliseconds| {
+        let latency = Duration::from_millis(milliseconds);
+        Backend::that(Behaviour::Echo(EchoOptions { name: name.to_owned(), latency, fail: false }))
+    };
+    let mut backends = [slow("a", 4), Backend::named("b"), slow("c", 9), slow("d", 4), slow("e", 6)];
     let mut config = config(
         &backends.each_ref(),
         json!({
-            "algorithm": "least_connections",
+            "algorithm": "least_conn",
             "health_check": { "interval": "2s" },
             "rate_limit": { "enabled": true, "requests_per_second": 40, "burst": 80 },
+            "admin": { "listen": "127.0.0.1:0" },
         }),
     );
     config["backends"][2]["weight"] = json!(2);
     config["backends"][3]["backup"] = json!(true);
-    let balancer = Balancer::start(config);
-    let Some((browser, _alone)) = open(&balancer, "a_picture_of_a_lively_page") else { return };
+    let admin = Admin::over(config);
+    let balancer = &admin.balancer;
+    let Some((browser, _alone)) = open(balancer, "a_picture_of_a_lively_page") else { return };
 
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         for client in 0..6 {
-            let (balancer, over) = (&balancer, &over);
+            let over = &over;
             scope.spawn(move || traffic(balancer, client, over));
         }
         let start = Instant::now();
@@ -190,22 +195,28 @@ fn a_picture_of_a_lively_page() {
         backends[1].set_failing(true);
         wait_until(0.39);
         backends[1].set_failing(false);
+        wait_until(0.6);
+        admin.post(&format!("/backends/drain?url={}", backends[4].url()));
         wait_until(0.8);
         backends[2].stop();
         wait_until(1.0);
+        let files = tempfile::tempdir().unwrap();
         let pictures =
-            [("light", 1280, false, ""), ("dark", 1280, false, "-dark"), ("light", 360, true, "-phone")];
+            [("light", 1280, false, ""), ("dark", 1280, false, "-dark"), ("light", 390, true, "-phone")];
         for (scheme, width, phone, suffix) in pictures {
             browser.prefer(scheme);
             browser.resize(width, 900, phone);
             // Until it has been drawn anew.
             thread::park_timeout(Duration::from_millis(1500));
+            let picture = browser.screenshot(phone);
+            assert!(picture.starts_with(b"\x89PNG") && picture.len() > 10_000, "{} bytes", picture.len());
             // Only the first one is for the docs.
-            let name = match suffix {
-                "" => file.clone(),
-                _ => std::env::temp_dir().join(format!("dashboard{suffix}.png")),
+            let file = match (&kept, suffix) {
+                (Some(file), "") => file.clone(),
+                (Some(_), _) => std::env::temp_dir().join(format!("dashboard{suffix}.png")),
+                (None, _) => files.path().join("picture.png"),
             };
-            std::fs::write(name, browser.screenshot(phone)).unwrap();
+            std::fs::write(file, picture).unwrap();
         }
         over.store(true, SeqCst);
     });
