@@ -24,6 +24,9 @@ usage: loadbalancer [--config FILE]   run until Ctrl-C, then drain
        loadbalancer drill [--config FILE] [SCENARIO...]
                                       the balancer over backends that fail on purpose: are all promises
                                       kept with this configuration? About a minute
+       loadbalancer explain --id ID | --client ADDRESS [--path P] [--host H] [--config FILE]
+                                      ask the running balancer, by its admin listener: why did the request
+                                      with this X-Request-ID go where it went, or where would one go now?
        loadbalancer --help | --version
 
 The configuration comes from --config, else from the file that LB_CONFIG names, else from built-in
@@ -66,6 +69,13 @@ pub enum Command {
         /// What to play; all where there are none.
         scenarios: Vec<String>,
     },
+    /// A question to a running balancer.
+    Explain {
+        /// The file of `--config`, if any: it says where the admin listener is.
+        config: Option<PathBuf>,
+        /// What is asked.
+        question: Question,
+    },
     /// Print [`HELP`].
     Help,
     /// Print [`VERSION`].
@@ -85,6 +95,19 @@ pub struct ReplayOptions {
     pub without: Vec<String>,
 }
 
+/// What `explain` asks: one of `id` and `client`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Question {
+    /// `--id`: an `X-Request-ID`.
+    pub id: Option<String>,
+    /// `--client`: an address.
+    pub client: Option<String>,
+    /// `--path`, with `--client`.
+    pub path: Option<String>,
+    /// `--host`, with `--client`.
+    pub host: Option<String>,
+}
+
 /// Flags with their values, whatever command they are for.
 #[derive(Debug, Default)]
 struct Flags {
@@ -92,6 +115,7 @@ struct Flags {
     algorithm: Option<String>,
     without: Vec<String>,
     probe: bool,
+    question: Question,
 }
 
 /// What the environment says.
@@ -122,6 +146,10 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
             Long("config") | Short('c') => flags.config = Some(path_after(&mut parser)?),
             Long("algorithm") => flags.algorithm = Some(text_after(&mut parser)?),
             Long("probe") => flags.probe = true,
+            Long("id") => flags.question.id = Some(text_after(&mut parser)?),
+            Long("client") => flags.question.client = Some(text_after(&mut parser)?),
+            Long("path") => flags.question.path = Some(text_after(&mut parser)?),
+            Long("host") => flags.question.host = Some(text_after(&mut parser)?),
             Long("without") => flags.without.push(text_after(&mut parser)?),
             Value(word) => words.push(word),
             other => return Err(other.unexpected().to_string()),
@@ -152,6 +180,7 @@ fn command(flags: Flags, words: &[OsString]) -> Result<Command, String> {
             Ok(Command::Demo)
         }
         Some("replay") => replay(flags, rest),
+        Some("explain") => explain(flags, rest),
         Some("drill") => {
             flags.only("drill", &["config"])?;
             let scenarios = rest.iter().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -178,6 +207,20 @@ fn replay(flags: Flags, words: &[OsString]) -> Result<Command, String> {
     Ok(Command::Replay(ReplayOptions { log, config, algorithm, without }))
 }
 
+fn explain(flags: Flags, words: &[OsString]) -> Result<Command, String> {
+    flags.only("explain", &["config", "id", "client", "path", "host"])?;
+    at_most(0, words)?;
+    let question = flags.question;
+    let of_client = question.client.is_some();
+    if question.id.is_some() == of_client {
+        return Err("explain: ask with --id of one request, or with --client for the next".to_owned());
+    }
+    if !of_client && (question.path.is_some() || question.host.is_some()) {
+        return Err("explain: --path and --host go with --client".to_owned());
+    }
+    Ok(Command::Explain { config: flags.config, question })
+}
+
 fn at_most(most: usize, words: &[OsString]) -> Result<(), String> {
     words.get(most).map_or(Ok(()), |extra| Err(format!("unexpected argument {extra:?}")))
 }
@@ -190,6 +233,10 @@ impl Flags {
             ("algorithm", self.algorithm.is_some()),
             ("without", !self.without.is_empty()),
             ("probe", self.probe),
+            ("id", self.question.id.is_some()),
+            ("client", self.question.client.is_some()),
+            ("path", self.question.path.is_some()),
+            ("host", self.question.host.is_some()),
         ];
         match given.iter().find(|(name, given)| *given && !allowed.contains(name)) {
             Some((name, _)) => Err(format!("{command} takes no --{name}")),
@@ -259,6 +306,24 @@ mod tests {
         let scenarios = vec!["stall".into(), "flap".into()];
         check("drill -c a.json stall flap", Ok(Command::Drill { config: Some("a.json".into()), scenarios }));
         check("drill --without a", Err("drill takes no --without"));
+    }
+
+    #[test]
+    fn a_question_is_about_one_request_or_the_next() {
+        let question = Question { id: Some("a1".into()), ..Question::default() };
+        check("explain --id a1", Ok(Command::Explain { config: None, question }));
+        let question = Question {
+            client: Some("::1".into()),
+            path: Some("/x".into()),
+            host: Some("h".into()),
+            id: None,
+        };
+        let line = "explain --client ::1 --path /x --host h -c c.json";
+        check(line, Ok(Command::Explain { config: Some("c.json".into()), question }));
+        check("explain", Err("--id"));
+        check("explain --id a --client b", Err("--id"));
+        check("explain --id a --path /", Err("go with --client"));
+        check("drill --path /", Err("drill takes no --path"));
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //! - the line: [`proxy`]
 //! - what runs: [`app`], [`workers`], [`middleware`], [`endpoints`], [`health_checker`], [`names`],
 //!   [`descriptors`], [`reload`], [`renewal`], [`cli`]
-//! - to try it out: [`demo`], [`replay`], [`drill`], [`check`]; [`by_hand`] reads answers for the latter two
+//! - to try it out and to ask: [`demo`], [`replay`], [`drill`], [`check`], [`inquiry`]; [`by_hand`] reads answers
+//!   for the latter three
 
 pub mod allocator;
 pub mod app;
@@ -25,6 +26,7 @@ pub mod frontend;
 pub mod health_checker;
 pub mod histogram;
 pub mod http;
+pub mod inquiry;
 pub mod logging;
 pub mod metrics;
 pub mod middleware;

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use loadbalancer::app::{App, Source};
-use loadbalancer::cli::{self, Command, Environment, ReplayOptions};
+use loadbalancer::cli::{self, Command, Environment, Question, ReplayOptions};
 use loadbalancer::config::{self, Config};
 use loadbalancer::logging::writer::LineWriter;
 use loadbalancer::reload::ConfigFile;
-use loadbalancer::{check, demo, drill, logging, replay, shutdown, tls};
+use loadbalancer::{check, demo, drill, inquiry, logging, replay, shutdown, tls};
 
 /// Usage or an invalid configuration.
 const USAGE: u8 = 2;
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Ok(Command::Demo) => serve(environment.debug, demo::run),
         Ok(Command::Replay(options)) => replay(&options, environment),
         Ok(Command::Drill { config, scenarios }) => drill(config.as_deref(), &scenarios, &environment),
+        Ok(Command::Explain { config, question }) => explain(config.as_deref(), &question, &environment),
         Err(mistake) => fail(USAGE, &format!("loadbalancer: {mistake}\nTry 'loadbalancer --help'.")),
     }
 }
@@ -91,6 +92,18 @@ fn drill(file: Option<&Path>, scenarios: &[String], environment: &Environment) -
         }
         Err(drill::Failure::Usage(mistake)) => fail(USAGE, &format!("loadbalancer: {mistake}")),
         Err(drill::Failure::Run(problem)) => fail(1, &format!("loadbalancer: {problem}")),
+    }
+}
+
+fn explain(file: Option<&Path>, question: &Question, environment: &Environment) -> ExitCode {
+    let result = match load(file, environment) {
+        Ok(config) => inquiry::run(&config, question),
+        Err(code) => return code,
+    };
+    match result {
+        Ok(text) => print(&text),
+        Err(inquiry::Failure::Usage(mistake)) => fail(USAGE, &format!("loadbalancer: {mistake}")),
+        Err(inquiry::Failure::Run(problem)) => fail(1, &format!("loadbalancer: {problem}")),
     }
 }
 

@@ -24,7 +24,7 @@ const LAYERS: [&[&str]; 6] = [
         "endpoints",
         "middleware",
     ],
-    &["demo", "replay", "drill", "check", "by_hand"],
+    &["demo", "replay", "drill", "check", "by_hand", "inquiry"],
 ];
 
 struct Source {

@@ -2,7 +2,7 @@
 //! now (`?client=`, with `path`, `host`, `method`).
 
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::{Instant, SystemTime};
 
 use serde_json::Value;
 
@@ -44,7 +44,7 @@ fn forecast(head: &RequestHead, client: &str, live: &Live) -> Result<Value, Refu
     let client_key = ClientKey { is_retry: true, ..client_key::of(address, &wanted, pool.config()) };
     let (now, tried) = (Instant::now(), Tried::default());
     let chosen = pool.would_pick(&client_key, now);
-    let one = Try::new(pool, &client_key, &tried, chosen, now, Duration::ZERO).with_itself();
+    let one = Try::new(pool, &client_key, &tried, chosen, (now, SystemTime::now())).with_itself();
     let story = Story {
         pool: pool.config().name.clone(),
         algorithm: pool.config().algorithm,

@@ -113,15 +113,18 @@ impl Trace {
         tried: &Tried,
         chosen: Option<&Arc<Backend>>,
         since: Instant,
+        clock: impl FnOnce() -> (Instant, SystemTime),
     ) {
         let Some(story) = &mut self.0 else { return };
-        let now = Instant::now();
+        let (now, at) = clock();
         if story.tries.is_empty() {
             pool.config().name.clone_into(&mut story.pool);
             story.algorithm = pool.config().algorithm;
             story.key = client.key.map(|key| shortened(&String::from_utf8_lossy(key)));
         }
-        story.tries.push(Try::new(pool, client, tried, chosen, now, now.saturating_duration_since(since)));
+        let mut one = Try::new(pool, client, tried, chosen, (now, at));
+        one.began = now.saturating_duration_since(since);
+        story.tries.push(one);
     }
 
     /// The attempt that followed has ended.
@@ -139,10 +142,9 @@ impl Try {
         client: &ClientKey<'_>,
         tried: &Tried,
         chosen: Option<&Arc<Backend>>,
-        now: Instant,
-        began: Duration,
+        (now, at): (Instant, SystemTime),
     ) -> Try {
-        let mut standings = pool.standings(tried, now, SystemTime::now());
+        let mut standings = pool.standings(tried, now, at);
         let is_chosen = |backend: &Arc<Backend>| chosen.is_some_and(|chosen| chosen.id() == backend.id());
         // The chosen one is always among those shown.
         standings.sort_by_key(|(backend, _)| !is_chosen(backend));
@@ -151,7 +153,7 @@ impl Try {
         let by_cookie = chosen.is_some_and(|chosen| {
             client.sticky.is_some_and(|value| value == chosen.sticky_value().as_bytes())
         });
-        Try { chosen: chosen.cloned(), by_cookie, standings, not_shown, began, ended: None }
+        Try { chosen: chosen.cloned(), by_cookie, standings, not_shown, began: Duration::ZERO, ended: None }
     }
 }
 

@@ -18,7 +18,7 @@ mod relay;
 mod tunnel;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use log::Level::{Debug, Info, Warn};
 
@@ -112,7 +112,7 @@ impl Proxy {
             let chosen = found.as_ref().ok().map(Lease::backend);
             // An answer that is held is passed on where no other can be had.
             if chosen.is_some() || held.is_none() {
-                trace.chose(pool, &client, &tried, chosen, received);
+                trace.chose(pool, &client, &tried, chosen, received, || (Instant::now(), SystemTime::now()));
             }
             let mut lease = match found {
                 Ok(lease) => lease,

@@ -1,6 +1,6 @@
 //! The admin listener: what it shows, what it changes, and whom it refuses.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{Admin, Answer, Backend, Behaviour, Signal, eventually};
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Admin, Answer, Backend, Behaviour, config, eventually};
+use crate::support::{Admin, Answer, Backend, Behaviour, Run, config, eventually};
 
 fn explained(admin: &Admin, id: &str) -> Value {
     let path = format!("/explain?id={id}");
@@ -134,4 +134,34 @@ fn what_can_t_be_explained_is_said() {
     }
     assert_eq!(admin.post("/explain?id=x").status, 405);
     assert_eq!(admin.balancer.get("/explain?id=x").text(), "one", "the main listener proxies it");
+}
+
+#[test]
+fn the_command_asks_the_running_one() {
+    let backends = ["a", "b"].map(Backend::named);
+    let admin = Admin::start(
+        &backends.each_ref(),
+        json!({ "listen": "127.0.0.1:0", "token": "a-secret-of-some-length" }),
+    );
+    let settings =
+        json!({ "admin": { "listen": admin.address.to_string(), "token": "a-secret-of-some-length" } })
+            .to_string();
+    let (_, id) = ask(&admin, "/x");
+    let by_id = || Run::of(["explain", "--id", &id, "--config"]).file(&settings).output();
+    eventually("the request is remembered", || by_id().code == Some(0));
+    let told = by_id().stdout;
+    assert!(told.starts_with("GET /x of 127.0.0.1 went to pool default (round_robin): http://"), "{told}");
+    assert!(told.contains("  it was its turn; answered 200 after "), "{told}");
+    assert!(told.contains("    not http://") && told.trim_end().ends_with("  not its turn"), "{told}");
+
+    let ahead = Run::of(["explain", "--client", "192.0.2.1", "--path", "/a b", "--config"]).file(&settings);
+    let told = ahead.output().stdout;
+    assert!(told.starts_with("A request of 192.0.2.1 would go to http://"), "{told}");
+
+    let unknown = Run::of(["explain", "--id", "none", "--config"]).file(&settings).output();
+    assert_eq!(unknown.code, Some(1));
+    assert!(unknown.stderr.contains("none of the last 10000 requests has this id"), "{unknown:?}");
+    let nobody = Run::of(["explain", "--id", "x", "--config"]).file("{}").output();
+    assert_eq!(nobody.code, Some(2));
+    assert!(nobody.stderr.contains("set \"admin\""), "{nobody:?}");
 }

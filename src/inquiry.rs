@@ -1,0 +1,129 @@
+//! `loadbalancer explain`: asks the running balancer's admin listener, and prints what it says for people.
+
+use std::io::{self, BufReader, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::by_hand::read_answer;
+use crate::cli::Question;
+use crate::config::{AdminConfig, Config};
+
+/// A page that takes longer is not coming.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Why there is no answer.
+pub enum Failure {
+    /// The configuration has nobody to ask.
+    Usage(String),
+    /// The balancer could not be asked, or does not know.
+    Run(String),
+}
+
+/// Asks, and gives the text to print.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn run(config: &Config, question: &Question) -> Result<String, Failure> {
+    let Some(admin) = &config.admin else {
+        let text = "explain asks the admin listener, and this configuration has none: set \
+                    \"admin\": { \"listen\": \"127.0.0.1:9090\" }";
+        return Err(Failure::Usage(text.to_owned()));
+    };
+    let address = reachable(admin.listen);
+    let (status, body) = ask(address, admin, &target(question))
+        .map_err(|error| Failure::Run(format!("cannot ask the admin listener at {address}: {error}")))?;
+    match (status, serde_json::from_slice(&body)) {
+        (200, Ok(page)) => Ok(text(&page)),
+        _ => Err(Failure::Run(String::from_utf8_lossy(&body).trim().to_owned())),
+    }
+}
+
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        address.set_ip(loopback[usize::from(address.is_ipv6())]);
+    }
+    address
+}
+
+fn target(question: &Question) -> String {
+    let pairs = [
+        ("id", &question.id),
+        ("client", &question.client),
+        ("path", &question.path),
+        ("host", &question.host),
+    ];
+    let given = pairs.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+    let query: Vec<String> = given.map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+    format!("/explain?{}", query.join("&"))
+}
+
+/// With all but letters and digits as `%xx`.
+fn encoded(text: &str) -> String {
+    let escape = |byte: u8| match byte {
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(escape).collect()
+}
+
+fn ask(address: SocketAddr, admin: &AdminConfig, target: &str) -> io::Result<(u16, Vec<u8>)> {
+    let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    let token =
+        admin.token.as_ref().map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
+    write!(stream, "GET {target} HTTP/1.1\r\nHost: {address}\r\n{token}Connection: close\r\n\r\n")?;
+    let answer = read_answer(&mut BufReader::new(stream))?;
+    Ok((answer.status, answer.body))
+}
+
+/// The sentence, then each attempt with what spoke against the other backends.
+fn text(page: &Value) -> String {
+    let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let mut text = format!("{}\n", word(&page["sentence"]));
+    let attempts = page["attempts"].as_array().cloned().unwrap_or_else(|| vec![page.clone()]);
+    for attempt in attempts.iter().filter(|attempt| attempt["others"].is_array()) {
+        text.push_str(&format!("\n  {}  {}", word(&attempt["backend"]), word(&attempt["why"])));
+        if let (Some(fate), Some(took)) = (attempt["fate"].as_str(), attempt["took_ms"].as_f64()) {
+            text.push_str(&format!("; {fate} after {took} ms"));
+        }
+        text.push('\n');
+        for other in attempt["others"].as_array().into_iter().flatten() {
+            text.push_str(&format!("    not {}  {}\n", word(&other["backend"]), word(&other["lost"])));
+        }
+        if let Some(more) = attempt["others_not_shown"].as_u64() {
+            text.push_str(&format!("    and {more} more\n"));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_question_becomes_a_query() {
+        let question = Question {
+            client: Some("2001:db8::1".into()),
+            path: Some("/a b&c".into()),
+            ..Question::default()
+        };
+        assert_eq!(target(&question), "/explain?client=2001%3Adb8%3A%3A1&path=%2Fa%20b%26c");
+    }
+
+    #[test]
+    fn a_page_becomes_lines() {
+        let page = json!({ "sentence": "It went.", "attempts": [
+            { "backend": "http://a", "why": "its turn", "fate": "answered 200", "took_ms": 1.5,
+              "others": [{ "backend": "http://b", "lost": "not its turn" }], "others_not_shown": 3 } ] });
+        let expected = "It went.\n\n  http://a  its turn; answered 200 after 1.5 ms\n    \
+                        not http://b  not its turn\n    and 3 more\n";
+        assert_eq!(text(&page), expected);
+        assert_eq!(text(&json!({ "sentence": "It was limited." })), "It was limited.\n");
+    }
+}
