@@ -127,6 +127,8 @@ pub struct Environment {
     pub debug: bool,
     /// Whether another process of ours started this one to take over from it.
     pub renewal: bool,
+    /// `NOTIFY_SOCKET`: where a service manager wants to hear how it goes.
+    pub notify_socket: Option<OsString>,
     /// `LB_ALGORITHM` and `LB_LISTEN`.
     pub overrides: Overrides,
 }
@@ -253,6 +255,7 @@ pub fn environment() -> Environment {
         config: var("LB_CONFIG").map(PathBuf::from),
         debug: var("LB_DEBUG").is_some_and(|value| value != "0" && value != "false"),
         renewal: var(crate::renewal::MARK).is_some(),
+        notify_socket: var("NOTIFY_SOCKET"),
         overrides: Overrides { algorithm: text("LB_ALGORITHM"), listen: text("LB_LISTEN") },
     }
 }

@@ -6,7 +6,7 @@
 //! - the edges: [`frontend`] (clients), [`transport`] (backends), on [`tls`] where that is asked for
 //! - the line: [`proxy`]
 //! - what runs: [`app`], [`workers`], [`middleware`], [`endpoints`], [`health_checker`], [`names`],
-//!   [`descriptors`], [`reload`], [`renewal`], [`cli`]
+//!   [`descriptors`], [`reload`], [`renewal`], [`service_manager`], [`cli`]
 //! - to try it out and to ask: [`demo`], [`replay`], [`drill`], [`check`], [`inquiry`]; [`by_hand`] reads answers
 //!   for the latter three
 
@@ -36,6 +36,7 @@ pub mod proxy;
 pub mod reload;
 pub mod renewal;
 pub mod replay;
+pub mod service_manager;
 pub mod shutdown;
 pub mod tls;
 pub mod transport;

@@ -10,6 +10,7 @@ use loadbalancer::cli::{self, Command, Environment, Question, ReplayOptions};
 use loadbalancer::config::{self, Config};
 use loadbalancer::logging::writer::LineWriter;
 use loadbalancer::reload::ConfigFile;
+use loadbalancer::service_manager::ServiceManager;
 use loadbalancer::{check, demo, drill, inquiry, logging, replay, shutdown, tls};
 
 /// Usage or an invalid configuration.
@@ -59,7 +60,8 @@ fn run(file: Option<&Path>, environment: &Environment) -> ExitCode {
     let origin = path.map(|path| ConfigFile { path, overrides: environment.overrides.clone() });
     let source = if environment.renewal { Source::Renewal } else { Source::Fresh };
     serve(environment.debug, |access_lines, requests| {
-        let app = App::start(config, origin, source, access_lines)?;
+        let manager = ServiceManager::at(environment.notify_socket.as_deref());
+        let app = App::start(config, origin, source, manager, access_lines)?;
         app.wait(requests);
         Ok(())
     })

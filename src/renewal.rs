@@ -35,6 +35,8 @@ pub const MARK: &str = "LB_RENEWAL";
 const MAX_SOCKETS: usize = 3;
 /// Goes with the sockets.
 const HERE: u8 = b'L';
+/// The same, where a service manager has the sockets, too.
+const HERE_TO_STAY: u8 = b'S';
 /// All is up but the accepting.
 const READY: u8 = b'R';
 /// The old process accepts no more.
@@ -75,7 +77,7 @@ impl Successor {
     ///
     /// # Errors
     /// It could not be started, or ended or said nothing in time.
-    pub fn start(origin: &Origin, listeners: &[&TcpListener]) -> io::Result<Successor> {
+    pub fn start(origin: &Origin, listeners: &[&TcpListener], sockets_stay: bool) -> io::Result<Successor> {
         let (ours, theirs) = UnixStream::pair()?;
         let mut child = Command::new(&origin.program)
             .args(&origin.arguments)
@@ -83,7 +85,7 @@ impl Successor {
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
             .spawn()?;
         let successor = Successor { channel: ours, pid: child.id() };
-        let result = successor.hand_over(listeners);
+        let result = successor.hand_over(listeners, sockets_stay);
         if let Err(error) = result {
             // It must not serve beside us; where it has ended already, this fails and that is fine.
             let _ = child.kill();
@@ -93,12 +95,13 @@ impl Successor {
         Ok(successor)
     }
 
-    fn hand_over(&self, listeners: &[&TcpListener]) -> io::Result<()> {
+    fn hand_over(&self, listeners: &[&TcpListener], sockets_stay: bool) -> io::Result<()> {
         let sockets: Vec<_> = listeners.iter().take(MAX_SOCKETS).map(|listener| listener.as_fd()).collect();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         control.push(SendAncillaryMessage::ScmRights(&sockets));
-        sendmsg(&self.channel, &[IoSlice::new(&[HERE])], &mut control, SendFlags::NOSIGNAL)?;
+        let word = [if sockets_stay { HERE_TO_STAY } else { HERE }];
+        sendmsg(&self.channel, &[IoSlice::new(&word)], &mut control, SendFlags::NOSIGNAL)?;
         expect(&self.channel, READY, START_LIMIT)
     }
 
@@ -127,19 +130,27 @@ fn expect(mut channel: &UnixStream, word: u8, limit: Duration) -> io::Result<()>
 /// The new process's side.
 pub struct Predecessor(UnixStream);
 
+/// What the new process gets.
+pub struct HandedOver {
+    /// The listening sockets.
+    pub listeners: Vec<TcpListener>,
+    /// Whether a service manager has them, too.
+    pub sockets_stay: bool,
+}
+
 impl Predecessor {
     /// What the old process hands over; `None` for a process that was started in another way.
     ///
     /// # Errors
     /// The old process has ended, or what came is no listening socket.
-    pub fn of_this_process(marked: bool) -> io::Result<Option<(Predecessor, Vec<TcpListener>)>> {
+    pub fn of_this_process(marked: bool) -> io::Result<Option<(Predecessor, HandedOver)>> {
         if !marked {
             return Ok(None);
         }
         let channel = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
         channel.set_read_timeout(Some(STEP_LIMIT))?;
-        let listeners = receive_sockets(&channel)?;
-        Ok(Some((Predecessor(channel), listeners)))
+        let handed_over = receive_sockets(&channel)?;
+        Ok(Some((Predecessor(channel), handed_over)))
     }
 
     /// All is up but the accepting; returns when that may begin.
@@ -157,7 +168,7 @@ impl Predecessor {
     }
 }
 
-fn receive_sockets(channel: &UnixStream) -> io::Result<Vec<TcpListener>> {
+fn receive_sockets(channel: &UnixStream) -> io::Result<HandedOver> {
     let mut byte = [0];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -168,7 +179,10 @@ fn receive_sockets(channel: &UnixStream) -> io::Result<Vec<TcpListener>> {
         _ => None,
     });
     let listeners: Vec<_> = sockets.flatten().map(TcpListener::from).collect();
-    if listeners.is_empty() { Err(io::Error::other("no socket was handed over")) } else { Ok(listeners) }
+    if listeners.is_empty() {
+        return Err(io::Error::other("no socket was handed over"));
+    }
+    Ok(HandedOver { listeners, sockets_stay: byte[0] == HERE_TO_STAY })
 }
 
 /// The listening sockets that a service manager has opened (systemd's LISTEN_FDS), if there are any.
@@ -200,13 +214,14 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let successor = Successor { channel: ours, pid: 0 };
         let other = std::thread::spawn(move || {
-            let received = receive_sockets(&theirs).unwrap().remove(0);
+            let mut received = receive_sockets(&theirs).unwrap();
+            assert!(received.sockets_stay);
             let predecessor = Predecessor(theirs);
             predecessor.ready().unwrap();
             predecessor.serving();
-            received.local_addr().unwrap()
+            received.listeners.remove(0).local_addr().unwrap()
         });
-        successor.hand_over(&[&listener]).unwrap();
+        successor.hand_over(&[&listener], true).unwrap();
         successor.go().unwrap();
         assert_eq!(other.join().unwrap(), listener.local_addr().unwrap());
     }
@@ -215,8 +230,8 @@ mod tests {
     fn a_successor_that_ends_is_noticed() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let origin = Origin { program: "/bin/true".into(), arguments: Vec::new() };
-        assert!(Successor::start(&origin, &[&listener]).is_err());
+        assert!(Successor::start(&origin, &[&listener], false).is_err());
         let missing = Origin { program: "/no/such/program".into(), arguments: Vec::new() };
-        assert!(Successor::start(&missing, &[&listener]).is_err());
+        assert!(Successor::start(&missing, &[&listener], false).is_err());
     }
 }

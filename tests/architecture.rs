@@ -21,6 +21,7 @@ const LAYERS: [&[&str]; 6] = [
         "descriptors",
         "reload",
         "renewal",
+        "service_manager",
         "endpoints",
         "middleware",
     ],

@@ -46,7 +46,10 @@ impl App {
             &[("signal", &signal), ("in_flight", &active), ("timeout_s", &limit.as_secs_f64())],
         );
         match end {
-            End::Signal(_) => self.drain(limit, requests),
+            End::Signal(_) => {
+                self.manager.draining(self.live.get().config.timeouts.pre_drain + limit);
+                self.drain(limit, requests);
+            }
             End::HandedOver => self.drain_after_hand_over(limit, requests),
         }
         let (accepted, answered) = (self.in_flight.accepted(), self.in_flight.answered());
@@ -99,6 +102,7 @@ impl App {
         };
         match self.hand_over(origin) {
             Ok(pid) => {
+                self.manager.succeeded_by(pid);
                 event(Info, "app", "another process has taken over", &[("pid", &pid)]);
                 true
             }
@@ -111,7 +115,7 @@ impl App {
 
     fn hand_over(&self, origin: &Origin) -> std::io::Result<u32> {
         let listeners: Vec<_> = self.doors.iter().map(|door| door.listener()).collect();
-        let successor = Successor::start(origin, &listeners)?;
+        let successor = Successor::start(origin, &listeners, self.sockets_stay)?;
         let paused = self.doors.iter().try_for_each(|door| door.pause());
         if let Err(error) = paused.and_then(|()| successor.go()) {
             self.doors.iter().try_for_each(|door| door.resume())?;
@@ -127,8 +131,21 @@ impl App {
         if !pre_drain.is_zero() {
             self.running.wait(pre_drain);
         }
+        if self.sockets_stay && self.stop_accepting() {
+            return self.drain_after_hand_over(limit, requests);
+        }
         self.doors.iter().for_each(|door| door.drain());
         self.wait_until(|| self.in_flight.active() == 0, limit, requests);
+    }
+
+    /// Leaves the sockets as they are: clients that come now wait in their queues, which a service manager
+    /// keeps for the process that it starts next.
+    fn stop_accepting(&self) -> bool {
+        let paused = self.doors.iter().try_for_each(|door| door.pause());
+        if let Err(error) = &paused {
+            event(Error, "app", "the sockets could not be kept for the next process", &[("error", error)]);
+        }
+        paused.is_ok()
     }
 
     /// Nobody must notice, so connections in use get to hear in an answer that it was the last one.

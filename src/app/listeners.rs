@@ -4,10 +4,13 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
+use log::Level::Warn;
+
 use super::late::Doors;
 use super::{Source, StartError};
 use crate::config::Config;
 use crate::frontend::{Door, Front, FrontSettings, Frontend, GuardSettings, Sink};
+use crate::logging::event;
 use crate::pool::SharedLive;
 use crate::reload::Reloader;
 use crate::renewal::{self, Predecessor};
@@ -19,26 +22,45 @@ pub(super) struct Sockets {
     plain: TcpListener,
     tls: Option<TcpListener>,
     admin: Option<TcpListener>,
+    /// Whether a service manager has some of them, too.
+    pub stay: bool,
 }
 
 /// Opens the sockets; those that were inherited serve where they are the ones that are configured: an
 /// address may have changed.
 pub(super) fn open(source: Source, config: &Config) -> Result<(Option<Predecessor>, Sockets), StartError> {
-    let (predecessor, mut inherited) = match Predecessor::of_this_process(source == Source::Renewal)? {
-        Some((predecessor, listeners)) => (Some(predecessor), listeners),
-        None => (None, renewal::activated_sockets()?),
+    let (predecessor, mut inherited, stay) = match Predecessor::of_this_process(source == Source::Renewal)? {
+        Some((predecessor, handed_over)) => {
+            (Some(predecessor), handed_over.listeners, handed_over.sockets_stay)
+        }
+        None => {
+            let listeners = renewal::activated_sockets()?;
+            let stay = !listeners.is_empty();
+            (None, listeners, stay)
+        }
     };
     let mut socket = |wanted: SocketAddr| {
-        let found = inherited.iter().position(|listener| renewal::is_wanted(listener, wanted));
-        match found {
-            Some(index) => Ok(inherited.remove(index)),
-            None => TcpListener::bind(wanted).map_err(|error| StartError::Listen(wanted, error)),
+        if let Some(index) = inherited.iter().position(|listener| renewal::is_wanted(listener, wanted)) {
+            return Ok(inherited.remove(index));
         }
+        tell_of_unused(&inherited, wanted);
+        TcpListener::bind(wanted).map_err(|error| StartError::Listen(wanted, error))
     };
     let plain = socket(config.listen)?;
     let tls = config.tls.as_ref().map(|tls| socket(tls.listen)).transpose()?;
     let admin = config.admin.as_ref().map(|admin| socket(admin.listen)).transpose()?;
-    Ok((predecessor, Sockets { plain, tls, admin }))
+    Ok((predecessor, Sockets { plain, tls, admin, stay }))
+}
+
+/// Mostly an address that is written in two ways: `[::]:80` and `0.0.0.0:80` are two.
+fn tell_of_unused(inherited: &[TcpListener], wanted: SocketAddr) {
+    let addresses: Vec<_> = inherited.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    if !addresses.is_empty() {
+        let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        let fields: [(&str, &dyn std::fmt::Display); 2] =
+            [("wanted", &wanted), ("inherited", &addresses.join(" "))];
+        event(Warn, "app", "no inherited socket is for this address", &fields);
+    }
 }
 
 /// Accepts on all of them, on the plain one first.

@@ -27,6 +27,7 @@ use crate::pool::{Live, SharedLive};
 use crate::proxy::{Outcome, Proxy, Refusal};
 use crate::reload::{self, ConfigFile, Reloader};
 use crate::renewal::Origin;
+use crate::service_manager::ServiceManager;
 use crate::shutdown::{Ender, Running, running};
 use crate::transport::{Transport, UreqTransport};
 use crate::workers::{self, InFlight, Job, PoolLimits, Queue};
@@ -69,6 +70,9 @@ pub struct App {
     reloader: Arc<Reloader>,
     running: Running,
     origin: Option<Origin>,
+    manager: Arc<ServiceManager>,
+    /// Whether a service manager has the sockets, too, and keeps them open when this process ends.
+    sockets_stay: bool,
     _ender: Ender,
 }
 
@@ -81,6 +85,7 @@ impl App {
         mut config: Config,
         file: Option<ConfigFile>,
         source: Source,
+        manager: ServiceManager,
         access_lines: LineSender,
     ) -> Result<App, StartError> {
         let started = Instant::now();
@@ -88,6 +93,7 @@ impl App {
         descriptors::fit(&mut config);
         let origin = Origin::of_this_process().ok().filter(|_| source != Source::Embedded);
         let (predecessor, sockets) = listeners::open(source, &config)?;
+        let sockets_stay = sockets.stay;
         let (ender, running) = running();
         let (workers, max_queue, admin) = (config.workers, config.limits.max_queue, config.admin.clone());
         let live = Arc::new(SharedLive::new(reload::build(config, None)));
@@ -96,7 +102,9 @@ impl App {
         let draining = Arc::new(AtomicBool::new(false));
         let late = Arc::new(Late::default());
         let transport: Arc<dyn Transport> = Arc::new(UreqTransport::default());
-        let reloader = Arc::new(Reloader::new(file, Arc::clone(&live), Arc::clone(&transport)));
+        let manager = Arc::new(manager);
+        let reloader =
+            Arc::new(Reloader::new(file, Arc::clone(&live), Arc::clone(&transport), Arc::clone(&manager)));
 
         names::start(Arc::clone(&live), running.clone())?;
         health_checker::start(Arc::clone(&live), Arc::clone(&transport), running.clone())?;
@@ -133,10 +141,27 @@ impl App {
         let doors = listeners::serve(sockets, certificates, &reloader, &live, sinks, &running)?;
         let _ = late.doors.set(doors.clone());
         announce(&doors, &live);
-        if let Some(predecessor) = &predecessor {
-            predecessor.serving();
+        match &predecessor {
+            // It tells the service manager, who does not believe this process yet.
+            Some(predecessor) => predecessor.serving(),
+            None => manager.serving(&format!(
+                "serving on {}, backends: {}",
+                doors[0].address(),
+                live.get().backends().count()
+            )),
         }
-        Ok(App { doors, live, in_flight, draining, reloader, running, origin, _ender: ender })
+        Ok(App {
+            doors,
+            live,
+            in_flight,
+            draining,
+            reloader,
+            running,
+            origin,
+            manager,
+            sockets_stay,
+            _ender: ender,
+        })
     }
 
     /// Where it listens; the real port where port 0 was asked for.

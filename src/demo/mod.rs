@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::app::{App, Source, StartError};
 use crate::config::{self, Overrides};
 use crate::logging::writer::LineSender;
+use crate::service_manager::ServiceManager;
 use crate::shutdown::Requests;
 use echo::{Echo, EchoOptions};
 
@@ -40,10 +41,12 @@ pub fn run(access_lines: LineSender, requests: &Requests) -> Result {
 }
 
 fn start_balancer(backends: &[Echo], access_lines: LineSender) -> std::result::Result<App, StartError> {
-    match App::start(configuration(backends, USUAL_PORT)?, None, Source::Embedded, access_lines.clone()) {
-        Err(StartError::Listen(..)) => {
-            App::start(configuration(backends, 0)?, None, Source::Embedded, access_lines)
-        }
+    let start = |port, access_lines| {
+        let config = configuration(backends, port)?;
+        App::start(config, None, Source::Embedded, ServiceManager::default(), access_lines)
+    };
+    match start(USUAL_PORT, access_lines.clone()) {
+        Err(StartError::Listen(..)) => start(0, access_lines),
         result => result,
     }
 }

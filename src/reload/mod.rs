@@ -17,6 +17,7 @@ pub use watcher::start as watch;
 use crate::config::{self, Config, Overrides, PoolConfig};
 use crate::logging::event;
 use crate::pool::{Backend, Live, Policy, Pool, SharedLive};
+use crate::service_manager::ServiceManager;
 use crate::tls::{self, ServerSettings};
 use crate::transport::Transport;
 use crate::{balance, descriptors, names};
@@ -35,6 +36,7 @@ pub struct Reloader {
     file: Option<ConfigFile>,
     live: Arc<SharedLive>,
     transport: Arc<dyn Transport>,
+    manager: Arc<ServiceManager>,
     /// Takes new certificates.
     certificates: OnceLock<Box<dyn Fn(ServerSettings) + Send + Sync>>,
     /// One at a time.
@@ -43,8 +45,13 @@ pub struct Reloader {
 
 impl Reloader {
     /// For what is running now; without a file there is nothing to read.
-    pub fn new(file: Option<ConfigFile>, live: Arc<SharedLive>, transport: Arc<dyn Transport>) -> Reloader {
-        Reloader { file, live, transport, certificates: OnceLock::new(), turn: Mutex::new(()) }
+    pub fn new(
+        file: Option<ConfigFile>,
+        live: Arc<SharedLive>,
+        transport: Arc<dyn Transport>,
+        manager: Arc<ServiceManager>,
+    ) -> Reloader {
+        Reloader { file, live, transport, manager, certificates: OnceLock::new(), turn: Mutex::new(()) }
     }
 
     /// The file, if there is one.
@@ -70,6 +77,16 @@ impl Reloader {
     /// Every mistake in the file, which then changes nothing.
     pub fn reload(&self) -> Result<String, String> {
         let _turn = self.turn.lock();
+        self.manager.reloading();
+        let result = self.read_again();
+        self.manager.serving(&match &result {
+            Ok(summary) => format!("reloaded: {summary}"),
+            Err(mistakes) => format!("not reloaded: {mistakes}"),
+        });
+        result
+    }
+
+    fn read_again(&self) -> Result<String, String> {
         let Some(file) = &self.file else {
             event(Warn, "reload", "there is no configuration file to read again", &[]);
             return Err("there is no configuration file to read again".to_owned());

@@ -26,6 +26,7 @@ mod reload;
 mod renewal;
 mod replay;
 mod retries;
+mod service_manager;
 mod stopping;
 mod streaming;
 mod support;

@@ -1,9 +1,6 @@
-//! SIGUSR2: a fresh process takes the listening socket over, and nobody notices. Also a socket that a
-//! service manager has opened.
+//! SIGUSR2: a fresh process takes the listening socket over, and nobody notices.
 
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 
@@ -117,27 +114,4 @@ fn a_successor_that_can_not_start_leaves_everything_as_it_was() {
     balancer.signal(Signal::USR2);
     balancer.wait_for_log("renewal failed, this process goes on");
     assert_eq!(balancer.get("/").status, 200);
-}
-
-#[test]
-fn a_socket_of_the_service_manager_is_used() {
-    let backend = Backend::named("one");
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let files = tempfile::tempdir().unwrap();
-    let path = files.path().join("config.json");
-    std::fs::write(&path, config(&[&backend], json!({})).to_string()).unwrap();
-    // As a service manager does it: the socket is descriptor 3, and two variables say so.
-    let script = "exec 3<&0 0</dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" --config \"$1\"";
-    let mut child = Command::new("sh")
-        .args(["-c", script, env!("CARGO_BIN_EXE_loadbalancer")])
-        .arg(&path)
-        .stdin(Stdio::from(OwnedFd::from(listener)))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    assert_eq!(Client::connect(address).get("/").status, 200);
-    child.kill().unwrap();
-    child.wait().unwrap();
 }

@@ -1,7 +1,8 @@
 //! The balancer under test: the real binary on a free port.
 
-use std::net::SocketAddr;
-use std::process::{Command, ExitStatus};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::process::{Command, ExitStatus, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -56,6 +57,7 @@ pub fn demo() -> Process {
 pub struct Run {
     command: Command,
     files: Option<TempDir>,
+    socket: Option<TcpListener>,
 }
 
 impl Run {
@@ -63,7 +65,7 @@ impl Run {
     pub fn of<const N: usize>(arguments: [&str; N]) -> Run {
         let mut command = Command::new(env!("CARGO_BIN_EXE_loadbalancer"));
         command.args(arguments);
-        Run { command, files: None }
+        Run { command, files: None, socket: None }
     }
 
     /// With this configuration in a file, and `--config` before its name.
@@ -125,6 +127,19 @@ impl Run {
         self
     }
 
+    /// Gives it this socket as a service manager does: it is descriptor 3, and two variables say so.
+    pub fn on_socket(mut self, listener: &TcpListener) -> Run {
+        let script = "exec 3<&0 0</dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" \"$@\"";
+        let mut given = Command::new("sh");
+        given.args(["-c", script]).arg(self.command.get_program()).args(self.command.get_args());
+        for (name, value) in self.command.get_envs() {
+            given.env(name, value.unwrap_or_default());
+        }
+        self.command = given;
+        self.socket = Some(listener.try_clone().unwrap());
+        self
+    }
+
     /// Starts it, whatever it will do.
     pub fn spawn(self) -> Process {
         Process::spawn(self.command)
@@ -142,7 +157,8 @@ impl Run {
 
     /// Starts it as a balancer that serves.
     pub fn start(self) -> Balancer {
-        let process = Process::spawn(self.command);
+        let input = self.socket.map_or_else(Stdio::null, |socket| OwnedFd::from(socket).into());
+        let process = Process::spawn_with_input(self.command, input);
         let listening = || process.stderr().iter().find_map(|line| listening_address(line));
         let address = eventually("the balancer listens", listening);
         Balancer { process, address, files: self.files }

@@ -42,14 +42,19 @@ struct Lines {
 
 impl Process {
     /// Starts it, with none of our own `LB_` variables.
-    pub fn spawn(mut command: Command) -> Process {
+    pub fn spawn(command: Command) -> Process {
+        Process::spawn_with_input(command, Stdio::null())
+    }
+
+    /// The same with this standard input.
+    pub fn spawn_with_input(mut command: Command, input: Stdio) -> Process {
         for (name, _) in std::env::vars_os() {
             let ours = name.to_string_lossy().starts_with("LB_");
             if ours && !command.get_envs().any(|(set, _)| set == name) {
                 command.env_remove(name);
             }
         }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let stdout = Lines::of(child.stdout.take().unwrap());
         let stderr = Lines::of(child.stderr.take().unwrap());
