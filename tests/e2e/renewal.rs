@@ -7,56 +7,37 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 use serde_json::json;
 
-use crate::support::{Answer, Backend, Balancer, Behaviour, Client, config, eventually, fields};
+use crate::support::{Answer, Backend, Balancer, Behaviour, Client, config, eventually};
 
-/// A balancer and its successors; the last one is killed at the end.
+/// A balancer and its successors.
 struct Line {
     balancer: Balancer,
-    successors: Vec<i32>,
 }
 
 impl Line {
     fn start(backend: &Backend) -> Line {
-        Line {
-            balancer: Balancer::start(config(&[backend], json!({ "workers": 16 }))),
-            successors: Vec::new(),
-        }
+        Line { balancer: Balancer::start(config(&[backend], json!({ "workers": 16 }))) }
     }
 
     /// Asks the current process for a renewal and waits until the next one serves.
     fn renew(&mut self) {
-        match self.successors.last() {
-            Some(pid) => signal(*pid, Signal::USR2),
+        let before = self.balancer.process().successors();
+        match before.last() {
+            Some(pid) => kill_process(*pid, Signal::USR2).expect("the process is there"),
             None => self.balancer.signal(Signal::USR2),
         }
-        let wanted = self.successors.len() + 1;
-        let line = eventually("another process has taken over", || {
-            self.balancer.log_lines_with("another process has taken over").get(wanted - 1).cloned()
+        eventually("another process has taken over", || {
+            self.balancer.process().successors().len() > before.len()
         });
-        let pid = fields(&line).into_iter().find(|(name, _)| name == "pid").expect("a pid").1;
-        self.successors.push(pid.parse().unwrap());
     }
 
     /// The accounts of the processes that have ended.
     fn accounts(&self) -> Vec<String> {
         self.balancer.log_lines_with("msg=\"stopped\"")
     }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        for pid in &self.successors {
-            // Those before the last have mostly ended.
-            let _ = kill_process(Pid::from_raw(*pid).unwrap(), Signal::KILL);
-        }
-    }
-}
-
-fn signal(pid: i32, signal: Signal) {
-    kill_process(Pid::from_raw(pid).unwrap(), signal).expect("the process is there");
 }
 
 /// Asks on a kept connection for as long as it is kept, then on a new one; counts the answers.
