@@ -19,7 +19,8 @@ use rustix::net::{RecvFlags, SendFlags};
 /// Numbers tried where `/proc` is not there to list the descriptors.
 const FDS_WITHOUT_PROC: RawFd = 4096;
 
-/// Numbers tried beyond the highest one seen; connections that are younger than that are there.
+/// Numbers tried at a time beyond the highest one seen; connections that are younger than that are there,
+/// for the system gives out the lowest number that is free.
 const BEYOND_LIKELY: RawFd = 256;
 
 /// A duplicate of a client connection's descriptor; closing it leaves tiny_http's alone.
@@ -133,9 +134,16 @@ fn borrow(fd: RawFd) -> Option<BorrowedFd<'static>> {
     (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
-/// Whether the connection from this peer is at that number.
+fn is_open(fd: RawFd) -> bool {
+    borrow(fd).is_some_and(|fd| rustix::io::fcntl_getfd(fd).is_ok())
+}
+
+/// Whether the connection from this peer is at that number. Mostly it is not, and one call says so.
 pub fn is_at(fd: RawFd, peer: SocketAddr, local_port: u16) -> bool {
-    peer_of(fd, local_port) == Some(peer)
+    let Some(borrowed) = borrow(fd) else { return false };
+    let found = rustix::net::getpeername(borrowed).ok().flatten();
+    found.and_then(|found| SocketAddr::try_from(found).ok()) == Some(peer)
+        && peer_of(fd, local_port) == Some(peer)
 }
 
 fn peer_of(fd: RawFd, local_port: u16) -> Option<SocketAddr> {
@@ -173,14 +181,18 @@ impl ClientSocket {
     }
 
     /// The connection from this peer, wherever it is, and its number. Looks at the numbers up to
-    /// `likely` and a little beyond first, which is twice as fast as listing all descriptors.
+    /// `likely`, and beyond for as long as there are descriptors: to list them all costs twice that, and
+    /// many a client that is looked for has gone.
     pub fn find(peer: SocketAddr, local_port: u16, likely: RawFd) -> Option<(RawFd, ClientSocket)> {
-        let find_in = |fds: &mut dyn Iterator<Item = RawFd>| {
-            fds.filter(|fd| peer_of(*fd, local_port) == Some(peer))
-                .find_map(|fd| Some((fd, Self::at(fd, peer, local_port)?)))
-        };
-        find_in(&mut (0..likely + BEYOND_LIKELY))
-            .or_else(|| find_in(&mut descriptors().into_iter().filter(|fd| *fd >= likely + BEYOND_LIKELY)))
+        let mut block = 0..likely + BEYOND_LIKELY;
+        while block.clone().any(is_open) {
+            let mut found = block.clone().filter(|fd| is_at(*fd, peer, local_port));
+            if let Some(found) = found.find_map(|fd| Some((fd, Self::at(fd, peer, local_port)?))) {
+                return Some(found);
+            }
+            block = block.end..block.end + BEYOND_LIKELY;
+        }
+        None
     }
 
     /// The kernel's number of this very connection; another one from the same peer has another.
