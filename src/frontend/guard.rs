@@ -261,7 +261,10 @@ fn judge(
     now: Instant,
 ) -> Verdict {
     // After a request the mark is taken at the next tick: an older figure would make an idle
-    // connection look like a slow head.
+    // connection look like a slow head. So would this one, if the request has ended since the walk.
+    if entry.mark.is_none() && entry.since > now {
+        return Verdict::Leave;
+    }
     let mark = *entry.mark.get_or_insert(received_bytes);
     let head_bytes = received_bytes.saturating_sub(mark);
     if head_bytes == 0 {
@@ -409,6 +412,16 @@ mod tests {
         assert_eq!(judge(&mut entry, 500_000, &SETTINGS, false, start), Verdict::Leave);
         assert_eq!(judge(&mut entry, 500_001, &SETTINGS, true, start), Verdict::Leave, "a head is under way");
         assert!(entry.partial);
+    }
+
+    #[test]
+    fn a_request_that_ended_after_the_walk_is_no_slow_head() {
+        let walked = Instant::now();
+        let mut entry = Entry::new(walked + Duration::from_millis(1));
+        assert_eq!(judge(&mut entry, 0, &SETTINGS, false, walked), Verdict::Leave);
+        let later = walked + SETTINGS.client_header + Duration::from_secs(1);
+        assert_eq!(judge(&mut entry, 84, &SETTINGS, false, later), Verdict::Leave);
+        assert_eq!((entry.mark, entry.partial), (Some(84), false));
     }
 
     #[test]
