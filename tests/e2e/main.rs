@@ -18,6 +18,7 @@ mod health;
 mod limits;
 mod log;
 mod metrics;
+mod promises;
 mod regressions;
 mod reload;
 mod renewal;
