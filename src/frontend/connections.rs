@@ -40,7 +40,7 @@ pub(super) struct Connections {
     /// How often the guard has counted.
     pub(super) walks: AtomicU64,
     pub(super) leaked: AtomicU64,
-    /// Highest descriptor that a connection was seen at; searches look below it first.
+    /// The process's highest descriptor, as far as is known; searches look below it first.
     pub(super) highest_fd: AtomicI32,
     started: Instant,
     last_search: AtomicU64,

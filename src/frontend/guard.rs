@@ -101,9 +101,10 @@ fn tick(
     dead: &mut HashMap<RawFd, Instant>,
     now: Instant,
 ) -> Found {
-    let walk = socket::walk(connections.local_port);
+    let walk = socket::walk(connections.local_port, connections.highest_fd.load(Relaxed));
+    connections.highest_fd.store(walk.highest, Relaxed);
     let lost = lost_connections(dead, &walk.dead, now);
-    let seen = one_each(walk.seen);
+    let seen = walk.seen;
     connections.open.store(seen.len() as u64, Relaxed);
     let mut table = connections.table.lock();
     let accepted = seen.iter().any(|seen| table.get(&seen.peer).is_none_or(|entry| entry.fd.is_none()));
@@ -115,7 +116,6 @@ fn tick(
     for seen in &seen {
         let entry = table.entry(seen.peer).or_insert_with(|| Entry { mark: Some(0), ..Entry::new(now) });
         entry.fd = Some(seen.fd);
-        connections.highest_fd.fetch_max(seen.fd, Relaxed);
         if let Some(closed) = entry.closed.filter(|_| entry.busy.is_none()) {
             let socket = ClientSocket::at(seen.fd, seen.peer, connections.local_port);
             let is_new = socket.is_some_and(|socket| socket.cookie() != closed.cookie);
@@ -222,13 +222,6 @@ fn notice_resets(
             notice_end(entry, &watch, true, now);
         }
     }
-}
-
-/// tiny_http holds each connection twice; the lower number is the one it keeps longer.
-fn one_each(mut seen: Vec<Seen>) -> Vec<Seen> {
-    let mut known = HashSet::with_capacity(seen.len());
-    seen.retain(|seen| known.insert(seen.peer));
-    seen
 }
 
 /// Entries whose connection is gone; one that came after the walk is younger than it.
