@@ -5,7 +5,7 @@ TARGET ?= config_text
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo backends stop-backends test soak fuzz lint bench check clean
+.PHONY: help build run demo backends stop-backends test soak promises fuzz lint bench check clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -31,6 +31,10 @@ test: ## run all tests; those of the whole program a second time behind the chec
 
 soak: ## a minute of good, slow, broken and hostile clients (SOAK_SECONDS=300 for longer)
 	$(CARGO) test --release --locked --test soak
+
+promises: ## the figures of docs/RELIABILITY.md, in full size, straight and behind the front
+	LB_TEST_FULL=1 $(CARGO) test --release --locked --test e2e promises -- --nocapture --test-threads=1
+	LB_TEST_FULL=1 LB_TEST_FRONT=1 $(CARGO) test --release --locked --test e2e promises -- --nocapture --test-threads=1
 
 fuzz: ## a minute of inputs that nobody thought of (TARGET=config_text, FUZZ_SECONDS=60)
 	@mkdir -p fuzz/target/tried/$(TARGET)

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use log::Level::Warn;
 
@@ -16,6 +17,9 @@ use crate::reload::Reloader;
 use crate::renewal::{self, Predecessor};
 use crate::shutdown::Running;
 use crate::tls::ServerSettings;
+
+/// In a drain a connection that was silent for so long is closed.
+const DRAIN_IDLE: Duration = Duration::from_secs(1);
 
 /// One for each listener of the configuration.
 pub(super) struct Sockets {
@@ -104,6 +108,7 @@ fn guard_settings(live: &Arc<SharedLive>) -> impl Fn() -> GuardSettings + Clone 
         GuardSettings {
             client_header: timeouts.client_header,
             client_idle: timeouts.client_idle,
+            drain_idle: DRAIN_IDLE,
             client_body: timeouts.client_body,
             client_write: timeouts.client_write,
             max_header_bytes: limits.max_header_bytes as u64,

@@ -4,7 +4,7 @@
 //! tiny_http delivers pipelined requests at once and without bound, and a worker that answers the
 //! second before the first blocks. Keyed by the peer's address, which is unique among living sockets.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -41,7 +41,7 @@ pub(super) struct Connections {
     /// How often the guard has counted.
     pub(super) walks: AtomicU64,
     pub(super) leaked: AtomicU64,
-    /// Highest descriptor that a connection was seen at; searches look below it first.
+    /// The process's highest descriptor, as far as is known; searches look below it first.
     pub(super) highest_fd: AtomicI32,
     started: Instant,
     last_search: AtomicU64,
@@ -69,7 +69,7 @@ enum Turn {
     Now(Raw, Arc<Watch>),
     Later,
     FromClosed(Raw, Closed),
-    TooMany(Raw, VecDeque<Raw>),
+    TooMany(Raw),
 }
 
 impl Connections {
@@ -105,11 +105,23 @@ impl Connections {
             Turn::Now(request, watch) => self.let_through(peer, request, watch),
             Turn::Later => {}
             Turn::FromClosed(request, closed) => self.arrived_after_close(peer, request, closed),
-            Turn::TooMany(request, waiting) => {
-                discard(request);
-                waiting.into_iter().for_each(discard);
-            }
+            Turn::TooMany(request) => self.reset(peer, request),
         }
+    }
+
+    /// Takes nothing more from this connection. The search costs about what the requests have cost that
+    /// led to it. Takes the table's lock.
+    fn reset(&self, peer: SocketAddr, request: Raw) {
+        let socket = self.socket(peer);
+        let cookie = socket.as_ref().map_or(0, ClientSocket::cookie);
+        let waiting = self.table.lock().get_mut(&peer).map(|entry| {
+            entry.closed.get_or_insert_with(|| Closed { since: Instant::now(), cookie });
+            std::mem::take(&mut entry.waiting)
+        });
+        // Throws away what has come in; after an orderly end it would still be parsed.
+        socket.inspect(ClientSocket::reset);
+        waiting.into_iter().flatten().for_each(discard);
+        discard(request);
     }
 
     /// Takes the table's lock.
@@ -124,26 +136,18 @@ impl Connections {
             entry.waiting.push_back(request);
             Turn::Later
         } else {
-            // Nothing more is taken from it; to search for its descriptor here would hold up everybody.
-            entry.closed = Some(Closed { since: Instant::now(), cookie: 0, reset: true });
-            Turn::TooMany(request, std::mem::take(&mut entry.waiting))
+            Turn::TooMany(request)
         }
     }
 
     /// Bytes that were already in when we shut the connection down, which must not become a request;
     /// or, rarely, a new connection from the same port.
     fn arrived_after_close(self: &Arc<Self>, peer: SocketAddr, request: Raw, closed: Closed) {
+        self.leave_to_guard(peer, request);
         // Of what a flood leaves behind there may be thousands; only now and then a search is paid for.
-        let cookie = if closed.cookie != 0 && self.may_search() {
-            self.socket(peer).map(|socket| socket.cookie())
-        } else {
-            None
-        };
-        let is_new = cookie.is_some_and(|cookie| cookie != closed.cookie);
-        let watch = if is_new { self.replace_closed(peer) } else { None };
-        match watch {
-            Some(watch) => self.let_through(peer, request, watch),
-            None => self.leave_to_guard(peer, request),
+        let cookie = if self.may_search() { self.socket(peer).map(|socket| socket.cookie()) } else { None };
+        if cookie.is_some_and(|cookie| cookie != closed.cookie) {
+            self.settle(peer, true);
         }
     }
 
@@ -151,21 +155,23 @@ impl Connections {
     /// the table's lock.
     fn leave_to_guard(&self, peer: SocketAddr, request: Raw) {
         let surplus = match self.table.lock().get_mut(&peer) {
-            Some(entry) if entry.waiting.len() < MAX_PIPELINED => {
+            Some(entry) => {
                 entry.waiting.push_back(request);
-                None
+                // A new connection's would be the last; those before are what the closed one has left.
+                if entry.waiting.len() > MAX_PIPELINED { entry.waiting.pop_front() } else { None }
             }
-            _ => Some(request),
+            None => Some(request),
         };
         if let Some(request) = surplus {
             discard(request);
         }
     }
 
-    /// What the guard has found out: are the requests that came from a closed connection's port those of
-    /// a new one? Takes the table's lock.
+    /// What was found out: does a new connection come from a closed one's port? Its request is the last
+    /// that came, for a client waits for its first answer; those before must not be taken for requests.
+    /// Takes the table's lock.
     pub(super) fn settle(self: &Arc<Self>, peer: SocketAddr, is_new: bool) {
-        let waiting = match self.table.lock().get_mut(&peer) {
+        let mut waiting = match self.table.lock().get_mut(&peer) {
             Some(entry) if entry.busy.is_none() => {
                 let waiting = std::mem::take(&mut entry.waiting);
                 if is_new {
@@ -175,8 +181,10 @@ impl Connections {
             }
             _ => return,
         };
-        for request in waiting {
-            if is_new { self.arrived(request) } else { discard(request) }
+        let last = if is_new { waiting.pop_back() } else { None };
+        waiting.into_iter().for_each(discard);
+        if let Some(request) = last {
+            self.arrived(request);
         }
     }
 
@@ -185,14 +193,6 @@ impl Connections {
         let last = self.last_search.load(Relaxed);
         now >= last + SEARCH_PAUSE.as_millis() as u64
             && self.last_search.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
-    }
-
-    /// Takes the table's lock.
-    fn replace_closed(&self, peer: SocketAddr) -> Option<Arc<Watch>> {
-        let mut table = self.table.lock();
-        let entry = table.get_mut(&peer).filter(|entry| entry.busy.is_none())?;
-        *entry = Entry::new(Instant::now());
-        Some(entry.begin())
     }
 
     /// The request that was let through has ended; the next one's turn. Takes the table's lock.
@@ -217,7 +217,7 @@ impl Connections {
     /// Nothing more is taken from this connection. Takes the table's lock.
     fn close_entry(&self, peer: SocketAddr, cookie: u64) {
         if let Some(entry) = self.table.lock().get_mut(&peer) {
-            entry.closed.get_or_insert_with(|| Closed { since: Instant::now(), cookie, reset: false });
+            entry.closed.get_or_insert_with(|| Closed { since: Instant::now(), cookie });
         }
     }
 

@@ -37,10 +37,9 @@ pub(super) struct Entry {
 pub(super) struct Closed {
     /// Since when.
     pub since: Instant,
-    /// The kernel's number of it, to tell it from a later connection of the same peer; 0 if unknown.
+    /// The kernel's number of it, to tell it from a later connection of the same peer; 0 where it was gone
+    /// already, so that whatever comes from there is another one.
     pub cookie: u64,
-    /// It is still to be reset: the guard will, who knows its descriptor without a search.
-    pub reset: bool,
 }
 
 impl Entry {

@@ -36,10 +36,6 @@ const LEAKED: Duration = Duration::from_secs(3);
 /// nginx waits not at all, HAProxy by default for ever.
 const GONE: Duration = Duration::from_millis(500);
 
-/// In a drain a connection that was silent for so long is closed. One that is in use sends its next
-/// request before, and learns from the answer that it was the last.
-const DRAIN_IDLE: Duration = Duration::from_secs(1);
-
 /// Limits of connections.
 #[derive(Debug, Clone, Copy)]
 pub struct GuardSettings {
@@ -47,6 +43,9 @@ pub struct GuardSettings {
     pub client_header: Duration,
     /// How long a connection may be silent between requests.
     pub client_idle: Duration,
+    /// The same in a drain. One that is in use sends its next request before, and learns from the answer
+    /// that it was the last.
+    pub drain_idle: Duration,
     /// How long a body may not grow while a worker waits for it.
     pub client_body: Duration,
     /// Each wait of a write. Taken when the listener starts.
@@ -102,9 +101,10 @@ fn tick(
     dead: &mut HashMap<RawFd, Instant>,
     now: Instant,
 ) -> Found {
-    let walk = socket::walk(connections.local_port);
+    let walk = socket::walk(connections.local_port, connections.highest_fd.load(Relaxed));
+    connections.highest_fd.store(walk.highest, Relaxed);
     let lost = lost_connections(dead, &walk.dead, now);
-    let seen = one_each(walk.seen);
+    let seen = walk.seen;
     connections.open.store(seen.len() as u64, Relaxed);
     let mut table = connections.table.lock();
     let accepted = seen.iter().any(|seen| table.get(&seen.peer).is_none_or(|entry| entry.fd.is_none()));
@@ -116,22 +116,18 @@ fn tick(
     for seen in &seen {
         let entry = table.entry(seen.peer).or_insert_with(|| Entry { mark: Some(0), ..Entry::new(now) });
         entry.fd = Some(seen.fd);
-        connections.highest_fd.fetch_max(seen.fd, Relaxed);
-        if let Some(closed) = &mut entry.closed {
-            if std::mem::take(&mut closed.reset) {
-                // Throws away what has come in; after an orderly end it would still be parsed.
-                if let Some(socket) = ClientSocket::at(seen.fd, seen.peer, connections.local_port) {
-                    closed.cookie = socket.cookie();
-                    socket.reset();
-                }
+        if let Some(closed) = entry.closed.filter(|_| entry.busy.is_none()) {
+            let socket = ClientSocket::at(seen.fd, seen.peer, connections.local_port);
+            let is_new = socket.is_some_and(|socket| socket.cookie() != closed.cookie);
+            if !entry.waiting.is_empty() {
+                unsettled.push((seen.peer, is_new));
+            } else if is_new {
+                *entry = Entry { fd: Some(seen.fd), mark: Some(0), ..Entry::new(now) };
             }
-            if !entry.waiting.is_empty() && entry.busy.is_none() {
-                let socket = ClientSocket::at(seen.fd, seen.peer, connections.local_port);
-                let cookie = socket.map_or(closed.cookie, |socket| socket.cookie());
-                unsettled.push((seen.peer, closed.cookie != 0 && cookie != closed.cookie));
-            }
-            leaked +=
-                u64::from(entry.busy.is_none() && now.saturating_duration_since(closed.since) >= LEAKED);
+            leaked += u64::from(!is_new && now.saturating_duration_since(closed.since) >= LEAKED);
+            continue;
+        }
+        if entry.closed.is_some() {
             continue;
         }
         if let Some(watch) = entry.busy.clone() {
@@ -228,13 +224,6 @@ fn notice_resets(
     }
 }
 
-/// tiny_http holds each connection twice; the lower number is the one it keeps longer.
-fn one_each(mut seen: Vec<Seen>) -> Vec<Seen> {
-    let mut known = HashSet::with_capacity(seen.len());
-    seen.retain(|seen| known.insert(seen.peer));
-    seen
-}
-
 /// Entries whose connection is gone; one that came after the walk is younger than it.
 fn forget_gone(table: &mut HashMap<SocketAddr, Entry>, seen: &[Seen], walked: Instant) {
     let living: HashSet<SocketAddr> = seen.iter().map(|seen| seen.peer).collect();
@@ -265,11 +254,15 @@ fn judge(
     now: Instant,
 ) -> Verdict {
     // After a request the mark is taken at the next tick: an older figure would make an idle
-    // connection look like a slow head.
+    // connection look like a slow head. So would this one, if the request has ended since the walk.
+    if entry.mark.is_none() && entry.since > now {
+        return Verdict::Leave;
+    }
     let mark = *entry.mark.get_or_insert(received_bytes);
     let head_bytes = received_bytes.saturating_sub(mark);
     if head_bytes == 0 {
-        let most = if draining { settings.client_idle.min(DRAIN_IDLE) } else { settings.client_idle };
+        let most =
+            if draining { settings.client_idle.min(settings.drain_idle) } else { settings.client_idle };
         let too_long = now.saturating_duration_since(entry.since) >= most;
         return if too_long { Verdict::Close } else { Verdict::Leave };
     }
@@ -293,7 +286,7 @@ fn act(connections: &Connections, entry: &mut Entry, seen: &Seen, verdict: Verdi
         return;
     }
     let Some(socket) = ClientSocket::at(seen.fd, seen.peer, connections.local_port) else { return };
-    entry.closed = Some(Closed { since: now, cookie: socket.cookie(), reset: false });
+    entry.closed = Some(Closed { since: now, cookie: socket.cookie() });
     match verdict {
         Verdict::Refuse(code, reason) => {
             let _ = socket.write_now(refusal(code, reason).as_bytes());
@@ -333,12 +326,14 @@ fn close_surplus(
     settings: &GuardSettings,
     now: Instant,
 ) {
+    // Those whose client has gone end by themselves, and keep nobody out.
+    let seen: Vec<&Seen> = seen.iter().filter(|seen| !seen.ended).collect();
     let mut surplus = seen.len().saturating_sub(settings.max_connections);
     let mut per_client: HashMap<IpAddr, usize> = HashMap::new();
     if surplus == 0 && settings.max_connections_per_ip.is_none() {
         return;
     }
-    let mut newest_last: Vec<&Seen> = seen.iter().collect();
+    let mut newest_last = seen;
     newest_last.sort_by_key(|seen| table.get(&seen.peer).map(|entry| entry.since));
     for seen in newest_last.iter() {
         *per_client.entry(network_of(seen.peer.ip())).or_default() += 1;
@@ -366,6 +361,7 @@ mod tests {
     const SETTINGS: GuardSettings = GuardSettings {
         client_header: Duration::from_secs(10),
         client_idle: Duration::from_secs(60),
+        drain_idle: Duration::from_secs(1),
         client_body: Duration::from_secs(30),
         client_write: Duration::from_secs(30),
         max_header_bytes: 1000,
@@ -412,10 +408,20 @@ mod tests {
     }
 
     #[test]
+    fn a_request_that_ended_after_the_walk_is_no_slow_head() {
+        let walked = Instant::now();
+        let mut entry = Entry::new(walked + Duration::from_millis(1));
+        assert_eq!(judge(&mut entry, 0, &SETTINGS, false, walked), Verdict::Leave);
+        let later = walked + SETTINGS.client_header + Duration::from_secs(1);
+        assert_eq!(judge(&mut entry, 84, &SETTINGS, false, later), Verdict::Leave);
+        assert_eq!((entry.mark, entry.partial), (Some(84), false));
+    }
+
+    #[test]
     fn a_drain_closes_what_has_been_idle_for_a_moment() {
         let start = Instant::now();
         let mut entry = Entry::new(start);
         assert_eq!(judge(&mut entry, 7, &SETTINGS, true, start), Verdict::Leave);
-        assert_eq!(judge(&mut entry, 7, &SETTINGS, true, start + DRAIN_IDLE), Verdict::Close);
+        assert_eq!(judge(&mut entry, 7, &SETTINGS, true, start + SETTINGS.drain_idle), Verdict::Close);
     }
 }

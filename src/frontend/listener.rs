@@ -44,6 +44,8 @@ impl Frontend {
         sink: Arc<dyn Sink>,
         running: Running,
     ) -> io::Result<Frontend> {
+        // A front can answer what tiny_http must not see.
+        filter::drop_http2_prefaces(&(&listener).into());
         let of_all = Arc::clone(&sink);
         let next = move |request, ticket| sink.take(take_over(request, ticket));
         Frontend::start_with(listener, settings, of_all, next, running)
@@ -137,9 +139,7 @@ pub(super) fn set_socket_options(listener: &TcpListener, client_write: Duration)
     // std's queue of 128 overflows in a burst, and while one process takes over from another.
     socket.listen(ACCEPT_QUEUE)?;
     socket.set_tcp_nodelay(true)?;
-    socket.set_keepalive(true)?;
-    filter::drop_http2_prefaces(&socket);
-    Ok(())
+    socket.set_keepalive(true)
 }
 
 /// Makes tiny_http's request one of ours.

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use super::connections::{Ticket, discard};
@@ -132,7 +133,8 @@ impl TinyStream {
     }
 
     fn begin_output(&mut self) -> io::Result<()> {
-        if self.body_done {
+        // Behind the front nothing is announced that tiny_http would read first.
+        if self.body_done || self.front.is_some() {
             let request = self.request.take().ok_or(io::ErrorKind::NotConnected)?;
             self.output = Output::Library(request.into_writer());
             return Ok(());
@@ -162,9 +164,14 @@ impl TinyStream {
                 }
             }
             None if amount == 0 => {
-                // The decoder says 0 for a body cut inside a chunk, too. Only the socket knows: a
-                // client that has ended its side after a chunked body is taken for one that broke off.
-                if self.ticket.socket().is_none_or(|socket| socket.has_ended()) {
+                // The decoder says 0 for a body cut inside a chunk, too. Only the front or the socket
+                // knows: without a front, a client that has ended its side after a chunked body is
+                // taken for one that broke off.
+                let is_whole = match &self.front {
+                    Some(front) => front.body_is_whole.load(SeqCst),
+                    None => self.ticket.socket().is_some_and(|socket| !socket.has_ended()),
+                };
+                if !is_whole {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
                 self.body_done = true;
@@ -186,11 +193,23 @@ impl TinyStream {
         }
     }
 
+    /// Behind the front tiny_http's connection is the front's to keep or to close, unless an upgrade has
+    /// been asked for: then tiny_http will not read another request from it.
+    fn is_ended_by_front(&self) -> bool {
+        self.front.is_some() && !self.upgrade
+    }
+
     fn close(&mut self, ending: Ending) {
         let output = std::mem::replace(&mut self.output, Output::Ended);
         let direct = matches!(output, Output::Direct(_));
         if ending == Ending::KeepAlive && !direct && self.request.is_none() {
             return;
+        }
+        if self.is_ended_by_front() {
+            // The front was told and ends the client's connection, and this one where it is of no more
+            // use: nothing has to be searched for.
+            drop(output);
+            return self.request.take().map_or((), discard);
         }
         // All was flushed when it was written, so the writer goes after the socket is shut: by its turn
         // tiny_http would answer what it could not read behind this request.
@@ -262,17 +281,21 @@ impl ClientStream for TinyStream {
         if let Some(front) = &self.front {
             front.wrote(bytes.len());
         }
-        match &mut self.output {
+        let result = match &mut self.output {
             Output::Library(writer) => writer.write_all(bytes).and_then(|()| writer.flush()),
             Output::Direct(socket) => socket.write_all(bytes),
             Output::None | Output::Ended => Err(io::ErrorKind::NotConnected.into()),
+        };
+        if let (Err(_), Some(front)) = (&result, &self.front) {
+            front.gave_up();
         }
+        result
     }
 
     fn end(&mut self, ending: Ending) {
         if !matches!(self.output, Output::Ended) {
             if let Some(front) = &self.front {
-                front.end(ending);
+                front.end(ending, self.body_done && self.is_ended_by_front());
             }
             self.close(ending);
         }

@@ -43,8 +43,13 @@ fn check_characters(head: &RequestHead) -> Result<(), Flaw> {
     if !is_token(head.method.as_bytes()) || head.target.is_empty() || !target_fits {
         return Err(Flaw::Malformed);
     }
-    let form_fits =
-        head.target.starts_with('/') || head.target == "*" || head.authority().is_some_and(|a| !a.is_empty());
+    // A tunnel (CONNECT) is a forward proxy's to give; a backend that gave one would take what follows for
+    // its tunnel's bytes, and we for requests.
+    let form_fits = match head.target.as_str() {
+        _ if head.method == "CONNECT" => false,
+        "*" => head.method == "OPTIONS",
+        target => target.starts_with('/') || head.authority().is_some_and(|a| !a.is_empty()),
+    };
     if !form_fits {
         return Err(Flaw::Malformed);
     }

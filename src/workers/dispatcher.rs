@@ -69,7 +69,7 @@ impl Dispatcher {
             in_flight,
             is_rush: AtomicBool::new(false),
             more: RwLock::default(),
-            looks: Mutex::default(),
+            looks: Mutex::new((Pacer::default(), Processors::new(Instant::now()))),
             done: AtomicU64::new(0),
             job_takes_us: AtomicU64::new(0),
         }
@@ -151,7 +151,9 @@ impl Sink for Dispatcher {
         let is_first = current.is_none();
         if is_first {
             *current = Some(more);
-            self.looks.lock().0.reset();
+            let (pacer, processors) = &mut *self.looks.lock();
+            pacer.reset();
+            processors.watch(Instant::now());
             self.is_rush.store(true, SeqCst);
         }
         is_first

@@ -11,7 +11,7 @@ const STEP: Duration = Duration::from_millis(2);
 /// With no processor to spare, what has waited this long gets a worker all the same.
 const LONG: Duration = Duration::from_millis(15);
 /// When no worker has been done with a job for this long, all are stuck, and it takes other ones.
-const STUCK: Duration = Duration::from_millis(8);
+const STUCK: Duration = Duration::from_millis(20);
 
 /// What a look finds.
 #[derive(Debug, Clone, Copy)]
@@ -117,10 +117,12 @@ mod tests {
 
     #[test]
     fn so_does_what_is_stuck_whatever_it_was_before() {
-        let looks = [(0, 9, 7, 3), (7900, 9, 7, 3), (8100, 9, 7, 3), (8300, 9, 8, 3), (8500, 9, 10, 3)];
+        let looks =
+            [(0, 9, 7, 3), (10_000, 9, 7, 3), (20_100, 9, 7, 3), (20_300, 9, 8, 3), (20_500, 9, 10, 3)];
         check(&looks, 0, true, &[0, 0, 1, 2, 4]);
-        let moves = [(0, 9, 7, 3), (7900, 9, 7, 4), (8100, 9, 7, 4), (8300, 9, 8, 4), (9000, 0, 10, 4)];
-        check(&moves, 0, true, &[0, 0, 0, 0, 0]);
+        let moves =
+            [(0, 9, 7, 3), (10_000, 9, 7, 4), (20_100, 9, 7, 4), (20_300, 9, 8, 4), (21_000, 0, 17, 4)];
+        check(&moves, 0, true, &[0, 0, 1, 1, 0]);
     }
 
     #[test]

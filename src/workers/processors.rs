@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_millis(50);
 /// Less idle time than this share of all is none.
 const BUSY_SHARE: f64 = 0.05;
-/// The fields of the first line of `/proc/stat` in which a processor did nothing, see proc_stat(5).
-const IDLE_FIELDS: [usize; 2] = [3, 4];
+/// The fields of the first line of `/proc/stat` in which a processor did nothing, or what gives way at once
+/// (niced work), see proc_stat(5).
+const IDLE_FIELDS: [usize; 3] = [1, 3, 4];
 
 /// See the module. Where the kernel does not tell (no `/proc`), they are never busy.
 pub(super) struct Processors {
     stat: Option<File>,
-    looked: Option<Instant>,
+    looked: Instant,
     last: Times,
     are_busy: bool,
 }
@@ -27,20 +28,29 @@ struct Times {
     all: u64,
 }
 
-impl Default for Processors {
-    fn default() -> Self {
-        let stat = File::open("/proc/stat").ok();
-        Processors { stat, looked: None, last: Times::default(), are_busy: false }
-    }
-}
-
 impl Processors {
+    /// Watches from now on.
+    pub fn new(now: Instant) -> Processors {
+        let stat = File::open("/proc/stat").ok();
+        let mut processors = Processors { stat, looked: now, last: Times::default(), are_busy: false };
+        processors.watch(now);
+        processors
+    }
+
+    /// From now on they are watched. Until something is known they count as busy: whatever has begun
+    /// just now keeps them so for a moment.
+    pub fn watch(&mut self, now: Instant) {
+        self.last = self.read().unwrap_or_default();
+        self.looked = now;
+        self.are_busy = self.last.all > 0;
+    }
+
     /// Whether they were all busy lately. Reads a file now and then.
     pub fn are_busy(&mut self, now: Instant) -> bool {
-        if self.looked.is_none_or(|looked| now.saturating_duration_since(looked) >= PAUSE) {
-            self.looked = Some(now);
+        if now.saturating_duration_since(self.looked) >= PAUSE {
+            self.looked = now;
             let times = self.read().unwrap_or_default();
-            self.are_busy = self.last.all > 0 && is_busy(self.last, times);
+            self.are_busy = is_busy(self.last, times);
             self.last = times;
         }
         self.are_busy
@@ -72,7 +82,7 @@ mod tests {
     #[test]
     fn idle_time_is_told_from_work() {
         let before = parse("cpu  100 20 30 1000 50 0 5 0 0 0\ncpu0 1 2 3\n").unwrap();
-        assert_eq!(before, Times { idle: 1050, all: 1205 });
+        assert_eq!(before, Times { idle: 1070, all: 1205 });
         let later = |busy, idle| Times { idle: before.idle + idle, all: before.all + busy + idle };
         assert!(is_busy(before, later(20, 0)));
         assert!(!is_busy(before, later(19, 1)));
@@ -82,8 +92,11 @@ mod tests {
 
     #[test]
     fn this_machine_can_be_asked() {
-        let mut processors = Processors::default();
-        assert!(!processors.are_busy(Instant::now()), "nothing to compare with yet");
+        let now = Instant::now();
+        let mut processors = Processors::new(now);
+        assert!(processors.are_busy(now), "nothing is known yet");
         assert!(processors.last.all > 0);
+        let unknown = Processors { stat: None, ..Processors::new(now) };
+        assert_eq!(unknown.read(), None);
     }
 }

@@ -356,8 +356,9 @@ fn attack(balancer: &Balancer, bytes: &[u8]) {
 
 #[test]
 fn hostile_clients_cost_no_plain_request() {
-    let (backend, mut balancer) =
-        limited(json!({ "timeouts": { "client_header": "3s", "client_idle": "2s" } }));
+    // Idle connections stay: on a machine that is busy with all this, a plain client may well be silent for
+    // as long as another test would call idle.
+    let (backend, mut balancer) = limited(json!({ "timeouts": { "client_header": "3s" } }));
     assert_eq!(balancer.get("/plain").text(), "one");
     let (threads, descriptors) = (balancer.process().threads(), balancer.process().descriptors());
     let over = std::sync::atomic::AtomicBool::new(false);

@@ -3,13 +3,13 @@
 use std::net::{SocketAddr, TcpListener};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{self, UnixDatagram};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 
 use rustix::process::{Pid, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Balancer, Client, Run, Signal, config, eventually, fields, patience};
+use crate::support::{Backend, Balancer, Client, Run, Signal, Stop, config, eventually, fields, patience};
 
 /// The manager's ear.
 struct Manager(UnixDatagram);
@@ -90,8 +90,8 @@ fn on_socket(listener: &TcpListener, configured: &Value) -> Balancer {
     Run::with(configured).on_socket(listener).start()
 }
 
-fn ask_anew(address: SocketAddr, stop: &AtomicBool, answered: &AtomicU64) {
-    while !stop.load(Relaxed) {
+fn ask_anew(address: SocketAddr, stop: &Stop, answered: &AtomicU64) {
+    while !stop.is_set() {
         let mut client = Client::connect(address);
         client.ask("GET", "/", &[], b"");
         assert_eq!(client.read_response().status, 200);
@@ -105,11 +105,10 @@ fn a_restart_on_its_socket_refuses_nobody() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let configured = config(&[&backend], json!({ "listen": address.to_string() }));
-    let (stop, answered) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (stop, answered) = (Stop::default(), AtomicU64::new(0));
     let mut balancer = on_socket(&listener, &configured);
     thread::scope(|scope| {
-        // Dropped at a panic here, too, so that the askers end.
-        let stopping = StopOnDrop(&stop);
+        let stopping = stop.at_the_end();
         let askers: Vec<_> = (0..4).map(|_| scope.spawn(|| ask_anew(address, &stop, &answered))).collect();
         let go_on = || {
             let before = answered.load(Relaxed);
@@ -128,15 +127,6 @@ fn a_restart_on_its_socket_refuses_nobody() {
         // A panic in one of them is a client that was refused.
         askers.into_iter().for_each(|asker| asker.join().unwrap());
     });
-}
-
-/// Ends the loops that ask.
-struct StopOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
-    }
 }
 
 #[test]

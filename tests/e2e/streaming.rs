@@ -439,3 +439,21 @@ fn large_bodies_pass_without_growth() {
     let growth = balancer.process().memory("VmHWM").saturating_sub(before);
     assert!(growth < MAX_GROWTH_BYTES, "grew by {growth} bytes");
 }
+
+#[test]
+fn a_long_answer_to_a_last_request_is_not_cut() {
+    let (backend, balancer) = by_hand(json!({}));
+    for head in ["HTTP/1.1\r\nHost: x\r\nConnection: close", "HTTP/1.0"] {
+        let mut client = balancer.connect();
+        client.send(format!("GET / {head}\r\n\r\n"));
+        let mut exchange = backend.next();
+        exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n");
+        // The guard takes half a second to be sure that a client has gone.
+        for _ in 0..15 {
+            exchange.send("xy");
+            thread::park_timeout(Duration::from_millis(100));
+        }
+        assert_eq!(client.read_response().body.len(), 30, "{head}");
+        exchange.keep_alive();
+    }
+}

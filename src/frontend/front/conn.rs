@@ -69,13 +69,18 @@ impl Conn {
         match (&exchange.bridge.stream).read(scratch) {
             Ok(0) => exchange.bridge_ended = true,
             Ok(amount) => {
-                exchange.note_answer(&scratch[..amount]);
+                let amount = exchange.note_answer(&scratch[..amount]);
                 return self.send(&scratch[..amount], now);
             }
             Err(error) if is_moment(&error) => {}
             Err(_) => exchange.bridge_ended = true,
         }
         Ok(())
+    }
+
+    /// Whether something has come that was not read yet.
+    pub fn has_unread(&self) -> bool {
+        matches!(self.client.peek(&mut [0]), Ok(1..))
     }
 
     pub fn enter(&mut self, stage: Stage, now: Instant) {

@@ -32,6 +32,9 @@ const MAX_OUTPUT_BYTES: usize = 256 << 10;
 const MAX_INPUT_BYTES: usize = 64 << 10;
 /// Idle bridges that are kept.
 const MAX_BRIDGES: usize = 256;
+/// Clients accepted before the others have their turn: who waits to be accepted may have gone already, and
+/// must not fill the table while nobody looks at who has.
+const MAX_ACCEPTED: usize = 64;
 /// After accepting has failed, for want of descriptors mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// To reach tiny_http in this very process.
@@ -100,8 +103,9 @@ impl EventLoop {
         self.shared.has_followed();
     }
 
+    /// Some of those that wait; the poll tells of the rest, after all who are ready by now.
     fn accept(&mut self, now: Instant) {
-        loop {
+        for _ in 0..MAX_ACCEPTED {
             match self.listener.accept() {
                 Ok((client, peer)) => self.welcome(client, peer, now),
                 Err(error) if is_moment(&error) => return,
@@ -314,8 +318,9 @@ impl EventLoop {
         }
         let Some(exchange) = conn.exchange.as_mut() else { return Err(Gone) };
         let sent = exchange.upload.write_to(&exchange.bridge.stream);
-        exchange.bridge_ended |= sent.is_err();
         if sent.is_err() {
+            // It takes no more; its answer may still be there to be read.
+            exchange.refuses_body = true;
             exchange.upload.clear();
         }
         if !is_body || (conn.has_ended && conn.input.is_empty()) {
@@ -325,14 +330,7 @@ impl EventLoop {
         if exchange.wants_input() && !conn.input.is_empty() && exchange.upload.is_empty() && is_body {
             return self.carry(conn, now);
         }
-        let told = exchange.handed.told();
-        let ending = match told.ending {
-            Some(Ending::KeepAlive) if exchange.passed >= told.written => Some(Ending::KeepAlive),
-            Some(Ending::KeepAlive) if exchange.bridge_ended => Some(Ending::BrokenOff),
-            Some(ending) if exchange.bridge_ended => Some(ending),
-            None if exchange.bridge_ended => Some(Ending::BrokenOff),
-            _ => None,
-        };
+        let ending = exchange.ending();
         match ending {
             Some(ending) => self.finish(conn, ending, now),
             None => Ok(()),
@@ -342,7 +340,7 @@ impl EventLoop {
     fn finish(&mut self, conn: &mut Conn, ending: Ending, now: Instant) -> Result<(), Gone> {
         let Some(exchange) = conn.exchange.take() else { return Err(Gone) };
         self.table.remove(exchange.bridge.address);
-        if exchange.is_clean() && ending == Ending::KeepAlive && self.bridges.len() < MAX_BRIDGES {
+        if exchange.is_clean() && self.bridges.len() < MAX_BRIDGES {
             let mut interest = exchange.interest;
             let bridge = exchange.bridge;
             if self.poll.set(&bridge.stream, 0, &mut interest, (false, false)).is_ok() {

@@ -4,9 +4,11 @@
 
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 
 use super::buffer::Buffer;
 use super::handed::Handed;
+use crate::frontend::stream::Ending;
 use crate::http::BodyLength;
 use crate::http::chunked::Decoder;
 
@@ -41,7 +43,9 @@ pub(super) struct Exchange {
     expects_continue: bool,
     /// Bytes of the answer that have come back.
     pub passed: u64,
-    /// tiny_http has closed its side.
+    /// What still comes of the body is thrown away.
+    pub refuses_body: bool,
+    /// tiny_http has closed its side, and all that it had sent was read.
     pub bridge_ended: bool,
     /// Our side was closed, because the client's was.
     told_end: bool,
@@ -73,6 +77,7 @@ impl Exchange {
             body,
             expects_continue,
             passed: 0,
+            refuses_body: false,
             bridge_ended: false,
             told_end: false,
             interest: (false, false),
@@ -96,8 +101,7 @@ impl Exchange {
                     input.consume(here);
                     *left -= here as u64;
                     if *left == 0 {
-                        upload.push(b"0\r\n\r\n");
-                        self.body = Body::Done;
+                        self.end_body();
                     }
                 }
                 Body::Chunked(decoder) => {
@@ -107,13 +111,18 @@ impl Exchange {
                     let is_done = decoder.is_done();
                     input.consume(taken);
                     if is_done {
-                        upload.push(b"0\r\n\r\n");
-                        self.body = Body::Done;
+                        self.end_body();
                     }
                 }
             }
         }
         true
+    }
+
+    fn end_body(&mut self) {
+        self.handed.body_is_whole.store(true, SeqCst);
+        self.upload.push(b"0\r\n\r\n");
+        self.body = Body::Done;
     }
 
     /// Whether bytes from the client are wanted.
@@ -130,12 +139,31 @@ impl Exchange {
         may
     }
 
-    /// Takes note of a piece of the answer.
-    pub fn note_answer(&mut self, piece: &[u8]) {
+    /// How much of this piece is the answer's. What comes behind it is tiny_http's own, who takes what is
+    /// left of a body for a request.
+    pub fn note_answer(&mut self, piece: &[u8]) -> usize {
         if self.passed == 0 && self.handed.upgrade && piece.starts_with(SWITCHES) {
             self.body = Body::Raw;
         }
-        self.passed += piece.len() as u64;
+        let most = if self.handed.upgrade { u64::MAX } else { self.handed.told().written - self.passed };
+        let amount = piece.len().min(usize::try_from(most).unwrap_or(usize::MAX));
+        self.bridge_ended |= amount < piece.len();
+        self.passed += amount as u64;
+        amount
+    }
+
+    /// How the answer has ended, once all of it that will come has come.
+    pub fn ending(&self) -> Option<Ending> {
+        let told = self.handed.told();
+        // Through a tunnel comes more than was told.
+        let is_all = !self.handed.upgrade && (self.passed >= told.written || told.gave_up);
+        match told.ending {
+            Some(ending) if is_all => Some(ending),
+            Some(Ending::Reset) if self.bridge_ended => Some(Ending::Reset),
+            Some(ending) if self.bridge_ended && self.passed >= told.written => Some(ending),
+            _ if self.bridge_ended => Some(Ending::BrokenOff),
+            _ => None,
+        }
     }
 
     /// The client will send nothing more: neither will we, once all has gone over.
@@ -149,7 +177,9 @@ impl Exchange {
 
     /// Whether the bridge is as it was before the request.
     pub fn is_clean(&self) -> bool {
-        matches!(self.body, Body::Done) && self.upload.is_empty() && !self.bridge_ended && !self.told_end
+        let is_open = !self.told_end && !self.refuses_body && !self.bridge_ended;
+        let is_even = matches!(self.body, Body::Done) && self.upload.is_empty();
+        is_open && is_even && self.handed.told().reusable
     }
 }
 

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 
@@ -27,6 +28,8 @@ pub(in crate::frontend) struct Handed {
     pub screened: Result<BodyLength, Flaw>,
     /// Whether it may become a tunnel.
     pub upgrade: bool,
+    /// Whether all of its body has come from the client. Set before the end goes over.
+    pub body_is_whole: AtomicBool,
     told: Mutex<Told>,
     slot: usize,
     inbox: Arc<Inbox>,
@@ -41,6 +44,10 @@ pub(in crate::frontend) struct Told {
     pub written: u64,
     /// How it has ended the answer.
     pub ending: Option<Ending>,
+    /// Whether the bridge is left as it was before the request.
+    pub reusable: bool,
+    /// The bridge took nothing more, so not all that was written will come.
+    pub gave_up: bool,
 }
 
 impl Handed {
@@ -52,7 +59,8 @@ impl Handed {
         inbox: &Arc<Inbox>,
     ) -> Handed {
         let (head, inbox) = (Mutex::new(Some(head)), Arc::clone(inbox));
-        Handed { peer, secure, head, screened, upgrade, told: Mutex::default(), slot, inbox }
+        let body_is_whole = AtomicBool::new(false);
+        Handed { peer, secure, head, screened, upgrade, body_is_whole, told: Mutex::default(), slot, inbox }
     }
 
     /// What was told so far. Takes a lock.
@@ -73,9 +81,18 @@ impl Handed {
         }
     }
 
-    /// The answer has ended. Takes a lock.
-    pub fn end(&self, ending: Ending) {
-        self.told.lock().ending.get_or_insert(ending);
+    /// What was written did not all go over. Takes a lock.
+    pub fn gave_up(&self) {
+        self.told.lock().gave_up = true;
+    }
+
+    /// The answer has ended, and whether the bridge is left as it was before. Takes a lock.
+    pub fn end(&self, ending: Ending, reusable: bool) {
+        let mut told = self.told.lock();
+        if told.ending.is_none() {
+            (told.ending, told.reusable) = (Some(ending), reusable);
+        }
+        drop(told);
         self.inbox.ring(self.slot);
     }
 }

@@ -77,6 +77,7 @@ impl Front {
         let bridge_settings = move || GuardSettings {
             client_header: NEVER,
             client_idle: NEVER,
+            drain_idle: NEVER,
             max_header_bytes: u64::MAX,
             max_connections: usize::MAX,
             max_connections_per_ip: None,

@@ -8,8 +8,6 @@ use super::shared::Mode;
 
 /// How long a client that is still sending gets to take notice of its last answer.
 const LINGER: Duration = Duration::from_secs(1);
-/// In a drain a connection that was silent for so long is closed.
-const DRAIN_IDLE: Duration = Duration::from_secs(1);
 /// How long an idle bridge is kept.
 const BRIDGE_IDLE: Duration = Duration::from_secs(2);
 
@@ -18,7 +16,8 @@ impl EventLoop {
     pub fn sweep(&mut self, now: Instant) {
         let settings = (self.settings)();
         let draining = self.shared.mode() == Mode::Draining;
-        let idle = if draining { settings.client_idle.min(DRAIN_IDLE) } else { settings.client_idle };
+        let idle =
+            if draining { settings.client_idle.min(settings.drain_idle) } else { settings.client_idle };
         for slot in 0..self.conns.len() {
             let Some(conn) = &self.conns[slot] else { continue };
             let age = now.saturating_duration_since(conn.since);
@@ -26,7 +25,8 @@ impl EventLoop {
                 && now.saturating_duration_since(conn.progress) >= settings.client_write;
             let is_over = match conn.stage {
                 Stage::Proxy | Stage::Handshake => age >= settings.client_header,
-                Stage::Idle => age >= idle,
+                // What has come and was not looked at yet is not silence.
+                Stage::Idle => age >= idle && !conn.has_unread(),
                 Stage::Closing => age >= LINGER && (conn.output.is_empty() || stalled),
                 Stage::Head | Stage::Exchange => stalled,
             };

@@ -138,7 +138,6 @@ fn targets_may_be_odd_but_not_controls() {
         ("/|{}\"\\^`<>[]%zz", true),
         ("//a", true),
         ("/?", true),
-        ("*", true),
         ("http://h/x", true),
         ("", false),
         ("x", false),
@@ -152,6 +151,22 @@ fn targets_may_be_odd_but_not_controls() {
         let mut head = head(Version::Http11, &[]);
         head.target = target.into();
         assert_eq!(check(&head).is_ok(), good, "{target:?}");
+    }
+}
+
+#[test]
+fn some_targets_are_for_some_methods() {
+    for (method, target, good) in [
+        ("OPTIONS", "*", true),
+        ("GET", "*", false),
+        ("PRI", "*", false),
+        ("CONNECT", "host:443", false),
+        ("CONNECT", "/", false),
+        ("CONNECT", "http://h/", false),
+    ] {
+        let mut head = head(Version::Http11, &[]);
+        (head.method, head.target) = (method.into(), target.into());
+        assert_eq!(check(&head).is_ok(), good, "{method} {target:?}");
     }
 }
 

@@ -210,7 +210,8 @@ impl Backend {
     fn listen(&self) -> TcpListener {
         eventually("the port is free again", || {
             let socket = bound(self.address);
-            socket.listen(128).ok().map(|()| socket.into())
+            // Room for a connection from every worker at once, on a machine that is busy.
+            socket.listen(1024).ok().map(|()| socket.into())
         })
     }
 }

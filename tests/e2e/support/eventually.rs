@@ -1,5 +1,6 @@
 //! Waiting for what has to happen, with one patience for all of it.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,28 @@ pub fn eventually<C: Condition>(what: &str, mut condition: impl FnMut() -> C) ->
         }
         assert!(Instant::now() < deadline, "waited {:?} in vain: {what}", patience());
         thread::park_timeout(PAUSE);
+    }
+}
+
+/// Tells threads to end, even where the test panics: a scope waits for them.
+#[derive(Default)]
+pub struct Stop(AtomicBool);
+
+impl Stop {
+    /// Whether it is time.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+
+    /// Sets it at the end of the block.
+    pub fn at_the_end(&self) -> impl Drop + '_ {
+        struct AtTheEnd<'a>(&'a Stop);
+        impl Drop for AtTheEnd<'_> {
+            fn drop(&mut self) {
+                self.0.0.store(true, Relaxed);
+            }
+        }
+        AtTheEnd(self)
     }
 }
 

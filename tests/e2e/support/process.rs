@@ -107,6 +107,13 @@ impl Process {
         self.child.id()
     }
 
+    /// Those that have taken over from it, one after the other, by itself or because they were asked to.
+    pub fn successors(&self) -> Vec<Pid> {
+        let lines = self.stderr().into_iter().filter(|line| line.contains("another process has taken over"));
+        let pid_of = |line: String| fields(&line).into_iter().find(|(name, _)| name == "pid");
+        lines.filter_map(pid_of).filter_map(|(_, pid)| Pid::from_raw(pid.parse().ok()?)).collect()
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
@@ -142,6 +149,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.successors().into_iter().for_each(|pid| _ = kill_process(pid, Signal::KILL));
         if thread::panicking() {
             eprintln!("--- standard error of {}:\n{}", self.child.id(), self.stderr().join("\n"));
         }
