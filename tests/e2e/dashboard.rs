@@ -168,7 +168,7 @@ fn a_picture_of_a_lively_page() {
         json!({
             "algorithm": "least_conn",
             "health_check": { "interval": "2s" },
-            "rate_limit": { "enabled": true, "requests_per_second": 40, "burst": 80 },
+            "rate_limit": { "enabled": true, "requests_per_second": 60, "burst": 120 },
             "admin": { "listen": "127.0.0.1:0" },
         }),
     );
@@ -205,7 +205,7 @@ fn a_picture_of_a_lively_page() {
             [("light", 1280, false, ""), ("dark", 1280, false, "-dark"), ("light", 390, true, "-phone")];
         for (scheme, width, phone, suffix) in pictures {
             browser.prefer(scheme);
-            browser.resize(width, 900, phone);
+            browser.resize(width, 760, phone);
             // Until it has been drawn anew.
             thread::park_timeout(Duration::from_millis(1500));
             let picture = browser.screenshot(phone);
