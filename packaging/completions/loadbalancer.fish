@@ -1,0 +1,25 @@
+# fish: put it into /usr/share/fish/vendor_completions.d or ~/.config/fish/completions.
+set -l commands check demo replay drill explain
+set -l scenarios refuse reset-before-head reset-after-head half-a-body stall flap all-down reload drain
+set -l algorithms round_robin least_conn ip_hash power_of_two consistent_hash all
+
+complete -c loadbalancer -f
+complete -c loadbalancer -s h -l help -d 'print help'
+complete -c loadbalancer -s V -l version -d 'print the version'
+complete -c loadbalancer -n "not __fish_seen_subcommand_from demo" -s c -l config -rF -d 'configuration file'
+
+complete -c loadbalancer -n "not __fish_seen_subcommand_from $commands" -a check -d 'read and check a configuration'
+complete -c loadbalancer -n "not __fish_seen_subcommand_from $commands" -a demo -d 'three embedded backends and a balancer'
+complete -c loadbalancer -n "not __fish_seen_subcommand_from $commands" -a replay -d 'a log through the code that chooses'
+complete -c loadbalancer -n "not __fish_seen_subcommand_from $commands" -a drill -d 'backends that fail on purpose'
+complete -c loadbalancer -n "not __fish_seen_subcommand_from $commands" -a explain -d 'why a request went where it went'
+
+complete -c loadbalancer -n "__fish_seen_subcommand_from check replay" -F
+complete -c loadbalancer -n "__fish_seen_subcommand_from check" -l probe -d 'ask every backend'
+complete -c loadbalancer -n "__fish_seen_subcommand_from replay" -l algorithm -x -a "$algorithms" -d 'instead of the configured one'
+complete -c loadbalancer -n "__fish_seen_subcommand_from replay" -l without -x -d 'leave this backend out'
+complete -c loadbalancer -n "__fish_seen_subcommand_from drill" -a "$scenarios"
+complete -c loadbalancer -n "__fish_seen_subcommand_from explain" -l id -x -d 'X-Request-ID'
+complete -c loadbalancer -n "__fish_seen_subcommand_from explain" -l client -x -d 'address'
+complete -c loadbalancer -n "__fish_seen_subcommand_from explain" -l path -x -d 'path'
+complete -c loadbalancer -n "__fish_seen_subcommand_from explain" -l host -x -d 'host'
