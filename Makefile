@@ -3,15 +3,25 @@ CARGO ?= cargo
 CONFIG ?= config.json
 TARGET ?= config_text
 FUZZ_SECONDS ?= 60
+PREFIX ?= /usr/local
+BUILT = $(or $(CARGO_TARGET_DIR),target)/release
+TO = $(DESTDIR)$(PREFIX)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo backends stop-backends test soak promises fuzz lint bench check clean
+.PHONY: help build install run demo backends stop-backends test soak promises fuzz lint bench check clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
 
 build: ## build the release binaries
 	$(CARGO) build --release --locked
+
+install: build ## put binary, man page and shell completions under PREFIX (/usr/local)
+	install -D -m 755 $(BUILT)/loadbalancer $(TO)/bin/loadbalancer
+	install -D -m 644 packaging/loadbalancer.1 $(TO)/share/man/man1/loadbalancer.1
+	install -D -m 644 packaging/completions/loadbalancer.bash $(TO)/share/bash-completion/completions/loadbalancer
+	install -D -m 644 packaging/completions/_loadbalancer $(TO)/share/zsh/site-functions/_loadbalancer
+	install -D -m 644 packaging/completions/loadbalancer.fish $(TO)/share/fish/vendor_completions.d/loadbalancer.fish
 
 demo: ## three embedded backends and a balancer before them
 	$(CARGO) run --release --locked --quiet -- demo
@@ -20,7 +30,7 @@ run: ## balance with config.json (CONFIG=file for another)
 	$(CARGO) run --release --locked --quiet --bin loadbalancer -- --config $(CONFIG)
 
 backends: build ## start three echo backends on ports 3001 to 3003
-	@for n in 1 2 3; do ./target/release/backend_server --port 300$$n --name backend-$$n & echo $$! >> .pids; done
+	@for n in 1 2 3; do $(BUILT)/backend_server --port 300$$n --name backend-$$n & echo $$! >> .pids; done
 
 stop-backends: ## stop what `make backends` started
 	@[ ! -f .pids ] || { xargs -r kill < .pids 2>/dev/null; rm -f .pids; }

@@ -27,6 +27,7 @@ mod reload;
 mod renewal;
 mod replay;
 mod retries;
+mod rolling;
 mod service_manager;
 mod stopping;
 mod streaming;
