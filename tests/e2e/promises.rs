@@ -95,8 +95,8 @@ fn silent_and_slow_clients_do_not_slow_down_the_others() {
         p99(&before),
         before.len(),
     ));
-    // Other tests run beside the small one.
-    let spare = if in_full() { Duration::ZERO } else { Duration::from_millis(100) };
+    // Other tests run beside the small one, on few processors; the full one (`make promises`) runs alone.
+    let spare = if in_full() { Duration::ZERO } else { Duration::from_secs(1) };
     assert!(p99(&during) < p99(&before) * 2 + spare, "{:?} and {:?}", p99(&before), p99(&during));
 }
 
