@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::io::Write;
 use std::path::Path;
+use std::process::Command;
 
-use loadbalancer::config::{Overrides, parse};
+use loadbalancer::config::{Algorithm, Overrides, parse};
 use serde_json::Value;
 
 fn read(name: &str) -> String {
@@ -24,17 +26,168 @@ fn blocks<'a>(text: &'a str, kind: &str) -> Vec<&'a str> {
     blocks
 }
 
+/// The names of all pages for people, with what stands in them.
+fn pages() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = Vec::new();
+    for folder in ["", "docs/", "bench/"] {
+        for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if name.ends_with(".md") {
+                pages.push((format!("{folder}{name}"), read(&format!("{folder}{name}"))));
+            }
+        }
+    }
+    pages
+}
+
 #[test]
 fn every_example_loads() {
-    for (file, least) in [("docs/CONFIGURATION.md", 8), ("README.md", 1)] {
-        let text = read(file);
+    let mut found = 0;
+    for (file, text) in pages() {
         let examples = blocks(&text, "json");
-        assert!(examples.len() >= least, "{} examples in {file}", examples.len());
+        found += examples.len();
         for example in examples {
             if let Err(mistakes) = parse(example, &Overrides::default()) {
                 panic!("{file}: {mistakes}\n{example}");
             }
         }
+    }
+    assert!(found > 20, "{found} examples");
+}
+
+/// What others' programs say of their configuration in this page; a program that is not here is told of.
+#[test]
+fn what_others_configure_is_theirs() {
+    let page = read("docs/MOVING.md");
+    let files = tempfile::tempdir().unwrap();
+    let folder = files.path().display();
+    for (kind, program) in [("nginx", "nginx"), ("haproxy", "haproxy"), ("caddyfile", "caddy")] {
+        let [block] = blocks(&page, kind)[..] else { panic!("one {kind} block") };
+        let file = files.path().join(kind);
+        let file_name = file.display();
+        let (text, arguments) = match program {
+            "nginx" => {
+                let pid = format!("pid {folder}/pid; error_log stderr;");
+                let text = format!("{pid} events {{}} http {{ access_log off; {block} }}");
+                (text, format!("-t -e stderr -p {folder} -c {file_name}"))
+            }
+            "haproxy" => (block.to_owned(), format!("-c -f {file_name}")),
+            _ => (block.to_owned(), format!("validate --adapter caddyfile --config {file_name}")),
+        };
+        std::fs::write(&file, text).unwrap();
+        let output = Command::new(program).args(arguments.split(' ')).env("HOME", files.path()).output();
+        let Ok(output) = output else {
+            let _ = writeln!(std::io::stderr(), "SKIPPED what_others_configure_is_theirs: no {program} here");
+            continue;
+        };
+        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for (file, text) in pages() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(&file);
+        let folder = folder.parent().unwrap();
+        for part in text.split("](").skip(1) {
+            let target = part.split(')').next().unwrap();
+            let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+            if target.contains("://") {
+                continue;
+            }
+            let linked = if path.is_empty() {
+                folder.join(file.rsplit('/').next().unwrap())
+            } else {
+                folder.join(path)
+            };
+            assert!(linked.exists(), "{file}: {target}");
+            if !anchor.is_empty() {
+                let headings = std::fs::read_to_string(&linked).unwrap();
+                let mut headings = headings.lines().filter(|line| line.starts_with('#')).map(as_anchor);
+                assert!(headings.any(|it| it == anchor), "{file}: {target}");
+            }
+        }
+    }
+}
+
+/// As GitHub makes one of a heading.
+fn as_anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+    kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect()
+}
+
+#[test]
+fn every_page_is_in_the_index() {
+    let index = read("docs/README.md");
+    for (file, _) in pages() {
+        let Some(name) = file.strip_prefix("docs/").filter(|name| *name != "README.md") else { continue };
+        assert!(index.contains(&format!("]({name})")), "{name} in docs/README.md");
+    }
+}
+
+/// Words that look like the reasons of our answers, in code that gives such answers.
+fn reasons() -> Vec<String> {
+    let mut words = Vec::new();
+    for file in [
+        "src/proxy/refusal.rs",
+        "src/proxy/outcome.rs",
+        "src/http/framing.rs",
+        "src/frontend/guard.rs",
+        "src/frontend/front/event_loop.rs",
+        "src/frontend/front/sweep.rs",
+        "src/middleware/redirect.rs",
+        "src/endpoints/admin.rs",
+        "src/endpoints/explain.rs",
+    ] {
+        let source = read(file);
+        let code = source.split("#[cfg(test)]").next().unwrap();
+        let is_word =
+            |text: &&str| text.contains('_') && text.bytes().all(|b| b == b'_' || b.is_ascii_lowercase());
+        let found: Vec<_> = code.split('"').filter(is_word).map(str::to_owned).collect();
+        assert!(!found.is_empty(), "no words in {file}");
+        words.extend(found);
+    }
+    words.sort();
+    words.dedup();
+    words
+}
+
+#[test]
+fn every_reason_is_told() {
+    let readme = read("README.md");
+    let words = reasons();
+    assert!(words.len() > 25, "{words:?}");
+    for word in words {
+        assert!(readme.contains(&format!("`{word}`")), "{word} in the README");
+    }
+    let page = read("docs/WHY_503.md");
+    for word in ["no_healthy_backend", "queue_full", "queue_timeout", "too_many_streams"] {
+        assert!(page.contains(&format!("| `{word}` |")), "{word} in WHY_503.md");
+    }
+    let answered_503 = read("src/proxy/refusal.rs").matches("look(503, ").count();
+    assert_eq!(answered_503, 4, "each of them is in WHY_503.md");
+}
+
+#[test]
+fn the_readme_is_short_and_names_what_there_is() {
+    let readme = read("README.md");
+    assert!(readme.lines().count() < 180);
+    let first: Vec<_> = readme.lines().take(9).collect();
+    assert!(
+        first[0].ends_with('.') && first[3].starts_with("$ make demo") && first[4].starts_with("$ make test")
+    );
+    assert!(first[7].contains("(docs/dashboard.png)"), "{}", first[7]);
+    for algorithm in Algorithm::all() {
+        assert!(readme.contains(&format!("`{algorithm}`")), "{algorithm}");
+    }
+    for command in ["check", "check --probe", "explain", "replay", "drill", "demo"] {
+        assert!(readme.contains(&format!("`loadbalancer {command}")), "{command}");
+    }
+    let config = parse("{}", &Overrides::default()).unwrap().to_json();
+    for field in config.as_object().unwrap().keys() {
+        let told = [format!("`{field}`"), format!("`{field}."), format!("`{field}[]")];
+        assert!(told.iter().any(|it| readme.contains(it)), "{field}");
     }
 }
 
