@@ -82,6 +82,11 @@ impl Histogram {
         whole.filter(|(_, count)| *count > 0).map(|(at, count)| (ms(at), ms(at + TOGETHER), count)).collect()
     }
 
+    /// How many were counted.
+    pub fn count(&self) -> u64 {
+        self.fine.iter().map(|count| count.load(Relaxed)).sum()
+    }
+
     /// All of them together, in seconds.
     pub fn sum_seconds(&self) -> f64 {
         self.sum_us.load(Relaxed) as f64 / 1e6

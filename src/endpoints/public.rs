@@ -1,14 +1,16 @@
 //! `/lb-metrics` and `/lb-health`.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::explain::Explanations;
 use crate::frontend::{ClientRequest, Framing};
 use crate::http::{Headers, RequestHead, request_id};
+use crate::metrics::audit::{self, BackendFigures, Reading};
 use crate::metrics::json::{self, Gauges, View};
 use crate::metrics::{Metrics, prometheus};
-use crate::pool::Live;
+use crate::pool::{Backend, Live};
 use crate::proxy::{End, Outcome};
 use crate::workers::InFlight;
 
@@ -16,6 +18,9 @@ use crate::workers::InFlight;
 const DASHBOARD: &str = include_str!("dashboard.html");
 /// Stands in it for what each answer has anew.
 const NONCE: &str = "{nonce}";
+
+/// Before an audit looks at its figures again; longer than a thread that is ready waits for a processor.
+const AUDIT_PAUSE: Duration = Duration::from_millis(5);
 
 /// Where the figures come from.
 pub struct Figures {
@@ -55,10 +60,44 @@ pub(super) fn metrics(figures: &Figures, request: &mut ClientRequest, live: &Liv
         return answer(request, 200, prometheus::CONTENT_TYPE, page.as_bytes());
     }
     let buckets = query(&request.head, "buckets").is_some();
-    let page = json::page(&figures.metrics, &gauges, live, View::at(Instant::now()).with_buckets(buckets));
+    let mut page =
+        json::page(&figures.metrics, &gauges, live, View::at(Instant::now()).with_buckets(buckets));
+    if query(&request.head, "audit").is_some() {
+        page["audit"] = audit::audit(|| reading(figures, live), || thread::park_timeout(AUDIT_PAUSE));
+    }
     // For a program, or for people.
     let text = if buckets { format!("{page}\n") } else { format!("{page:#}\n") };
     answer(request, 200, "application/json", text.as_bytes())
+}
+
+fn reading(figures: &Figures, live: &Live) -> Reading {
+    let in_flight = &figures.in_flight;
+    let (answered, accepted, counted) =
+        (in_flight.answered(), in_flight.accepted(), figures.metrics.snapshot());
+    let of_backend = |backend: &Arc<Backend>| {
+        // In this order: an attempt that ends meanwhile is not missed, one that begins does no harm.
+        let (active, failures) = (u64::from(backend.active()), backend.total_failures());
+        BackendFigures {
+            name: backend.name().to_owned(),
+            requests: backend.total_requests(),
+            failures,
+            active,
+        }
+    };
+    let (listed, queued) = (in_flight.listed(), (figures.queued)() as u64);
+    let latencies = figures.metrics.latency().count();
+    let backends = live.backends().map(of_backend).collect();
+    let counted = (counted, figures.metrics.snapshot());
+    Reading {
+        answered: (answered, in_flight.answered()),
+        accepted: (accepted, in_flight.accepted()),
+        listed,
+        queued,
+        counted,
+        latencies,
+        backends,
+        are_all_backends: !live.has_lost_backends(),
+    }
 }
 
 /// As `format` in the query says; without one, as `Accept` prefers.

@@ -1,6 +1,7 @@
 //! Counters of what has happened. A request is counted in one call when it has ended, so the figures
 //! add up by construction: total is the sum of success and failed, never a counter of its own.
 
+pub mod audit;
 pub mod json;
 pub mod prometheus;
 

@@ -15,6 +15,8 @@ pub struct Live {
     pub config: Config,
     pools: Vec<Pool>,
     routes: Routes,
+    /// Whether a backend of an earlier configuration is not among them.
+    has_lost_backends: bool,
 }
 
 impl Live {
@@ -22,7 +24,19 @@ impl Live {
     pub fn new(config: Config, pools: Vec<Pool>) -> Live {
         let index = |name: &str| pools.iter().position(|pool| pool.config().name == name);
         let routes = Routes::new(&config.routes, index);
-        Live { config, pools, routes }
+        Live { config, pools, routes, has_lost_backends: false }
+    }
+
+    /// The one that follows `previous`.
+    pub fn after(mut self, previous: &Live) -> Live {
+        let stays = |backend: &Arc<Backend>| self.backends().any(|other| Arc::ptr_eq(other, backend));
+        self.has_lost_backends = previous.has_lost_backends || !previous.backends().all(stays);
+        self
+    }
+
+    /// Whether a backend of an earlier configuration is not among those of this one.
+    pub fn has_lost_backends(&self) -> bool {
+        self.has_lost_backends
     }
 
     /// The pool `default`.

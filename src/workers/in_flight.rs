@@ -74,6 +74,11 @@ impl InFlight {
         self.accepted().saturating_sub(answered)
     }
 
+    /// Those in the list, counted one by one. Takes locks, one after the other.
+    pub fn listed(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.lock().len() as u64).sum()
+    }
+
     /// Becomes ready when a request has ended since it was last asked.
     pub fn ended(&self) -> &Receiver<()> {
         &self.ended.1

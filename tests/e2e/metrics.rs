@@ -174,3 +174,54 @@ fn prometheus_reads_the_page_with_its_own_parser() {
         assert!(samples.lines().any(|line| line == expected), "no {expected:?} in\n{samples}");
     }
 }
+
+/// Requests of every kind: good ones, some that are retried, some that fail, go away or are refused.
+fn mixed_load(balancer: &Balancer, rounds: usize) {
+    std::thread::scope(|scope| {
+        for number in 0..6 {
+            scope.spawn(move || {
+                for round in 0..rounds {
+                    let method = if (round + number) % 3 == 0 { "POST" } else { "GET" };
+                    balancer.ask(method, "/", &[], b"body");
+                    if round % 7 == 0 {
+                        // Goes away in the middle.
+                        balancer.connect().ask("GET", "/", &[], b"");
+                    }
+                    let other = format!("192.0.2.{}", round % 2);
+                    balancer.get_for(&other, "/");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn the_laws_of_the_figures_hold_at_any_instant() {
+    let backends =
+        [Backend::named("good"), Backend::that(Behaviour::ClosesBeforeHead), Backend::named("other")];
+    let settings = json!({
+        // The tests' own peer has a bucket of its own, and uses it up as well.
+        "rate_limit": { "enabled": true, "requests_per_second": 1, "burst": 100 },
+        "circuit_breaker": { "enabled": false },
+    });
+    let balancer = Balancer::start(config(&backends.each_ref(), settings)).once_probed();
+    let mut looks = 0;
+    std::thread::scope(|scope| {
+        let load = scope.spawn(|| mixed_load(&balancer, 60));
+        let mut client = balancer.connect();
+        while !load.is_finished() {
+            let audit = client.get("/lb-metrics?audit=1").json()["audit"].clone();
+            assert_eq!(audit["holds"], true, "{audit:#}");
+            looks += 1;
+        }
+    });
+    assert!(looks > 5, "{looks} looks");
+    balancer.wait_until_idle();
+    let page = balancer.get("/lb-metrics?audit=1").json();
+    assert_eq!(page["audit"]["holds"], true, "{page:#}");
+    for figure in ["success_requests", "failed_requests", "retry_attempts", "rate_limited_requests"] {
+        assert!(page[figure].as_u64() > Some(0), "{figure} in {page:#}");
+    }
+    assert_eq!(page["audit"]["laws"].as_array().unwrap().len(), 8);
+    assert_eq!(balancer.metrics()["audit"], Value::Null, "only where it is asked for");
+}

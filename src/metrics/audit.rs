@@ -1,0 +1,239 @@
+//! `/lb-metrics?audit=1`: the laws that the figures obey, each checked against figures that are counted
+//! apart from each other, and whether it holds at this instant.
+//!
+//! Nothing is locked for it, so figures are read one after the other while requests go on. Where a figure
+//! moves meanwhile it is read before and after, and the law is that the other side lies between the two.
+//! What can be seen in the middle of a step all the same is looked at again ([`TURNS`]): a law that is
+//! broken stays broken.
+
+use serde_json::{Value, json};
+
+use super::Snapshot;
+
+/// How often the figures are read before a law counts as broken.
+pub const TURNS: usize = 20;
+
+/// One backend's figures.
+#[derive(Debug, Clone, Default)]
+pub struct BackendFigures {
+    /// Its URL.
+    pub name: String,
+    /// Attempts.
+    pub requests: u64,
+    /// Those of them that failed.
+    pub failures: u64,
+    /// Those of them that are under way.
+    pub active: u64,
+}
+
+/// The figures, read once.
+#[derive(Debug, Clone, Default)]
+pub struct Reading {
+    /// Requests taken in, before and after all others were read.
+    pub accepted: (u64, u64),
+    /// Requests that have ended, likewise.
+    pub answered: (u64, u64),
+    /// Requests in the list of those in flight, counted one by one.
+    pub listed: u64,
+    /// Requests that wait for a worker.
+    pub queued: u64,
+    /// What has been counted at the end of requests, before and after.
+    pub counted: (Snapshot, Snapshot),
+    /// Latencies that were recorded, for requests that count.
+    pub latencies: u64,
+    /// All backends'.
+    pub backends: Vec<BackendFigures>,
+    /// Whether those are all that there ever were: none has left with a reload.
+    pub are_all_backends: bool,
+}
+
+/// A law, what it says with the figures in their places, and whether it holds; `None` where that can't be
+/// known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Law {
+    /// In words.
+    pub law: &'static str,
+    /// With figures.
+    pub says: String,
+    /// Whether it holds.
+    pub holds: Option<bool>,
+}
+
+/// The laws for these figures.
+pub fn laws(reading: &Reading) -> Vec<Law> {
+    let (before, after) = (&reading.counted.0, &reading.counted.1);
+    let proxied = (before.success + before.failed, after.success + after.failed);
+    let attempts: u64 = reading.backends.iter().map(|backend| backend.requests).sum();
+    let active: u64 = reading.backends.iter().map(|backend| backend.active).sum();
+    let in_flight =
+        (reading.accepted.0.saturating_sub(reading.answered.1), reading.accepted.1 - reading.answered.0);
+    let of_failures = after.reasons.iter().filter(|(word, _)| *word != "rate_limited");
+    let reasons: u64 = of_failures.map(|(_, count)| count).sum();
+    let limited = |snapshot: &Snapshot| {
+        let found = snapshot.reasons.iter().find(|(word, _)| *word == "rate_limited");
+        found.map_or(0, |(_, count)| *count)
+    };
+    let worst = reading.backends.iter().find(|backend| backend.failures + backend.active > backend.requests);
+    vec![
+        between(
+            "what was accepted and not answered is in the list of requests in flight",
+            "accepted - answered = in flight",
+            in_flight,
+            reading.listed,
+        ),
+        between(
+            "each proxied request, a success or a failure, has one latency",
+            "success + failed = latencies",
+            proxied,
+            reading.latencies,
+        ),
+        Law {
+            law: "each failure has a reason",
+            says: format!("{} failed <= {reasons} reasons", before.failed),
+            holds: Some(before.failed <= reasons),
+        },
+        between(
+            "rate-limited requests are counted like every other reason",
+            "rate_limited_requests = reasons.rate_limited",
+            (before.rate_limited, after.rate_limited),
+            limited(after),
+        ),
+        Law {
+            law: "each success and each retry was an attempt on a backend",
+            says: format!("{} success + {} retries <= {attempts} attempts", before.success, before.retries),
+            holds: reading.are_all_backends.then_some(before.success + before.retries <= attempts),
+        },
+        Law {
+            law: "backends have no more attempts under way than there are requests in flight",
+            says: format!("{active} active <= {} in flight", in_flight.1),
+            holds: Some(active <= in_flight.1),
+        },
+        Law {
+            law: "what waits for a worker is in flight",
+            says: format!("{} queued <= {} in flight", reading.queued, in_flight.1),
+            holds: Some(reading.queued <= in_flight.1),
+        },
+        Law {
+            law: "no backend has more failures and attempts under way than attempts",
+            says: worst.map_or("all backends".to_owned(), |worst| {
+                let BackendFigures { name, requests, failures, active } = worst;
+                format!("{name}: {failures} failures + {active} active <= {requests} attempts")
+            }),
+            holds: Some(worst.is_none()),
+        },
+    ]
+}
+
+fn between(law: &'static str, formula: &str, (least, most): (u64, u64), found: u64) -> Law {
+    let says = match least == most {
+        true => format!("{formula}: {least} = {found}"),
+        false => format!("{formula}: {found} lies in {least} to {most}"),
+    };
+    Law { law, says, holds: Some((least..=most).contains(&found)) }
+}
+
+/// Whether none is broken.
+pub fn hold(laws: &[Law]) -> bool {
+    laws.iter().all(|law| law.holds != Some(false))
+}
+
+/// Reads and checks, and after a pause again while a law is broken: a thread may have lost its processor in
+/// the middle of a step.
+pub fn audit(read: impl Fn() -> Reading, pause: impl Fn()) -> Value {
+    let mut found = laws(&read());
+    for _ in 1..TURNS {
+        if hold(&found) {
+            break;
+        }
+        pause();
+        found = laws(&read());
+    }
+    let all: Vec<Value> =
+        found.iter().map(|law| json!({ "law": law.law, "says": law.says, "holds": law.holds })).collect();
+    json!({ "holds": hold(&found), "laws": all })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The figures after so many requests of each kind, all ended but `active` of them.
+    fn reading(success: u64, failed: u64, limited: u64, retries: u64, active: u64) -> Reading {
+        let mut reasons = vec![("backend_timeout", failed)];
+        if limited > 0 {
+            reasons.push(("rate_limited", limited));
+        }
+        let counted =
+            Snapshot { success, failed, retries, rate_limited: limited, reasons, ..Snapshot::default() };
+        let ended = success + failed + limited;
+        Reading {
+            accepted: (ended + active, ended + active),
+            answered: (ended, ended),
+            listed: active,
+            queued: 0,
+            counted: (counted.clone(), counted),
+            latencies: success + failed,
+            backends: vec![BackendFigures {
+                name: "http://a".into(),
+                requests: success + failed + retries + active,
+                failures: failed + retries,
+                active,
+            }],
+            are_all_backends: true,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn figures_that_are_right_obey_the_laws(s in 0u64..9999, f in 0u64..9999, l in 0u64..99, r in 0u64..99, a in 0u64..99) {
+            prop_assert!(hold(&laws(&reading(s, f, l, r, a))));
+        }
+
+        /// Each figure is held by a law: lost or counted twice, it breaks one.
+        #[test]
+        fn a_figure_that_is_wrong_breaks_one(s in 1u64..9999, f in 1u64..9999, l in 1u64..99, r in 1u64..99, a in 1u64..99) {
+            let right = || reading(s, f, l, r, a);
+            let broken = |change: fn(&mut Reading)| {
+                let mut wrong = right();
+                change(&mut wrong);
+                !hold(&laws(&wrong))
+            };
+            prop_assert!(broken(|it| it.listed += 1));
+            prop_assert!(broken(|it| it.listed -= 1));
+            prop_assert!(broken(|it| (it.answered.0, it.answered.1) = (it.answered.0 + 1, it.answered.1 + 1)));
+            prop_assert!(broken(|it| it.latencies += 1));
+            prop_assert!(broken(|it| (it.counted.0.success, it.counted.1.success) = (it.counted.0.success + 1, it.counted.1.success + 1)));
+            prop_assert!(broken(|it| it.counted.1.reasons[0].1 = 0));
+            prop_assert!(broken(|it| it.counted.1.reasons[1].1 += 1));
+            prop_assert!(broken(|it| it.queued = it.listed + 1));
+            prop_assert!(broken(|it| it.backends[0].active = it.listed + 1));
+            prop_assert!(broken(|it| it.backends[0].requests = 0));
+            prop_assert!(broken(|it| it.backends[0].failures = it.backends[0].requests));
+        }
+    }
+
+    #[test]
+    fn what_left_with_a_reload_is_not_known() {
+        let mut reading = reading(5, 0, 0, 0, 0);
+        reading.are_all_backends = false;
+        reading.backends.clear();
+        let laws = laws(&reading);
+        assert!(hold(&laws));
+        assert_eq!(laws.iter().filter(|law| law.holds.is_none()).count(), 1);
+    }
+
+    #[test]
+    fn a_step_under_way_is_looked_at_again() {
+        let turn = std::cell::Cell::new(0);
+        let read = || {
+            turn.set(turn.get() + 1);
+            let mut reading = reading(5, 0, 0, 0, 1);
+            reading.listed += u64::from(turn.get() < 3);
+            reading
+        };
+        let page = audit(read, || ());
+        assert_eq!((&page["holds"], turn.get()), (&json!(true), 3));
+    }
+}
