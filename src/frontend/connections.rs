@@ -45,6 +45,8 @@ pub(super) struct Connections {
     pub(super) highest_fd: AtomicI32,
     started: Instant,
     last_search: AtomicU64,
+    /// Whether a request has come from a connection that was not known, since the guard looked.
+    pub(super) accepted: AtomicBool,
     /// Requests that have come in.
     pub(super) arrivals: AtomicU64,
     pub(super) sink: Arc<dyn Sink>,
@@ -91,6 +93,7 @@ impl Connections {
             highest_fd: AtomicI32::new(0),
             started: Instant::now(),
             last_search: AtomicU64::new(0),
+            accepted: AtomicBool::new(false),
             arrivals: AtomicU64::new(0),
             sink,
             next: Box::new(next),
@@ -127,7 +130,10 @@ impl Connections {
     /// Takes the table's lock.
     fn turn(&self, peer: SocketAddr, request: Raw) -> Turn {
         let mut table = self.table.lock();
-        let entry = table.entry(peer).or_insert_with(|| Entry::new(Instant::now()));
+        let entry = table.entry(peer).or_insert_with(|| {
+            self.accepted.store(true, Relaxed);
+            Entry::new(Instant::now())
+        });
         if let Some(closed) = entry.closed {
             Turn::FromClosed(request, closed)
         } else if entry.busy.is_none() {
@@ -157,6 +163,7 @@ impl Connections {
         let surplus = match self.table.lock().get_mut(&peer) {
             Some(entry) => {
                 entry.waiting.push_back(request);
+                entry.left_at = Some(Instant::now());
                 // A new connection's would be the last; those before are what the closed one has left.
                 if entry.waiting.len() > MAX_PIPELINED { entry.waiting.pop_front() } else { None }
             }
@@ -196,22 +203,31 @@ impl Connections {
     }
 
     /// The request that was let through has ended; the next one's turn. Takes the table's lock.
-    fn ended(self: &Arc<Self>, peer: SocketAddr) {
-        let next = self.table.lock().get_mut(&peer).and_then(|entry| {
+    fn ended(self: &Arc<Self>, peer: SocketAddr, was_last: bool) {
+        let mut table = self.table.lock();
+        let next = table.get_mut(&peer).and_then(|entry| {
             if entry.closed.is_some() {
                 // What waits is thrown away, or a new connection's; see [`Connections::settle`].
                 entry.busy = None;
                 return None;
             }
+            if was_last {
+                // What waits is a new connection's, from the same port.
+                entry.fd = None;
+            }
             entry.end(Instant::now())
         });
+        if was_last && next.is_none() && table.get(&peer).is_some_and(|entry| entry.closed.is_none()) {
+            table.remove(&peer);
+        }
+        drop(table);
         if let Some((request, watch)) = next {
             self.let_through(peer, request, watch);
         }
     }
 
     fn let_through(self: &Arc<Self>, peer: SocketAddr, request: Raw, watch: Arc<Watch>) {
-        (self.next)(request, Ticket { connections: Arc::clone(self), peer, watch });
+        (self.next)(request, Ticket { connections: Arc::clone(self), peer, watch, is_last: false });
     }
 
     /// Nothing more is taken from this connection. Takes the table's lock.
@@ -252,9 +268,15 @@ pub(super) struct Ticket {
     connections: Arc<Connections>,
     peer: SocketAddr,
     watch: Arc<Watch>,
+    is_last: bool,
 }
 
 impl Ticket {
+    /// No other request will come from this connection.
+    pub(super) fn is_last(&mut self) {
+        self.is_last = true;
+    }
+
     pub(super) fn peer(&self) -> SocketAddr {
         self.peer
     }
@@ -278,6 +300,6 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.connections.ended(self.peer);
+        self.connections.ended(self.peer, self.is_last);
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Entry {
     pub busy: Option<Arc<Watch>>,
     /// Pipelined requests behind that one.
     pub waiting: VecDeque<Raw>,
+    /// When the last of them came, where that was after we had shut the connection down.
+    pub left_at: Option<Instant>,
     /// We have shut it down; what still comes from it is thrown away.
     pub closed: Option<Closed>,
     /// Where its descriptor was last seen.
@@ -43,11 +45,17 @@ pub(super) struct Closed {
 }
 
 impl Entry {
+    /// Whether what waits came after this moment, so that nothing seen then tells whose it is.
+    pub fn was_left_after(&self, moment: Instant) -> bool {
+        self.left_at.is_some_and(|left| left >= moment)
+    }
+
     /// One that was accepted just now, as far as is known.
     pub fn new(now: Instant) -> Entry {
         Entry {
             busy: None,
             waiting: VecDeque::new(),
+            left_at: None,
             closed: None,
             fd: None,
             mark: None,

@@ -107,12 +107,14 @@ fn tick(
     let seen = walk.seen;
     connections.open.store(seen.len() as u64, Relaxed);
     let mut table = connections.table.lock();
-    let accepted = seen.iter().any(|seen| table.get(&seen.peer).is_none_or(|entry| entry.fd.is_none()));
+    // Those that come and go between two walks are known by their requests.
+    let accepted = connections.accepted.swap(false, Relaxed)
+        || seen.iter().any(|seen| table.get(&seen.peer).is_none_or(|entry| entry.fd.is_none()));
     forget_gone(&mut table, &seen, now);
     notice_resets(connections, &mut table, &seen, now);
     let draining = connections.draining.load(Relaxed);
     let (mut leaked, mut forgotten) = (lost, 0);
-    let mut unsettled: Vec<(SocketAddr, bool)> = left_waiting(&table, &seen);
+    let mut unsettled: Vec<(SocketAddr, bool)> = left_waiting(&table, &seen, now);
     for seen in &seen {
         let entry = table.entry(seen.peer).or_insert_with(|| Entry { mark: Some(0), ..Entry::new(now) });
         entry.fd = Some(seen.fd);
@@ -120,7 +122,9 @@ fn tick(
             let socket = ClientSocket::at(seen.fd, seen.peer, connections.local_port);
             let is_new = socket.is_some_and(|socket| socket.cookie() != closed.cookie);
             if !entry.waiting.is_empty() {
-                unsettled.push((seen.peer, is_new));
+                if is_new || !entry.was_left_after(now) {
+                    unsettled.push((seen.peer, is_new));
+                }
             } else if is_new {
                 *entry = Entry { fd: Some(seen.fd), mark: Some(0), ..Entry::new(now) };
             }
@@ -234,10 +238,17 @@ fn forget_gone(table: &mut HashMap<SocketAddr, Entry>, seen: &[Seen], walked: In
     });
 }
 
-/// Closed connections that are gone and have left requests behind.
-fn left_waiting(table: &HashMap<SocketAddr, Entry>, seen: &[Seen]) -> Vec<(SocketAddr, bool)> {
-    let has_left =
-        |entry: &Entry| entry.closed.is_some() && entry.busy.is_none() && !entry.waiting.is_empty();
+/// Closed connections that are gone and have left requests behind. What came since the walk began may be a
+/// new connection's that it has not seen.
+fn left_waiting(
+    table: &HashMap<SocketAddr, Entry>,
+    seen: &[Seen],
+    walked: Instant,
+) -> Vec<(SocketAddr, bool)> {
+    let has_left = |entry: &Entry| {
+        let is_over = entry.closed.is_some() && entry.busy.is_none();
+        is_over && !entry.waiting.is_empty() && !entry.was_left_after(walked)
+    };
     let mut left: HashSet<SocketAddr> =
         table.iter().filter(|(_, entry)| has_left(entry)).map(|(peer, _)| *peer).collect();
     for seen in seen {

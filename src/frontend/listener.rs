@@ -67,7 +67,7 @@ impl Frontend {
                 }
             }
             // Not the front's: somebody else on this machine.
-            None => drop(TinyStream::new(request, BodyLength::None, false, ticket, None)),
+            None => drop(TinyStream::new(request, BodyLength::None, (false, false), ticket, None)),
         };
         Frontend::start_with(listener, settings, of_all, next, running)
     }
@@ -162,8 +162,18 @@ fn take_over(mut request: tiny_http::Request, ticket: Ticket) -> ClientRequest {
         None => BodyLength::None,
     });
     let watch = Arc::clone(ticket.watch());
-    let stream = TinyStream::new(request, length, upgrade, ticket, None);
+    let is_last = upgrade || !tiny_http_keeps_alive(&head);
+    let stream = TinyStream::new(request, length, (upgrade, is_last), ticket, None);
     ClientRequest::new(head, screened, peer, false, watch, Box::new(stream))
+}
+
+/// Whether tiny_http 0.12 reads another request after this one: it looks at the first `Connection` field,
+/// and for a part of a word.
+fn tiny_http_keeps_alive(head: &RequestHead) -> bool {
+    let first = head.headers.get("connection").map(<[u8]>::to_ascii_lowercase);
+    let says =
+        |word: &[u8]| first.as_ref().is_some_and(|value| value.windows(word.len()).any(|it| it == word));
+    !says(b"close") && (head.version == Version::Http11 || says(b"keep-alive"))
 }
 
 /// The request that this one stands for; `None` where it was taken before, which can't be.
@@ -175,7 +185,7 @@ fn take_over_handed(
     let (watch, screened, upgrade) = (Arc::clone(ticket.watch()), handed.screened, handed.upgrade);
     let (peer, secure, head) = (handed.peer, handed.secure, handed.head.lock().take());
     let length = screened.unwrap_or(BodyLength::None);
-    let stream = TinyStream::new(request, length, upgrade, ticket, Some(handed));
+    let stream = TinyStream::new(request, length, (upgrade, false), ticket, Some(handed));
     head.map(|head| ClientRequest::new(head, screened, peer, secure, watch, Box::new(stream)))
 }
 

@@ -99,6 +99,8 @@ pub struct TinyStream {
     body_left: Option<u64>,
     body_done: bool,
     upgrade: bool,
+    /// tiny_http reads no further request from this connection.
+    is_last: bool,
     is_tunnel: bool,
     ticket: Ticket,
     /// The front that this came through.
@@ -107,12 +109,13 @@ pub struct TinyStream {
 
 impl TinyStream {
     /// Takes over the request. `upgrade` says that tiny_http left the byte stream raw, because the
-    /// client asked for an upgrade; it then reads no further request from this connection.
+    /// client asked for an upgrade; `is_last` that it reads no further request from this connection, so
+    /// that whatever comes from this peer next is a new one's.
     pub(super) fn new(
         request: tiny_http::Request,
         length: BodyLength,
-        upgrade: bool,
-        ticket: Ticket,
+        (upgrade, is_last): (bool, bool),
+        mut ticket: Ticket,
         front: Option<Arc<Handed>>,
     ) -> TinyStream {
         let (body_left, body_done) = match length {
@@ -120,12 +123,16 @@ impl TinyStream {
             BodyLength::Known(length) => (Some(length), false),
             BodyLength::Chunked => (None, false),
         };
+        if is_last {
+            ticket.is_last();
+        }
         TinyStream {
             request: Some(request),
             output: Output::None,
             body_left,
             body_done,
             upgrade,
+            is_last,
             is_tunnel: false,
             ticket,
             front,
@@ -211,6 +218,12 @@ impl TinyStream {
             drop(output);
             return self.request.take().map_or((), discard);
         }
+        if self.is_last && self.body_done && ending == Ending::Close {
+            // tiny_http's thread has gone already, and ends the connection with our hold on it; nothing
+            // has to be searched for.
+            drop(output);
+            return self.let_go();
+        }
         // All was flushed when it was written, so the writer goes after the socket is shut: by its turn
         // tiny_http would answer what it could not read behind this request.
         let (writer, socket) = match output {
@@ -219,7 +232,9 @@ impl TinyStream {
             Output::None | Output::Ended => (None, self.ticket.socket()),
         };
         if let Some(socket) = socket {
-            self.ticket.mark_closed(socket.cookie());
+            if !self.is_last {
+                self.ticket.mark_closed(socket.cookie());
+            }
             if ending == Ending::Reset {
                 socket.reset();
             } else if !self.body_done {

@@ -1,12 +1,14 @@
 //! A test for each bug that users could have met, named after what went wrong.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
 use loadbalancer::demo::echo::EchoOptions;
 use serde_json::json;
+use socket2::{Domain, Socket, Type};
 
-use crate::support::{Backend, Balancer, Behaviour, Signal, config, eventually};
+use crate::support::{Backend, Balancer, Behaviour, Client, Signal, config, eventually};
 
 /// tiny_http queues more connections than there are threads to wake, and those left over waited for
 /// another connection to end: a minute, with kept-alive ones.
@@ -73,4 +75,27 @@ fn pipelined_requests_overtook_each_other_in_a_rush() {
         }
     });
     assert_eq!(balancer.metrics_after(16 * 25 * 8)["failed_requests"], 0);
+}
+
+/// What came from a port that a connection had been closed on waited for the guard's next walk, and was
+/// thrown away where that walk had begun before.
+#[test]
+fn a_client_that_came_back_from_the_same_port_waited_or_was_reset() {
+    let backend = Backend::named("one");
+    let balancer = Balancer::over(&[&backend]);
+    let mut port = None;
+    for round in 0..100 {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        let from = SocketAddr::from(([127, 0, 0, 1], port.unwrap_or(0)));
+        socket.bind(&from.into()).unwrap();
+        socket.connect(&balancer.address().into()).unwrap();
+        port = socket.local_addr().unwrap().as_socket().map(|address| address.port());
+        let mut client = Client::from(socket.into());
+        client.ask("GET", "/", &[("Connection", "close")], b"");
+        assert_eq!(client.read_response().text(), "one", "round {round}");
+        // The balancer ends it first, so that the port is free again at once.
+        assert!(client.read_to_close().is_empty(), "round {round}");
+    }
+    assert_eq!(balancer.metrics_after(100)["failed_requests"], 0);
 }
