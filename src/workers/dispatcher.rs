@@ -148,15 +148,16 @@ impl Sink for Dispatcher {
 
     fn begin_rush(&self, more: More) -> bool {
         let mut current = self.more.write();
-        let is_first = current.is_none();
-        if is_first {
-            *current = Some(more);
-            let (pacer, processors) = &mut *self.looks.lock();
-            pacer.reset();
-            processors.watch(Instant::now());
-            self.is_rush.store(true, SeqCst);
+        if current.is_some() {
+            return false;
         }
-        is_first
+        *current = Some(more);
+        drop(current);
+        let (pacer, processors) = &mut *self.looks.lock();
+        pacer.reset();
+        processors.watch(Instant::now());
+        self.is_rush.store(true, SeqCst);
+        true
     }
 
     fn look(&self) -> bool {

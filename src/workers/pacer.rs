@@ -25,7 +25,7 @@ pub(super) struct Seen {
     /// How long a worker has a job, lately.
     pub job_takes: Duration,
     /// See [`super::processors`].
-    pub processors_are_busy: bool,
+    pub processors_are_busy: Option<bool>,
 }
 
 /// See the module.
@@ -50,10 +50,13 @@ impl Pacer {
     pub fn look(&mut self, seen: Seen, now: Instant) -> u64 {
         self.note(seen, now);
         let is_stuck = since(self.last_done, now) >= STUCK;
-        self.woken = if is_stuck || (seen.job_takes >= SLOW && !seen.processors_are_busy) {
+        let is_slow = seen.job_takes >= SLOW;
+        // Whatever has begun just now keeps them busy for a moment; but not with waiting for slow backends.
+        let processors_are_busy = seen.processors_are_busy.unwrap_or(!is_slow);
+        self.woken = if is_stuck || (is_slow && !processors_are_busy) {
             // Twice as many each time while it is not enough: all of them within a few looks.
             self.late(seen.taken, Duration::ZERO, now).min((self.woken * 2).max(1))
-        } else if seen.processors_are_busy {
+        } else if processors_are_busy {
             self.late(seen.taken, LONG, now).min(1)
         } else if since(self.last_step, now) >= STEP {
             self.late(seen.taken, Duration::ZERO, now).min(1)
@@ -97,9 +100,15 @@ mod tests {
     use super::*;
 
     /// Looks at these microseconds find so many waiting, taken and done; says how many are woken at each.
-    fn check(looks: &[(u64, u64, u64, u64)], job_takes_ms: u64, processors_are_busy: bool, expected: &[u64]) {
+    fn check(
+        looks: &[(u64, u64, u64, u64)],
+        job_takes_ms: u64,
+        processors_are_busy: impl Into<Option<bool>>,
+        expected: &[u64],
+    ) {
         let start = Instant::now();
         let mut pacer = Pacer::default();
+        let processors_are_busy = processors_are_busy.into();
         let job_takes = Duration::from_millis(job_takes_ms);
         let woken = looks.iter().map(|(micros, waiting, taken, done)| {
             let (waiting, taken, done) = (*waiting, *taken, *done);
@@ -113,6 +122,8 @@ mod tests {
     fn slow_backends_get_ever_more_workers() {
         let looks = [(0, 9, 0, 0), (150, 9, 0, 0), (300, 9, 1, 0), (450, 9, 3, 1), (600, 9, 7, 2)];
         check(&looks, 50, false, &[0, 1, 2, 4, 5]);
+        // A burst that is over before anything is known of the processors.
+        check(&looks, 50, None, &[0, 1, 2, 4, 5]);
     }
 
     #[test]
@@ -147,6 +158,7 @@ mod tests {
             (17_000, 9, 99, 9),
         ];
         check(&looks, 1, true, &[0, 0, 0, 1, 1, 0]);
+        check(&looks, 1, None, &[0, 0, 0, 1, 1, 0]);
         check(&looks, 50, true, &[0, 0, 0, 1, 1, 0]);
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Processors {
     stat: Option<File>,
     looked: Instant,
     last: Times,
-    are_busy: bool,
+    are_busy: Option<bool>,
 }
 
 /// Time since the start of the machine, in the kernel's steps.
@@ -32,25 +32,24 @@ impl Processors {
     /// Watches from now on.
     pub fn new(now: Instant) -> Processors {
         let stat = File::open("/proc/stat").ok();
-        let mut processors = Processors { stat, looked: now, last: Times::default(), are_busy: false };
+        let mut processors = Processors { stat, looked: now, last: Times::default(), are_busy: None };
         processors.watch(now);
         processors
     }
 
-    /// From now on they are watched. Until something is known they count as busy: whatever has begun
-    /// just now keeps them so for a moment.
+    /// From now on they are watched.
     pub fn watch(&mut self, now: Instant) {
         self.last = self.read().unwrap_or_default();
         self.looked = now;
-        self.are_busy = self.last.all > 0;
+        self.are_busy = if self.last.all > 0 { None } else { Some(false) };
     }
 
-    /// Whether they were all busy lately. Reads a file now and then.
-    pub fn are_busy(&mut self, now: Instant) -> bool {
+    /// Whether they were all busy lately; `None` until something is known. Reads a file now and then.
+    pub fn are_busy(&mut self, now: Instant) -> Option<bool> {
         if now.saturating_duration_since(self.looked) >= PAUSE {
             self.looked = now;
             let times = self.read().unwrap_or_default();
-            self.are_busy = is_busy(self.last, times);
+            self.are_busy = Some(is_busy(self.last, times));
             self.last = times;
         }
         self.are_busy
@@ -94,7 +93,7 @@ mod tests {
     fn this_machine_can_be_asked() {
         let now = Instant::now();
         let mut processors = Processors::new(now);
-        assert!(processors.are_busy(now), "nothing is known yet");
+        assert_eq!(processors.are_busy(now), None, "nothing is known yet");
         assert!(processors.last.all > 0);
         let unknown = Processors { stat: None, ..Processors::new(now) };
         assert_eq!(unknown.read(), None);

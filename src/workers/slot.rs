@@ -2,7 +2,7 @@
 //! another one takes its place, so that slow readers and long streams never use the pool up. Nothing
 //! moves from thread to thread: leaving is a new thread and a mark on the old one.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -25,10 +25,15 @@ pub(super) struct Slots {
 /// One worker's.
 pub(super) struct Slot {
     slots: Weak<Slots>,
-    /// Milliseconds after the start when it began to pass an answer on; 0 while it does not.
+    /// Milliseconds after the start when it began to pass an answer on, or [`IDLE`], or [`LEFT`]: in one
+    /// number, so that a worker can't be sent out just after its answer has ended.
     relaying_since: AtomicU64,
-    left: AtomicBool,
 }
+
+/// It passes no answer on.
+const IDLE: u64 = 0;
+/// It has left the pool.
+const LEFT: u64 = u64::MAX;
 
 impl Slots {
     /// `hire` starts a worker for a slot, if it can.
@@ -47,16 +52,16 @@ impl Slots {
 
     /// Fills one more place; says whether that worked. Takes a lock.
     pub fn fill(self: &Arc<Self>) -> bool {
-        let slot = Arc::new(Slot {
-            slots: Arc::downgrade(self),
-            relaying_since: AtomicU64::new(0),
-            left: AtomicBool::new(false),
-        });
+        self.hire().is_some()
+    }
+
+    fn hire(self: &Arc<Self>) -> Option<Arc<Slot>> {
+        let slot = Arc::new(Slot { slots: Arc::downgrade(self), relaying_since: AtomicU64::new(IDLE) });
         let hired = (self.hire)(Arc::clone(&slot));
-        if hired {
-            self.all.lock().push(slot);
-        }
-        hired
+        hired.then(|| {
+            self.all.lock().push(Arc::clone(&slot));
+            slot
+        })
     }
 
     /// Workers that are outside of the pool.
@@ -67,10 +72,11 @@ impl Slots {
     /// Sends those out of the pool that have passed an answer on for too long. Takes a lock.
     pub fn release_long_answers(&self) {
         let long_ago = self.milliseconds().saturating_sub(LONG_ANSWER.as_millis() as u64);
-        let long: Vec<_> =
-            self.all.lock().iter().filter(|slot| slot.relays_since(long_ago)).cloned().collect();
+        let is_long = |since| (IDLE + 1..=long_ago).contains(&since);
+        let relays_long = |slot: &&Arc<Slot>| is_long(slot.relaying_since.load(Relaxed));
+        let long: Vec<_> = self.all.lock().iter().filter(relays_long).cloned().collect();
         for slot in long {
-            if !slot.leave() {
+            if !slot.leave_if(is_long) {
                 return;
             }
         }
@@ -84,42 +90,51 @@ impl Slots {
 impl Slot {
     /// The worker is done with a request; says whether it has left the pool and must end.
     pub fn is_over(self: &Arc<Self>) -> bool {
-        self.relaying_since.store(0, Relaxed);
-        let over = self.left.load(SeqCst);
+        let over = self.relaying_since.swap(IDLE, SeqCst) == LEFT;
         if let (true, Some(slots)) = (over, self.slots.upgrade()) {
             slots.streams.fetch_sub(1, SeqCst);
         }
         over
     }
 
-    fn relays_since(&self, milliseconds: u64) -> bool {
-        (1..=milliseconds).contains(&self.relaying_since.load(Relaxed)) && !self.left.load(Relaxed)
+    /// The worker leaves, if it still passes on what it passes on since a time that `may`. `false` where no
+    /// other can take its place. Takes a lock.
+    fn leave_if(&self, may: impl Fn(u64) -> bool) -> bool {
+        let Some(slots) = self.slots.upgrade() else { return false };
+        if self.relaying_since.load(SeqCst) == LEFT {
+            return true;
+        }
+        let most = (slots.max_streams)();
+        let place = slots.streams.fetch_update(SeqCst, SeqCst, |now| (now < most).then_some(now + 1));
+        if place.is_err() {
+            return false;
+        }
+        let Some(other) = slots.hire() else {
+            slots.streams.fetch_sub(1, SeqCst);
+            return false;
+        };
+        // Marked last: until then it may end its answer, and stays. Then the other one is too many.
+        let leaves = |since| (since != LEFT && may(since)).then_some(LEFT);
+        let is_out = self.relaying_since.fetch_update(SeqCst, SeqCst, leaves).is_ok();
+        if !is_out {
+            other.relaying_since.store(LEFT, SeqCst);
+        }
+        let leaver = if is_out { self } else { &*other };
+        slots.all.lock().retain(|slot| !std::ptr::eq(&**slot, leaver));
+        true
     }
 }
 
 impl Place for Slot {
     fn relaying(&self) {
         if let Some(slots) = self.slots.upgrade() {
-            self.relaying_since.store(slots.milliseconds().max(1), Relaxed);
+            let now = slots.milliseconds().max(IDLE + 1);
+            let _ = self.relaying_since.fetch_update(SeqCst, Relaxed, |since| (since != LEFT).then_some(now));
         }
     }
 
     fn leave(&self) -> bool {
-        let Some(slots) = self.slots.upgrade() else { return false };
-        if self.left.swap(true, SeqCst) {
-            return true;
-        }
-        let most = (slots.max_streams)();
-        let place = slots.streams.fetch_update(SeqCst, SeqCst, |now| (now < most).then_some(now + 1));
-        if place.is_err() || !slots.fill() {
-            if place.is_ok() {
-                slots.streams.fetch_sub(1, SeqCst);
-            }
-            self.left.store(false, SeqCst);
-            return false;
-        }
-        slots.all.lock().retain(|slot| !std::ptr::eq(&**slot, self));
-        true
+        self.leave_if(|_| true)
     }
 }
 
@@ -157,5 +172,33 @@ mod tests {
             slots.release_long_answers();
         }
         assert_eq!(slots.streams(), 2);
+    }
+
+    #[test]
+    fn a_worker_whose_answer_ends_just_then_is_not_lost() {
+        let ending: Arc<Mutex<Option<Arc<Slot>>>> = Arc::default();
+        // Nobody may leave, and there is room.
+        for most in [0, 9] {
+            let ending_now = Arc::clone(&ending);
+            let limit = move || {
+                let worker = ending_now.lock().take();
+                assert!(worker.is_none_or(|worker| !worker.is_over()), "it is neither out nor replaced");
+                most
+            };
+            let hired = Arc::new(Mutex::new(Vec::new()));
+            let all_hired = Arc::clone(&hired);
+            let slots = Slots::new(limit, move |slot| {
+                all_hired.lock().push(slot);
+                true
+            });
+            assert!(slots.fill());
+            let worker = Arc::clone(&slots.all.lock()[0]);
+            worker.relaying();
+            *ending.lock() = Some(Arc::clone(&worker));
+            worker.leave_if(|since| since != IDLE);
+            let over = hired.lock().iter().filter(|slot| slot.is_over()).count();
+            assert_eq!((over, slots.streams(), slots.all.lock().len()), (hired.lock().len() - 1, 0, 1));
+            assert!(!worker.is_over());
+        }
     }
 }
