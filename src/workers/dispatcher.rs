@@ -14,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::idle::{Bed, IdleWorkers};
 use super::line::{Line, Waiting};
-use super::pacer::{Pacer, Seen};
+use super::pacer::{self, Pacer, Seen};
 use super::processors::Processors;
 use super::{InFlight, Job};
 use crate::frontend::{ClientRequest, More, Sink};
@@ -113,6 +113,19 @@ impl Dispatcher {
         }
     }
 
+    fn job_takes(&self) -> Duration {
+        Duration::from_micros(self.job_takes_us.load(Relaxed))
+    }
+
+    /// Where backends are slow and there are processors to spare, each request needs a worker of its own
+    /// in any case, and at once. Takes a lock.
+    fn is_worth_a_rush(&self, now: Instant) -> bool {
+        let (pacer, processors) = &mut *self.looks.lock();
+        pacer.reset();
+        let are_busy = processors.are_busy(now);
+        self.job_takes() < pacer::SLOW || are_busy == Some(true)
+    }
+
     fn awake(&self) -> usize {
         self.workers.saturating_sub(self.idle.count())
     }
@@ -147,15 +160,15 @@ impl Sink for Dispatcher {
     }
 
     fn begin_rush(&self, more: More) -> bool {
+        if !self.is_worth_a_rush(Instant::now()) {
+            return false;
+        }
         let mut current = self.more.write();
         if current.is_some() {
             return false;
         }
         *current = Some(more);
         drop(current);
-        let (pacer, processors) = &mut *self.looks.lock();
-        pacer.reset();
-        processors.watch(Instant::now());
         self.is_rush.store(true, SeqCst);
         true
     }
@@ -168,7 +181,7 @@ impl Sink for Dispatcher {
             taken: self.taken.load(Relaxed),
             done: self.done.load(Relaxed),
             waiting: self.queue.len() as u64,
-            job_takes: Duration::from_micros(self.job_takes_us.load(Relaxed)),
+            job_takes: self.job_takes(),
             processors_are_busy: processors.are_busy(now),
         };
         let woken = pacer.look(seen, now);

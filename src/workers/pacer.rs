@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// A worker that has its jobs for longer than this waits for backends most of the time.
-const SLOW: Duration = Duration::from_millis(5);
+pub(super) const SLOW: Duration = Duration::from_millis(5);
 /// With processors to spare and backends that are not slow, one more worker in this time.
 const STEP: Duration = Duration::from_millis(2);
 /// With no processor to spare, what has waited this long gets a worker all the same.

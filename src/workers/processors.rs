@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 /// Between two looks: the kernel counts in steps of 10 ms.
 const PAUSE: Duration = Duration::from_millis(50);
+/// What was seen so long ago says nothing of now.
+const LONG_AGO: Duration = Duration::from_millis(500);
 /// Less idle time than this share of all is none.
 const BUSY_SHARE: f64 = 0.05;
 /// The fields of the first line of `/proc/stat` in which a processor did nothing, or what gives way at once
@@ -38,7 +40,7 @@ impl Processors {
     }
 
     /// From now on they are watched.
-    pub fn watch(&mut self, now: Instant) {
+    fn watch(&mut self, now: Instant) {
         self.last = self.read().unwrap_or_default();
         self.looked = now;
         self.are_busy = if self.last.all > 0 { None } else { Some(false) };
@@ -46,7 +48,10 @@ impl Processors {
 
     /// Whether they were all busy lately; `None` until something is known. Reads a file now and then.
     pub fn are_busy(&mut self, now: Instant) -> Option<bool> {
-        if now.saturating_duration_since(self.looked) >= PAUSE {
+        let ago = now.saturating_duration_since(self.looked);
+        if ago >= LONG_AGO {
+            self.watch(now);
+        } else if ago >= PAUSE {
             self.looked = now;
             let times = self.read().unwrap_or_default();
             self.are_busy = Some(is_busy(self.last, times));
