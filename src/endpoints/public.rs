@@ -153,12 +153,19 @@ fn decoded(text: &str) -> String {
 
 pub(super) fn health(figures: &Figures, request: &mut ClientRequest, live: &Live) -> Outcome {
     if (figures.draining)() {
-        answer(request, 503, "text/plain; charset=utf-8", b"draining\n")
+        unwell(request, "draining", b"draining\n")
     } else if live.backends().all(|backend| !backend.is_usable()) {
-        answer(request, 503, "text/plain; charset=utf-8", b"no backend can take a request\n")
+        unwell(request, "no_healthy_backend", b"no backend can take a request\n")
     } else {
         answer(request, 200, "text/plain; charset=utf-8", b"ok\n")
     }
+}
+
+fn unwell(request: &mut ClientRequest, reason: &str, text: &[u8]) -> Outcome {
+    let mut headers = Headers::default();
+    headers.push("X-LB-Reason", reason.as_bytes());
+    headers.push("Retry-After", b"1");
+    answer_with(request, 503, headers, "text/plain; charset=utf-8", text)
 }
 
 /// One page that draws the same figures live.

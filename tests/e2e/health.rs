@@ -148,7 +148,9 @@ fn lb_health_says_whether_anything_can_be_served() {
     assert_eq!(balancer.get("/lb-health").status, 200);
     two.set_healthy(false);
     balancer.wait_for_states(&["unhealthy", "unhealthy"]);
-    assert_eq!(balancer.get("/lb-health").status, 503);
+    let unwell = balancer.get("/lb-health");
+    assert_eq!((unwell.status, unwell.header("x-lb-reason")), (503, Some("no_healthy_backend")));
+    assert_eq!(unwell.header("retry-after"), Some("1"));
     one.set_healthy(true);
     eventually("it recovers", || balancer.get("/lb-health").status == 200);
 }
