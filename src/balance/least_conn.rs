@@ -1,6 +1,8 @@
 //! `least_conn`: the fewest active requests per weight; ties rotate, so that an idle pool is not always
 //! answered by its first backend.
 
+use std::cmp::Ordering;
+
 use super::smooth::Smooth;
 use crate::pool::{Balancer, Candidate, ClientKey};
 
@@ -13,16 +15,25 @@ impl Balancer for LeastConn {
         // Read once: they change under our eyes.
         let active: Vec<u64> = candidates.iter().map(|it| u64::from(it.backend.active())).collect();
         let share = |index: usize| u64::from(candidates[index].share);
-        let is_less = |one: usize, other: usize| active[one] * share(other) < active[other] * share(one);
-        let least =
-            (1..candidates.len()).fold(0, |best, index| if is_less(index, best) { index } else { best });
-        let ties: Vec<usize> = (0..candidates.len()).filter(|index| !is_less(least, *index)).collect();
-        match ties.len() {
-            1 => ties[0],
-            count if count == candidates.len() => self.0.next(candidates, client.is_retry),
+        // Fractions, compared without a division.
+        let compare =
+            |one: usize, other: usize| (active[one] * share(other)).cmp(&(active[other] * share(one)));
+        let (mut least, mut ties) = (0, 1);
+        for index in 1..candidates.len() {
+            match compare(index, least) {
+                Ordering::Less => (least, ties) = (index, 1),
+                Ordering::Equal => ties += 1,
+                Ordering::Greater => {}
+            }
+        }
+        match ties {
+            1 => least,
+            all if all == candidates.len() => self.0.next(candidates, client.is_retry),
             _ => {
-                let tied: Vec<Candidate<'_>> = ties.iter().map(|index| candidates[*index]).collect();
-                ties[self.0.next(&tied, client.is_retry)]
+                let is_tied = |index: &usize| compare(*index, least) == Ordering::Equal;
+                let tied: Vec<usize> = (0..candidates.len()).filter(is_tied).collect();
+                let among: Vec<Candidate<'_>> = tied.iter().map(|index| candidates[*index]).collect();
+                tied[self.0.next(&among, client.is_retry)]
             }
         }
     }
