@@ -35,7 +35,8 @@ pub fn available() -> u64 {
 
 /// Connections that there are descriptors for, besides all else.
 pub fn connections_for(available: u64, config: &Config) -> usize {
-    let backends = config.default_pool.backends.len() as u64;
+    let pools = config.pools.iter().chain([&config.default_pool]);
+    let backends = pools.map(|pool| pool.backends.len() as u64).sum::<u64>();
     // A worker has one connection to a backend, and now and then a hold on its client's.
     let workers = 2 * config.workers as u64;
     let idle = backends * config.limits.max_idle_per_backend as u64;
@@ -56,7 +57,7 @@ fn raise_limit() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Overrides, load};
+    use crate::config::{Overrides, load, parse};
 
     #[test]
     fn what_is_left_is_for_clients() {
@@ -64,5 +65,13 @@ mod tests {
         assert_eq!(connections_for(20_100, &config), (20_100 - 100 - 512 - 384) / 2);
         assert_eq!(connections_for(1024, &config), (1024 - 100 - 512 - 128) / 2);
         assert_eq!(connections_for(64, &config), 1);
+    }
+
+    #[test]
+    fn every_pool_keeps_connections() {
+        let text = r#"{"limits":{"max_idle_per_backend":100},"backends":[{"url":"http://127.0.0.1:1"}],
+            "pools":{"app":{"backends":[{"url":"http://127.0.0.1:2"},{"url":"http://127.0.0.1:3"}]}}}"#;
+        let config = parse(text, &Overrides::default()).unwrap();
+        assert_eq!(connections_for(20_100, &config), (20_100 - 100 - 512 - 300) / 2);
     }
 }

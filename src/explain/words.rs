@@ -80,7 +80,12 @@ fn sentence(record: &Record) -> String {
     let mut parts = Vec::new();
     for one in &story.tries {
         let Some(chosen) = &one.chosen else {
-            parts.push(format!("no other backend could be used: {}", none_usable(story, one)));
+            let which = if parts.is_empty() { "no backend" } else { "no other backend" };
+            let text = format!("{which} could be used: {}", none_usable(story, one));
+            // A request that waits for a backend finds it so again and again.
+            if !parts.iter().any(|part: &String| part.ends_with(&none_usable(story, one))) {
+                parts.push(text);
+            }
             continue;
         };
         let fate = one.ended.as_ref().map_or("has not ended".to_owned(), |(took, fate)| {

@@ -156,7 +156,12 @@ fn accept(server: &Arc<tiny_http::Server>, connections: &Arc<Connections>) {
 
 fn take_in(received: io::Result<tiny_http::Request>, connections: &Arc<Connections>) {
     match received {
-        Ok(request) => connections.arrived(request),
+        Ok(request) => {
+            // A bug here would end whoever takes in: a worker, or the acceptor itself.
+            if catch_unwind(AssertUnwindSafe(|| connections.arrived(request))).is_err() {
+                event(Error, "acceptor", "panicked over a request", &[]);
+            }
+        }
         Err(error) => {
             connections.accepting.fetch_sub(1, SeqCst);
             let expected = connections.draining.load(Relaxed) || error.kind() == io::ErrorKind::WouldBlock;
@@ -198,7 +203,7 @@ fn rush(server: &Arc<tiny_http::Server>, connections: &Arc<Connections>) {
 }
 
 fn take_in_all(server: &tiny_http::Server, connections: &Arc<Connections>) {
-    loop {
+    for _ in 0..rush::MOST_AT_ONCE {
         match server.try_recv() {
             Ok(None) => return,
             Ok(Some(request)) => take_in(Ok(request), connections),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 
 use super::entry::{Closed, Entry, Raw};
@@ -47,6 +48,9 @@ pub(super) struct Connections {
     last_search: AtomicU64,
     /// Whether a request has come from a connection that was not known, since the guard looked.
     pub(super) accepted: AtomicBool,
+    /// Says so at once.
+    pub(super) newcomers: Receiver<()>,
+    has_newcomers: Sender<()>,
     /// Requests that have come in.
     pub(super) arrivals: AtomicU64,
     pub(super) sink: Arc<dyn Sink>,
@@ -81,7 +85,10 @@ impl Connections {
         sink: Arc<dyn Sink>,
         next: impl Fn(Raw, Ticket) + Send + Sync + 'static,
     ) -> Arc<Connections> {
+        let (has_newcomers, newcomers) = bounded(1);
         Arc::new(Connections {
+            newcomers,
+            has_newcomers,
             table: Mutex::default(),
             local_port,
             draining: AtomicBool::new(false),
@@ -131,7 +138,10 @@ impl Connections {
     fn turn(&self, peer: SocketAddr, request: Raw) -> Turn {
         let mut table = self.table.lock();
         let entry = table.entry(peer).or_insert_with(|| {
-            self.accepted.store(true, Relaxed);
+            if !self.accepted.swap(true, Relaxed) {
+                // Where it is full, it is known already.
+                let _ = self.has_newcomers.try_send(());
+            }
             Entry::new(Instant::now())
         });
         if let Some(closed) = entry.closed {

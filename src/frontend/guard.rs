@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::select;
 use log::Level::Info;
 
 use super::acceptor::Acceptor;
@@ -26,9 +27,12 @@ use crate::watch::Watch;
 /// A tick's pause is this many times what the walk took, so that the guard takes at most some 5 % of
 /// a core however many connections there are ...
 const PAUSE_FACTOR: u32 = 20;
-/// ... within these bounds. The shorter one bounds what a hostile head can make the process grow.
-const MIN_PAUSE: Duration = Duration::from_millis(100);
+/// ... but no longer than this ...
 const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// ... and no shorter than this, where new connections have come: one of them may be forgotten ...
+const PROMPT_PAUSE: Duration = Duration::from_millis(5);
+/// ... or else than this, which bounds what a hostile head can make the process grow.
+const MIN_PAUSE: Duration = Duration::from_millis(100);
 
 /// A connection that was shut so long ago and is still there will stay: tiny_http can't let it go.
 const LEAKED: Duration = Duration::from_secs(3);
@@ -75,12 +79,34 @@ pub(super) fn run(
 ) {
     let mut pause = MIN_PAUSE;
     let mut dead = HashMap::new();
-    while !running.wait(pause) {
+    let mut found = Found::default();
+    let (mut accepted, mut looked_after) = (false, Instant::now());
+    while !rest(connections, &found, pause, running) {
         let started = Instant::now();
-        let found = tick(connections, &settings(), &mut dead, started);
-        acceptor.look_after(found.accepted, started);
+        found = tick(connections, &settings(), &mut dead, started);
+        accepted |= found.accepted;
+        if started - looked_after >= MIN_PAUSE {
+            acceptor.look_after(accepted, started);
+            (accepted, looked_after) = (false, started);
+        }
         acceptor.nudge(found.forgotten);
-        pause = (started.elapsed() * PAUSE_FACTOR).clamp(MIN_PAUSE, MAX_PAUSE);
+        pause = (started.elapsed() * PAUSE_FACTOR).clamp(PROMPT_PAUSE, MAX_PAUSE);
+    }
+}
+
+/// Waits for the next tick; whether the end has come instead.
+fn rest(connections: &Connections, found: &Found, pause: Duration, running: &Running) -> bool {
+    if running.wait(pause) {
+        return true;
+    }
+    if found.unread > 0 {
+        return false;
+    }
+    select! {
+        recv(running.channel()) -> _ => true,
+        // Those that come with it get a moment.
+        recv(connections.newcomers) -> _ => running.wait(PROMPT_PAUSE),
+        default(MIN_PAUSE.saturating_sub(pause)) => false,
     }
 }
 
@@ -89,7 +115,9 @@ pub(super) fn run(
 struct Found {
     /// A connection was accepted since the last tick.
     accepted: bool,
-    /// Connections with bytes that nobody reads. tiny_http 0.12 counts a thread as waiting until it has
+    /// Connections with bytes that nobody has read yet.
+    unread: usize,
+    /// Those that have had them for two ticks. tiny_http 0.12 counts a thread as waiting until it has
     /// woken up, so in a burst it queues more connections than there are threads to wake, and the rest
     /// wait for some other connection to end.
     forgotten: usize,
@@ -113,7 +141,7 @@ fn tick(
     forget_gone(&mut table, &seen, now);
     notice_resets(connections, &mut table, &seen, now);
     let draining = connections.draining.load(Relaxed);
-    let (mut leaked, mut forgotten) = (lost, 0);
+    let (mut leaked, mut unread, mut forgotten) = (lost, 0, 0);
     let mut unsettled: Vec<(SocketAddr, bool)> = left_waiting(&table, &seen, now);
     for seen in &seen {
         let entry = table.entry(seen.peer).or_insert_with(|| Entry { mark: Some(0), ..Entry::new(now) });
@@ -146,8 +174,9 @@ fn tick(
         let was_partial = entry.partial;
         let verdict = judge(entry, seen.received_bytes, settings, draining, now);
         act(connections, entry, seen, verdict, now);
-        let unread = was_partial && entry.partial && socket::unread_bytes(seen.fd) > 0;
-        forgotten += usize::from(unread && verdict == Verdict::Leave);
+        let is_unread = verdict == Verdict::Leave && entry.partial && socket::unread_bytes(seen.fd) > 0;
+        unread += usize::from(is_unread);
+        forgotten += usize::from(is_unread && was_partial);
     }
     connections.leaked.store(leaked, Relaxed);
     let shut = seen.iter().filter(|seen| table.get(&seen.peer).is_some_and(|entry| entry.closed.is_some()));
@@ -158,7 +187,7 @@ fn tick(
     for (peer, is_new) in unsettled {
         connections.settle(peer, is_new);
     }
-    Found { accepted, forgotten }
+    Found { accepted, unread, forgotten }
 }
 
 /// Connections without a client whose two descriptors have been there for too long.

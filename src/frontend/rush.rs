@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 /// A nap. What comes while all workers wait for their backends waits this long at most.
 pub(super) const NAP: Duration = Duration::from_micros(150);
+/// Requests that are taken in before whoever does it goes back to work.
+pub(super) const MOST_AT_ONCE: usize = 256;
 /// A rush is over when nothing has come or waited for that many naps.
 pub(super) const QUIET_NAPS: u32 = 20;
 /// With fewer requests in flight the naps themselves would be what they wait for.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::config::{Algorithm, BackendConfig, Config, PoolConfig};
+use crate::config::{BackendConfig, Config, PoolConfig};
 use crate::pool::{ClientKey, Live, Pool};
 
 /// Clients asked where they would go, to say how many move.
@@ -92,9 +92,7 @@ pub(super) fn of_clients(before: &Live, after: &Live) -> Vec<String> {
 
 /// In percent; `None` where clients have no place of their own before or after.
 fn moved(before: &Pool, after: &Pool) -> Option<f64> {
-    let is_hash =
-        |pool: &Pool| matches!(pool.config().algorithm, Algorithm::IpHash | Algorithm::ConsistentHash);
-    if !is_hash(before) || !is_hash(after) {
+    if ![before, after].iter().all(|pool| pool.config().algorithm.is_hash()) {
         return None;
     }
     let now = Instant::now();

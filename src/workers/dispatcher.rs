@@ -46,8 +46,10 @@ pub struct Dispatcher {
 
 /// One runs while another waits for its backend.
 const AWAKE_PER_PROCESSOR: usize = 2;
-/// The newest job counts one part in this many.
+/// The newest job counts one part in this many ...
 const RECENT: u64 = 64;
+/// ... but no longer than this, so that a stream of minutes does not make all others look slow.
+const LONGEST: Duration = Duration::from_millis(20);
 
 impl Dispatcher {
     pub(super) fn new(
@@ -101,7 +103,7 @@ impl Dispatcher {
     pub(super) fn job_took(&self, time: Duration) {
         self.done.fetch_add(1, Relaxed);
         let before = self.job_takes_us.load(Relaxed);
-        let now = before - before / RECENT + time.as_micros() as u64 / RECENT;
+        let now = before - before / RECENT + time.min(LONGEST).as_micros() as u64 / RECENT;
         self.job_takes_us.store(now, Relaxed);
     }
 
