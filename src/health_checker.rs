@@ -29,10 +29,33 @@ const PROBE_STACK_BYTES: usize = 256 << 10;
 /// A reload is noticed so soon.
 const RELOAD_NOTICED: Duration = Duration::from_millis(500);
 
+/// A backend that has not been there yet is probed this often, for it may be starting just like us ...
+const EAGER_PAUSE: Duration = Duration::from_secs(1);
+/// ... for so long.
+const EAGER_TIME: Duration = Duration::from_secs(60);
+
 /// When a backend is probed.
 struct Schedule {
+    since: Instant,
     due: Instant,
     under_way: bool,
+    was_healthy: bool,
+}
+
+impl Schedule {
+    /// A backend that was never probed.
+    fn new(now: Instant) -> Schedule {
+        Schedule { since: now, due: now, under_way: false, was_healthy: false }
+    }
+
+    /// A probe has ended.
+    fn note(&mut self, is_healthy: bool, now: Instant) {
+        self.under_way = false;
+        self.was_healthy |= is_healthy;
+        if !self.was_healthy && now.saturating_duration_since(self.since) < EAGER_TIME {
+            self.due = self.due.min(now + EAGER_PAUSE);
+        }
+    }
 }
 
 /// A probe that has ended.
@@ -73,7 +96,7 @@ fn probe_due(live: &Live, schedules: &mut HashMap<u64, Schedule>, reports: &Send
     for pool in live.pools() {
         let check = &pool.config().health_check;
         for backend in pool.backends() {
-            let schedule = schedules.entry(backend.id()).or_insert(Schedule { due: now, under_way: false });
+            let schedule = schedules.entry(backend.id()).or_insert(Schedule::new(now));
             // A reload may have made the interval shorter.
             schedule.due = schedule.due.min(now + check.interval.mul_f64(1.0 + JITTER));
             if schedule.due <= now && !schedule.under_way {
@@ -109,8 +132,8 @@ fn wait(
         recv(inbox) -> report => if let Ok(report) = report {
             // Of a backend that has left the configuration nobody wants to know.
             if let Some(schedule) = schedules.get_mut(&report.backend.id()) {
-                schedule.under_way = false;
                 observe(&report);
+                schedule.note(report.backend.is_healthy(), Instant::now());
             }
         },
         recv(running.channel()) -> _ => return true,
@@ -144,4 +167,31 @@ fn observe(report: &Report) {
 
 fn jittered(interval: Duration) -> Duration {
     interval.mul_f64(1.0 + JITTER * (fastrand::f64() - 0.5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// Probes that ended after so many seconds, and whether the backend was healthy then; says after how many the next is due.
+    fn check(probes: &[(u64, bool)], expected: u64) {
+        let start = Instant::now();
+        let mut schedule = Schedule { due: start + HOUR, ..Schedule::new(start) };
+        for (second, is_healthy) in probes {
+            schedule.due = start + HOUR;
+            schedule.note(*is_healthy, start + Duration::from_secs(*second));
+        }
+        assert_eq!(schedule.due - start, Duration::from_secs(expected), "{probes:?}");
+    }
+
+    #[test]
+    fn a_backend_that_may_be_starting_is_asked_again_soon() {
+        check(&[(0, true)], 3600);
+        check(&[(0, false)], 1);
+        check(&[(0, false), (1, false), (2, false)], 3);
+        check(&[(0, false), (1, true), (2, false)], 3600);
+        check(&[(0, false), (60, false)], 3600);
+    }
 }

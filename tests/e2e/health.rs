@@ -53,10 +53,21 @@ fn the_first_probe_counts_alone() {
     bad.set_healthy(false);
     let balancer = over(&[&bad, &good], json!({ "interval": "1h" }));
     balancer.wait_for_states(&["unhealthy", "healthy"]);
-    assert_eq!(bad.probes(), 1);
+    assert_eq!(marked(&balancer, "UNHEALTHY"), 1);
     for _ in 0..4 {
         assert_eq!(balancer.get("/").text(), "good");
     }
+}
+
+#[test]
+fn a_backend_that_starts_together_with_the_balancer_is_soon_used() {
+    let mut backend = Backend::named("late");
+    backend.stop();
+    let balancer = over(&[&backend], json!({ "interval": "1h" }));
+    balancer.wait_for_states(&["unhealthy"]);
+    backend.restart();
+    balancer.wait_for_states(&["healthy"]);
+    assert_eq!(balancer.get("/").text(), "late");
 }
 
 #[test]
