@@ -44,7 +44,7 @@ fn forecast(head: &RequestHead, client: &str, live: &Live) -> Result<Value, Refu
     let client_key = ClientKey { is_retry: true, ..client_key::of(address, &wanted, pool.config()) };
     let (now, tried) = (Instant::now(), Tried::default());
     let chosen = pool.would_pick(&client_key, now);
-    let one = Try::new(pool, &client_key, &tried, chosen, (now, SystemTime::now())).with_itself();
+    let one = Try::new(&client_key, chosen, pool.standings(&tried, None, now, SystemTime::now()));
     let story = Story {
         pool: pool.config().name.clone(),
         algorithm: pool.config().algorithm,

@@ -122,7 +122,8 @@ impl Trace {
             story.algorithm = pool.config().algorithm;
             story.key = client.key.map(|key| shortened(&String::from_utf8_lossy(key)));
         }
-        let mut one = Try::new(pool, client, tried, chosen, (now, at));
+        let standings = pool.standings(tried, chosen, now, at);
+        let mut one = Try::new(client, chosen, standings);
         one.began = now.saturating_duration_since(since);
         story.tries.push(one);
     }
@@ -136,15 +137,12 @@ impl Trace {
 }
 
 impl Try {
-    /// The facts of a choice. Takes locks, one after the other.
+    /// The facts of a choice: how all backends stood before it.
     pub fn new(
-        pool: &Pool,
         client: &ClientKey<'_>,
-        tried: &Tried,
         chosen: Option<&Arc<Backend>>,
-        (now, at): (Instant, SystemTime),
+        mut standings: Vec<(Arc<Backend>, Standing)>,
     ) -> Try {
-        let mut standings = pool.standings(tried, now, at);
         let is_chosen = |backend: &Arc<Backend>| chosen.is_some_and(|chosen| chosen.id() == backend.id());
         // The chosen one is always among those shown.
         standings.sort_by_key(|(backend, _)| !is_chosen(backend));
@@ -154,18 +152,6 @@ impl Try {
             client.sticky.is_some_and(|value| value == chosen.sticky_value().as_bytes())
         });
         Try { chosen: chosen.cloned(), by_cookie, standings, not_shown, began: Duration::ZERO, ended: None }
-    }
-}
-
-impl Try {
-    /// As though the request were under way: so a backend counts what it is chosen with.
-    pub fn with_itself(mut self) -> Try {
-        if let (Some(_), Some((_, Standing::Candidate { active, .. }))) =
-            (&self.chosen, self.standings.first_mut())
-        {
-            *active += 1;
-        }
-        self
     }
 }
 

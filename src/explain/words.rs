@@ -121,8 +121,7 @@ fn why(story: &Story, one: &Try) -> String {
         }
         Standing::Candidate { active, .. } => match story.algorithm {
             Algorithm::RoundRobin => "it was its turn".to_owned(),
-            // Its own place counts the request itself.
-            Algorithm::LeastConn => format!("fewest active requests, {}", active.saturating_sub(1)),
+            Algorithm::LeastConn => format!("fewest active requests, {active}"),
             Algorithm::PowerOfTwo => "the lower load of two drawn at random".to_owned(),
             Algorithm::IpHash | Algorithm::ConsistentHash => {
                 format!("the hash of {} names it", hashed(story))
@@ -130,10 +129,12 @@ fn why(story: &Story, one: &Try) -> String {
         },
         Standing::Tried => "all that could be used had been tried before".to_owned(),
         Standing::Backup => "a backup, and no other could be used".to_owned(),
-        Standing::BreakerOpen(_) => "no other was left, although its breaker is open".to_owned(),
+        Standing::BreakerOpen(None) => "the trial of its breaker, which is half open".to_owned(),
+        Standing::BreakerOpen(Some(_)) => "no other was left, although its breaker is open".to_owned(),
         // It has changed since.
-        Standing::Full { .. } => "it had one place left".to_owned(),
-        Standing::TakenOut(_) | Standing::Unhealthy { .. } => "it could be used at that moment".to_owned(),
+        Standing::Full { .. } | Standing::TakenOut(_) | Standing::Unhealthy { .. } => {
+            "it could be used at that moment".to_owned()
+        }
     }
 }
 
@@ -177,8 +178,7 @@ fn not_picked(story: &Story, one: &Try, active: u32, weight: u32, recent_ms: f64
     match (story.algorithm, chosen) {
         (Algorithm::RoundRobin, _) => "not its turn".to_owned(),
         (Algorithm::LeastConn, Some(Standing::Candidate { active: least, weight: of, .. })) => {
-            let least = least.saturating_sub(1);
-            match (weight == *of, active == least) {
+            match (weight == *of, active == *least) {
                 (true, true) => format!("{active} active as well, and not its turn"),
                 (true, false) => format!("{active} active against {least}"),
                 (false, _) => format!("{active} active at weight {weight} against {least} at weight {of}"),

@@ -44,20 +44,36 @@ pub enum Standing {
 }
 
 impl Pool {
-    /// How all backends stand, in the configuration's order. Takes locks, one after the other.
-    pub fn standings(&self, tried: &Tried, now: Instant, at: SystemTime) -> Vec<(Arc<Backend>, Standing)> {
-        let standing = |backend: &Arc<Backend>| (Arc::clone(backend), self.standing(backend, tried, now, at));
+    /// How all backends stand, in the configuration's order, but for what the request itself has claimed.
+    /// Takes locks, one after the other.
+    pub fn standings(
+        &self,
+        tried: &Tried,
+        claimed: Option<&Arc<Backend>>,
+        now: Instant,
+        at: SystemTime,
+    ) -> Vec<(Arc<Backend>, Standing)> {
+        let standing = |backend: &Arc<Backend>| {
+            let own = claimed.is_some_and(|claimed| claimed.id() == backend.id());
+            let active = backend.active().saturating_sub(u32::from(own));
+            (Arc::clone(backend), self.standing(backend, active, tried, (now, at)))
+        };
         self.backends().iter().map(standing).collect()
     }
 
-    fn standing(&self, backend: &Backend, tried: &Tried, now: Instant, at: SystemTime) -> Standing {
+    fn standing(
+        &self,
+        backend: &Backend,
+        active: u32,
+        tried: &Tried,
+        (now, at): (Instant, SystemTime),
+    ) -> Standing {
         match backend.admin() {
             AdminState::Disabled => return Standing::TakenOut("disabled by hand"),
             AdminState::Draining => return Standing::TakenOut("draining"),
             AdminState::Enabled if backend.weight() == 0 => return Standing::TakenOut("weight 0"),
             AdminState::Enabled => {}
         }
-        let active = backend.active();
         if !backend.is_healthy() {
             let last = backend.last_checked().and_then(|last| at.duration_since(last).ok());
             let (failed, problem) = (backend.failed_probes(), backend.last_problem());
@@ -97,7 +113,7 @@ mod tests {
         all[2].set_weight(0);
         let mut tried = Tried::default();
         tried.add(&all[3]);
-        let found = pool.standings(&tried, now, SystemTime::UNIX_EPOCH + Duration::from_secs(3));
+        let found = pool.standings(&tried, None, now, SystemTime::UNIX_EPOCH + Duration::from_secs(3));
         let found: Vec<_> = found.into_iter().map(|(_, standing)| standing).collect();
         let last = Some(Duration::from_secs(3));
         assert_eq!(found[0], Standing::Unhealthy { failed: 1, problem: "test".into(), last });

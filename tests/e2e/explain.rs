@@ -106,6 +106,20 @@ fn load_and_hashes_are_reasons_too() {
 }
 
 #[test]
+fn the_last_place_is_chosen_for_the_same_reason_as_any_other() {
+    let (one, other) = (Backend::named("one"), Backend::named("other"));
+    let backends = [&one, &other].map(|backend| json!({ "url": backend.url(), "max_connections": 1 }));
+    let admin = Admin::over(config(
+        &[],
+        json!({ "admin": { "listen": "127.0.0.1:0" }, "algorithm": "least_conn", "backends": backends }),
+    ));
+    let attempt = &explained(&admin, &ask(&admin, "/").1)["attempts"][0];
+    assert_eq!(attempt["why"], "fewest active requests, 0");
+    let loser = if attempt["backend"] == one.url() { &other } else { &one };
+    assert_eq!(lost(attempt, loser), "0 active as well, and not its turn");
+}
+
+#[test]
 fn it_says_where_a_request_would_go_and_takes_no_turn_for_that() {
     let backends = ["a", "b", "c"].map(Backend::named);
     let [a, b, c] = &backends;
