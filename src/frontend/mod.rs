@@ -4,7 +4,8 @@
 //! tiny_http reads heads and decodes bodies. What it lacks as a proxy's front stands around it:
 //! `connections` lets one request a connection through at a time, `socket` holds the client's socket,
 //! `stream` reads bodies that may not end well and ends connections, `guard` watches those that are
-//! not in a worker's hands; `front` stands before all that on listeners that ask for it. The rest of the program sees [`ClientRequest`], and tests fake its stream.
+//! not in a worker's hands; `front` stands before all that on listeners that ask for it. The rest of the
+//! program sees [`ClientRequest`], and tests fake its stream.
 
 mod acceptor;
 mod connections;

@@ -9,6 +9,8 @@ mod attempt;
 mod buffers;
 mod connector;
 mod error;
+mod guarded_body;
+mod opener;
 pub mod probe;
 mod resolver;
 mod stream;

@@ -3,7 +3,8 @@
 use std::io::Read;
 use std::time::Duration;
 
-use super::ureq::{exchange, new_agent, opener};
+use super::opener::opener;
+use super::ureq::{exchange, new_agent};
 use super::{BackendReply, Limits, Outgoing, OutgoingBody};
 use crate::config::{HealthCheckConfig, HealthCheckKind};
 use crate::http::Headers;

@@ -75,7 +75,7 @@ impl BackendStream {
 
     /// Passes on a piece of the request body. A backend may answer before it has all of it, and close
     /// (a 413, say); then the answer is worth more than the error: the rest of the body is made up by
-    /// [`super::ureq::GuardedBody`] and goes nowhere, and ureq comes to read the answer.
+    /// [`super::guarded_body::GuardedBody`] and goes nowhere, and ureq comes to read the answer.
     fn send_body(&mut self, amount: usize) -> io::Result<()> {
         let refused = attempt::with(|attempt| {
             attempt.stage = Stage::SendBody;

@@ -3,9 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write as _};
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::RwLock;
 use ureq::http::{self, Request, Response, Uri, header};
@@ -13,20 +11,16 @@ use ureq::{Agent, Body, Error, SendBody};
 
 use super::attempt::{self, Attempt};
 use super::connector::{Link, LinkConnector};
+use super::guarded_body::GuardedBody;
+use super::opener::opener;
 use super::resolver::NoLookup;
 use super::stream;
-use super::wire::Wire;
 use super::{
-    AttemptError, BackendReply, Cause, Limits, MAX_REPLY_HEAD_BYTES, Outgoing, OutgoingBody, ReplyLength,
-    Stage, Transport,
+    AttemptError, BackendReply, Cause, MAX_REPLY_HEAD_BYTES, Outgoing, OutgoingBody, ReplyLength, Stage,
+    Transport,
 };
-use crate::config::BackendUrl;
 use crate::http::Headers;
 use crate::pool::Backend;
-use crate::tls::ClientSettings;
-
-/// Most bytes made up for a body that the backend does not want any more; see [`GuardedBody`].
-const MAX_FILLER_BYTES: u64 = 64 << 20;
 
 /// Forwards with ureq.
 #[derive(Default)]
@@ -57,39 +51,6 @@ impl UreqTransport {
         }
         let mut agents = self.agents.write();
         agents.entry(backend.id()).or_insert_with(|| new_agent(backend, None)).0.clone()
-    }
-}
-
-/// How connections to this backend are made; `port` takes the place of its own.
-pub fn opener(backend: &Backend, port: Option<u16>) -> impl Fn(&Limits) -> io::Result<Wire> + use<> {
-    let (url, book) = (backend.url().clone(), backend.address_book());
-    let tls = ClientSettings::of(&url, backend.ca());
-    let connections = AtomicUsize::new(0);
-    let addresses = move || {
-        let mut addresses = book.get().to_vec();
-        for address in &mut addresses {
-            address.set_port(port.unwrap_or(address.port()));
-        }
-        take_turns(&mut addresses, connections.fetch_add(1, Relaxed));
-        addresses
-    };
-    move |limits| match &url {
-        BackendUrl::Http { .. } => Wire::tcp(&addresses(), limits.connect),
-        BackendUrl::Https { .. } => {
-            let tls = tls.as_ref().map_err(|problem| io::Error::other(problem.clone()))?;
-            Wire::tcp(&addresses(), limits.connect)?.with_tls(tls, limits.connect)
-        }
-        BackendUrl::Unix { path } => Wire::unix(path),
-    }
-}
-
-/// Each connection begins with another address, so that all of a name get their share. Those of the other
-/// family stay behind: `localhost` is two addresses, and one of them often leads nowhere.
-fn take_turns(addresses: &mut [SocketAddr], turn: usize) {
-    let is_ipv6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
-    let alike = addresses.iter().take_while(|address| address.is_ipv6() == is_ipv6).count();
-    if alike > 1 {
-        addresses[..alike].rotate_left(turn % alike);
     }
 }
 
@@ -150,12 +111,12 @@ fn run(agent: &Agent, request: Outgoing<'_>) -> Result<Response<Body>, Error> {
             agent.run(builder.method(method).body(())?)
         }
         OutgoingBody::Known(length, reader) => {
-            let mut body = GuardedBody { reader, left: Some(length), filler_bytes: 0 };
+            let mut body = GuardedBody::new(reader, Some(length));
             let request = builder.method(http::Method::POST).header(header::CONTENT_LENGTH, length);
             agent.run(request.body(SendBody::from_reader(&mut body))?)
         }
         OutgoingBody::Chunked(reader) => {
-            let mut body = GuardedBody { reader, left: None, filler_bytes: 0 };
+            let mut body = GuardedBody::new(reader, None);
             let request = builder.method(http::Method::POST).header(header::TRANSFER_ENCODING, "chunked");
             agent.run(request.body(SendBody::from_reader(&mut body))?)
         }
@@ -245,92 +206,4 @@ fn was_reset(error: &io::Error) -> bool {
     inner.is_some_and(|inner| {
         matches!(inner.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted)
     })
-}
-
-/// A request body that ureq 3.5 can't misread. ureq spins for ever on a reader that ends before its
-/// announced length; this one errs instead, hands out no byte beyond it, and notes whose fault it was.
-/// When the backend has stopped taking the body it makes the rest up, so that ureq goes on to read
-/// the answer.
-pub struct GuardedBody<'a> {
-    reader: &'a mut dyn Read,
-    left: Option<u64>,
-    filler_bytes: u64,
-}
-
-impl Read for GuardedBody<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if attempt::with(|attempt| attempt.body_refused) == Some(true) {
-            return self.fill(buf);
-        }
-        let most =
-            self.left.map_or(buf.len(), |left| buf.len().min(usize::try_from(left).unwrap_or(usize::MAX)));
-        if most == 0 {
-            return Ok(0);
-        }
-        let read = self.reader.read(&mut buf[..most]);
-        let early_end = matches!((&read, self.left), (Ok(0), Some(_)));
-        if read.is_err() || early_end {
-            attempt::with(|attempt| attempt.client_failed = true);
-        }
-        match read {
-            Ok(0) if early_end => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(amount) => {
-                self.left = self.left.map(|left| left - amount as u64);
-                Ok(amount)
-            }
-            Err(error) => Err(error),
-        }
-    }
-}
-
-impl GuardedBody<'_> {
-    fn fill(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let Some(left) = self.left else { return Ok(0) };
-        let amount = buf.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        self.left = Some(left - amount as u64);
-        self.filler_bytes += amount as u64;
-        if self.filler_bytes > MAX_FILLER_BYTES {
-            return Err(io::ErrorKind::ConnectionReset.into());
-        }
-        Ok(amount)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-    use std::time::Duration;
-
-    use super::*;
-    use crate::pool::backend::tests::backends;
-
-    #[test]
-    fn addresses_of_a_family_take_turns_and_the_other_one_stays_behind() {
-        let address = |text: &str| -> SocketAddr { format!("{text}:80").parse().unwrap() };
-        let all = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "[::1]"].map(address);
-        let first = |turn| {
-            let mut addresses = all;
-            take_turns(&mut addresses, turn);
-            assert_eq!(addresses[3], all[3]);
-            addresses[0]
-        };
-        assert_eq!([0, 1, 2, 3].map(first), [all[0], all[1], all[2], all[0]]);
-        take_turns(&mut [], 5);
-    }
-
-    #[test]
-    fn connections_are_shared_out_among_the_addresses_of_a_name() {
-        let one = TcpListener::bind("127.0.0.1:0").unwrap();
-        let other = TcpListener::bind(("127.0.0.2", one.local_addr().unwrap().port())).unwrap();
-        let backend = &backends(1)[0];
-        backend.address_book().set(&[one.local_addr().unwrap(), other.local_addr().unwrap()]);
-        let (open, limit) = (opener(backend, None), Duration::from_secs(5));
-        let limits = Limits { connect: limit, request: limit, idle: limit, max_idle: 1 };
-        let connections: Vec<_> = (0..4).map(|_| open(&limits).unwrap()).collect();
-        for listener in [one, other] {
-            listener.set_nonblocking(true).unwrap();
-            assert_eq!((0..4).filter(|_| listener.accept().is_ok()).count(), 2);
-        }
-        drop(connections);
-    }
 }

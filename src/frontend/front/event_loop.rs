@@ -7,19 +7,15 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::Level::{Info, Warn};
+use log::Level::Warn;
 
 use super::conn::{Conn, Gone, Stage, is_moment};
-use super::exchange::{Bridge, Exchange};
-use super::handed::{Handed, HandedTable, Inbox};
-use super::head::{self, Parsed};
+use super::exchange::Bridge;
+use super::handed::{HandedTable, Inbox};
 use super::poll::Poll;
 use super::shared::{Mode, Shared};
 use crate::frontend::GuardSettings;
-use crate::frontend::guard::refusal;
-use crate::frontend::stream::Ending;
 use crate::http::address::network_of;
-use crate::http::{BodyLength, Version, framing};
 use crate::logging::event;
 
 /// How often connections are looked through for what has taken too long.
@@ -30,15 +26,11 @@ const SCRATCH_BYTES: usize = 64 << 10;
 const MAX_OUTPUT_BYTES: usize = 256 << 10;
 /// Bytes of a client that may wait to be taken, besides a head.
 const MAX_INPUT_BYTES: usize = 64 << 10;
-/// Idle bridges that are kept.
-const MAX_BRIDGES: usize = 256;
 /// Clients accepted before the others have their turn: who waits to be accepted may have gone already, and
 /// must not fill the table while nobody looks at who has.
 const MAX_ACCEPTED: usize = 64;
 /// After accepting has failed, for want of descriptors mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// To reach tiny_http in this very process.
-const BRIDGE_LIMIT: Duration = Duration::from_secs(1);
 
 /// The listener's key; connections have 2 n and their bridges 2 n + 1.
 const LISTENER: u64 = u64::MAX - 1;
@@ -209,171 +201,5 @@ impl EventLoop {
             set.map_err(|_| Gone)?;
         }
         Ok(())
-    }
-
-    /// Everything that can be done now.
-    fn advance(
-        &mut self,
-        conn: &mut Conn,
-        slot: usize,
-        settings: &GuardSettings,
-        now: Instant,
-    ) -> Result<(), Gone> {
-        loop {
-            let stage = conn.stage;
-            match stage {
-                Stage::Proxy => {
-                    if conn.take_proxy_header()? {
-                        conn.enter(if conn.secure { Stage::Handshake } else { Stage::Idle }, now);
-                        conn.feed_tls()?;
-                    }
-                }
-                Stage::Handshake => {
-                    if conn.tls.as_ref().is_none_or(|tls| !tls.is_handshaking()) {
-                        conn.enter(Stage::Idle, now);
-                    }
-                }
-                Stage::Idle if !conn.input.is_empty() => conn.enter(Stage::Head, now),
-                Stage::Idle => {}
-                Stage::Head => self.take_head(conn, slot, settings, now)?,
-                Stage::Exchange => self.carry(conn, now)?,
-                Stage::Closing => conn.input.clear(),
-            }
-            if conn.stage == stage {
-                break;
-            }
-        }
-        conn.flush(now)?;
-        if conn.stage == Stage::Closing && conn.output.is_empty() {
-            // Nothing more will be said; it may still have to be heard.
-            let _ = conn.client.shutdown(std::net::Shutdown::Write);
-        }
-        let waits_for_more = !matches!(conn.stage, Stage::Exchange);
-        if conn.has_ended && waits_for_more && (conn.output.is_empty() || conn.stage != Stage::Closing) {
-            return Err(Gone);
-        }
-        Ok(())
-    }
-
-    fn take_head(
-        &mut self,
-        conn: &mut Conn,
-        slot: usize,
-        settings: &GuardSettings,
-        now: Instant,
-    ) -> Result<(), Gone> {
-        let limit = settings.max_header_bytes as usize;
-        match head::parse(conn.input.bytes()) {
-            Parsed::Whole(_, length) if length > limit => self.refuse(conn, 431, "head_too_large", now),
-            Parsed::TooManyFields => self.refuse(conn, 431, "head_too_large", now),
-            Parsed::Partial if conn.input.len() > limit => self.refuse(conn, 431, "head_too_large", now),
-            Parsed::Partial => Ok(()),
-            Parsed::Malformed => self.refuse(conn, 400, "malformed_request", now),
-            Parsed::Whole(head, length) => {
-                conn.input.consume(length);
-                let screened = framing::check(&head);
-                let has_body = !matches!(screened, Ok(BodyLength::None | BodyLength::Known(0)));
-                let asks =
-                    head.headers.has_token("connection", "upgrade") && head.headers.get("upgrade").is_some();
-                let upgrade = asks && !has_body && head.version == Version::Http11;
-                let expects = head.version == Version::Http11
-                    && head
-                        .headers
-                        .get("expect")
-                        .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
-                let identity = (conn.peer, conn.secure);
-                let handed = Arc::new(Handed::new(identity, head, (screened, upgrade), slot, &self.inbox));
-                let Some(bridge) = self.bridge() else {
-                    return self.refuse(conn, 503, "queue_full", now);
-                };
-                self.table.insert(bridge.address, Arc::clone(&handed));
-                conn.exchange = Some(Exchange::start(bridge, handed, expects));
-                conn.enter(Stage::Exchange, now);
-                Ok(())
-            }
-        }
-    }
-
-    /// A bridge that is idle, or a new one.
-    fn bridge(&mut self) -> Option<Bridge> {
-        while let Some((bridge, _)) = self.bridges.pop() {
-            // tiny_http may have closed it.
-            if matches!(bridge.stream.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-            {
-                return Some(bridge);
-            }
-        }
-        let stream = TcpStream::connect_timeout(&self.behind, BRIDGE_LIMIT).ok()?;
-        stream.set_nonblocking(true).and_then(|()| stream.set_nodelay(true)).ok()?;
-        let address = stream.local_addr().ok()?;
-        Some(Bridge { stream, address })
-    }
-
-    /// Moves what there is of the request's body and sees whether the answer has ended.
-    fn carry(&mut self, conn: &mut Conn, now: Instant) -> Result<(), Gone> {
-        let Some(exchange) = conn.exchange.as_mut() else { return Err(Gone) };
-        let is_body = exchange.take_body(&mut conn.input);
-        if exchange.may_continue() {
-            conn.send(b"HTTP/1.1 100 Continue\r\n\r\n", now)?;
-        }
-        let Some(exchange) = conn.exchange.as_mut() else { return Err(Gone) };
-        let sent = exchange.upload.write_to(&exchange.bridge.stream);
-        if sent.is_err() {
-            // It takes no more; its answer may still be there to be read.
-            exchange.refuses_body = true;
-            exchange.upload.clear();
-        }
-        if !is_body || (conn.has_ended && conn.input.is_empty()) {
-            exchange.end_upload();
-        }
-        // There is room again for what waits.
-        if exchange.wants_input() && !conn.input.is_empty() && exchange.upload.is_empty() && is_body {
-            return self.carry(conn, now);
-        }
-        let ending = exchange.ending();
-        match ending {
-            Some(ending) => self.finish(conn, ending, now),
-            None => Ok(()),
-        }
-    }
-
-    fn finish(&mut self, conn: &mut Conn, ending: Ending, now: Instant) -> Result<(), Gone> {
-        let Some(exchange) = conn.exchange.take() else { return Err(Gone) };
-        self.table.remove(exchange.bridge.address);
-        if exchange.is_clean() && self.bridges.len() < MAX_BRIDGES {
-            let mut interest = exchange.interest;
-            let bridge = exchange.bridge;
-            if self.poll.set(&bridge.stream, 0, &mut interest, (false, false)).is_ok() {
-                self.bridges.push((bridge, now));
-            }
-        }
-        match ending {
-            Ending::KeepAlive => conn.enter(Stage::Idle, now),
-            Ending::Close => self.close(conn, true, now)?,
-            Ending::BrokenOff => self.close(conn, false, now)?,
-            Ending::Reset => {
-                let _ = socket2::SockRef::from(&conn.client).set_linger(Some(Duration::ZERO));
-                return Err(Gone);
-            }
-        }
-        Ok(())
-    }
-
-    /// After this nothing more is said. TLS ends in order only where the answer was whole.
-    fn close(&self, conn: &mut Conn, in_order: bool, now: Instant) -> Result<(), Gone> {
-        if let Some(tls) = conn.tls.as_mut().filter(|_| in_order) {
-            tls.close();
-            tls.drain(conn.output.end()).map_err(|_| Gone)?;
-        }
-        conn.enter(Stage::Closing, now);
-        Ok(())
-    }
-
-    pub(super) fn refuse(&self, conn: &mut Conn, code: u16, reason: &str, now: Instant) -> Result<(), Gone> {
-        let fields: [(&str, &dyn std::fmt::Display); 3] =
-            [("status", &code), ("reason", &reason), ("client", &conn.peer)];
-        event(Info, "front", "refused", &fields);
-        conn.send(refusal(code, reason).as_bytes(), now)?;
-        self.close(conn, true, now)
     }
 }

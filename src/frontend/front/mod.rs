@@ -14,6 +14,7 @@ pub(super) mod handed;
 mod head;
 mod poll;
 mod shared;
+mod steps;
 mod sweep;
 
 use std::collections::HashMap;

@@ -1,0 +1,60 @@
+//! A backend's breaker. While all is well, which is nearly always, its lock is left alone.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::Backend;
+use crate::config::BreakerConfig;
+use crate::pool::breaker::{BreakerState, Generation};
+
+impl Backend {
+    /// Whether its breaker lets a request pass. Takes a lock unless all is well.
+    pub fn breaker_admits(&self, now: Instant) -> bool {
+        self.breaker_is_clean.load(Relaxed) || self.breaker.lock().admits(now)
+    }
+
+    /// The breaker's state. Takes a lock.
+    pub fn breaker_state(&self) -> BreakerState {
+        self.breaker.lock().state()
+    }
+
+    /// How long an open breaker stays so. Takes a lock.
+    pub fn breaker_opens_in(&self, now: Instant) -> Option<Duration> {
+        self.breaker.lock().opens_until().map(|until| until.saturating_duration_since(now))
+    }
+
+    /// Closes the breaker, whatever it was. Takes a lock.
+    pub fn reset_breaker(&self) {
+        if !self.breaker_is_clean.load(Relaxed) {
+            self.breaker.lock().reset();
+            self.breaker_is_clean.store(true, Relaxed);
+        }
+    }
+
+    /// A claim on the breaker; `None` where it does not admit. Takes a lock unless all is well.
+    pub(in crate::pool) fn claim_breaker(&self, now: Instant) -> Option<Generation> {
+        self.breaker.lock().claim(now)
+    }
+
+    pub(in crate::pool) fn breaker_is_clean(&self) -> bool {
+        self.breaker_is_clean.load(Relaxed)
+    }
+
+    /// A result for the breaker; says what it has come to. Takes a lock.
+    pub(in crate::pool) fn tell_breaker(
+        &self,
+        claimed: Generation,
+        passed: bool,
+        config: &BreakerConfig,
+        now: Instant,
+    ) -> Option<BreakerState> {
+        let mut breaker = self.breaker.lock();
+        let change = breaker.record(claimed, passed, config, now);
+        self.breaker_is_clean.store(breaker.is_clean(), Relaxed);
+        change
+    }
+
+    pub(in crate::pool) fn abandon_breaker(&self, claimed: Generation, now: Instant) {
+        self.breaker.lock().abandon(claimed, now);
+    }
+}
