@@ -22,7 +22,7 @@ impl Backend {
     }
 
     /// Whether it may take a request as far as probes and people are concerned. With
-    /// [`Backend::breaker_admits`] and [`Backend::has_room`] the facts that [`super::Pool::lease`]
+    /// [`Backend::breaker_admits`] and [`Backend::has_room`] the facts that [`crate::pool::Pool::lease`]
     /// combines.
     pub fn is_usable(&self) -> bool {
         self.is_healthy() && self.admin() == AdminState::Enabled && self.weight() > 0
