@@ -6,7 +6,7 @@
 //! goes through it (SCM_RIGHTS): nothing is guessed from numbers or left in the environment but a mark.
 //! Order is all:
 //!
-//! 1. old: starts the new process and hands it the socket
+//! 1. old: starts the new process and hands it the socket, and what people have set by hand
 //! 2. new: starts everything but the accepting, says [`READY`]
 //! 3. old: stops accepting, says [`GO`]; clients that come now wait in the socket's queue
 //! 4. new: accepts, says [`SERVING`]
@@ -77,7 +77,12 @@ impl Successor {
     ///
     /// # Errors
     /// It could not be started, or ended or said nothing in time.
-    pub fn start(origin: &Origin, listeners: &[&TcpListener], sockets_stay: bool) -> io::Result<Successor> {
+    pub fn start(
+        origin: &Origin,
+        listeners: &[&TcpListener],
+        sockets_stay: bool,
+        by_hand: &str,
+    ) -> io::Result<Successor> {
         let (ours, theirs) = UnixStream::pair()?;
         let mut child = Command::new(&origin.program)
             .args(&origin.arguments)
@@ -85,7 +90,7 @@ impl Successor {
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
             .spawn()?;
         let successor = Successor { channel: ours, pid: child.id() };
-        let result = successor.hand_over(listeners, sockets_stay);
+        let result = successor.hand_over(listeners, sockets_stay, by_hand);
         if let Err(error) = result {
             // It must not serve beside us; where it has ended already, this fails and that is fine.
             let _ = child.kill();
@@ -95,13 +100,15 @@ impl Successor {
         Ok(successor)
     }
 
-    fn hand_over(&self, listeners: &[&TcpListener], sockets_stay: bool) -> io::Result<()> {
+    fn hand_over(&self, listeners: &[&TcpListener], sockets_stay: bool, by_hand: &str) -> io::Result<()> {
         let sockets: Vec<_> = listeners.iter().take(MAX_SOCKETS).map(|listener| listener.as_fd()).collect();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         control.push(SendAncillaryMessage::ScmRights(&sockets));
         let word = [if sockets_stay { HERE_TO_STAY } else { HERE }];
         sendmsg(&self.channel, &[IoSlice::new(&word)], &mut control, SendFlags::NOSIGNAL)?;
+        self.channel.set_write_timeout(Some(START_LIMIT))?;
+        send_text(&self.channel, by_hand)?;
         expect(&self.channel, READY, START_LIMIT)
     }
 
@@ -120,6 +127,21 @@ impl Successor {
     }
 }
 
+/// A length of four bytes, most significant first, and the text.
+fn send_text(mut channel: &UnixStream, text: &str) -> io::Result<()> {
+    let length = u32::try_from(text.len()).map_err(io::Error::other)?;
+    channel.write_all(&length.to_be_bytes())?;
+    channel.write_all(text.as_bytes())
+}
+
+fn receive_text(mut channel: &UnixStream) -> io::Result<String> {
+    let mut length = [0; 4];
+    channel.read_exact(&mut length)?;
+    let mut text = String::new();
+    channel.take(u32::from_be_bytes(length).into()).read_to_string(&mut text)?;
+    Ok(text)
+}
+
 fn expect(mut channel: &UnixStream, word: u8, limit: Duration) -> io::Result<()> {
     channel.set_read_timeout(Some(limit))?;
     let mut byte = [0];
@@ -136,6 +158,8 @@ pub struct HandedOver {
     pub listeners: Vec<TcpListener>,
     /// Whether a service manager has them, too.
     pub sockets_stay: bool,
+    /// What people have set by hand.
+    pub by_hand: String,
 }
 
 impl Predecessor {
@@ -182,7 +206,8 @@ fn receive_sockets(channel: &UnixStream) -> io::Result<HandedOver> {
     if listeners.is_empty() {
         return Err(io::Error::other("no socket was handed over"));
     }
-    Ok(HandedOver { listeners, sockets_stay: byte[0] == HERE_TO_STAY })
+    let by_hand = receive_text(channel)?;
+    Ok(HandedOver { listeners, sockets_stay: byte[0] == HERE_TO_STAY, by_hand })
 }
 
 /// The listening sockets that a service manager has opened (systemd's LISTEN_FDS), if there are any.
@@ -216,12 +241,13 @@ mod tests {
         let other = std::thread::spawn(move || {
             let mut received = receive_sockets(&theirs).unwrap();
             assert!(received.sockets_stay);
+            assert_eq!(received.by_hand, "[1]");
             let predecessor = Predecessor(theirs);
             predecessor.ready().unwrap();
             predecessor.serving();
             received.listeners.remove(0).local_addr().unwrap()
         });
-        successor.hand_over(&[&listener], true).unwrap();
+        successor.hand_over(&[&listener], true, "[1]").unwrap();
         successor.go().unwrap();
         assert_eq!(other.join().unwrap(), listener.local_addr().unwrap());
     }
@@ -230,8 +256,8 @@ mod tests {
     fn a_successor_that_ends_is_noticed() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let origin = Origin { program: "/bin/true".into(), arguments: Vec::new() };
-        assert!(Successor::start(&origin, &[&listener], false).is_err());
+        assert!(Successor::start(&origin, &[&listener], false, "").is_err());
         let missing = Origin { program: "/no/such/program".into(), arguments: Vec::new() };
-        assert!(Successor::start(&missing, &[&listener], false).is_err());
+        assert!(Successor::start(&missing, &[&listener], false, "").is_err());
     }
 }

@@ -14,8 +14,12 @@ pub trait Interrupt: std::fmt::Debug + Send + Sync {
 
 /// A worker's place in the pool, as far as the request that it has may ask.
 pub trait Place: Send + Sync {
-    /// An answer is being passed on from now; if that takes long, the worker leaves the pool with it.
+    /// A body is being passed on from now, either way; if that takes long, the worker leaves the pool
+    /// with it.
     fn relaying(&self);
+
+    /// No more is passed on for now: the worker waits for its backend.
+    fn waiting(&self);
 
     /// The worker leaves the pool at once and another takes its place. `false` where there are too many
     /// outside already: then it stays.

@@ -150,6 +150,8 @@ fn reasons() -> Vec<String> {
     }
     words.sort();
     words.dedup();
+    // A key of the log.
+    words.retain(|word| word != "request_id");
     words
 }
 

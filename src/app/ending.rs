@@ -7,6 +7,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, after, select, tick};
 use log::Level::{Error, Info, Warn};
 
 use super::App;
+use super::by_hand;
 use crate::frontend::Door;
 use crate::logging::event;
 use crate::renewal::{Origin, Successor};
@@ -115,7 +116,8 @@ impl App {
 
     fn hand_over(&self, origin: &Origin) -> std::io::Result<u32> {
         let listeners: Vec<_> = self.doors.iter().map(|door| door.listener()).collect();
-        let successor = Successor::start(origin, &listeners, self.sockets_stay)?;
+        let successor =
+            Successor::start(origin, &listeners, self.sockets_stay, &by_hand::told(&self.live.get()))?;
         let paused = self.doors.iter().try_for_each(|door| door.pause());
         if let Err(error) = paused.and_then(|()| successor.go()) {
             self.doors.iter().try_for_each(|door| door.resume())?;

@@ -28,21 +28,27 @@ pub(super) struct Sockets {
     admin: Option<TcpListener>,
     /// Whether a service manager has some of them, too.
     pub stay: bool,
+    /// What people have set by hand in the process before.
+    pub by_hand: Option<String>,
 }
 
 /// Opens the sockets; those that were inherited serve where they are the ones that are configured: an
 /// address may have changed.
 pub(super) fn open(source: Source, config: &Config) -> Result<(Option<Predecessor>, Sockets), StartError> {
-    let (predecessor, mut inherited, stay) = match Predecessor::of_this_process(source == Source::Renewal)? {
-        Some((predecessor, handed_over)) => {
-            (Some(predecessor), handed_over.listeners, handed_over.sockets_stay)
-        }
-        None => {
-            let listeners = renewal::activated_sockets()?;
-            let stay = !listeners.is_empty();
-            (None, listeners, stay)
-        }
-    };
+    let (predecessor, mut inherited, stay, by_hand) =
+        match Predecessor::of_this_process(source == Source::Renewal)? {
+            Some((predecessor, handed_over)) => (
+                Some(predecessor),
+                handed_over.listeners,
+                handed_over.sockets_stay,
+                Some(handed_over.by_hand),
+            ),
+            None => {
+                let listeners = renewal::activated_sockets()?;
+                let stay = !listeners.is_empty();
+                (None, listeners, stay, None)
+            }
+        };
     let mut socket = |wanted: SocketAddr| {
         if let Some(index) = inherited.iter().position(|listener| renewal::is_wanted(listener, wanted)) {
             return Ok(inherited.remove(index));
@@ -53,7 +59,7 @@ pub(super) fn open(source: Source, config: &Config) -> Result<(Option<Predecesso
     let plain = socket(config.listen)?;
     let tls = config.tls.as_ref().map(|tls| socket(tls.listen)).transpose()?;
     let admin = config.admin.as_ref().map(|admin| socket(admin.listen)).transpose()?;
-    Ok((predecessor, Sockets { plain, tls, admin, stay }))
+    Ok((predecessor, Sockets { plain, tls, admin, stay, by_hand }))
 }
 
 /// Mostly an address that is written in two ways: `[::]:80` and `0.0.0.0:80` are two.

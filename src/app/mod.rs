@@ -2,6 +2,7 @@
 //! the way out, [`App::wait`].
 
 mod admin;
+mod by_hand;
 mod ending;
 mod late;
 mod listeners;
@@ -21,7 +22,7 @@ use crate::explain::Explanations;
 use crate::frontend::{ClientRequest, Sink};
 use crate::logging::event;
 use crate::logging::writer::LineSender;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Tally};
 use crate::middleware::{AccessLog, CountRequests, Explain, Next, RateLimiter, chain};
 use crate::pool::{Live, SharedLive};
 use crate::proxy::{Outcome, Proxy, Refusal};
@@ -97,6 +98,9 @@ impl App {
         let (ender, running) = running();
         let (workers, max_queue, admin) = (config.workers, config.limits.max_queue, config.admin.clone());
         let live = Arc::new(SharedLive::new(reload::build(config, None)));
+        if let Some(told) = &sockets.by_hand {
+            by_hand::take_over(&live.get(), told);
+        }
         let metrics = Arc::new(Metrics::default());
         let in_flight = Arc::new(InFlight::default());
         let draining = Arc::new(AtomicBool::new(false));
@@ -127,10 +131,21 @@ impl App {
             },
         });
         let proxy = Proxy::new(transport, running.clone());
+        let refused = {
+            let metrics = Arc::clone(&metrics);
+            move |reason| metrics.record(Tally::of_refused_head(reason))
+        };
         let handler = handler(&live, access_lines.clone(), metrics, Arc::clone(&figures), proxy);
         let limits = pool_limits(&live);
-        let (dispatcher, streams) =
-            workers::start(workers, queue, Arc::clone(&in_flight), limits, handler, running.clone())?;
+        let (dispatcher, streams) = workers::start(
+            workers,
+            queue,
+            Arc::clone(&in_flight),
+            limits,
+            handler,
+            refused,
+            running.clone(),
+        )?;
         let _ = late.streams.set(Box::new(streams));
 
         let admin_sink = admin::start(admin, &live, figures, Arc::clone(&reloader), access_lines)?;

@@ -76,7 +76,8 @@ pub fn write_duration(duration: Duration) -> String {
 pub(super) fn size(text: &str, range: &RangeInclusive<u64>) -> Result<u64, String> {
     let ByteSize(bytes) =
         text.parse().map_err(|_| format!("{} is not a size; write {SIZE}", quoted(text)))?;
-    if !range.contains(&bytes) {
+    // What does not fit saturates.
+    if !range.contains(&bytes) || (bytes == u64::MAX && !text.trim().bytes().all(|b| b.is_ascii_digit())) {
         let (least, most) = (write_size(*range.start()), write_size(*range.end()));
         return Err(format!("{} is out of range; write a size from {least} to {most}", quoted(text)));
     }
@@ -187,7 +188,7 @@ mod tests {
         check("64 KiB", Some(65_536));
         check("64kB", Some(64_000));
         check("1.5MiB", Some(1_572_864));
-        for wrong in ["", "KiB", "-1", "1e6", "64 parsecs", "1.2.3MiB"] {
+        for wrong in ["99999999999GiB", "", "KiB", "-1", "1e6", "64 parsecs", "1.2.3MiB"] {
             check(wrong, None);
         }
     }

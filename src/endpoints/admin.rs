@@ -34,6 +34,9 @@ pub struct Admin {
     pub token: Option<String>,
 }
 
+/// The scheme's case does not matter (RFC 9110 section 11.1).
+const BEARER: &[u8] = b"Bearer ";
+
 /// Why a request is refused: status, word and text.
 type Refused = (u16, &'static str, String);
 
@@ -70,7 +73,10 @@ impl Admin {
 
     fn may_ask(&self, head: &RequestHead) -> Result<(), Refused> {
         if let Some(token) = &self.token {
-            let sent = head.headers.get("authorization").and_then(|value| value.strip_prefix(b"Bearer "));
+            let sent = head.headers.get("authorization").and_then(|value| {
+                let (scheme, token) = value.split_at_checked(BEARER.len())?;
+                scheme.eq_ignore_ascii_case(BEARER).then_some(token)
+            });
             if !sent.is_some_and(|sent| is_same(sent, token.as_bytes())) {
                 return Err((
                     401,
@@ -171,9 +177,13 @@ fn shown(found: &[(&str, &Arc<Backend>)]) -> serde_json::Value {
 }
 
 fn refuse(request: &mut ClientRequest, (status, word, text): Refused) -> Outcome {
+    let is_read = matches!(request.head.method.as_str(), "GET" | "HEAD");
     let mut headers = Headers::default();
     headers.push("Content-Type", b"text/plain; charset=utf-8");
     headers.push("X-LB-Reason", word.as_bytes());
+    if status == 405 {
+        headers.push("Allow", if is_read { b"POST".as_slice() } else { b"GET, HEAD" });
+    }
     if status == 401 {
         headers.push("WWW-Authenticate", b"Bearer");
     }

@@ -22,6 +22,11 @@ type Page = fn(&Figures, &mut ClientRequest, &Live) -> Outcome;
 const PAGES: [(&str, Page); 3] =
     [("/lb-metrics", public::metrics), ("/lb-health", public::health), ("/lb-dashboard", public::dashboard)];
 
+/// Whether the balancer answers this path itself.
+pub fn is_own(path: &str) -> bool {
+    PAGES.iter().any(|(known, _)| *known == path)
+}
+
 /// Answers the paths in [`PAGES`] and passes the rest on.
 pub struct Endpoints(pub Arc<Figures>);
 

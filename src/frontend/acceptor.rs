@@ -27,7 +27,7 @@ use crate::logging::event;
 const STACK_BYTES: usize = 128 << 10;
 /// Shortest and longest pause between two recoveries.
 const MIN_PAUSE: Duration = Duration::from_millis(200);
-const MAX_PAUSE: Duration = Duration::from_secs(5);
+const MAX_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long accept loops get to end.
 const PAUSE_LIMIT: Duration = Duration::from_secs(2);

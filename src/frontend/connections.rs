@@ -13,13 +13,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 
-use super::entry::{Closed, Entry, Raw};
+use super::entry::{Closed, Entry, MAX_PIPELINED, Raw};
 use super::sink::Sink;
 use super::socket::ClientSocket;
 use crate::watch::Watch;
 
-/// Requests that a connection may have waiting; browsers that ever pipelined sent 4 to 8.
-const MAX_PIPELINED: usize = 16;
 /// The longest body that may be announced, and so the longest that tiny_http is left to throw away: it
 /// allocates that much address space (see `allocator`), of which there are 2^47 bytes, and hundreds of
 /// clients may break off at the same moment. Longer ones must not even be read: tiny_http throws a body
@@ -148,8 +146,8 @@ impl Connections {
             Turn::FromClosed(request, closed)
         } else if entry.busy.is_none() {
             Turn::Now(request, entry.begin())
-        } else if entry.waiting.len() < MAX_PIPELINED {
-            entry.waiting.push_back(request);
+        } else if entry.has_room() {
+            entry.wait(request);
             Turn::Later
         } else {
             Turn::TooMany(request)

@@ -7,6 +7,16 @@ use std::time::Instant;
 
 use crate::watch::Watch;
 
+/// Requests that a connection may have waiting, however large; browsers that ever pipelined sent 4 to 8.
+pub(super) const MAX_PIPELINED: usize = 16;
+/// Smaller ones may be more, until they take this.
+const MAX_PIPELINED_BYTES: usize = 128 << 10;
+/// What tiny_http keeps of a request besides its head's texts, and of each field.
+const REQUEST_BYTES: usize = 512;
+const FIELD_BYTES: usize = 64;
+/// Longer bodies are not read before their turn.
+const MAX_READ_BODY: usize = 1024;
+
 /// A request as tiny_http delivers it.
 pub(super) type Raw = tiny_http::Request;
 
@@ -16,6 +26,8 @@ pub(super) struct Entry {
     pub busy: Option<Arc<Watch>>,
     /// Pipelined requests behind that one.
     pub waiting: VecDeque<Raw>,
+    /// What they take in memory, about.
+    pub waiting_bytes: usize,
     /// When the last of them came, where that was after we had shut the connection down.
     pub left_at: Option<Instant>,
     /// We have shut it down; what still comes from it is thrown away.
@@ -55,6 +67,7 @@ impl Entry {
         Entry {
             busy: None,
             waiting: VecDeque::new(),
+            waiting_bytes: 0,
             left_at: None,
             closed: None,
             fd: None,
@@ -64,6 +77,17 @@ impl Entry {
             gone_since: None,
             body_progress: None,
         }
+    }
+
+    /// Whether one more may wait.
+    pub fn has_room(&self) -> bool {
+        self.waiting.len() < MAX_PIPELINED || self.waiting_bytes < MAX_PIPELINED_BYTES
+    }
+
+    /// One more waits.
+    pub fn wait(&mut self, request: Raw) {
+        self.waiting_bytes += bytes_of(&request);
+        self.waiting.push_back(request);
     }
 
     /// A request's turn has come.
@@ -82,6 +106,15 @@ impl Entry {
         self.partial = false;
         self.since = now;
         let next = self.waiting.pop_front()?;
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes_of(&next));
         Some((next, self.begin()))
     }
+}
+
+/// What it takes in memory, about; a short body is in it already.
+fn bytes_of(request: &Raw) -> usize {
+    let fields = request.headers().iter();
+    let fields: usize =
+        fields.map(|field| FIELD_BYTES + field.field.as_str().as_str().len() + field.value.len()).sum();
+    REQUEST_BYTES + request.url().len() + fields + request.body_length().unwrap_or(0).min(MAX_READ_BODY)
 }

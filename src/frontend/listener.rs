@@ -5,7 +5,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
-use std::time::Duration;
 
 use super::acceptor::{self, Acceptor};
 use super::connections::{Connections, Counts, Ticket};
@@ -23,8 +22,10 @@ use crate::shutdown::Running;
 /// The stack of a thread that only waits and hands over.
 const SMALL_STACK_BYTES: usize = 128 << 10;
 
-/// Connections that may wait to be accepted; the kernel's own limit (`net.core.somaxconn`) is 4096, too.
-const ACCEPT_QUEUE: i32 = 4096;
+/// Connections that may wait to be accepted, at least and at most; the kernel's own limit
+/// (`net.core.somaxconn`) is 4096, too. In between, as many as there may be connections: tiny_http accepts
+/// all that wait, whether or not there are descriptors for them.
+const ACCEPT_QUEUE: (usize, usize) = (64, 4096);
 
 /// One listener and its connections.
 pub struct Frontend {
@@ -80,7 +81,7 @@ impl Frontend {
         running: Running,
     ) -> io::Result<Frontend> {
         let address = listener.local_addr()?;
-        set_socket_options(&listener, settings().client_write)?;
+        set_socket_options(&listener, &settings())?;
         let connections = Connections::new(address.port(), sink, next);
         let acceptor = Acceptor::start(listener.try_clone()?, Arc::clone(&connections))?;
         let guarded = Arc::clone(&connections);
@@ -131,13 +132,14 @@ impl Door for Frontend {
 
 /// Options that accepted sockets inherit from the listening one on Linux, so that none is set a
 /// connection. (A receive timeout would end tiny_http's accept loop, so it is not among them.)
-pub(super) fn set_socket_options(listener: &TcpListener, client_write: Duration) -> io::Result<()> {
+pub(super) fn set_socket_options(listener: &TcpListener, settings: &GuardSettings) -> io::Result<()> {
     let socket = socket2::SockRef::from(listener);
-    socket.set_write_timeout(Some(client_write))?;
+    socket.set_write_timeout(Some(settings.client_write))?;
     // A predecessor may have left it so.
     socket.set_nonblocking(false)?;
     // std's queue of 128 overflows in a burst, and while one process takes over from another.
-    socket.listen(ACCEPT_QUEUE)?;
+    let (least, most) = ACCEPT_QUEUE;
+    socket.listen(settings.max_connections.clamp(least, most) as i32)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_keepalive(true)
 }

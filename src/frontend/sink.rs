@@ -12,6 +12,11 @@ pub trait Sink: Send + Sync {
     /// Takes a request.
     fn take(&self, request: ClientRequest);
 
+    /// A head was refused for this reason before it became a request.
+    fn refused(&self, reason: &'static str) {
+        let _ = reason;
+    }
+
     /// Requests that were taken and have not ended; without a rush nobody asks.
     fn in_flight(&self) -> usize {
         0

@@ -231,20 +231,33 @@ impl TinyStream {
             Output::Library(writer) => (Some(writer), self.ticket.socket()),
             Output::None | Output::Ended => (None, self.ticket.socket()),
         };
-        if let Some(socket) = socket {
-            if !self.is_last {
-                self.ticket.mark_closed(socket.cookie());
-            }
-            if ending == Ending::Reset {
-                socket.reset();
-            } else if !self.body_done {
-                socket.shutdown(Shutdown::Write);
-                socket.linger(LINGER);
-            }
-            socket.shutdown(Shutdown::Both);
+        match socket {
+            Some(socket) => self.end_connection(&socket, ending),
+            // The client has gone; nobody waits for what it has pipelined.
+            None if !self.is_last => self.ticket.mark_closed(0),
+            None => {}
         }
         drop(writer);
         self.let_go();
+    }
+}
+
+fn is_time_out(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+impl TinyStream {
+    fn end_connection(&self, socket: &ClientSocket, ending: Ending) {
+        if !self.is_last {
+            self.ticket.mark_closed(socket.cookie());
+        }
+        if ending == Ending::Reset {
+            socket.reset();
+        } else if !self.body_done {
+            socket.shutdown(Shutdown::Write);
+            socket.linger(LINGER);
+        }
+        socket.shutdown(Shutdown::Both);
     }
 }
 
@@ -301,8 +314,13 @@ impl ClientStream for TinyStream {
             Output::Direct(socket) => socket.write_all(bytes),
             Output::None | Output::Ended => Err(io::ErrorKind::NotConnected.into()),
         };
-        if let (Err(_), Some(front)) = (&result, &self.front) {
-            front.gave_up();
+        match (&result, &self.front) {
+            (Err(_), Some(front)) => front.gave_up(),
+            // What is left would wait as long again, and again when tiny_http's writer is dropped.
+            (Err(error), None) if is_time_out(error) => {
+                self.ticket.socket().inspect(|socket| socket.shutdown(Shutdown::Both));
+            }
+            _ => {}
         }
         result
     }

@@ -25,6 +25,13 @@ pub struct Tally {
     pub reason: Option<&'static str>,
 }
 
+impl Tally {
+    /// A head that was refused before it became a request: it is under its reason and nowhere else.
+    pub fn of_refused_head(reason: &'static str) -> Tally {
+        Tally { counts: None, retries: 0, latency: Duration::ZERO, reason: Some(reason) }
+    }
+}
+
 /// All counters.
 #[derive(Default)]
 pub struct Metrics {

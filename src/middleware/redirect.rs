@@ -4,8 +4,9 @@
 use super::{Middleware, Next};
 use crate::frontend::{ClientRequest, Framing};
 use crate::http::Headers;
+use crate::http::framing::Flaw;
 use crate::pool::Live;
-use crate::proxy::{End, Outcome, client_address};
+use crate::proxy::{End, Outcome, Refusal, client_address};
 
 /// What clients reach TLS at where the port is not the usual one.
 const USUAL_PORT: u16 = 443;
@@ -21,6 +22,10 @@ impl Middleware for RedirectToTls {
         if request.secure || came_by_tls(request, live) {
             return next.run(request, live);
         }
+        if request.head.host().is_empty() {
+            // Only HTTP/1.0 comes so far without one, and there is nowhere to send it.
+            return Outcome::refused(request, Refusal::Flawed(Flaw::BadHost));
+        }
         let location = location(request.head.host(), tls.listen.port(), origin_form(&request.head.target));
         let mut headers = Headers::default();
         headers.push("Location", location.as_bytes());
@@ -30,7 +35,7 @@ impl Middleware for RedirectToTls {
         request.responder.start(308, &headers, Framing::Length(text.len() as u64));
         // A client that is gone does not hear it.
         let _ = request.responder.write(text).and_then(|()| request.responder.finish());
-        Outcome { status: 308, backend: None, attempts: 0, end: End::Own }
+        Outcome { status: 308, backend: None, attempts: 0, end: End::Redirected }
     }
 }
 

@@ -13,7 +13,8 @@ pub enum AdminState {
 }
 
 impl AdminState {
-    pub(super) fn from_u8(value: u8) -> AdminState {
+    /// The other way round; whatever is unknown is enabled.
+    pub fn from_u8(value: u8) -> AdminState {
         match value {
             1 => AdminState::Draining,
             2 => AdminState::Disabled,

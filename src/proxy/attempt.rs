@@ -30,11 +30,13 @@ impl<'a> Prepared<'a> {
         let upgrade = forwarded::upgrade(&headers).is_some();
         let length = request.screened.unwrap_or(BodyLength::None);
         let keep_host = config.host_header == HostHeader::Preserve && !head.host().is_empty();
+        let place = request.place.clone();
         let body = ReplayBody::new(
             &mut request.responder,
             config.retry.buffer_body_bytes,
             config.limits.max_body_bytes,
-        );
+        )
+        .at(place, length);
         Prepared { head, headers, length, body, keep_host, watch, upgrade }
     }
 

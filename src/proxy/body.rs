@@ -1,7 +1,12 @@
 //! The request body on its way through: what is read is kept, up to a limit, so that a second attempt
-//! can send it again. Nothing is read ahead, so a body that trickles is passed on as it comes.
+//! can send it again. Nothing is read ahead, so a body that trickles is passed on as it comes; a worker with
+//! one that takes long leaves the pool.
 
 use std::io::{self, Read};
+use std::sync::Arc;
+
+use crate::http::BodyLength;
+use crate::watch::Place;
 
 /// A client's body that can be read again from its start while it is not too large.
 pub struct ReplayBody<'a> {
@@ -16,6 +21,9 @@ pub struct ReplayBody<'a> {
     read_bytes: u64,
     max_bytes: u64,
     too_large: bool,
+    length: BodyLength,
+    /// Told when reading begins and ends.
+    place: Option<Arc<dyn Place>>,
 }
 
 impl<'a> ReplayBody<'a> {
@@ -30,7 +38,14 @@ impl<'a> ReplayBody<'a> {
             read_bytes: 0,
             max_bytes: max_bytes.unwrap_or(u64::MAX),
             too_large: false,
+            length: BodyLength::Chunked,
+            place: None,
         }
+    }
+
+    /// Of this length, for the worker at this place.
+    pub fn at(self, place: Option<Arc<dyn Place>>, length: BodyLength) -> ReplayBody<'a> {
+        ReplayBody { place, length, ..self }
     }
 
     /// Whether the next attempt would find all of it.
@@ -68,8 +83,15 @@ impl Read for ReplayBody<'_> {
             self.position += amount;
             return Ok(amount);
         }
+        if let (0, Some(place)) = (self.read_bytes, &self.place) {
+            place.relaying();
+        }
         let amount = self.source.read(buf)?;
         self.read_bytes += amount as u64;
+        let is_whole = (amount == 0 && !buf.is_empty()) || self.length == BodyLength::Known(self.read_bytes);
+        if let (true, Some(place)) = (is_whole, &self.place) {
+            place.waiting();
+        }
         if self.read_bytes > self.max_bytes {
             self.too_large = true;
             return Err(io::Error::other("request body over its limit"));

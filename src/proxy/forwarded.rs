@@ -57,7 +57,11 @@ pub fn to_backend(head: &RequestHead, forwarding: &Forwarding<'_>) -> Headers {
     let proto: &[u8] = if forwarding.secure { b"https" } else { b"http" };
     headers.push("X-Forwarded-Proto", believed(head, "x-forwarded-proto", forwarding).unwrap_or(proto));
     let host = head.host().as_bytes();
-    headers.push("X-Forwarded-Host", believed(head, "x-forwarded-host", forwarding).unwrap_or(host));
+    let host = believed(head, "x-forwarded-host", forwarding).unwrap_or(host);
+    // HTTP/1.0 may come without one.
+    if !host.is_empty() {
+        headers.push("X-Forwarded-Host", host);
+    }
     headers.push("X-Request-ID", forwarding.request_id.as_bytes());
     let version = if head.version == Version::Http10 { "1.0" } else { "1.1" };
     headers.push_shown("Via", format_args!("{version} {}", forwarding.via));

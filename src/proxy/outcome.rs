@@ -30,6 +30,8 @@ pub enum End {
     Refused(Refusal),
     /// One of the balancer's own endpoints answered.
     Own,
+    /// The client was sent to the TLS listener.
+    Redirected,
 }
 
 impl Outcome {
@@ -57,7 +59,7 @@ impl Outcome {
             End::Relayed => Some(true),
             End::ClientGone => Some(self.backend.is_some()),
             End::BackendBrokeOff => Some(false),
-            End::Own => None,
+            End::Own | End::Redirected => None,
             End::Refused(refusal) => match refusal {
                 Refusal::Flawed(_)
                 | Refusal::HeadTooLarge
@@ -74,6 +76,7 @@ impl Outcome {
             End::Refused(refusal) => Some(refusal.word()),
             End::BackendBrokeOff => Some("backend_broke_off"),
             End::ClientGone => Some("client_gone"),
+            End::Redirected => Some("redirected_to_tls"),
             End::Relayed | End::Own => None,
         }
     }

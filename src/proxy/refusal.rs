@@ -146,6 +146,9 @@ impl Refusal {
         let mut headers = Headers::with_capacity(6, 256);
         headers.push("Content-Type", b"text/plain; charset=utf-8");
         headers.push("X-LB-Reason", look.word.as_bytes());
+        if self == Refusal::MethodNotAllowed {
+            headers.push("Allow", b"GET, HEAD");
+        }
         if let Some(seconds) = self.retry_after() {
             headers.push("Retry-After", seconds.to_string().as_bytes());
         }

@@ -104,6 +104,7 @@ impl Reloader {
         let summary = self.take_over(config);
         if let (Some(settings), Some(take)) = (settings, self.certificates.get()) {
             take(settings);
+            event(Info, "reload", "certificates were read again", &[]);
         }
         Ok(summary)
     }

@@ -81,7 +81,12 @@ impl Wire {
     /// # Errors
     /// The operating system's.
     pub fn unix(path: &str) -> io::Result<Wire> {
-        Ok(Wire::of(Socket::Unix(UnixStream::connect(path)?)))
+        let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
+            // What is not found elsewhere is a name.
+            io::ErrorKind::NotFound => io::Error::other("no such socket file"),
+            _ => error,
+        })?;
+        Ok(Wire::of(Socket::Unix(stream)))
     }
 
     /// The same connection after a TLS handshake that takes at most so long.

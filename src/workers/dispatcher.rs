@@ -17,6 +17,7 @@ use super::line::{Line, Waiting};
 use super::pacer::{self, Pacer, Seen};
 use super::processors::Processors;
 use super::{InFlight, Job};
+use crate::endpoints;
 use crate::frontend::{ClientRequest, More, Sink};
 use crate::proxy::Refusal;
 
@@ -32,7 +33,7 @@ pub struct Dispatcher {
     /// In a rush, that many are always awake if there is work.
     min_awake: usize,
     line: Arc<Line>,
-    refusals: Sender<Job>,
+    side: Side,
     in_flight: Arc<InFlight>,
     is_rush: AtomicBool,
     /// What came in during a rush and was not looked at yet.
@@ -42,6 +43,16 @@ pub struct Dispatcher {
     done: AtomicU64,
     /// See [`Seen::job_takes`], in microseconds.
     job_takes_us: AtomicU64,
+}
+
+/// Where requests go that need no worker.
+pub(super) struct Side {
+    /// Refusals, to those who write them.
+    pub refusals: Sender<Job>,
+    /// Requests for the balancer's own pages, which must be there when all workers are busy.
+    pub own_pages: Sender<Job>,
+    /// Told of heads that were refused.
+    pub refused: Box<dyn Fn(&'static str) + Send + Sync>,
 }
 
 /// One runs while another waits for its backend.
@@ -56,7 +67,7 @@ impl Dispatcher {
         workers: usize,
         (queue, waiting): (Sender<Waiting>, Receiver<Waiting>),
         line: Arc<Line>,
-        refusals: Sender<Job>,
+        side: Side,
         in_flight: Arc<InFlight>,
     ) -> Dispatcher {
         Dispatcher {
@@ -67,7 +78,7 @@ impl Dispatcher {
             workers,
             min_awake: AWAKE_PER_PROCESSOR * thread::available_parallelism().map_or(1, usize::from),
             line,
-            refusals,
+            side,
             in_flight,
             is_rush: AtomicBool::new(false),
             more: RwLock::default(),
@@ -140,7 +151,13 @@ impl Dispatcher {
 impl Sink for Dispatcher {
     fn take(&self, request: ClientRequest) {
         let entry = self.in_flight.enter(&request);
-        let job = Job { request, refusal: None, _entry: entry };
+        let mut job = Job { request, refusal: None, _entry: entry };
+        if endpoints::is_own(job.request.head.path()) {
+            match self.side.own_pages.try_send(job) {
+                Ok(()) => return,
+                Err(full) => job = full.into_inner(),
+            }
+        }
         // With a worker free it will hardly wait; else the steward must be able to take it out.
         let waiting =
             if self.idle.count() > self.queue.len() { Waiting::shortly(job) } else { self.line.join(job) };
@@ -151,10 +168,14 @@ impl Sink for Dispatcher {
                 if let Some(job) = full.into_inner().take() {
                     let refused = Job { refusal: Some(Refusal::QueueFull), ..job };
                     // Dropped where even this is full: the connection is closed.
-                    let _ = self.refusals.try_send(refused);
+                    let _ = self.side.refusals.try_send(refused);
                 }
             }
         }
+    }
+
+    fn refused(&self, reason: &'static str) {
+        (self.side.refused)(reason);
     }
 
     fn in_flight(&self) -> usize {

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 pub use dispatcher::Dispatcher;
+use dispatcher::Side;
 pub use in_flight::{Entry, InFlight};
 
 use crate::frontend::ClientRequest;
@@ -34,8 +35,14 @@ use slot::{Slot, Slots};
 
 /// Room for ureq's calls, a relay and a log line; buffers are on the heap.
 const STACK_BYTES: usize = 512 << 10;
-/// Refusals that may wait to be written; past that the connection is just closed.
-const MAX_REFUSALS: usize = 256;
+/// Refusals that may wait to be written; past that the connection is just closed. And requests for own pages;
+/// past that they wait like others.
+const MAX_ASIDE: usize = 256;
+/// Those who write them: each may have to wait for a client that is still sending, see
+/// [`crate::frontend::ClientStream::end`].
+const REFUSERS: usize = 8;
+/// Those who answer requests for the balancer's own pages; more than one, for a client may be slow.
+const CLERKS: usize = 2;
 /// How often the steward looks.
 const STEWARD_PAUSE: Duration = Duration::from_millis(100);
 
@@ -90,20 +97,22 @@ pub fn start(
     in_flight: Arc<InFlight>,
     limits: PoolLimits,
     handler: Handler,
+    refused: impl Fn(&'static str) + Send + Sync + 'static,
     running: Running,
 ) -> io::Result<(Arc<Dispatcher>, impl Fn() -> usize + Send + Sync + 'static)> {
     let Queue { sender, waiting } = queue;
-    let (refusals, refused) = bounded::<Job>(MAX_REFUSALS);
+    let (refusals, to_refuse) = bounded::<Job>(MAX_ASIDE);
+    let (own_pages, asked_for) = bounded::<Job>(MAX_ASIDE);
+    let side = Side { refusals: refusals.clone(), own_pages, refused: Box::new(refused) };
     let line = Arc::new(Line::default());
     let channel = (sender, waiting);
-    let dispatcher =
-        Arc::new(Dispatcher::new(count, channel, Arc::clone(&line), refusals.clone(), in_flight));
+    let dispatcher = Arc::new(Dispatcher::new(count, channel, Arc::clone(&line), side, in_flight));
     let slots = Slots::new(limits.max_streams, hire(&dispatcher, &handler));
     if !(0..count).all(|_| slots.fill()) {
         return Err(io::Error::other(format!("the system has no room for {count} workers")));
     }
-    let refuse = move || refused.iter().for_each(|job| handle_safely(&handler, job));
-    Builder::new().name("refuser".into()).stack_size(STACK_BYTES).spawn(refuse)?;
+    start_aside("refuser", REFUSERS, &to_refuse, &handler)?;
+    start_aside("clerk", CLERKS, &asked_for, &handler)?;
     let stewards_slots = Arc::clone(&slots);
     let look_after = move || {
         while !running.wait(STEWARD_PAUSE) {
@@ -115,6 +124,16 @@ pub fn start(
     };
     Builder::new().name("steward".into()).stack_size(STACK_BYTES).spawn(look_after)?;
     Ok((dispatcher, move || slots.streams()))
+}
+
+/// Starts threads that handle what needs no worker.
+fn start_aside(name: &str, count: usize, jobs: &Receiver<Job>, handler: &Handler) -> io::Result<()> {
+    for _ in 0..count {
+        let (jobs, handler) = (jobs.clone(), Arc::clone(handler));
+        let work = move || jobs.iter().for_each(|job| handle_safely(&handler, job));
+        Builder::new().name(name.into()).stack_size(STACK_BYTES).spawn(work)?;
+    }
+    Ok(())
 }
 
 /// Starts a worker's thread for a slot.

@@ -1,5 +1,5 @@
-//! A worker's place in the pool. A worker whose answer takes long leaves the pool with its request and
-//! another one takes its place, so that slow readers and long streams never use the pool up. Nothing
+//! A worker's place in the pool. A worker whose answer or upload takes long leaves the pool with its request
+//! and another one takes its place, so that slow clients and long streams never use the pool up. Nothing
 //! moves from thread to thread: leaving is a new thread and a mark on the old one.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::watch::Place;
 
-/// An answer that is still being passed on after this leaves the pool.
+/// A body that is still being passed on after this leaves the pool.
 const LONG_ANSWER: Duration = Duration::from_secs(1);
 
 /// The slots of all workers.
@@ -133,6 +133,10 @@ impl Place for Slot {
         }
     }
 
+    fn waiting(&self) {
+        let _ = self.relaying_since.fetch_update(SeqCst, Relaxed, |since| (since != LEFT).then_some(IDLE));
+    }
+
     fn leave(&self) -> bool {
         self.leave_if(|_| true)
     }
@@ -154,6 +158,20 @@ mod tests {
         assert_eq!((slots.streams(), hired.load(SeqCst), slots.all.lock().len()), (2, 6, 4));
         assert!(workers[0].is_over() && !workers[2].is_over());
         assert!(workers[2].leave(), "there is room again");
+    }
+
+    #[test]
+    fn who_waits_for_its_backend_stays() {
+        let slots = Slots::new(|| 9, |_| true);
+        assert!(slots.fill());
+        let worker = Arc::clone(&slots.all.lock()[0]);
+        worker.relaying_since.store(1, Relaxed);
+        worker.waiting();
+        worker.leave_if(|since| since != IDLE);
+        assert!(!worker.is_over(), "its body has come in time");
+        assert!(worker.leave());
+        worker.waiting();
+        assert!(worker.is_over(), "once out is out");
     }
 
     #[test]

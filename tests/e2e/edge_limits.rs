@@ -33,7 +33,28 @@ fn assert_refused(client: &mut Client, status: u16, reason: &str) {
     let answer = client.read_response();
     assert_eq!((answer.status, answer.header("x-lb-reason")), (status, Some(reason)));
     assert_eq!(answer.header("connection"), Some("close"));
+    assert_eq!(answer.header("x-request-id").map(str::len), Some(32));
     assert!(client.read_to_close().is_empty());
+}
+
+#[test]
+fn heads_that_never_become_requests_are_under_their_reasons() {
+    let (_backend, balancer) =
+        limited(json!({ "timeouts": { "client_header": "300ms" }, "limits": { "max_header_bytes": 2000 } }));
+    let malformed = "GET / HTTP/1.1\r\nHost: x\r\nX(A): 1\r\n\r\n".to_owned();
+    let large = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "x".repeat(3000));
+    let slow = "GET / HTTP/1.1\r\nHost".to_owned();
+    for (bytes, status, reason) in
+        [(malformed, 400, "malformed_request"), (large, 431, "head_too_large"), (slow, 408, "header_timeout")]
+    {
+        let mut client = balancer.connect();
+        client.send(bytes);
+        let answer = client.read_response();
+        assert_eq!((answer.status, answer.header("x-lb-reason")), (status, Some(reason)));
+        assert_eq!(answer.header("x-request-id").map(str::len), Some(32));
+        eventually("it is counted", || balancer.metrics()["reasons"][reason] == 1);
+    }
+    assert_eq!(balancer.metrics()["total_requests"], 0);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Backend, Balancer, config};
+use crate::support::{Answer, Backend, Balancer, Behaviour, config};
 
 /// Five requests, and then one an hour or so.
 fn limited(backend: &Backend) -> Balancer {
@@ -101,4 +101,22 @@ fn a_head_over_its_limit_is_refused() {
     let refused = balancer.ask("GET", "/", &[("X-A", &long), ("X-B", &long)], b"");
     assert_eq!(refused.status, 431);
     assert_eq!(backend.asked().len(), 1);
+}
+
+#[test]
+fn the_balancers_own_pages_need_no_worker() {
+    let held = Backend::that(Behaviour::Holds(Answer::ok("held")));
+    let more = json!({ "workers": 1, "limits": { "max_queue": 1 }, "timeouts": { "queue": "30s" } });
+    let balancer = Balancer::start(config(&[&held], more));
+    let mut clients = [balancer.connect(), balancer.connect()];
+    clients[0].ask("GET", "/", &[], b"");
+    held.wait_for(1);
+    clients[1].ask("GET", "/", &[], b"");
+    balancer.metrics_when("queued_requests", 1);
+    assert_eq!(balancer.get("/lb-health").status, 200);
+    assert_eq!(balancer.get("/").header("x-lb-reason"), Some("queue_full"));
+    held.release();
+    clients.iter_mut().for_each(|client| assert_eq!(client.read_response().text(), "held"));
+    let metrics = balancer.metrics_after(3);
+    assert_eq!((&metrics["success_requests"], &metrics["failed_requests"]), (&json!(2), &json!(1)));
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 use rustix::process::{Signal, kill_process};
 use serde_json::json;
 
-use crate::support::{Answer, Backend, Balancer, Behaviour, Client, Stop, behind_front, config, eventually};
+use crate::support::{
+    Admin, Answer, Backend, Balancer, Behaviour, Client, Stop, behind_front, config, eventually,
+};
 
 /// As many as one attacker sends in a moment; half of them are too much.
 const HOSTILE_REQUESTS: usize = 1000;
@@ -123,6 +125,22 @@ fn ten_renewals_under_load_lose_no_request_and_cut_no_stream() {
     assert!(streamed.load(Relaxed) >= 4);
     eventually("the old processes have ended", || line.accounts().len() == 10);
     assert!(line.accounts().iter().all(|account| account.contains("cut=0")), "{:?}", line.accounts());
+}
+
+#[test]
+fn what_was_set_by_hand_outlives_the_process() {
+    let (kept, out) = (Backend::named("kept"), Backend::named("out"));
+    let admin = Admin::on_loopback(&[&kept, &out]);
+    assert_eq!(admin.post(&format!("/backends/disable?url={}", out.url())).status, 200);
+    assert_eq!(admin.post(&format!("/backends/weight?url={}&weight=3", kept.url())).status, 200);
+    let mut line = Line { balancer: admin.balancer };
+    line.renew();
+    line.balancer.wait_for_log("set by hand, as in the process before");
+    let metrics = line.balancer.metrics();
+    let found =
+        [0, 1].map(|index| (&metrics["backends"][index]["state"], &metrics["backends"][index]["weight"]));
+    assert_eq!(found, [(&json!("healthy"), &json!(3)), (&json!("disabled"), &json!(1))]);
+    (0..3).for_each(|_| assert_eq!(line.balancer.get("/").text(), "kept"));
 }
 
 #[test]

@@ -149,6 +149,16 @@ fn what_a_backend_says_before_its_answer_is_not_the_answer() {
 }
 
 #[test]
+fn a_long_pipeline_is_answered_to_its_end() {
+    const REQUESTS: usize = 150;
+    let backend = Backend::named("one");
+    let balancer = Balancer::over(&[&backend]);
+    let mut client = balancer.connect();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(REQUESTS));
+    (0..REQUESTS).for_each(|_| assert_eq!(client.read_response().text(), "one"));
+}
+
+#[test]
 fn pipelined_requests_are_answered_in_order_by_one_worker_at_a_time() {
     let (backend, balancer) = by_hand(json!({ "workers": 2 }));
     let mut pipeliner = balancer.connect();
@@ -251,6 +261,27 @@ fn slow_readers_hold_no_workers() {
     drop(clients);
     balancer.metrics_when("streams", 0);
     balancer.wait_until_idle();
+}
+
+#[test]
+fn slow_uploads_hold_no_workers() {
+    let backend = Backend::named("one");
+    let more = json!({ "workers": 2, "timeouts": { "queue": "30s" } });
+    let balancer = Balancer::start(config(&[&backend], more));
+    let uploads = (0..5).map(|_| {
+        let mut client = balancer.connect();
+        client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\nand then nothing");
+        client
+    });
+    let mut uploads: Vec<_> = uploads.collect();
+    assert_eq!(balancer.get("/").status, 200);
+    balancer.metrics_when("streams", 5);
+    let mut last = uploads.pop().unwrap();
+    last.send(vec![b'x'; 5000 - "and then nothing".len()]);
+    assert_eq!(last.read_response().status, 200, "it is finished outside of the pool");
+    balancer.metrics_when("streams", 4);
+    drop(uploads);
+    balancer.metrics_when("streams", 0);
 }
 
 #[test]

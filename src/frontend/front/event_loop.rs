@@ -14,7 +14,7 @@ use super::exchange::Bridge;
 use super::handed::{HandedTable, Inbox};
 use super::poll::Poll;
 use super::shared::{Mode, Shared};
-use crate::frontend::GuardSettings;
+use crate::frontend::{GuardSettings, Sink};
 use crate::http::address::network_of;
 use crate::logging::event;
 
@@ -42,6 +42,8 @@ pub(super) struct EventLoop {
     pub listener: TcpListener,
     pub shared: Arc<Shared>,
     pub table: Arc<HandedTable>,
+    /// Hears of heads that are refused.
+    pub sink: Arc<dyn Sink>,
     /// Where tiny_http listens.
     pub behind: SocketAddr,
     pub settings: Box<dyn Fn() -> GuardSettings + Send>,

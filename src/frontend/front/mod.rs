@@ -70,7 +70,7 @@ impl Front {
         running: Running,
     ) -> io::Result<Front> {
         let address = listener.local_addr()?;
-        set_socket_options(&listener, settings().client_write)?;
+        set_socket_options(&listener, &settings())?;
         listener.set_nonblocking(true)?;
         let table = Arc::new(HandedTable::default());
         let bridges = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -84,7 +84,8 @@ impl Front {
             max_connections_per_ip: None,
             ..of_bridges()
         };
-        let behind = Frontend::start_behind(bridges, bridge_settings, sink, Arc::clone(&table), running)?;
+        let behind =
+            Frontend::start_behind(bridges, bridge_settings, Arc::clone(&sink), Arc::clone(&table), running)?;
         let poll = Arc::new(Poll::new()?);
         let shared = Arc::new(Shared::new(Arc::clone(&poll), how.tls, how.proxy_protocol));
         let event_loop = EventLoop {
@@ -93,6 +94,7 @@ impl Front {
             listener: listener.try_clone()?,
             shared: Arc::clone(&shared),
             table,
+            sink,
             behind: behind.address(),
             settings: Box::new(settings),
             conns: Vec::new(),

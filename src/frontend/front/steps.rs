@@ -16,7 +16,7 @@ use super::head::{self, Parsed};
 use crate::frontend::GuardSettings;
 use crate::frontend::guard::refusal;
 use crate::frontend::stream::Ending;
-use crate::http::{BodyLength, Version, framing};
+use crate::http::{BodyLength, Version, framing, request_id};
 use crate::logging::event;
 
 /// Idle bridges that are kept.
@@ -183,11 +183,19 @@ impl EventLoop {
         Ok(())
     }
 
-    pub(super) fn refuse(&self, conn: &mut Conn, code: u16, reason: &str, now: Instant) -> Result<(), Gone> {
-        let fields: [(&str, &dyn std::fmt::Display); 3] =
-            [("status", &code), ("reason", &reason), ("client", &conn.peer)];
+    pub(super) fn refuse(
+        &self,
+        conn: &mut Conn,
+        code: u16,
+        reason: &'static str,
+        now: Instant,
+    ) -> Result<(), Gone> {
+        let id = request_id::new();
+        let fields: [(&str, &dyn std::fmt::Display); 4] =
+            [("status", &code), ("reason", &reason), ("client", &conn.peer), ("request_id", &id)];
         event(Info, "front", "refused", &fields);
-        conn.send(refusal(code, reason).as_bytes(), now)?;
+        self.sink.refused(reason);
+        conn.send(refusal(code, reason, &id).as_bytes(), now)?;
         self.close(conn, true, now)
     }
 }

@@ -12,7 +12,7 @@ use crate::frontend::connections::Connections;
 use crate::frontend::entry::{Closed, Entry};
 use crate::frontend::socket::{ClientSocket, Seen};
 use crate::http::address::network_of;
-use crate::http::status;
+use crate::http::{request_id, status};
 use crate::logging::event;
 
 /// Ends a connection. Under the table's lock, so that no worker writes at the same time; nothing here
@@ -25,7 +25,9 @@ pub(super) fn act(connections: &Connections, entry: &mut Entry, seen: &Seen, ver
     entry.closed = Some(Closed { since: now, cookie: socket.cookie() });
     match verdict {
         Verdict::Refuse(code, reason) => {
-            let _ = socket.write_now(refusal(code, reason).as_bytes());
+            let id = request_id::new();
+            let _ = socket.write_now(refusal(code, reason, &id).as_bytes());
+            connections.sink.refused(reason);
             socket.shutdown(Shutdown::Write);
             if code == 431 {
                 // What is queued would still be parsed, and there may be megabytes of it.
@@ -35,7 +37,7 @@ pub(super) fn act(connections: &Connections, entry: &mut Entry, seen: &Seen, ver
                 Info,
                 "guard",
                 "refused",
-                &[("status", &code), ("reason", &reason), ("client", &seen.peer)],
+                &[("status", &code), ("reason", &reason), ("client", &seen.peer), ("request_id", &id)],
             );
         }
         Verdict::Close | Verdict::Leave => {}
@@ -44,12 +46,12 @@ pub(super) fn act(connections: &Connections, entry: &mut Entry, seen: &Seen, ver
 }
 
 /// An answer of ours to a head that never became a request.
-pub(in crate::frontend) fn refusal(code: u16, reason: &str) -> String {
+pub(in crate::frontend) fn refusal(code: u16, reason: &str, id: &str) -> String {
     let phrase = status::reason(code);
     let body = format!("{phrase}\n");
     format!(
         "HTTP/1.1 {code} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\nX-LB-Reason: {reason}\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+         X-Request-ID: {id}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     )
 }

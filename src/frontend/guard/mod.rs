@@ -37,6 +37,9 @@ const PROMPT_PAUSE: Duration = Duration::from_millis(5);
 /// ... or else than this, which bounds what a hostile head can make the process grow.
 const MIN_PAUSE: Duration = Duration::from_millis(100);
 
+/// A head that is there but that tiny_http does not read gets that many times its time.
+const PATIENCE: u32 = 3;
+
 /// A connection that was shut so long ago and is still there will stay: tiny_http can't let it go.
 const LEAKED: Duration = Duration::from_secs(3);
 
@@ -165,8 +168,14 @@ fn tick(
         }
         let was_partial = entry.partial;
         let verdict = judge(entry, seen.received_bytes, settings, draining, now);
-        act(connections, entry, seen, verdict, now);
-        let is_unread = verdict == Verdict::Leave && entry.partial && socket::unread_bytes(seen.fd) > 0;
+        // What tiny_http has not read is not late, for a while.
+        let is_patient = now.saturating_duration_since(entry.since) < settings.client_header * PATIENCE;
+        let may_be_unread = matches!(verdict, Verdict::Leave | Verdict::Refuse(408, _)) && entry.partial;
+        let may_be_unread = may_be_unread && is_patient;
+        let is_unread = may_be_unread && socket::unread_bytes(seen.fd) > 0;
+        if !is_unread {
+            act(connections, entry, seen, verdict, now);
+        }
         unread += usize::from(is_unread);
         forgotten += usize::from(is_unread && was_partial);
     }

@@ -150,6 +150,11 @@ impl Backend {
         self.weight_by_hand.store(true, Relaxed);
     }
 
+    /// The weight, where it was set by hand.
+    pub fn weight_by_hand(&self) -> Option<u32> {
+        self.weight_by_hand.load(Relaxed).then(|| self.weight())
+    }
+
     /// Most requests at once.
     pub fn max_connections(&self) -> Option<u32> {
         Some(self.max_connections.load(Relaxed)).filter(|most| *most > 0)
