@@ -134,6 +134,7 @@ fn reasons() -> Vec<String> {
         "src/proxy/outcome.rs",
         "src/http/framing.rs",
         "src/frontend/guard/judge.rs",
+        "src/frontend/surplus.rs",
         "src/frontend/front/steps.rs",
         "src/frontend/front/sweep.rs",
         "src/middleware/redirect.rs",

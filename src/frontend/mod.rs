@@ -21,6 +21,7 @@ mod rush;
 mod sink;
 mod socket;
 mod stream;
+mod surplus;
 
 pub use connections::{Counts, MAX_ANNOUNCED_BODY};
 pub use door::Door;

@@ -145,6 +145,10 @@ fn no_more_connections_than_may_be() {
         });
         assert_eq!(first.get("/").status, 200, "{limit}: the oldest stays");
         assert_eq!(others.len(), 9, "{limit}");
+        assert_eq!(balancer.log_lines_with("closed connections over their limit").len(), 1, "{limit}");
+        eventually("each is counted", || {
+            first.get("/lb-metrics").json()["reasons"]["too_many_connections"] == 31
+        });
     }
 }
 

@@ -14,6 +14,7 @@ use super::exchange::Bridge;
 use super::handed::{HandedTable, Inbox};
 use super::poll::Poll;
 use super::shared::{Mode, Shared};
+use crate::frontend::surplus::Surplus;
 use crate::frontend::{GuardSettings, Sink};
 use crate::http::address::network_of;
 use crate::logging::event;
@@ -44,6 +45,7 @@ pub(super) struct EventLoop {
     pub table: Arc<HandedTable>,
     /// Hears of heads that are refused.
     pub sink: Arc<dyn Sink>,
+    pub surplus: Surplus,
     /// Where tiny_http listens.
     pub behind: SocketAddr,
     pub settings: Box<dyn Fn() -> GuardSettings + Send>,
@@ -124,6 +126,7 @@ impl EventLoop {
         if open >= settings.max_connections
             || settings.max_connections_per_ip.is_some_and(|most| of_network >= most)
         {
+            self.surplus.closed(1, &*self.sink, now);
             return;
         }
         let Ok(session) = self.shared.session() else { return };

@@ -95,6 +95,7 @@ impl Front {
             shared: Arc::clone(&shared),
             table,
             sink,
+            surplus: Default::default(),
             behind: behind.address(),
             settings: Box::new(settings),
             conns: Vec::new(),

@@ -56,21 +56,23 @@ pub(in crate::frontend) fn refusal(code: u16, reason: &str, id: &str) -> String 
     )
 }
 
-/// More connections than there may be, in all or from one address: the newest that are idle go.
+/// More connections than there may be, in all or from one address: the newest that are idle go;
+/// says how many.
 pub(super) fn close_surplus(
     connections: &Connections,
     table: &mut HashMap<SocketAddr, Entry>,
     seen: &[Seen],
     settings: &GuardSettings,
     now: Instant,
-) {
+) -> u64 {
     // Those whose client has gone end by themselves, and keep nobody out.
     let seen: Vec<&Seen> = seen.iter().filter(|seen| !seen.ended).collect();
     let mut surplus = seen.len().saturating_sub(settings.max_connections);
     let mut per_client: HashMap<IpAddr, usize> = HashMap::new();
     if surplus == 0 && settings.max_connections_per_ip.is_none() {
-        return;
+        return 0;
     }
+    let mut closed = 0;
     let mut newest_last = seen;
     newest_last.sort_by_key(|seen| table.get(&seen.peer).map(|entry| entry.since));
     for seen in newest_last.iter() {
@@ -88,6 +90,8 @@ pub(super) fn close_surplus(
             *of_client -= 1;
             surplus = surplus.saturating_sub(1);
             act(connections, entry, seen, Verdict::Close, now);
+            closed += 1;
         }
     }
+    closed
 }

@@ -21,6 +21,7 @@ use super::acceptor::Acceptor;
 use super::connections::Connections;
 use super::entry::Entry;
 use super::socket::{self, ClientSocket, Seen};
+use super::surplus::Surplus;
 use crate::shutdown::Running;
 use busy::{notice_resets, watch_busy};
 pub(super) use closing::refusal;
@@ -74,7 +75,7 @@ pub(super) fn run(
 ) {
     let mut pause = MIN_PAUSE;
     let mut dead = HashMap::new();
-    let mut found = Found::default();
+    let (mut found, mut surplus) = (Found::default(), Surplus::default());
     let (mut accepted, mut looked_after) = (false, Instant::now());
     while !rest(connections, &found, pause, running) {
         let started = Instant::now();
@@ -84,6 +85,7 @@ pub(super) fn run(
             acceptor.look_after(accepted, started);
             (accepted, looked_after) = (false, started);
         }
+        surplus.closed(found.surplus, &*connections.sink, started);
         acceptor.nudge(found.forgotten);
         pause = (started.elapsed() * PAUSE_FACTOR).clamp(PROMPT_PAUSE, MAX_PAUSE);
     }
@@ -116,6 +118,8 @@ struct Found {
     /// woken up, so in a burst it queues more connections than there are threads to wake, and the rest
     /// wait for some other connection to end.
     forgotten: usize,
+    /// Connections that were one too many.
+    surplus: u64,
 }
 
 fn tick(
@@ -183,12 +187,12 @@ fn tick(
     let shut = seen.iter().filter(|seen| table.get(&seen.peer).is_some_and(|entry| entry.closed.is_some()));
     connections.alive.store((seen.len() - shut.count()) as u64, Relaxed);
     connections.walks.fetch_add(1, Relaxed);
-    close_surplus(connections, &mut table, &seen, settings, now);
+    let surplus = close_surplus(connections, &mut table, &seen, settings, now);
     drop(table);
     for (peer, is_new) in unsettled {
         connections.settle(peer, is_new);
     }
-    Found { accepted, unread, forgotten }
+    Found { accepted, unread, forgotten, surplus }
 }
 
 /// Connections without a client whose two descriptors have been there for too long.
