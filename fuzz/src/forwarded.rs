@@ -63,7 +63,12 @@ fn check_backend_s(head: &RequestHead, headers: &Headers, trusted: bool) {
     assert_eq!(only(headers, "x-real-ip"), CLIENT.as_bytes());
     assert_eq!(only(headers, "x-request-id"), REQUEST_ID.as_bytes());
     let way = only(headers, "x-forwarded-for");
-    let (proto, host) = (only(headers, "x-forwarded-proto"), only(headers, "x-forwarded-host"));
+    let proto = only(headers, "x-forwarded-proto");
+    // There is none where nobody has said one, as HTTP/1.0 may.
+    let is_said = !head.host().is_empty() || trusted && headers.get("x-forwarded-host").is_some();
+    let host = if is_said { only(headers, "x-forwarded-host") } else { b"" };
+    assert_eq!(headers.get("x-forwarded-host"), is_said.then_some(host), "an empty name");
+    assert!(!is_said || !host.is_empty(), "an empty name");
     if trusted {
         assert!(way.ends_with(PEER.as_bytes()), "the peer is not the last hop");
         let hops = head.headers.tokens("x-forwarded-for").count();
