@@ -65,7 +65,8 @@ fn check_backend_s(head: &RequestHead, headers: &Headers, trusted: bool) {
     let way = only(headers, "x-forwarded-for");
     let proto = only(headers, "x-forwarded-proto");
     // There is none where nobody has said one, as HTTP/1.0 may.
-    let is_said = !head.host().is_empty() || trusted && headers.get("x-forwarded-host").is_some();
+    let is_said = !head.host().is_empty()
+        || trusted && headers.get("x-forwarded-host").is_some_and(|said| !said.is_empty());
     let host = if is_said { only(headers, "x-forwarded-host") } else { b"" };
     assert_eq!(headers.get("x-forwarded-host"), is_said.then_some(host), "an empty name");
     assert!(!is_said || !host.is_empty(), "an empty name");

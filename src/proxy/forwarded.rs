@@ -57,7 +57,8 @@ pub fn to_backend(head: &RequestHead, forwarding: &Forwarding<'_>) -> Headers {
     let proto: &[u8] = if forwarding.secure { b"https" } else { b"http" };
     headers.push("X-Forwarded-Proto", believed(head, "x-forwarded-proto", forwarding).unwrap_or(proto));
     let host = head.host().as_bytes();
-    let host = believed(head, "x-forwarded-host", forwarding).unwrap_or(host);
+    let said = believed(head, "x-forwarded-host", forwarding).filter(|said| !said.is_empty());
+    let host = said.unwrap_or(host);
     // HTTP/1.0 may come without one.
     if !host.is_empty() {
         headers.push("X-Forwarded-Host", host);
