@@ -33,7 +33,10 @@ const MAX_PAUSE: Duration = Duration::from_millis(500);
 const PAUSE_LIMIT: Duration = Duration::from_secs(2);
 /// A connection to oneself is there at once, or the queue is full and others do the same work.
 const WAKE_LIMIT: Duration = Duration::from_millis(20);
-/// Most connections to oneself at one tick.
+/// Connections to oneself at one tick, at least: those that have sent something may stand in the queue behind
+/// others that are forgotten, too, and still silent.
+const MIN_NUDGES: usize = 32;
+/// At most.
 const MAX_NUDGES: usize = 64;
 /// Between two connections that wake them.
 const WAKE_PAUSE: Duration = Duration::from_millis(2);
@@ -86,8 +89,11 @@ impl Acceptor {
     /// Frees connections whose thread tiny_http forgot to start, see [`super::guard`]: a connection that
     /// ends at once leaves a thread behind that takes up what was forgotten.
     pub fn nudge(&self, times: usize) {
+        if times == 0 {
+            return;
+        }
         let Ok(address) = self.listener.local_addr().map(reachable) else { return };
-        for _ in 0..times.min(MAX_NUDGES) {
+        for _ in 0..times.clamp(MIN_NUDGES, MAX_NUDGES) {
             drop(TcpStream::connect_timeout(&address, WAKE_LIMIT));
         }
     }

@@ -86,8 +86,11 @@ pub(super) fn run(
             (accepted, looked_after) = (false, started);
         }
         surplus.closed(found.surplus, &*connections.sink, started);
-        acceptor.nudge(found.forgotten);
         pause = (started.elapsed() * PAUSE_FACTOR).clamp(PROMPT_PAUSE, MAX_PAUSE);
+        if !found.unread.is_empty() && !running.wait(PROMPT_PAUSE) {
+            // What a thread has, it has read by now.
+            acceptor.nudge(found.unread.iter().filter(|fd| socket::unread_bytes(**fd) > 0).count());
+        }
     }
 }
 
@@ -96,7 +99,7 @@ fn rest(connections: &Connections, found: &Found, pause: Duration, running: &Run
     if running.wait(pause) {
         return true;
     }
-    if found.unread > 0 {
+    if !found.unread.is_empty() {
         return false;
     }
     select! {
@@ -112,12 +115,10 @@ fn rest(connections: &Connections, found: &Found, pause: Duration, running: &Run
 struct Found {
     /// A connection was accepted since the last tick.
     accepted: bool,
-    /// Connections with bytes that nobody has read yet.
-    unread: usize,
-    /// Those that have had them for two ticks. tiny_http 0.12 counts a thread as waiting until it has
+    /// Where connections are that have bytes that nobody has read yet. tiny_http 0.12 counts a thread as waiting until it has
     /// woken up, so in a burst it queues more connections than there are threads to wake, and the rest
     /// wait for some other connection to end.
-    forgotten: usize,
+    unread: Vec<RawFd>,
     /// Connections that were one too many.
     surplus: u64,
 }
@@ -140,7 +141,7 @@ fn tick(
     forget_gone(&mut table, &seen, now);
     notice_resets(connections, &mut table, &seen, now);
     let draining = connections.draining.load(Relaxed);
-    let (mut leaked, mut unread, mut forgotten) = (lost, 0, 0);
+    let (mut leaked, mut unread) = (lost, Vec::new());
     let mut unsettled: Vec<(SocketAddr, bool)> = left_waiting(&table, &seen, now);
     for seen in &seen {
         let entry = table.entry(seen.peer).or_insert_with(|| Entry { mark: Some(0), ..Entry::new(now) });
@@ -170,7 +171,6 @@ fn tick(
             act(connections, entry, seen, Verdict::Close, now);
             continue;
         }
-        let was_partial = entry.partial;
         let verdict = judge(entry, seen.received_bytes, settings, draining, now);
         // What tiny_http has not read is not late, for a while.
         let is_patient = now.saturating_duration_since(entry.since) < settings.client_header * PATIENCE;
@@ -180,8 +180,9 @@ fn tick(
         if !is_unread {
             act(connections, entry, seen, verdict, now);
         }
-        unread += usize::from(is_unread);
-        forgotten += usize::from(is_unread && was_partial);
+        if is_unread {
+            unread.push(seen.fd);
+        }
     }
     connections.leaked.store(leaked, Relaxed);
     let shut = seen.iter().filter(|seen| table.get(&seen.peer).is_some_and(|entry| entry.closed.is_some()));
@@ -192,7 +193,7 @@ fn tick(
     for (peer, is_new) in unsettled {
         connections.settle(peer, is_new);
     }
-    Found { accepted, unread, forgotten, surplus }
+    Found { accepted, unread, surplus }
 }
 
 /// Connections without a client whose two descriptors have been there for too long.
