@@ -35,8 +35,7 @@ pub fn available() -> u64 {
 
 /// Connections that there are descriptors for, besides all else.
 pub fn connections_for(available: u64, config: &Config) -> usize {
-    let pools = config.pools.iter().chain([&config.default_pool]);
-    let backends = pools.map(|pool| pool.backends.len() as u64).sum::<u64>();
+    let backends = config.all_pools().map(|pool| pool.backends.len() as u64).sum::<u64>();
     // A worker has one connection to a backend, and now and then a hold on its client's.
     let workers = 2 * config.workers as u64;
     let idle = backends * config.limits.max_idle_per_backend as u64;

@@ -175,7 +175,8 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    /// Probes that ended after so many seconds, and whether the backend was healthy then; says after how many the next is due.
+    /// Probes that ended after so many seconds, and whether the backend was healthy then; says after how
+    /// many the next is due.
     fn check(probes: &[(u64, bool)], expected: u64) {
         let start = Instant::now();
         let mut schedule = Schedule { due: start + HOUR, ..Schedule::new(start) };

@@ -39,7 +39,7 @@ pub fn watched(config: &Config) -> Duration {
 /// health check's timeout.
 pub fn probe(config: &Config) -> Report {
     let all: Vec<(&PoolConfig, &BackendConfig)> =
-        warnings::pools(config).flat_map(|pool| pool.backends.iter().map(move |it| (pool, it))).collect();
+        config.all_pools().flat_map(|pool| pool.backends.iter().map(move |it| (pool, it))).collect();
     let mut findings = Vec::new();
     for part in all.chunks(MOST_AT_ONCE) {
         findings.extend(probe_together(config, part));

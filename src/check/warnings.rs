@@ -11,17 +11,12 @@ use crate::descriptors;
 pub fn of(config: &Config) -> Vec<String> {
     let mut found = open_files(config, descriptors::available());
     found.extend(trusted_by_all(config));
-    for pool in pools(config) {
+    for pool in config.all_pools() {
         found.extend(slow_probes(pool));
         found.extend(backups_only(pool));
         found.extend(own_listeners(config, pool));
     }
     found
-}
-
-/// The pool `default`, then the named ones.
-pub(super) fn pools(config: &Config) -> impl Iterator<Item = &PoolConfig> {
-    std::iter::once(&config.default_pool).chain(&config.pools)
 }
 
 /// A field of a pool by its path.

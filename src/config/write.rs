@@ -10,6 +10,11 @@ use super::{
 };
 
 impl Config {
+    /// The pool `default`, then the named ones.
+    pub fn all_pools(&self) -> impl Iterator<Item = &PoolConfig> {
+        std::iter::once(&self.default_pool).chain(&self.pools)
+    }
+
     /// The same with what nobody should read on a screen made unreadable.
     #[must_use]
     pub fn without_secrets(&self) -> Config {

@@ -12,6 +12,7 @@ use log::Level::Info;
 use serde_json::json;
 
 use super::explain;
+use super::is_read;
 use super::public::{self, Figures, query};
 use crate::frontend::{ClientRequest, Framing};
 use crate::http::{Headers, RequestHead};
@@ -47,8 +48,7 @@ impl Admin {
         if let Err(refused) = self.may_ask(&head) {
             return refuse(request, refused);
         }
-        let is_read = matches!(head.method.as_str(), "GET" | "HEAD");
-        let result = match (head.path(), is_read, head.method.as_str()) {
+        let result = match (head.path(), is_read(&head), head.method.as_str()) {
             ("/lb-metrics", true, _) => return public::metrics(&self.figures, request, live),
             ("/lb-health", true, _) => return public::health(&self.figures, request, live),
             ("/lb-dashboard", true, _) => return public::dashboard(&self.figures, request, live),
@@ -177,12 +177,11 @@ fn shown(found: &[(&str, &Arc<Backend>)]) -> serde_json::Value {
 }
 
 fn refuse(request: &mut ClientRequest, (status, word, text): Refused) -> Outcome {
-    let is_read = matches!(request.head.method.as_str(), "GET" | "HEAD");
     let mut headers = Headers::default();
     headers.push("Content-Type", b"text/plain; charset=utf-8");
     headers.push("X-LB-Reason", word.as_bytes());
     if status == 405 {
-        headers.push("Allow", if is_read { b"POST".as_slice() } else { b"GET, HEAD" });
+        headers.push("Allow", if is_read(&request.head) { b"POST".as_slice() } else { b"GET, HEAD" });
     }
     if status == 401 {
         headers.push("WWW-Authenticate", b"Bearer");

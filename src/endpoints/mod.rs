@@ -11,6 +11,7 @@ pub use admin::Admin;
 pub use public::Figures;
 
 use crate::frontend::ClientRequest;
+use crate::http::RequestHead;
 use crate::middleware::{Middleware, Next};
 use crate::pool::Live;
 use crate::proxy::{Outcome, Refusal};
@@ -21,6 +22,10 @@ type Page = fn(&Figures, &mut ClientRequest, &Live) -> Outcome;
 /// All of them.
 const PAGES: [(&str, Page); 3] =
     [("/lb-metrics", public::metrics), ("/lb-health", public::health), ("/lb-dashboard", public::dashboard)];
+
+fn is_read(head: &RequestHead) -> bool {
+    matches!(head.method.as_str(), "GET" | "HEAD")
+}
 
 /// Whether the balancer answers this path itself.
 pub fn is_own(path: &str) -> bool {
@@ -36,7 +41,7 @@ impl Middleware for Endpoints {
         let Some((_, page)) = PAGES.iter().find(|(known, _)| *known == path) else {
             return next.run(request, live);
         };
-        if !matches!(request.head.method.as_str(), "GET" | "HEAD") {
+        if !is_read(&request.head) {
             return Outcome::refused(request, Refusal::MethodNotAllowed);
         }
         page(&self.0, request, live)

@@ -81,10 +81,10 @@ fn sentence(record: &Record) -> String {
     for one in &story.tries {
         let Some(chosen) = &one.chosen else {
             let which = if parts.is_empty() { "no backend" } else { "no other backend" };
-            let text = format!("{which} could be used: {}", none_usable(story, one));
+            let why = none_usable(story, one);
             // A request that waits for a backend finds it so again and again.
-            if !parts.iter().any(|part: &String| part.ends_with(&none_usable(story, one))) {
-                parts.push(text);
+            if !parts.iter().any(|part: &String| part.ends_with(&why)) {
+                parts.push(format!("{which} could be used: {why}"));
             }
             continue;
         };

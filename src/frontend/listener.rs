@@ -148,10 +148,7 @@ pub(super) fn set_socket_options(listener: &TcpListener, settings: &GuardSetting
 fn take_over(mut request: tiny_http::Request, ticket: Ticket) -> ClientRequest {
     let peer = ticket.peer();
     let head = head_of(&mut request);
-    // tiny_http looks at the first `Connection` field only, and for a part of the word.
-    let upgrade = head.headers.get("connection").is_some_and(|value| {
-        value.to_ascii_lowercase().windows(b"upgrade".len()).any(|part| part == b"upgrade")
-    });
+    let upgrade = tiny_http_finds(&head, b"upgrade");
     // Of a body with an upgrade tiny_http decodes nothing: chunks would be taken for the body itself.
     let screened = framing::check(&head).and_then(|length| match length {
         BodyLength::Chunked if upgrade => Err(Flaw::AmbiguousFraming),
@@ -169,13 +166,16 @@ fn take_over(mut request: tiny_http::Request, ticket: Ticket) -> ClientRequest {
     ClientRequest::new(head, screened, peer, false, watch, Box::new(stream))
 }
 
-/// Whether tiny_http 0.12 reads another request after this one: it looks at the first `Connection` field,
-/// and for a part of a word.
+/// Whether tiny_http 0.12 reads another request after this one.
 fn tiny_http_keeps_alive(head: &RequestHead) -> bool {
-    let first = head.headers.get("connection").map(<[u8]>::to_ascii_lowercase);
-    let says =
-        |word: &[u8]| first.as_ref().is_some_and(|value| value.windows(word.len()).any(|it| it == word));
-    !says(b"close") && (head.version == Version::Http11 || says(b"keep-alive"))
+    !tiny_http_finds(head, b"close")
+        && (head.version == Version::Http11 || tiny_http_finds(head, b"keep-alive"))
+}
+
+/// tiny_http 0.12 looks at the first `Connection` field only, and for a part of a word.
+fn tiny_http_finds(head: &RequestHead, word: &[u8]) -> bool {
+    let first = head.headers.get("connection");
+    first.is_some_and(|value| value.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word)))
 }
 
 /// The request that this one stands for; `None` where it was taken before, which can't be.

@@ -15,6 +15,7 @@ mod filter;
 mod front;
 mod guard;
 mod listener;
+mod refused_head;
 mod request;
 mod responder;
 mod rush;

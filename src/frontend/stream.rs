@@ -240,13 +240,7 @@ impl TinyStream {
         drop(writer);
         self.let_go();
     }
-}
 
-fn is_time_out(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
-}
-
-impl TinyStream {
     fn end_connection(&self, socket: &ClientSocket, ending: Ending) {
         if !self.is_last {
             self.ticket.mark_closed(socket.cookie());
@@ -259,6 +253,10 @@ impl TinyStream {
         }
         socket.shutdown(Shutdown::Both);
     }
+}
+
+fn is_time_out(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 impl ClientStream for TinyStream {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::config::{BackendConfig, Config, PoolConfig};
+use crate::config::{BackendConfig, Config};
 use crate::pool::{ClientKey, Live, Pool};
 
 /// Clients asked where they would go, to say how many move.
@@ -14,18 +14,14 @@ const SAMPLE: u32 = 10_000;
 /// A phrase for each change.
 pub(super) fn of_config(before: &Config, after: &Config) -> Vec<String> {
     let mut changes = Vec::new();
-    for pool in pools(after) {
-        let known = pools(before).find(|it| it.name == pool.name);
+    for pool in after.all_pools() {
+        let known = before.all_pools().find(|it| it.name == pool.name);
         changes.extend(of_backends(known.map_or(&[][..], |pool| &pool.backends), &pool.backends));
     }
-    let gone = pools(before).filter(|pool| pools(after).all(|it| it.name != pool.name));
+    let gone = before.all_pools().filter(|pool| after.all_pools().all(|it| it.name != pool.name));
     changes.extend(gone.map(|pool| format!("-pool {}", pool.name)));
     of_fields("", &before.to_json(), &after.to_json(), &mut changes);
     changes
-}
-
-fn pools(config: &Config) -> impl Iterator<Item = &PoolConfig> {
-    std::iter::once(&config.default_pool).chain(&config.pools)
 }
 
 fn of_backends(before: &[BackendConfig], after: &[BackendConfig]) -> Vec<String> {

@@ -185,7 +185,7 @@ pub fn build(config: Config, previous: Option<&Live>) -> Live {
         });
         Pool::new(pool.clone(), backends.collect(), balance::balancer(pool.algorithm), Arc::clone(&policy))
     };
-    let pools = std::iter::once(&config.default_pool).chain(&config.pools).map(pool).collect();
+    let pools = config.all_pools().map(pool).collect();
     let live = Live::new(config, pools);
     match previous {
         Some(previous) => live.after(previous),

@@ -10,7 +10,7 @@ use crate::config::{BackendUrl, Config};
 /// Each field whose files can't be used, and why.
 pub fn read(config: &Config) -> Result<Option<ServerSettings>, Vec<String>> {
     let mut problems = Vec::new();
-    for pool in std::iter::once(&config.default_pool).chain(&config.pools) {
+    for pool in config.all_pools() {
         for backend in &pool.backends {
             if let BackendUrl::Https { .. } = backend.url
                 && let Err(problem) = ClientSettings::of(&backend.url, backend.ca.as_deref())
@@ -35,7 +35,7 @@ pub fn names(config: &Config) -> Vec<String> {
     let certificates = config.tls.iter().flat_map(|tls| &tls.certificates);
     let mut names: Vec<String> =
         certificates.flat_map(|pair| [pair.certificate.clone(), pair.private_key.clone()]).collect();
-    let pools = std::iter::once(&config.default_pool).chain(&config.pools);
+    let pools = config.all_pools();
     names.extend(pools.flat_map(|pool| &pool.backends).filter_map(|backend| backend.ca.clone()));
     names
 }

@@ -97,6 +97,11 @@ impl Slot {
         over
     }
 
+    /// Whoever has left stays out.
+    fn mark(&self, now: u64) {
+        let _ = self.relaying_since.fetch_update(SeqCst, Relaxed, |since| (since != LEFT).then_some(now));
+    }
+
     /// The worker leaves, if it still passes on what it passes on since a time that `may`. `false` where no
     /// other can take its place. Takes a lock.
     fn leave_if(&self, may: impl Fn(u64) -> bool) -> bool {
@@ -129,12 +134,12 @@ impl Place for Slot {
     fn relaying(&self) {
         if let Some(slots) = self.slots.upgrade() {
             let now = slots.milliseconds().max(IDLE + 1);
-            let _ = self.relaying_since.fetch_update(SeqCst, Relaxed, |since| (since != LEFT).then_some(now));
+            self.mark(now);
         }
     }
 
     fn waiting(&self) {
-        let _ = self.relaying_since.fetch_update(SeqCst, Relaxed, |since| (since != LEFT).then_some(IDLE));
+        self.mark(IDLE);
     }
 
     fn leave(&self) -> bool {

@@ -6,18 +6,15 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::Level::Info;
-
 use super::conn::{Conn, Gone, Stage};
 use super::event_loop::EventLoop;
 use super::exchange::{Bridge, Exchange};
 use super::handed::Handed;
 use super::head::{self, Parsed};
 use crate::frontend::GuardSettings;
-use crate::frontend::guard::refusal;
+use crate::frontend::refused_head::refusal;
 use crate::frontend::stream::Ending;
-use crate::http::{BodyLength, Version, framing, request_id};
-use crate::logging::event;
+use crate::http::{BodyLength, Version, framing};
 
 /// Idle bridges that are kept.
 const MAX_BRIDGES: usize = 256;
@@ -190,12 +187,8 @@ impl EventLoop {
         reason: &'static str,
         now: Instant,
     ) -> Result<(), Gone> {
-        let id = request_id::new();
-        let fields: [(&str, &dyn std::fmt::Display); 4] =
-            [("status", &code), ("reason", &reason), ("client", &conn.peer), ("request_id", &id)];
-        event(Info, "front", "refused", &fields);
-        self.sink.refused(reason);
-        conn.send(refusal(code, reason, &id).as_bytes(), now)?;
+        let answer = refusal("front", (code, reason), conn.peer, &*self.sink);
+        conn.send(answer.as_bytes(), now)?;
         self.close(conn, true, now)
     }
 }

@@ -4,16 +4,13 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::time::Instant;
 
-use log::Level::Info;
-
 use super::GuardSettings;
 use super::judge::Verdict;
 use crate::frontend::connections::Connections;
 use crate::frontend::entry::{Closed, Entry};
+use crate::frontend::refused_head::refusal;
 use crate::frontend::socket::{ClientSocket, Seen};
 use crate::http::address::network_of;
-use crate::http::{request_id, status};
-use crate::logging::event;
 
 /// Ends a connection. Under the table's lock, so that no worker writes at the same time; nothing here
 /// waits.
@@ -25,35 +22,17 @@ pub(super) fn act(connections: &Connections, entry: &mut Entry, seen: &Seen, ver
     entry.closed = Some(Closed { since: now, cookie: socket.cookie() });
     match verdict {
         Verdict::Refuse(code, reason) => {
-            let id = request_id::new();
-            let _ = socket.write_now(refusal(code, reason, &id).as_bytes());
-            connections.sink.refused(reason);
+            let answer = refusal("guard", (code, reason), seen.peer, &*connections.sink);
+            let _ = socket.write_now(answer.as_bytes());
             socket.shutdown(Shutdown::Write);
             if code == 431 {
                 // What is queued would still be parsed, and there may be megabytes of it.
                 socket.reset();
             }
-            event(
-                Info,
-                "guard",
-                "refused",
-                &[("status", &code), ("reason", &reason), ("client", &seen.peer), ("request_id", &id)],
-            );
         }
         Verdict::Close | Verdict::Leave => {}
     }
     socket.shutdown(Shutdown::Both);
-}
-
-/// An answer of ours to a head that never became a request.
-pub(in crate::frontend) fn refusal(code: u16, reason: &str, id: &str) -> String {
-    let phrase = status::reason(code);
-    let body = format!("{phrase}\n");
-    format!(
-        "HTTP/1.1 {code} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\nX-LB-Reason: {reason}\r\n\
-         X-Request-ID: {id}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    )
 }
 
 /// More connections than there may be, in all or from one address: the newest that are idle go;

@@ -24,7 +24,6 @@ use super::socket::{self, ClientSocket, Seen};
 use super::surplus::Surplus;
 use crate::shutdown::Running;
 use busy::{notice_resets, watch_busy};
-pub(super) use closing::refusal;
 use closing::{act, close_surplus};
 use judge::{Verdict, judge};
 
@@ -115,9 +114,9 @@ fn rest(connections: &Connections, found: &Found, pause: Duration, running: &Run
 struct Found {
     /// A connection was accepted since the last tick.
     accepted: bool,
-    /// Where connections are that have bytes that nobody has read yet. tiny_http 0.12 counts a thread as waiting until it has
-    /// woken up, so in a burst it queues more connections than there are threads to wake, and the rest
-    /// wait for some other connection to end.
+    /// Where connections are that have bytes that nobody has read yet. tiny_http 0.12 counts a thread as
+    /// waiting until it has woken up, so in a burst it queues more connections than there are threads to
+    /// wake, and the rest wait for some other connection to end.
     unread: Vec<RawFd>,
     /// Connections that were one too many.
     surplus: u64,
@@ -174,14 +173,11 @@ fn tick(
         let verdict = judge(entry, seen.received_bytes, settings, draining, now);
         // What tiny_http has not read is not late, for a while.
         let is_patient = now.saturating_duration_since(entry.since) < settings.client_header * PATIENCE;
-        let may_be_unread = matches!(verdict, Verdict::Leave | Verdict::Refuse(408, _)) && entry.partial;
-        let may_be_unread = may_be_unread && is_patient;
-        let is_unread = may_be_unread && socket::unread_bytes(seen.fd) > 0;
-        if !is_unread {
-            act(connections, entry, seen, verdict, now);
-        }
-        if is_unread {
+        let may_wait = is_patient && matches!(verdict, Verdict::Leave | Verdict::Refuse(408, _));
+        if may_wait && entry.partial && socket::unread_bytes(seen.fd) > 0 {
             unread.push(seen.fd);
+        } else {
+            act(connections, entry, seen, verdict, now);
         }
     }
     connections.leaked.store(leaked, Relaxed);
