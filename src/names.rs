@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 use log::Level::{Info, Warn};
@@ -21,6 +21,9 @@ use crate::transport::look_up;
 /// How long the start waits for the first look-up; a slow resolver must not hold it up.
 const FIRST_ROUND: Duration = Duration::from_secs(1);
 
+/// A reload may have made the interval shorter, and is noticed within this time.
+const GLANCE: Duration = Duration::from_secs(1);
+
 /// Names that are looked up at once.
 const MOST_AT_ONCE: usize = 16;
 
@@ -33,13 +36,21 @@ pub fn start(live: Arc<SharedLive>, running: Running) -> io::Result<thread::Join
     let work = move || {
         look_up_all(&live.get());
         drop(first_round);
-        while !running.wait(live.get().config.timeouts.resolve) {
-            look_up_all(&live.get());
+        let mut last = Instant::now();
+        while !running.wait(until_due(&live.get(), last).min(GLANCE)) {
+            if until_due(&live.get(), last).is_zero() {
+                look_up_all(&live.get());
+                last = Instant::now();
+            }
         }
     };
     let thread = thread::Builder::new().name("names".into()).spawn(work)?;
     let _: Result<(), _> = done.recv_timeout(FIRST_ROUND);
     Ok(thread)
+}
+
+fn until_due(live: &Live, last: Instant) -> Duration {
+    live.config.timeouts.resolve.saturating_sub(last.elapsed())
 }
 
 /// Looks those names up that never were; for what a reload brings, before it serves.

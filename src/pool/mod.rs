@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use admin::AdminState;
-pub use backend::Backend;
+pub use backend::{AddressBook, Backend};
 pub use balancer::{Balancer, Candidate, ClientKey};
 pub use breaker::BreakerState;
 pub use lease::Lease;

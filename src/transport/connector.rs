@@ -17,6 +17,7 @@ use super::attempt;
 use super::stream::BackendStream;
 use super::wire::Wire;
 use super::{Limits, Stage};
+use crate::pool::AddressBook;
 
 /// An idle connection.
 struct Idle {
@@ -32,6 +33,7 @@ type Open = dyn Fn(&Limits) -> io::Result<Wire> + Send + Sync;
 /// One backend's connections.
 pub struct Link {
     open: Box<Open>,
+    book: AddressBook,
     idle: Mutex<Vec<Idle>>,
 }
 
@@ -42,9 +44,13 @@ impl std::fmt::Debug for Link {
 }
 
 impl Link {
-    /// No connections yet; `open` makes one when the time comes.
-    pub fn new(open: impl Fn(&Limits) -> io::Result<Wire> + Send + Sync + 'static) -> Link {
-        Link { open: Box::new(open), idle: Mutex::default() }
+    /// No connections yet; `open` makes one when the time comes. A kept one to an address that has left
+    /// the book is not used again: whoever moves a name wants its clients to follow.
+    pub fn new(
+        open: impl Fn(&Limits) -> io::Result<Wire> + Send + Sync + 'static,
+        book: AddressBook,
+    ) -> Link {
+        Link { open: Box::new(open), book, idle: Mutex::default() }
     }
 
     /// Keeps a connection for later; beyond `max_idle` the oldest goes. Takes a lock.
@@ -71,11 +77,14 @@ impl Link {
         drop(surplus); // closes sockets, so not under the lock
     }
 
-    /// The idle connection used last, if it is young enough and alive. Takes a lock.
+    /// The idle connection used last, if it is young enough, alive and still leads to the backend. Takes
+    /// locks, one after the other.
     fn take(&self, limits: &Limits) -> Option<Arc<Wire>> {
         loop {
             let entry = self.idle.lock().pop()?;
-            if entry.since.elapsed() < limits.idle && entry.stream.is_silent() {
+            let is_young = entry.since.elapsed() < limits.idle;
+            let leads_there = entry.stream.peer().is_none_or(|peer| self.book.leads_to(peer));
+            if is_young && leads_there && entry.stream.is_silent() {
                 return Some(entry.stream);
             }
         }
@@ -128,7 +137,9 @@ mod tests {
 
     fn link(listener: &TcpListener) -> Link {
         let address = listener.local_addr().unwrap();
-        Link::new(move |limits| Wire::tcp(&[address], limits.connect))
+        let book = AddressBook::default();
+        book.set(&[address]);
+        Link::new(move |limits| Wire::tcp(&[address], limits.connect), book)
     }
 
     #[test]
@@ -144,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn closed_talking_and_old_connections_are_not_handed_out() {
+    fn closed_talking_old_and_misleading_connections_are_not_handed_out() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let link = link(&listener);
         link.put(link.open(&LIMITS).unwrap(), &LIMITS);
@@ -160,5 +171,11 @@ mod tests {
         let _peer = listener.accept().unwrap();
         link.put(stream, &LIMITS);
         assert!(link.take(&Limits { idle: Duration::ZERO, ..LIMITS }).is_none(), "too old");
+
+        let stream = link.open(&LIMITS).unwrap();
+        let _peer = listener.accept().unwrap();
+        link.put(stream, &LIMITS);
+        link.book.set(&["127.0.0.2:1".parse().unwrap()]);
+        assert!(link.take(&LIMITS).is_none(), "the name leads elsewhere now");
     }
 }

@@ -57,7 +57,7 @@ impl UreqTransport {
 /// An agent that adds nothing of its own: no headers, no redirects, no proxy, no errors for statuses,
 /// no lookups, no pool and no timeouts (ours are in `stream`).
 pub fn new_agent(backend: &Backend, port: Option<u16>) -> (Agent, Arc<Link>) {
-    let link = Arc::new(Link::new(opener(backend, port)));
+    let link = Arc::new(Link::new(opener(backend, port), backend.address_book()));
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)

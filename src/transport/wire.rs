@@ -2,7 +2,7 @@
 //! `&self`: a tunnel reads and writes at once, and the guard may end it from a third thread.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -24,6 +24,7 @@ const MIN_WAIT: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub struct Wire {
     socket: Socket,
+    peer: Option<IpAddr>,
     tls: Option<ClientSession>,
     read_limit: SocketLimit,
     write_limit: SocketLimit,
@@ -68,7 +69,7 @@ impl Wire {
             match TcpStream::connect_timeout(address, share) {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
-                    return Ok(Wire::of(Socket::Tcp(stream)));
+                    return Ok(Wire::of(Socket::Tcp(stream), Some(address.ip())));
                 }
                 Err(error) => last = error,
             }
@@ -86,7 +87,7 @@ impl Wire {
             io::ErrorKind::NotFound => io::Error::other("no such socket file"),
             _ => error,
         })?;
-        Ok(Wire::of(Socket::Unix(stream)))
+        Ok(Wire::of(Socket::Unix(stream), None))
     }
 
     /// The same connection after a TLS handshake that takes at most so long.
@@ -100,8 +101,14 @@ impl Wire {
         Ok(self)
     }
 
-    fn of(socket: Socket) -> Wire {
-        Wire { socket, tls: None, read_limit: SocketLimit::default(), write_limit: SocketLimit::default() }
+    fn of(socket: Socket, peer: Option<IpAddr>) -> Wire {
+        let (read_limit, write_limit) = (SocketLimit::default(), SocketLimit::default());
+        Wire { socket, peer, tls: None, read_limit, write_limit }
+    }
+
+    /// Where it leads; `None` for a Unix socket.
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 
     /// Each read waits at most so long, give or take [`SLACK`].

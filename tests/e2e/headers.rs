@@ -42,6 +42,18 @@ fn the_backend_sees_what_the_client_sent_and_the_forwarding_fields_alone() {
 }
 
 #[test]
+fn host_header_backend_names_the_backend_that_is_asked() {
+    let (bad, good) = (Backend::that(Behaviour::ClosesBeforeHead), Backend::named("good"));
+    let balancer = Balancer::start(config(&[&bad, &good], json!({ "host_header": "backend" })));
+    assert_eq!(balancer.get("/").text(), "good");
+    for backend in [&bad, &good] {
+        let asked = backend.wait_for(1);
+        assert_eq!(asked.all("host"), [backend.address().to_string()]);
+        assert_eq!(asked.all("x-forwarded-host"), ["example.com"]);
+    }
+}
+
+#[test]
 fn hop_by_hop_fields_end_at_the_balancer() {
     let (backend, balancer) = one();
     let fields = [

@@ -1,8 +1,10 @@
 //! The rate limit, and the limits of sizes.
 
+use std::time::Duration;
+
 use serde_json::json;
 
-use crate::support::{Answer, Backend, Balancer, Behaviour, config};
+use crate::support::{Answer, Backend, Balancer, Behaviour, ByHand, config, eventually};
 
 /// Five requests, and then one an hour or so.
 fn limited(backend: &Backend) -> Balancer {
@@ -119,4 +121,31 @@ fn the_balancers_own_pages_need_no_worker() {
     clients.iter_mut().for_each(|client| assert_eq!(client.read_response().text(), "held"));
     let metrics = balancer.metrics_after(3);
     assert_eq!((&metrics["success_requests"], &metrics["failed_requests"]), (&json!(2), &json!(1)));
+}
+
+#[test]
+fn no_more_idle_connections_are_kept_to_a_backend_than_may_be() {
+    const REQUESTS: usize = 6;
+    for most in [0, 2] {
+        let backend = ByHand::start();
+        let more =
+            json!({ "limits": { "max_idle_per_backend": most }, "timeouts": { "backend_idle": "1h" } });
+        let mut config = config(&[], more);
+        config["backends"] = backend.entry();
+        let balancer = Balancer::start(config);
+        let mut clients: Vec<_> = (0..REQUESTS).map(|_| balancer.connect()).collect();
+        clients.iter_mut().for_each(|client| client.ask("GET", "/", &[], b""));
+        let mut exchanges: Vec<_> = (0..REQUESTS).map(|_| backend.next()).collect();
+        for exchange in &mut exchanges {
+            exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+        clients.iter_mut().for_each(|client| assert_eq!(client.read_response().status, 200));
+        let mut is_open = |wait| {
+            exchanges.retain_mut(|exchange| !exchange.is_ended_within(wait));
+            exchanges.len()
+        };
+        let wait = Duration::from_millis(60);
+        eventually("the surplus is closed", || is_open(wait) <= most);
+        assert_eq!(is_open(4 * wait), most, "the others stay");
+    }
 }

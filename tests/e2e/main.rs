@@ -21,6 +21,7 @@ mod health;
 mod limits;
 mod log;
 mod metrics;
+mod names;
 mod promises;
 mod regressions;
 mod reload;

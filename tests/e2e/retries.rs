@@ -1,8 +1,12 @@
 //! What is tried again, where, and what never is.
 
+use std::time::Duration;
+
 use serde_json::json;
 
-use crate::support::{Answer, Backend, Balancer, Behaviour, Client, Framing, config, eventually, fields};
+use crate::support::{
+    Answer, Backend, Balancer, Behaviour, ByHand, Client, Framing, config, eventually, fields,
+};
 
 /// A balancer that has probed its backends once and will not do so again during the test: what
 /// happens to them from now on, it finds out by asking.
@@ -129,6 +133,32 @@ fn max_retries_counts_attempts_after_the_first() {
     assert_eq!(bad.iter().map(|backend| backend.asked().len()).sum::<usize>(), 2);
     let line = fields(&balancer.wait_for_access("/twice"));
     assert!(line.contains(&("attempts".into(), "2".into())), "{line:?}");
+}
+
+#[test]
+fn retries_in_flight_stay_within_their_share_of_the_requests() {
+    const REQUESTS: usize = 10;
+    for (percent, expected) in [(0, 3), (50, 5), (100, REQUESTS)] {
+        let (bad, spare) = (ByHand::start(), ByHand::start());
+        let mut config = config(&[], json!({ "circuit_breaker": { "enabled": false } }));
+        config["retry"]["budget_percent"] = json!(percent);
+        let mut spare_entry = spare.entry()[0].take();
+        spare_entry["backup"] = json!(true);
+        config["backends"] = json!([bad.entry()[0], spare_entry]);
+        let balancer = Balancer::start(config);
+        let mut clients: Vec<_> = (0..REQUESTS).map(|_| balancer.connect()).collect();
+        clients.iter_mut().for_each(|client| client.ask("GET", "/", &[], b""));
+        let broken: Vec<_> = (0..REQUESTS).map(|_| bad.next()).collect();
+        drop(broken);
+        let retried: Vec<_> = (0..expected).map(|_| spare.next()).collect();
+        balancer.metrics_after((REQUESTS - expected) as u64);
+        assert!(spare.is_left_alone_for(Duration::from_millis(200)), "at {percent} %");
+        for mut exchange in retried {
+            exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+        let statuses = clients.iter_mut().map(|client| client.read_response().status);
+        assert_eq!(statuses.filter(|status| *status == 200).count(), expected, "at {percent} %");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! From the signal to the exit status.
 
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -92,6 +93,40 @@ fn a_drain_says_what_it_waits_for() {
         balancer.log_lines_with("/slow").into_iter().find(|line| !line.contains("failed"))
     });
     assert!(fields(&line).contains(&("in_flight".into(), "1".into())), "{line}");
+}
+
+#[test]
+fn before_the_drain_requests_are_taken_while_lb_health_says_503() {
+    let backend = Backend::named("one");
+    let more = json!({ "timeouts": { "pre_drain": "1m" } });
+    let mut balancer = Balancer::start(config(&[&backend], more));
+    let mut kept = balancer.connect();
+    kept.get("/");
+    balancer.signal(Signal::INT);
+    eventually("it is unwell", || balancer.get("/lb-health").status == 503);
+    assert_eq!(balancer.get("/lb-health").header("x-lb-reason"), Some("draining"));
+    for _ in 0..2 {
+        assert_eq!(kept.get("/").text(), "one");
+        assert_eq!(balancer.get("/").text(), "one");
+    }
+    balancer.signal(Signal::INT);
+    assert_eq!(balancer.wait_exit().code(), Some(130));
+}
+
+#[test]
+fn the_drain_begins_when_pre_drain_is_over() {
+    const PRE_DRAIN: Duration = Duration::from_millis(500);
+    let backend = Backend::named("one");
+    let more = json!({ "timeouts": { "pre_drain": "500ms" } });
+    let mut balancer = Balancer::start(config(&[&backend], more));
+    let mut idle = balancer.connect();
+    idle.get("/");
+    let begun = Instant::now();
+    balancer.signal(Signal::TERM);
+    assert!(idle.is_closed_within(patience()));
+    assert!(begun.elapsed() >= PRE_DRAIN);
+    assert_eq!(balancer.wait_exit().code(), Some(0));
+    assert_account(&balancer, &[("accepted", "1"), ("answered", "1"), ("cut", "0")]);
 }
 
 #[test]

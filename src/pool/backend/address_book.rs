@@ -1,6 +1,6 @@
 //! Where a backend's name leads.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -20,6 +20,11 @@ impl AddressBook {
     /// In the order to try; empty while the name is unknown. Takes a lock.
     pub fn get(&self) -> Arc<[SocketAddr]> {
         Arc::clone(&self.0.read())
+    }
+
+    /// Whether the name still leads there; ports do not count. Takes a lock.
+    pub fn leads_to(&self, address: IpAddr) -> bool {
+        self.0.read().iter().any(|known| known.ip() == address)
     }
 
     /// Replaces them; says whether they changed. Takes a lock.
@@ -44,5 +49,7 @@ mod tests {
         assert!(book.set(&[address]));
         assert!(!book.set(&[address]));
         assert_eq!(*book.get(), [address]);
+        assert!(book.leads_to(address.ip()));
+        assert!(!book.leads_to("127.0.0.2".parse().unwrap()));
     }
 }

@@ -2,6 +2,7 @@
 
 mod serve;
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -101,7 +102,17 @@ enum Server {
 impl Backend {
     /// Starts one with this behaviour.
     pub fn that(behaviour: Behaviour) -> Backend {
-        let reservation = bound("127.0.0.1:0".parse().unwrap());
+        let free = "127.0.0.1:0".parse().unwrap();
+        Backend::start(bound(free).expect("a free port"), behaviour)
+    }
+
+    /// One that answers 200 with its name, on this address; `None` where that is taken.
+    pub fn on(address: SocketAddr, name: &str) -> Option<Backend> {
+        let reservation = bound(address).ok()?;
+        Some(Backend::start(reservation, Behaviour::Answers(Answer::ok(name))))
+    }
+
+    fn start(reservation: Socket, behaviour: Behaviour) -> Backend {
         let address = reservation.local_addr().unwrap().as_socket().unwrap();
         let shared = Arc::new(Shared::new(behaviour.clone()));
         let mut backend = Backend { address, behaviour, shared, server: None, _reservation: reservation };
@@ -209,7 +220,7 @@ impl Backend {
 
     fn listen(&self) -> TcpListener {
         eventually("the port is free again", || {
-            let socket = bound(self.address);
+            let socket = bound(self.address).ok()?;
             // Room for a connection from every worker at once, on a machine that is busy.
             socket.listen(1024).ok().map(|()| socket.into())
         })
@@ -223,9 +234,9 @@ impl Drop for Backend {
     }
 }
 
-fn bound(address: SocketAddr) -> Socket {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_reuse_address(true).unwrap();
-    socket.bind(&address.into()).unwrap();
-    socket
+fn bound(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
 }
