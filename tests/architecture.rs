@@ -160,3 +160,23 @@ fn no_file_is_a_maze() {
         assert!(lines <= 400, "{} has {lines} lines", source.path.display());
     }
 }
+
+#[test]
+fn every_file_is_compiled() {
+    for root in ["src", "tests/e2e"] {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(root);
+        let mut files = Vec::new();
+        collect(&root, &mut files);
+        for file in files.iter().filter(|file| !file.ends_with("lib.rs") && !file.ends_with("main.rs")) {
+            let module = if file.ends_with("mod.rs") { file.parent().unwrap() } else { file };
+            let (name, folder) = (module.file_stem().unwrap().to_str().unwrap(), module.parent().unwrap());
+            let parents = ["lib.rs", "main.rs", "mod.rs"].map(|parent| folder.join(parent));
+            let named = |parent: &PathBuf| {
+                let text = fs::read_to_string(parent).unwrap_or_default();
+                text.lines().any(|line| line.trim().ends_with(&format!("mod {name};")))
+            };
+            let beside = folder.with_extension("rs");
+            assert!(parents.iter().chain([&beside]).any(named), "nobody names {}", file.display());
+        }
+    }
+}

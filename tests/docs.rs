@@ -16,14 +16,10 @@ fn read(name: &str) -> String {
 /// The code blocks of that kind.
 fn blocks<'a>(text: &'a str, kind: &str) -> Vec<&'a str> {
     let start = format!("```{kind}");
-    let mut blocks = Vec::new();
-    for part in text.split(&start).skip(1) {
-        let (first_line, rest) = part.split_once('\n').unwrap();
-        if !first_line.contains("no_load") {
-            blocks.push(rest.split("```").next().unwrap());
-        }
-    }
-    blocks
+    text.split(&start)
+        .skip(1)
+        .map(|part| part.split_once('\n').unwrap().1.split("```").next().unwrap())
+        .collect()
 }
 
 /// The names of all pages for people, with what stands in them.
@@ -204,15 +200,14 @@ fn paths(prefix: &str, value: &Value, found: &mut Vec<String>) {
             }
         }
         Value::Array(items) if items.first().is_some_and(Value::is_object) => {
-            paths(&format!("{prefix}[]"), &items[0], found);
+            items.iter().for_each(|item| paths(&format!("{prefix}[]"), item, found));
         }
         _ => found.push(prefix.to_owned()),
     }
 }
 
-#[test]
-fn every_field_is_explained() {
-    let text = read("docs/CONFIGURATION.md");
+/// All fields that there are.
+fn fields() -> Vec<String> {
     let whole = r#"{
         "backends": [ { "url": "https://a", "ca": "ca.pem" } ],
         "routes": [ { "host": "a", "path": "/", "pool": "default" } ],
@@ -223,9 +218,27 @@ fn every_field_is_explained() {
     let mut fields = Vec::new();
     paths("", &config.to_json(), &mut fields);
     assert!(fields.len() > 60, "{fields:?}");
-    for field in fields {
+    fields
+}
+
+#[test]
+fn every_field_is_explained() {
+    let text = read("docs/CONFIGURATION.md");
+    for field in fields() {
         assert!(text.contains(&format!("`{field}`")), "{field} is not explained");
     }
+}
+
+#[test]
+fn every_field_is_in_an_example() {
+    let text = read("docs/CONFIGURATION.md");
+    let mut shown = Vec::new();
+    for example in blocks(&text, "json") {
+        paths("", &serde_json::from_str(example).unwrap(), &mut shown);
+    }
+    let is_shown = |field: &String| shown.iter().any(|other| other.starts_with(field));
+    let missing: Vec<String> = fields().into_iter().filter(|field| !is_shown(field)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]

@@ -18,6 +18,9 @@ mod units;
 mod url;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

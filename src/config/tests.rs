@@ -120,10 +120,7 @@ fn a_file_that_cannot_be_read_is_one_mistake() {
     let missing = "cannot be read: No such file or directory (os error 2)";
     check(&folder.path().join("missing.json"), missing);
     check(folder.path(), "cannot be read: Is a directory (os error 21)");
-    check(
-        &file("large", &vec![b' '; 1024 * 1024 + 1]),
-        "larger than 1 MiB, which no configuration is",
-    );
+    check(&file("large", &vec![b' '; 1024 * 1024 + 1]), "larger than 1 MiB, which no configuration is");
     check(&file("latin1", b"{ \"\xe4"), "not UTF-8 text (at byte 3); save it as UTF-8");
 }
 
@@ -195,9 +192,8 @@ fn valid_file() -> impl Strategy<Value = Json> {
     let fields = right_values();
     let some = proptest::sample::subsequence(fields.clone(), 0..=fields.len());
     (some, any::<usize>()).prop_map(|(fields, choice)| {
-        let one = |(name, values): (&str, Vec<Json>)| {
-            (name.to_string(), values[choice % values.len()].clone())
-        };
+        let one =
+            |(name, values): (&str, Vec<Json>)| (name.to_string(), values[choice % values.len()].clone());
         Json::Object(fields.into_iter().map(one).collect())
     })
 }

@@ -85,6 +85,21 @@ fn six_mistakes_are_all_named_with_their_lines() {
 }
 
 #[test]
+fn every_mistake_has_the_words_that_stand_beside_it() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/config");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let cases: Vec<_> = files.filter(|path| path.extension().is_some_and(|kind| kind == "json")).collect();
+    assert!(cases.len() > 10, "{cases:?}");
+    for case in cases {
+        let run = Run::of(["check"]).arg(&case).output();
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{case:?}");
+        let said = run.stderr.replace(&format!("{folder}/"), "");
+        let expected = std::fs::read_to_string(case.with_extension("err")).unwrap();
+        assert_eq!(said.trim_end(), expected.trim_end(), "{case:?}");
+    }
+}
+
+#[test]
 fn a_file_that_is_not_there_is_named() {
     for arguments in [["check", "/no/such/file"], ["--config", "/no/such/file"]] {
         let run = Run::of(arguments).output();
