@@ -8,7 +8,7 @@ use log::Level::{Error, Info, Warn};
 
 use super::App;
 use super::by_hand;
-use crate::frontend::Door;
+use crate::frontend::{Counts, Door};
 use crate::logging::event;
 use crate::renewal::{Origin, Successor};
 use crate::shutdown::Request;
@@ -53,7 +53,8 @@ impl App {
             }
             End::HandedOver => self.drain_after_hand_over(limit, requests),
         }
-        let (accepted, answered) = (self.in_flight.accepted(), self.in_flight.answered());
+        let accepted = self.in_flight.accepted();
+        let answered = self.in_flight.answered().saturating_sub(self.sum(|counts| counts.unsent));
         let cut = accepted.saturating_sub(answered);
         event(Info, "app", "stopped", &[("accepted", &accepted), ("answered", &answered), ("cut", &cut)]);
     }
@@ -83,7 +84,7 @@ impl App {
     }
 
     fn has_lost_too_much(&self) -> bool {
-        let leaked: u64 = self.doors.iter().map(|door| door.counts().leaked_connections).sum();
+        let leaked = self.sum(|counts| counts.leaked_connections);
         if leaked >= MAX_LEAKED {
             event(
                 Warn,
@@ -137,7 +138,13 @@ impl App {
             return self.drain_after_hand_over(limit, requests);
         }
         self.doors.iter().for_each(|door| door.drain());
-        self.wait_until(|| self.in_flight.active() == 0, limit, requests);
+        // In this order: what a worker has answered may still be on its way through the front.
+        let is_over = || self.in_flight.active() == 0 && self.sum(|counts| counts.owing) == 0;
+        self.wait_until(is_over, limit, requests);
+    }
+
+    fn sum(&self, count: impl Fn(Counts) -> u64) -> u64 {
+        self.doors.iter().map(|door| count(door.counts())).sum()
     }
 
     /// Leaves the sockets as they are: clients that come now wait in their queues, which a service manager
@@ -183,7 +190,10 @@ impl App {
     fn report_drain(&self) {
         let active = self.in_flight.active();
         let oldest = self.in_flight.oldest(DRAIN_NAMES).join(", ");
-        event(Info, "app", "still in flight", &[("in_flight", &active), ("oldest", &oldest)]);
+        let unsent = self.sum(|counts| counts.unsent);
+        let fields: [(&str, &dyn std::fmt::Display); 3] =
+            [("in_flight", &active), ("oldest", &oldest), ("unsent", &unsent)];
+        event(Info, "app", "still in flight", &fields[..if unsent > 0 { 3 } else { 2 }]);
     }
 }
 

@@ -64,6 +64,11 @@ pub struct Counts {
     pub alive_connections: u64,
     /// How often they have been counted.
     pub walks: u64,
+    /// Those that have not been sent all of an answer, or may still be given one; known of the front,
+    /// which answers go through when their requests have ended.
+    pub owing: u64,
+    /// Those of them whose request has ended.
+    pub unsent: u64,
     /// Connections that are over but that tiny_http can't let go: a thread and two descriptors each.
     pub leaked_connections: u64,
 }

@@ -122,6 +122,8 @@ impl Door for Frontend {
 
     fn counts(&self) -> Counts {
         Counts {
+            owing: 0,
+            unsent: 0,
             client_connections: self.connections.open.load(Relaxed),
             walks: self.connections.walks.load(Relaxed),
             alive_connections: self.connections.alive.load(Relaxed),

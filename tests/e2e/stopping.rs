@@ -1,6 +1,7 @@
 //! From the signal to the exit status.
 
 use std::net::TcpStream;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -93,6 +94,40 @@ fn a_drain_says_what_it_waits_for() {
         balancer.log_lines_with("/slow").into_iter().find(|line| !line.contains("failed"))
     });
     assert!(fields(&line).contains(&("in_flight".into(), "1".into())), "{line}");
+}
+
+/// More than a socket holds on its way to a client, less than all of the balancer's together.
+const LARGE_BYTES: usize = 6 << 20;
+
+#[test]
+fn a_slow_reader_gets_all_of_its_answer() {
+    let backend = Backend::that(Behaviour::Answers(Answer::ok(vec![b'x'; LARGE_BYTES])));
+    let mut balancer = Balancer::over(&[&backend]);
+    let mut client = balancer.connect();
+    client.ask("GET", "/large", &[], b"");
+    client.read_until("\r\n\r\n");
+    balancer.signal(Signal::TERM);
+    balancer.wait_for_log("msg=\"draining\"");
+    for _ in 0..LARGE_BYTES / (64 << 10) {
+        client.read(64 << 10);
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert!(client.is_closed_within(patience()));
+    assert_eq!(balancer.wait_exit().code(), Some(0));
+    assert_account(&balancer, &[("accepted", "1"), ("answered", "1"), ("cut", "0")]);
+}
+
+#[test]
+fn what_a_reader_has_not_taken_by_the_deadline_is_cut_and_counted() {
+    let backend = Backend::that(Behaviour::Answers(Answer::ok(vec![b'x'; LARGE_BYTES])));
+    let more = json!({ "timeouts": { "drain": "500ms" } });
+    let mut balancer = Balancer::start(config(&[&backend], more));
+    let mut client = balancer.connect();
+    client.ask("GET", "/large", &[], b"");
+    client.read_until("\r\n\r\n");
+    balancer.signal(Signal::TERM);
+    assert_eq!(balancer.wait_exit().code(), Some(0));
+    assert_account(&balancer, &[("accepted", "1"), ("answered", "0"), ("cut", "1")]);
 }
 
 #[test]

@@ -3,13 +3,15 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    Answer, Authority, Backend, Balancer, Behaviour, Client, Framing, Run, TlsClient, config, eventually,
+    Answer, Authority, Backend, Balancer, Behaviour, Client, Framing, Run, Signal, TlsClient, config,
+    eventually,
 };
 
 /// A balancer with a TLS listener beside the plain one, an authority, and where TLS is.
@@ -117,6 +119,39 @@ fn a_cut_answer_never_looks_whole() {
     let mut bytes = Vec::new();
     let end = client.stream().read_to_end(&mut bytes);
     assert!(end.is_err(), "TLS must not end in order: {end:?}");
+}
+
+#[test]
+fn a_drain_sends_a_slow_reader_all_of_its_answer() {
+    const LENGTH: usize = 6 << 20;
+    let backend = Backend::that(Behaviour::Answers(Answer::ok(vec![b'x'; LENGTH])));
+    let mut tls = start(&[&backend], json!({}), json!({}));
+    let mut client = tls.connect("one.example");
+    client.send(b"GET / HTTP/1.1\r\nHost: one.example\r\n\r\n");
+    let mut piece = [0; 16 << 10];
+    let mut got = client.stream().read(&mut piece).unwrap();
+    tls.balancer.signal(Signal::TERM);
+    tls.balancer.wait_for_log("msg=\"draining\"");
+    loop {
+        // The answer's head came before the drain: that the connection ends is no part of it.
+        match client.stream().read(&mut piece) {
+            Ok(0) | Err(_) => break,
+            Ok(read) => got += read,
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert!(got > LENGTH, "{got} of {LENGTH} and a head");
+    assert_eq!(tls.balancer.wait_exit().code(), Some(0));
+    assert!(tls.balancer.log_lines().last().unwrap().ends_with("accepted=1 answered=1 cut=0"));
+}
+
+#[test]
+fn an_idle_connection_is_closed_in_order() {
+    let backend = Backend::named("one");
+    let tls = start(&[&backend], json!({}), json!({ "timeouts": { "client_idle": "200ms" } }));
+    let mut client = tls.connect("one.example");
+    assert!(client.get("/").ends_with("one"));
+    assert_eq!(client.stream().read(&mut [0]).expect("close_notify"), 0);
 }
 
 #[test]

@@ -30,6 +30,16 @@ pub(super) enum Stage {
     Closing,
 }
 
+/// What a client is still to get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owes {
+    Nothing,
+    /// An answer, whose request is under way.
+    Answer,
+    /// The rest of an answer whose request has ended.
+    Rest,
+}
+
 /// Why nothing more can be done with a connection.
 #[derive(Debug)]
 pub(super) struct Gone;
@@ -54,6 +64,8 @@ pub(super) struct Conn {
     /// The client has ended its side.
     pub has_ended: bool,
     pub exchange: Option<Exchange>,
+    /// What it is counted under.
+    pub owes: Owes,
     /// What the poller was asked for last.
     pub interest: (bool, bool),
 }
@@ -76,6 +88,17 @@ impl Conn {
             Err(_) => exchange.bridge_ended = true,
         }
         Ok(())
+    }
+
+    /// What is still to be sent.
+    pub fn owing(&self) -> Owes {
+        match (&self.exchange, self.stage) {
+            (Some(exchange), _) if exchange.handed.told().ending.is_none() => Owes::Answer,
+            (Some(_), _) => Owes::Rest,
+            (None, Stage::Proxy | Stage::Handshake) => Owes::Nothing,
+            (None, _) if self.output.is_empty() => Owes::Nothing,
+            (None, _) => Owes::Rest,
+        }
     }
 
     /// Whether something has come that was not read yet.

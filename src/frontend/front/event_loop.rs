@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use log::Level::Warn;
 
-use super::conn::{Conn, Gone, Stage, is_moment};
+use super::conn::{Conn, Gone, Owes, Stage, is_moment};
 use super::exchange::Bridge;
 use super::handed::{HandedTable, Inbox};
 use super::poll::Poll;
@@ -152,6 +152,7 @@ impl EventLoop {
             progress: now,
             has_ended: false,
             exchange: None,
+            owes: Owes::Nothing,
             interest: (false, false),
         };
         *self.per_network.entry(network).or_default() += 1;
@@ -176,12 +177,18 @@ impl EventLoop {
             .and_then(|()| self.advance(&mut conn, slot, &settings, now))
             .and_then(|()| self.set_interest(&mut conn, slot));
         match result {
-            Ok(()) => self.conns[slot] = Some(conn),
+            Ok(()) => {
+                let owes = conn.owing();
+                self.shared.owes(owes, conn.owes);
+                conn.owes = owes;
+                self.conns[slot] = Some(conn);
+            }
             Err(Gone) => self.forget(conn, slot),
         }
     }
 
     fn forget(&mut self, mut conn: Conn, slot: usize) {
+        self.shared.owes(Owes::Nothing, conn.owes);
         if let Some(exchange) = conn.exchange.take() {
             self.table.remove(exchange.bridge.address);
         }

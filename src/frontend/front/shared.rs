@@ -8,6 +8,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::RwLock;
 
+use super::conn::Owes;
 use super::poll::Poll;
 use crate::frontend::Counts;
 use crate::tls::{ServerSession, ServerSettings};
@@ -34,6 +35,8 @@ pub(super) struct Shared {
     pub proxy_protocol: bool,
     open: AtomicU64,
     walks: AtomicU64,
+    waiting: AtomicU64,
+    unsent: AtomicU64,
 }
 
 impl Shared {
@@ -46,6 +49,8 @@ impl Shared {
             proxy_protocol,
             open: AtomicU64::new(0),
             walks: AtomicU64::new(0),
+            waiting: AtomicU64::new(0),
+            unsent: AtomicU64::new(0),
         }
     }
 
@@ -95,10 +100,27 @@ impl Shared {
         self.walks.fetch_add(1, SeqCst);
     }
 
+    /// A connection owes this from now on, and that no more. At no time is it in neither count.
+    pub fn owes(&self, now: Owes, before: Owes) {
+        let count = |owes| match owes {
+            Owes::Nothing => None,
+            Owes::Answer => Some(&self.waiting),
+            Owes::Rest => Some(&self.unsent),
+        };
+        if now != before {
+            count(now).inspect(|count| _ = count.fetch_add(1, SeqCst));
+            count(before).inspect(|count| _ = count.fetch_sub(1, SeqCst));
+        }
+    }
+
     /// `leaked` is tiny_http's.
     pub fn counts(&self, leaked: u64) -> Counts {
         let open = self.open.load(SeqCst);
+        // In this order, for they go from the one to the other.
+        let (waiting, unsent) = (self.waiting.load(SeqCst), self.unsent.load(SeqCst));
         Counts {
+            owing: waiting + unsent,
+            unsent,
             client_connections: open,
             alive_connections: open,
             walks: self.walks.load(SeqCst),

@@ -60,7 +60,7 @@ impl EventLoop {
             let _ = conn.client.shutdown(std::net::Shutdown::Write);
         }
         let waits_for_more = !matches!(conn.stage, Stage::Exchange);
-        if conn.has_ended && waits_for_more && (conn.output.is_empty() || conn.stage != Stage::Closing) {
+        if conn.has_ended && waits_for_more && conn.output.is_empty() {
             return Err(Gone);
         }
         Ok(())
@@ -171,7 +171,7 @@ impl EventLoop {
     }
 
     /// After this nothing more is said. TLS ends in order only where the answer was whole.
-    fn close(&self, conn: &mut Conn, in_order: bool, now: Instant) -> Result<(), Gone> {
+    pub(super) fn close(&self, conn: &mut Conn, in_order: bool, now: Instant) -> Result<(), Gone> {
         if let Some(tls) = conn.tls.as_mut().filter(|_| in_order) {
             tls.close();
             tls.drain(conn.output.end()).map_err(|_| Gone)?;

@@ -26,18 +26,24 @@ impl EventLoop {
             let is_over = match conn.stage {
                 Stage::Proxy | Stage::Handshake => age >= settings.client_header,
                 // What has come and was not looked at yet is not silence.
-                Stage::Idle => age >= idle && !conn.has_unread(),
-                Stage::Closing => age >= LINGER && (conn.output.is_empty() || stalled),
+                Stage::Idle if conn.output.is_empty() => age >= idle && !conn.has_unread(),
+                Stage::Closing if conn.output.is_empty() => age >= LINGER,
+                Stage::Idle | Stage::Closing => stalled,
                 Stage::Head | Stage::Exchange => stalled,
             };
             let is_slow = conn.stage == Stage::Head && age >= settings.client_header;
-            if is_over {
+            let says_so = conn.stage == Stage::Idle && conn.tls.is_some() && !stalled;
+            if is_over && !says_so {
                 self.step(slot, now, |_| Err(Gone));
-            } else if is_slow {
+            } else if is_over || is_slow {
                 let Some(mut conn) = self.conns[slot].take() else { continue };
-                let refused = self.refuse(&mut conn, 408, "header_timeout", now);
+                let closed = match is_slow {
+                    true => self.refuse(&mut conn, 408, "header_timeout", now),
+                    // TLS tells an end from a connection that was cut (RFC 8446 section 6.1).
+                    false => self.close(&mut conn, true, now),
+                };
                 self.conns[slot] = Some(conn);
-                self.step(slot, now, |_| refused);
+                self.step(slot, now, |_| closed);
             }
         }
         self.bridges.retain(|(_, since)| now.saturating_duration_since(*since) < BRIDGE_IDLE);
