@@ -96,7 +96,7 @@ impl App {
         let (predecessor, sockets) = listeners::open(source, &config)?;
         let sockets_stay = sockets.stay;
         let (ender, running) = running();
-        let (workers, max_queue, admin) = (config.workers, config.limits.max_queue, config.admin.clone());
+        let (workers, admin) = (config.workers, config.admin.clone());
         let live = Arc::new(SharedLive::new(reload::build(config, None)));
         if let Some(told) = &sockets.by_hand {
             by_hand::take_over(&live.get(), told);
@@ -114,7 +114,7 @@ impl App {
         health_checker::start(Arc::clone(&live), Arc::clone(&transport), running.clone())?;
         reload::watch(Arc::clone(&reloader), running.clone())?;
 
-        let queue = Queue::new(max_queue);
+        let queue = Queue::default();
         let figures = Arc::new(Figures {
             started,
             metrics: Arc::clone(&metrics),
@@ -237,8 +237,9 @@ fn too_long_a_head(request: &ClientRequest, live: &Live) -> Option<Refusal> {
 const REFUSED_LINKS: usize = 4;
 
 fn pool_limits(live: &Arc<SharedLive>) -> PoolLimits {
-    let (one, two) = (Arc::clone(live), Arc::clone(live));
+    let [one, two, three] = std::array::from_fn(|_| Arc::clone(live));
     PoolLimits {
+        max_queue: Box::new(move || three.get().config.limits.max_queue),
         queue_timeout: Box::new(move || one.get().config.timeouts.queue),
         max_streams: Box::new(move || two.get().config.limits.max_streams),
     }

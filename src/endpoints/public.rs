@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::explain::Explanations;
 use crate::frontend::{ClientRequest, Framing};
-use crate::http::{Headers, RequestHead, request_id};
+use crate::http::{Headers, RequestHead, request_id, status};
 use crate::metrics::audit::{self, BackendFigures, Reading};
 use crate::metrics::json::{self, Gauges, View};
 use crate::metrics::{Metrics, prometheus};
@@ -164,7 +164,7 @@ pub(super) fn health(figures: &Figures, request: &mut ClientRequest, live: &Live
 fn unwell(request: &mut ClientRequest, reason: &str, text: &[u8]) -> Outcome {
     let mut headers = Headers::default();
     headers.push("X-LB-Reason", reason.as_bytes());
-    headers.push("Retry-After", b"1");
+    headers.push("Retry-After", status::RETRY_SOON.to_string().as_bytes());
     answer_with(request, 503, headers, "text/plain; charset=utf-8", text)
 }
 

@@ -50,6 +50,7 @@ pub(super) struct Acceptor {
     stuck_since: Option<Instant>,
     pause: Duration,
     next_try: Instant,
+    client_write: Duration,
 }
 
 impl Acceptor {
@@ -67,7 +68,18 @@ impl Acceptor {
             stuck_since: None,
             pause: MIN_PAUSE,
             next_try: Instant::now(),
+            client_write: Duration::ZERO,
         })
+    }
+
+    /// Connections that are accepted from now on get this limit for each of their writes.
+    pub fn limit_writes(&mut self, limit: Duration) {
+        if limit != self.client_write {
+            self.client_write = limit;
+            if let Err(error) = socket2::SockRef::from(&self.listener).set_write_timeout(Some(limit)) {
+                event(Error, "frontend", "the limit of writes was not set", &[("error", &error)]);
+            }
+        }
     }
 
     /// Called at each tick of the guard; `accepted` says whether a connection has come since the last.

@@ -22,9 +22,13 @@ pub(super) fn refusal(
     sink.refused(reason);
     let phrase = status::reason(code);
     let body = format!("{phrase}\n");
+    let retry = match code {
+        503 => format!("Retry-After: {}\r\n", status::RETRY_SOON),
+        _ => String::new(),
+    };
     format!(
         "HTTP/1.1 {code} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\nX-LB-Reason: {reason}\r\n\
-         X-Request-ID: {id}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+         X-Request-ID: {id}\r\n{retry}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     )
 }

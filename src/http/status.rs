@@ -1,5 +1,8 @@
 //! What statuses are called, and which answers have no body.
 
+/// `Retry-After` of our own 503s, in seconds: a health check or a drained queue is that far away.
+pub const RETRY_SOON: u64 = 1;
+
 /// The reason phrase of a status (the IANA registry); empty for one that has none.
 pub fn reason(status: u16) -> &'static str {
     match status {

@@ -82,7 +82,8 @@ impl<'a> Prepared<'a> {
             BodyLength::Chunked => OutgoingBody::Chunked(&mut self.body),
         };
         let limits = Limits {
-            connect: config.timeouts.connect,
+            // An attempt is over after `request`, whatever it has come to.
+            connect: config.timeouts.connect.min(config.timeouts.request),
             request: config.timeouts.request,
             idle: config.timeouts.backend_idle,
             max_idle: config.limits.max_idle_per_backend,

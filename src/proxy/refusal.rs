@@ -6,8 +6,8 @@ use std::io;
 use std::time::Duration;
 
 use crate::frontend::{ClientRequest, Framing};
-use crate::http::Headers;
 use crate::http::framing::Flaw;
+use crate::http::{Headers, status};
 use crate::transport::{AttemptError, Cause, Stage};
 
 /// Why the balancer answers for a request itself.
@@ -60,9 +60,6 @@ struct Look {
 const fn look(status: u16, word: &'static str, text: &'static str) -> Look {
     Look { status, word, text }
 }
-
-/// `Retry-After` of a 503, in seconds: a health check or a drained queue is that far away.
-const RETRY_SOON: u64 = 1;
 
 impl Refusal {
     fn look(self) -> Look {
@@ -132,7 +129,7 @@ impl Refusal {
             (Refusal::RateLimited { retry_after }, _) => {
                 Some(retry_after.as_secs_f64().ceil().max(1.0) as u64)
             }
-            (_, 503) => Some(RETRY_SOON),
+            (_, 503) => Some(status::RETRY_SOON),
             _ => None,
         }
     }

@@ -148,7 +148,6 @@ fn keep_what_needs_a_restart(config: &mut Config, running: &Config) -> Vec<&'sta
     };
     keep("listen", config.listen != running.listen);
     keep("workers", config.workers != running.workers);
-    keep("limits.max_queue", config.limits.max_queue != running.limits.max_queue);
     keep("front", config.front != running.front);
     keep("proxy_protocol", config.proxy_protocol != running.proxy_protocol);
     keep("admin", config.admin != running.admin);
@@ -156,7 +155,6 @@ fn keep_what_needs_a_restart(config: &mut Config, running: &Config) -> Vec<&'sta
     keep("tls.listen", listens(config) != listens(running));
     config.listen = running.listen;
     config.workers = running.workers;
-    config.limits.max_queue = running.limits.max_queue;
     config.front = running.front;
     config.proxy_protocol = running.proxy_protocol;
     config.admin.clone_from(&running.admin);

@@ -29,7 +29,7 @@ pub fn opener(backend: &Backend, port: Option<u16>) -> impl Fn(&Limits) -> io::R
             let tls = tls.as_ref().map_err(|problem| io::Error::other(problem.clone()))?;
             Wire::tcp(&addresses(), limits.connect)?.with_tls(tls, limits.connect)
         }
-        BackendUrl::Unix { path } => Wire::unix(path),
+        BackendUrl::Unix { path } => Wire::unix(path, limits.connect),
     }
 }
 

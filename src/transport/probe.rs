@@ -1,7 +1,7 @@
 //! A health probe: the same way to the backend as any request, on a fresh connection.
 
-use std::io::Read;
-use std::time::Duration;
+use std::io::{self, Read};
+use std::time::{Duration, Instant};
 
 use super::opener::opener;
 use super::ureq::{exchange, new_agent};
@@ -53,21 +53,71 @@ fn answers(backend: &Backend, check: &HealthCheckConfig) -> Result<(), String> {
         watch: None,
     };
     let (agent, _) = new_agent(backend, check.port);
+    let deadline = Instant::now() + check.timeout;
     let reply = exchange(&agent, request, false).map_err(|error| error.to_string())?;
     if !check.expect_status.contain(reply.status) {
         return Err(format!("status {}", reply.status));
     }
-    check.expect_body.as_deref().map_or(Ok(()), |expected| has_body(reply, expected))
+    check.expect_body.as_deref().map_or(Ok(()), |expected| has_body(reply, expected, deadline))
 }
 
-fn has_body(reply: BackendReply, expected: &str) -> Result<(), String> {
-    let mut body = Vec::new();
+/// A body that trickles is read until the deadline, and then for one more wait at most.
+fn has_body(reply: BackendReply, expected: &str, deadline: Instant) -> Result<(), String> {
+    let (mut body, mut piece) = (Vec::new(), [0; 4096]);
+    let mut rest = reply.body.take(MAX_BODY_BYTES);
+    let end = loop {
+        if Instant::now() >= deadline {
+            break Err("the body took too long".to_owned());
+        }
+        match rest.read(&mut piece) {
+            Ok(0) => break Err("the body is not as expected".to_owned()),
+            Ok(amount) => body.extend_from_slice(&piece[..amount]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => break Err(format!("the body broke off: {error}")),
+        }
+    };
     // What has come before an error counts.
-    let end = reply.body.take(MAX_BODY_BYTES).read_to_end(&mut body);
     let found = body.windows(expected.len()).any(|part| part == expected.as_bytes());
-    match (found, end) {
-        (true, _) => Ok(()),
-        (false, Ok(_)) => Err("the body is not as expected".to_owned()),
-        (false, Err(error)) => Err(format!("the body broke off: {error}")),
+    if found { Ok(()) } else { end }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+    use crate::config::{Overrides, parse};
+    use crate::pool::backend::tests::backends;
+
+    /// Says all is well and then sends these pieces, with a pause before each.
+    fn probed(pieces: &'static [&'static str], pause: Duration) -> Result<(), String> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let backend = &backends(1)[0];
+        backend.address_book().set(&[listener.local_addr().unwrap()]);
+        let text = r#"{ "health_check": { "timeout": "200ms", "expect_body": "ready" } }"#;
+        let check = parse(text, &Overrides::default()).unwrap().default_pool.health_check;
+        thread::spawn(move || {
+            let (mut client, _) = listener.accept().unwrap();
+            let _ = client.read(&mut [0; 1024]);
+            let _ = client.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+            pieces.iter().all(|piece| {
+                thread::park_timeout(pause);
+                client.write_all(piece.as_bytes()).is_ok()
+            });
+        });
+        probe(backend, &check)
+    }
+
+    #[test]
+    fn a_body_is_searched_until_its_end_or_the_deadline() {
+        assert_eq!(probed(&["is re", "ady now"], Duration::ZERO), Ok(()));
+        let wrong = probed(&["is not"], Duration::ZERO);
+        assert_eq!(wrong, Err("the body is not as expected".to_owned()));
+        let begun = Instant::now();
+        let slow = probed(&["x"; 1000], Duration::from_millis(20));
+        assert_eq!(slow, Err("the body took too long".to_owned()));
+        assert!(begun.elapsed() < Duration::from_secs(10), "of twenty that it would take");
     }
 }

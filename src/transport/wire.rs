@@ -77,17 +77,23 @@ impl Wire {
         Err(last)
     }
 
-    /// Connects to a Unix socket, which takes no time or fails.
+    /// Connects to a Unix socket; waits at most so long where whoever listens there accepts too slowly.
     ///
     /// # Errors
     /// The operating system's.
-    pub fn unix(path: &str) -> io::Result<Wire> {
-        let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
+    pub fn unix(path: &str, limit: Duration) -> io::Result<Wire> {
+        let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+        // On Linux this bounds the wait for room in the listener's queue, too (socket(7), SO_SNDTIMEO).
+        socket.set_write_timeout(Some(limit.max(MIN_WAIT)))?;
+        socket.connect(&socket2::SockAddr::unix(path)?).map_err(|error| match error.kind() {
             // What is not found elsewhere is a name.
             io::ErrorKind::NotFound => io::Error::other("no such socket file"),
+            io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
             _ => error,
         })?;
-        Ok(Wire::of(Socket::Unix(stream), None))
+        let wire = Wire::of(Socket::Unix(socket.into()), None);
+        wire.set_write_timeout(None)?;
+        Ok(wire)
     }
 
     /// The same connection after a TLS handshake that takes at most so long.
@@ -263,5 +269,24 @@ mod tests {
         assert!(Wire::tcp(&addresses, Duration::from_secs(5)).is_ok());
         let error = Wire::tcp(&[], Duration::from_secs(5)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_unix_socket_whose_queue_is_full_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("full.sock");
+        let listener = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+        listener.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
+        listener.listen(1).unwrap();
+        let connect = || Wire::unix(path.to_str().unwrap(), Duration::from_millis(50));
+        let mut waiting = Vec::new();
+        let error = loop {
+            match connect() {
+                Ok(wire) => waiting.push(wire),
+                Err(error) => break error,
+            }
+        };
+        assert!((1..10).contains(&waiting.len()));
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

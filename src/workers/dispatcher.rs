@@ -16,7 +16,7 @@ use super::idle::{Bed, IdleWorkers};
 use super::line::{Line, Waiting};
 use super::pacer::{self, Pacer, Seen};
 use super::processors::Processors;
-use super::{InFlight, Job};
+use super::{InFlight, Job, Queue};
 use crate::endpoints;
 use crate::frontend::{ClientRequest, More, Sink};
 use crate::proxy::Refusal;
@@ -25,6 +25,8 @@ use crate::proxy::Refusal;
 pub struct Dispatcher {
     queue: Sender<Waiting>,
     waiting: Receiver<Waiting>,
+    /// How many may wait.
+    max_queue: Box<dyn Fn() -> usize + Send + Sync>,
     /// Jobs that workers have taken from the queue.
     taken: AtomicU64,
     idle: IdleWorkers,
@@ -55,6 +57,18 @@ pub(super) struct Side {
     pub refused: Box<dyn Fn(&'static str) + Send + Sync>,
 }
 
+impl Side {
+    /// Has the request refused; where too many wait for that its connection is closed, and it is counted.
+    pub fn refuse(&self, job: Job, why: Refusal) {
+        let refused = Job { refusal: Some(why), ..job };
+        if self.refusals.try_send(refused).is_err() {
+            (self.refused)(why.word());
+        }
+    }
+}
+
+/// Most tickets of requests that were taken out, as long as no worker comes to throw them away.
+const MAX_VOID: usize = 1 << 16;
 /// One runs while another waits for its backend.
 const AWAKE_PER_PROCESSOR: usize = 2;
 /// The newest job counts one part in this many ...
@@ -65,14 +79,15 @@ const LONGEST: Duration = Duration::from_millis(20);
 impl Dispatcher {
     pub(super) fn new(
         workers: usize,
-        (queue, waiting): (Sender<Waiting>, Receiver<Waiting>),
-        line: Arc<Line>,
+        Queue { sender, waiting, line }: Queue,
+        max_queue: Box<dyn Fn() -> usize + Send + Sync>,
         side: Side,
         in_flight: Arc<InFlight>,
     ) -> Dispatcher {
         Dispatcher {
-            queue,
+            queue: sender,
             waiting,
+            max_queue,
             taken: AtomicU64::new(0),
             idle: IdleWorkers::default(),
             workers,
@@ -88,8 +103,17 @@ impl Dispatcher {
         }
     }
 
-    /// The next job for a worker, which waits for it. Takes locks.
-    pub(super) fn next(&self, bed: &Arc<Bed>) -> Waiting {
+    /// The next job for a worker, which waits for it; `None` where its request has been taken out
+    /// meanwhile. Takes locks.
+    pub(super) fn next(&self, bed: &Arc<Bed>) -> Option<Job> {
+        let job = self.next_in_line(bed).take();
+        if job.is_none() {
+            self.line.void_ticket_left();
+        }
+        job
+    }
+
+    fn next_in_line(&self, bed: &Arc<Bed>) -> Waiting {
         loop {
             if let Some(waiting) = self.try_next() {
                 return waiting;
@@ -130,6 +154,11 @@ impl Dispatcher {
         Duration::from_micros(self.job_takes_us.load(Relaxed))
     }
 
+    /// See [`Side::refuse`].
+    pub(super) fn refuse(&self, job: Job, why: Refusal) {
+        self.side.refuse(job, why);
+    }
+
     /// Where backends are slow and there are processors to spare, each request needs a worker of its own
     /// in any case, and at once. Takes a lock.
     fn is_worth_a_rush(&self, now: Instant) -> bool {
@@ -158,19 +187,19 @@ impl Sink for Dispatcher {
                 Err(full) => job = full.into_inner(),
             }
         }
+        let waiting = self.queue.len().saturating_sub(self.line.void());
         // With a worker free it will hardly wait; else the steward must be able to take it out.
-        let waiting =
-            if self.idle.count() > self.queue.len() { Waiting::shortly(job) } else { self.line.join(job) };
-        match self.queue.try_send(waiting) {
-            Ok(()) if self.is_rush.load(SeqCst) && self.awake() >= self.min_awake => {}
-            Ok(()) => self.wake(1),
-            Err(full) => {
-                if let Some(job) = full.into_inner().take() {
-                    let refused = Job { refusal: Some(Refusal::QueueFull), ..job };
-                    // Dropped where even this is full: the connection is closed.
-                    let _ = self.side.refusals.try_send(refused);
-                }
-            }
+        let ticket = if self.idle.count() > waiting {
+            Waiting::shortly(job)
+        } else if waiting < (self.max_queue)() && self.line.void() < MAX_VOID {
+            self.line.join(job)
+        } else {
+            return self.side.refuse(job, Refusal::QueueFull);
+        };
+        // The receiver is our own, so it is there.
+        let _ = self.queue.send(ticket);
+        if !self.is_rush.load(SeqCst) || self.awake() < self.min_awake {
+            self.wake(1);
         }
     }
 

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -37,26 +38,41 @@ impl Waiting {
 
 /// Requests that may have to wait, the oldest first.
 #[derive(Default)]
-pub(super) struct Line(Mutex<VecDeque<Arc<Mutex<Option<Job>>>>>);
+pub(super) struct Line {
+    places: Mutex<VecDeque<Arc<Mutex<Option<Job>>>>>,
+    /// Tickets in the channel whose request was taken out.
+    void: AtomicUsize,
+}
 
 impl Line {
     /// Adds a request. Takes a lock.
     pub fn join(&self, job: Job) -> Waiting {
         let place = Arc::new(Mutex::new(Some(job)));
-        self.0.lock().push_back(Arc::clone(&place));
+        self.places.lock().push_back(Arc::clone(&place));
         Waiting::InLine(place)
+    }
+
+    /// Tickets in the channel that nobody waits with any more.
+    pub fn void(&self) -> usize {
+        self.void.load(Relaxed)
+    }
+
+    /// One of them has left the channel.
+    pub fn void_ticket_left(&self) {
+        self.void.fetch_sub(1, Relaxed);
     }
 
     /// Takes out what has waited for `limit`, and whose client has gone. Takes locks, the line's first:
     /// the one place where two are held, and nobody takes them the other way round.
     pub fn overdue(&self, limit: Duration) -> Vec<Job> {
         let mut overdue = Vec::new();
-        self.0.lock().retain(|place| {
+        self.places.lock().retain(|place| {
             let mut job = place.lock();
             let Some(waiting) = job.as_ref() else { return false };
             let request = &waiting.request;
             if request.received.elapsed() >= limit || request.watch.is_client_gone() {
                 overdue.extend(job.take());
+                self.void.fetch_add(1, Relaxed);
                 return false;
             }
             true

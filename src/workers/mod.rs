@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 pub use dispatcher::Dispatcher;
 use dispatcher::Side;
@@ -60,30 +60,34 @@ pub type Handler = Arc<dyn Fn(Job) + Send + Sync>;
 
 /// Limits that a reload may change, asked each time.
 pub struct PoolLimits {
+    /// How many requests may wait for a worker.
+    pub max_queue: Box<dyn Fn() -> usize + Send + Sync>,
     /// How long a request may wait for a worker.
     pub queue_timeout: Box<dyn Fn() -> Duration + Send + Sync>,
     /// Workers that may be outside of the pool.
     pub max_streams: Box<dyn Fn() -> usize + Send + Sync>,
 }
 
-/// The requests that wait for a worker.
+/// The requests that wait for a worker. The channel has no bound of its own: how many may wait is asked
+/// for each, because a reload may change it, and what the steward has taken out leaves its ticket behind.
 pub struct Queue {
     sender: Sender<Waiting>,
     waiting: Receiver<Waiting>,
+    line: Arc<Line>,
+}
+
+impl Default for Queue {
+    fn default() -> Queue {
+        let (sender, waiting) = unbounded();
+        Queue { sender, waiting, line: Arc::default() }
+    }
 }
 
 impl Queue {
-    /// An empty queue with room for `max_queue` requests; one at least, for a request has to be
-    /// somewhere while a free worker wakes up.
-    pub fn new(max_queue: usize) -> Queue {
-        let (sender, waiting) = bounded(max_queue.max(1));
-        Queue { sender, waiting }
-    }
-
     /// Tells how many are waiting, at any time.
     pub fn length(&self) -> impl Fn() -> usize + Send + Sync + 'static {
-        let waiting = self.waiting.clone();
-        move || waiting.len()
+        let (waiting, line) = (self.waiting.clone(), Arc::clone(&self.line));
+        move || waiting.len().saturating_sub(line.void())
     }
 }
 
@@ -100,25 +104,23 @@ pub fn start(
     refused: impl Fn(&'static str) + Send + Sync + 'static,
     running: Running,
 ) -> io::Result<(Arc<Dispatcher>, impl Fn() -> usize + Send + Sync + 'static)> {
-    let Queue { sender, waiting } = queue;
+    let line = Arc::clone(&queue.line);
     let (refusals, to_refuse) = bounded::<Job>(MAX_ASIDE);
     let (own_pages, asked_for) = bounded::<Job>(MAX_ASIDE);
-    let side = Side { refusals: refusals.clone(), own_pages, refused: Box::new(refused) };
-    let line = Arc::new(Line::default());
-    let channel = (sender, waiting);
-    let dispatcher = Arc::new(Dispatcher::new(count, channel, Arc::clone(&line), side, in_flight));
+    let side = Side { refusals, own_pages, refused: Box::new(refused) };
+    let dispatcher = Arc::new(Dispatcher::new(count, queue, limits.max_queue, side, in_flight));
     let slots = Slots::new(limits.max_streams, hire(&dispatcher, &handler));
     if !(0..count).all(|_| slots.fill()) {
         return Err(io::Error::other(format!("the system has no room for {count} workers")));
     }
     start_aside("refuser", REFUSERS, &to_refuse, &handler)?;
     start_aside("clerk", CLERKS, &asked_for, &handler)?;
-    let stewards_slots = Arc::clone(&slots);
+    let (stewards_slots, steward) = (Arc::clone(&slots), Arc::clone(&dispatcher));
     let look_after = move || {
         while !running.wait(STEWARD_PAUSE) {
             stewards_slots.release_long_answers();
             for job in line.overdue((limits.queue_timeout)()) {
-                let _ = refusals.try_send(Job { refusal: Some(Refusal::QueueTimeout), ..job });
+                steward.refuse(job, Refusal::QueueTimeout);
             }
         }
     };
@@ -154,8 +156,7 @@ fn hire(
 fn work(dispatcher: &Dispatcher, handler: &Handler, slot: &Arc<Slot>) {
     let bed = Bed::of_this_thread();
     while !slot.is_over() {
-        // Nothing is left of one that the steward has taken out.
-        if let Some(mut job) = dispatcher.next(&bed).take() {
+        if let Some(mut job) = dispatcher.next(&bed) {
             job.request.place = Some(Arc::clone(slot) as Arc<dyn Place>);
             let began = Instant::now();
             handle_safely(handler, job);

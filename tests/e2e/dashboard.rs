@@ -1,6 +1,5 @@
 //! `/lb-dashboard`: what it sends, and what a real browser makes of it.
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
@@ -10,7 +9,7 @@ use loadbalancer::demo::echo::EchoOptions;
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 
-use crate::support::{Admin, Backend, Balancer, Behaviour, Browser, Signal, config, eventually};
+use crate::support::{Admin, Backend, Balancer, Behaviour, Browser, Signal, config, eventually, skip};
 
 /// One browser at a time is enough for a small machine.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -57,11 +56,10 @@ fn the_figures_tell_how_long_a_state_lasts_and_buckets_on_request() {
 }
 
 /// A browser with the page open, for a test that is skipped where there is none.
-fn open(balancer: &Balancer, test: &str) -> Option<(Browser, MutexGuard<'static, ()>)> {
+fn open(balancer: &Balancer) -> Option<(Browser, MutexGuard<'static, ()>)> {
     let alone = ALONE.lock();
     let Some(browser) = Browser::start() else {
-        // Past the test harness, which keeps what passing tests print.
-        let _ = writeln!(std::io::stderr(), "SKIPPED {test}: no chromedriver; tests/browser/install gets it");
+        skip("no chromedriver; tests/browser/install gets it");
         return None;
     };
     browser.open(&format!("http://{}/lb-dashboard", balancer.address()));
@@ -86,7 +84,7 @@ fn it_shows_traffic_and_a_backend_that_dies() {
         &backends.each_ref(),
         json!({ "health_check": { "interval": "1s" }, "rate_limit": { "enabled": true, "requests_per_second": 1, "burst": 2 } }),
     ));
-    let Some((browser, _alone)) = open(&balancer, "it_shows_traffic_and_a_backend_that_dies") else { return };
+    let Some((browser, _alone)) = open(&balancer) else { return };
     eventually("the backends are shown", || browser.text("#healthy") == "3 of 3 healthy");
     let rows = || {
         browser.run("return [...document.querySelectorAll('#backends tbody tr')].map((it) => it.innerText)")
@@ -121,7 +119,7 @@ fn it_shows_traffic_and_a_backend_that_dies() {
 fn it_fits_a_phone_in_light_and_dark() {
     let backends = ["0", "1"].map(Backend::named);
     let balancer = Balancer::over(&backends.each_ref());
-    let Some((browser, _alone)) = open(&balancer, "it_fits_a_phone_in_light_and_dark") else { return };
+    let Some((browser, _alone)) = open(&balancer) else { return };
     eventually("the backends are shown", || browser.text("#healthy") == "2 of 2 healthy");
     let mut grounds = Vec::new();
     for scheme in ["light", "dark"] {
@@ -141,8 +139,7 @@ fn it_fits_a_phone_in_light_and_dark() {
 fn it_says_when_the_balancer_does_not_answer_and_recovers() {
     let backend = Backend::named("one");
     let balancer = Balancer::over(&[&backend]);
-    let test = "it_says_when_the_balancer_does_not_answer_and_recovers";
-    let Some((browser, _alone)) = open(&balancer, test) else { return };
+    let Some((browser, _alone)) = open(&balancer) else { return };
     eventually("it is live", || browser.text("#live").starts_with("updated"));
     balancer.signal(Signal::STOP);
     eventually("it says so", || browser.text("#down").contains("does not answer since"));
@@ -176,7 +173,7 @@ fn a_picture_of_a_lively_page() {
     config["backends"][3]["backup"] = json!(true);
     let admin = Admin::over(config);
     let balancer = &admin.balancer;
-    let Some((browser, _alone)) = open(balancer, "a_picture_of_a_lively_page") else { return };
+    let Some((browser, _alone)) = open(balancer) else { return };
 
     let over = AtomicBool::new(false);
     thread::scope(|scope| {

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, Backend, Balancer, Behaviour, ByHand, Client, behind_front, config, eventually, patience,
+    Answer, Backend, Balancer, Behaviour, Client, balancer_by_hand, behind_front, config, eventually,
+    patience,
 };
 
 /// "Soon", with room for a machine that is busy.
@@ -19,13 +20,6 @@ fn limited(more: Value) -> (Backend, Balancer) {
     let backend = Backend::named("one");
     let balancer = Balancer::start(config(&[&backend], more));
     (backend, balancer)
-}
-
-fn by_hand(more: Value) -> (ByHand, Balancer) {
-    let backend = ByHand::start();
-    let mut config = config(&[], more);
-    config["backends"] = backend.entry();
-    (backend, Balancer::start(config))
 }
 
 #[track_caller]
@@ -82,7 +76,7 @@ fn a_head_that_takes_too_long_is_408() {
 
 #[test]
 fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
-    let (backend, balancer) = by_hand(json!({ "timeouts": { "client_idle": "400ms" } }));
+    let (backend, balancer) = balancer_by_hand(json!({ "timeouts": { "client_idle": "400ms" } }));
     let (mut unused, mut used, mut busy) = (balancer.connect(), balancer.connect(), balancer.connect());
     busy.ask("GET", "/busy", &[], b"");
     let mut held = backend.next();
@@ -98,7 +92,7 @@ fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
 
 #[test]
 fn a_body_that_stops_coming_is_408_and_one_that_trickles_is_not() {
-    let (backend, balancer) = by_hand(json!({ "timeouts": { "client_body": "600ms" } }));
+    let (backend, balancer) = balancer_by_hand(json!({ "timeouts": { "client_body": "600ms" } }));
     for head in ["Content-Length: 5000", "Transfer-Encoding: chunked"] {
         let mut client = balancer.connect();
         client.send(format!("POST / HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n1000\r\nhello"));
@@ -123,13 +117,22 @@ fn a_body_that_stops_coming_is_408_and_one_that_trickles_is_not() {
 fn a_client_that_takes_nothing_is_given_up() {
     let large = Behaviour::Answers(Answer::ok(vec![b'x'; 24 << 20]));
     let backend = Backend::that(large);
-    let more = json!({ "timeouts": { "client_write": "500ms" } });
-    let balancer = Balancer::start(config(&[&backend], more));
-    let mut client = balancer.connect();
-    client.ask("GET", "/", &[], b"");
-    backend.wait_for(1);
-    balancer.wait_until_idle();
-    assert!(client.try_read_response_to("GET").is_err());
+    let more = |limit| config(&[&backend], json!({ "timeouts": { "client_write": limit } }));
+    let is_given_up = |balancer: &Balancer| {
+        let mut client = balancer.connect();
+        let asked = backend.asked().len();
+        client.ask("GET", "/", &[], b"");
+        backend.wait_for(asked + 1);
+        balancer.wait_until_idle();
+        client.try_read_response_to("GET").is_err()
+    };
+    assert!(is_given_up(&Balancer::start(more("500ms"))));
+    let balancer = Balancer::start(more("1h"));
+    balancer.write_config(&more("400ms").to_string());
+    balancer.wait_for_log("msg=\"configuration reloaded\"");
+    // The guard asks for it within a second.
+    thread::park_timeout(Duration::from_millis(1500));
+    assert!(is_given_up(&balancer));
 }
 
 #[test]
@@ -202,82 +205,6 @@ fn bodies_over_their_limit_are_413() {
     assert_eq!(backend.asked().len(), 0);
     let most = vec![b'x'; 10240];
     assert_eq!(balancer.ask("POST", "/", &[], &most).status, 200);
-}
-
-/// One worker, held by a request.
-fn stuck(more: Value) -> (ByHand, Balancer, Client, crate::support::Exchange) {
-    let mut all = json!({ "workers": 1 });
-    all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    let (backend, balancer) = by_hand(all);
-    let mut holding = balancer.connect();
-    holding.ask("GET", "/holding", &[], b"");
-    let exchange = backend.next();
-    (backend, balancer, holding, exchange)
-}
-
-#[test]
-fn a_full_queue_is_503_and_what_waits_in_it_is_served() {
-    let (backend, balancer, mut holding, mut held) = stuck(json!({ "limits": { "max_queue": 2 } }));
-    let mut clients: Vec<_> = (0..5)
-        .map(|_| {
-            let mut client = balancer.connect();
-            client.ask("GET", "/waiting", &[], b"");
-            client
-        })
-        .collect();
-    let mut refused = Vec::new();
-    eventually("three are refused", || {
-        let answered = |client: &mut Client| client.is_answered_within(Duration::from_millis(1));
-        refused.extend(clients.extract_if(.., answered));
-        refused.len() == 3
-    });
-    for client in &mut refused {
-        let answer = client.read_response();
-        assert_eq!((answer.status, answer.header("x-lb-reason")), (503, Some("queue_full")));
-        assert!(answer.header("retry-after").is_some());
-    }
-    held.send(PLAIN);
-    held.keep_alive();
-    assert_eq!(holding.read_response().text(), "plain");
-    for _ in 0..2 {
-        let mut exchange = backend.next();
-        exchange.send(PLAIN);
-        exchange.keep_alive();
-    }
-    clients.iter_mut().for_each(|client| assert_eq!(client.read_response().text(), "plain"));
-}
-
-#[test]
-fn what_waits_too_long_is_503_while_all_workers_are_stuck() {
-    let (backend, balancer, mut holding, mut held) = stuck(json!({ "timeouts": { "queue": "300ms" } }));
-    let mut client = balancer.connect();
-    client.ask("GET", "/waiting", &[], b"");
-    let answer = client.read_response();
-    assert_eq!((answer.status, answer.header("x-lb-reason")), (503, Some("queue_timeout")));
-    held.send(PLAIN);
-    assert_eq!(holding.read_response().text(), "plain");
-    assert!(backend.is_left_alone_for(Duration::from_millis(100)));
-}
-
-#[test]
-fn a_waiting_request_whose_client_has_gone_reaches_no_backend() {
-    let (backend, balancer, mut holding, mut held) = stuck(json!({ "timeouts": { "queue": "30s" } }));
-    for reset in [false, true] {
-        let mut client = balancer.connect();
-        client.ask("GET", "/gone", &[], b"");
-        thread::park_timeout(Duration::from_millis(300));
-        if reset {
-            rustix::net::connect_unspec(client.stream()).unwrap();
-        }
-        drop(client);
-    }
-    // Long enough for the guard to see it; there is no worker to ask.
-    thread::park_timeout(Duration::from_millis(1500));
-    held.send(PLAIN);
-    held.keep_alive();
-    assert_eq!(holding.read_response().text(), "plain");
-    balancer.wait_until_idle();
-    assert!(backend.is_left_alone_for(Duration::from_millis(200)));
 }
 
 #[test]

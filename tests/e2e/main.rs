@@ -23,6 +23,7 @@ mod log;
 mod metrics;
 mod names;
 mod promises;
+mod queue;
 mod regressions;
 mod reload;
 mod renewal;

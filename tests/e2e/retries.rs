@@ -1,6 +1,6 @@
 //! What is tried again, where, and what never is.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -195,7 +195,9 @@ fn an_outage_is_answered_at_once_and_ends_by_itself() {
     let mut backends = ["one", "two"].map(Backend::named);
     let balancer = Balancer::over(&backends.each_ref()).once_probed();
     backends.iter_mut().for_each(Backend::stop);
+    let begun = Instant::now();
     let answer = balancer.get("/");
+    assert!(begun.elapsed() < Duration::from_secs(2), "refused at once, not after a timeout");
     assert_eq!(answer.status, 503);
     assert_eq!(answer.text().trim_end(), "Service Unavailable: all backends are down");
     backends.iter_mut().for_each(Backend::restart);

@@ -7,7 +7,7 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::support::{Admin, Backend, Process, Stop, config, eventually};
+use crate::support::{Admin, Backend, Process, Stop, config, eventually, skip};
 
 /// The script with this admin listener; what it runs asks for a restart by a file of the port's name, and
 /// waits until that is gone.
@@ -22,7 +22,7 @@ fn roll(admin: &Admin, folder: &Path) -> Process {
 #[test]
 fn no_request_is_lost_not_even_a_post() {
     if Command::new("curl").arg("--version").output().is_err() {
-        eprintln!("SKIPPED no_request_is_lost_not_even_a_post: no curl here");
+        skip("no curl here");
         return;
     }
     let mut backends = ["0", "1", "2"].map(Backend::named);
@@ -62,7 +62,7 @@ fn no_request_is_lost_not_even_a_post() {
 #[test]
 fn what_fails_ends_it_and_the_backend_stays_drained() {
     if Command::new("curl").arg("--version").output().is_err() {
-        eprintln!("SKIPPED what_fails_ends_it_and_the_backend_stays_drained: no curl here");
+        skip("no curl here");
         return;
     }
     let backends = ["0", "1"].map(Backend::named);

@@ -110,7 +110,7 @@ fn a_slow_reader_gets_all_of_its_answer() {
     balancer.wait_for_log("msg=\"draining\"");
     for _ in 0..LARGE_BYTES / (64 << 10) {
         client.read(64 << 10);
-        thread::sleep(Duration::from_millis(5));
+        thread::park_timeout(Duration::from_millis(5));
     }
     assert!(client.is_closed_within(patience()));
     assert_eq!(balancer.wait_exit().code(), Some(0));
@@ -178,6 +178,9 @@ fn a_ctrl_c_after_sigterm_does_no_harm() {
     let (backend, mut balancer, mut client) = with_one_in_flight("30s");
     balancer.signal(Signal::TERM);
     balancer.wait_for_log("msg=\"draining\"");
+    balancer.signal(Signal::INT);
+    // It is there when a second has gone by, and with it the line of that second.
+    balancer.wait_for_log("msg=\"still in flight\"");
     backend.release();
     assert_eq!(client.read_response().text(), "at last");
     assert_eq!(balancer.wait_exit().code(), Some(0));

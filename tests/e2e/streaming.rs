@@ -8,18 +8,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, Backend, Balancer, Behaviour, ByHand, Client, Framing, config, eventually, patience,
+    Answer, Backend, Balancer, Behaviour, Client, Framing, balancer_by_hand, config, eventually, patience,
 };
 
 /// "At once" and "within a second", with room for a machine that is busy.
 const SOON: Duration = Duration::from_secs(3);
-
-fn by_hand(more: Value) -> (ByHand, Balancer) {
-    let backend = ByHand::start();
-    let mut config = config(&[], more);
-    config["backends"] = backend.entry();
-    (backend, Balancer::start(config))
-}
 
 fn with(behaviour: Behaviour, more: Value) -> (Backend, Balancer) {
     let backend = Backend::that(behaviour);
@@ -41,7 +34,7 @@ const FRAMINGS: [&str; 4] = [
 
 #[test]
 fn every_framing_reaches_every_client() {
-    let (backend, balancer) = by_hand(json!({}));
+    let (backend, balancer) = balancer_by_hand(json!({}));
     for answer in FRAMINGS {
         for (version, field, stays) in
             [("1.1", "", true), ("1.0", "", false), ("1.0", "Connection: keep-alive\r\n", false)]
@@ -67,7 +60,7 @@ fn every_framing_reaches_every_client() {
 
 #[test]
 fn answers_without_a_body_have_none_and_leave_both_connections_usable() {
-    let (backend, balancer) = by_hand(json!({}));
+    let (backend, balancer) = balancer_by_hand(json!({}));
     let mut client = balancer.connect();
     for (method, answer, length) in [
         ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Some(5)),
@@ -93,7 +86,7 @@ fn answers_without_a_body_have_none_and_leave_both_connections_usable() {
 
 #[test]
 fn request_bodies_reach_the_backend_in_their_framing() {
-    let (backend, balancer) = by_hand(json!({}));
+    let (backend, balancer) = balancer_by_hand(json!({}));
     let mut client = balancer.connect();
     for (head, body) in [
         ("Content-Length: 5\r\n", "hello"),
@@ -119,7 +112,7 @@ fn request_bodies_reach_the_backend_in_their_framing() {
 
 #[test]
 fn a_body_that_trickles_is_passed_on_as_it_comes() {
-    let (backend, balancer) = by_hand(json!({}));
+    let (backend, balancer) = balancer_by_hand(json!({}));
     let mut client = balancer.connect();
     client.send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
     client.send("3\r\none\r\n");
@@ -133,7 +126,7 @@ fn a_body_that_trickles_is_passed_on_as_it_comes() {
 
 #[test]
 fn what_a_backend_says_before_its_answer_is_not_the_answer() {
-    let (backend, balancer) = by_hand(json!({}));
+    let (backend, balancer) = balancer_by_hand(json!({}));
     for early in ["HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"] {
         let mut client = balancer.connect();
         client.ask("POST", "/", &[], b"hello");
@@ -160,7 +153,7 @@ fn a_long_pipeline_is_answered_to_its_end() {
 
 #[test]
 fn pipelined_requests_are_answered_in_order_by_one_worker_at_a_time() {
-    let (backend, balancer) = by_hand(json!({ "workers": 2 }));
+    let (backend, balancer) = balancer_by_hand(json!({ "workers": 2 }));
     let mut pipeliner = balancer.connect();
     let requests = ["/1", "/2", "/3", "/4"].map(|path| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
     pipeliner.send(requests.concat());
@@ -189,7 +182,7 @@ fn pipelined_requests_are_answered_in_order_by_one_worker_at_a_time() {
 
 #[test]
 fn events_arrive_one_by_one() {
-    let (backend, balancer) = by_hand(json!({}));
+    let (backend, balancer) = balancer_by_hand(json!({}));
     for head in [
         "Content-Type: text/event-stream\r\n",
         "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n",
@@ -214,7 +207,7 @@ fn events_arrive_one_by_one() {
 
 #[test]
 fn event_streams_take_no_worker() {
-    let (backend, balancer) = by_hand(json!({ "workers": 1 }));
+    let (backend, balancer) = balancer_by_hand(json!({ "workers": 1 }));
     let streams: Vec<_> = (0..5)
         .map(|_| {
             let mut client = balancer.connect();
@@ -322,7 +315,7 @@ fn what_breaks_off_never_looks_whole() {
 
 #[test]
 fn what_stops_coming_is_broken_off_after_the_limit() {
-    let (backend, balancer) = by_hand(json!({ "timeouts": { "request": "300ms" } }));
+    let (backend, balancer) = balancer_by_hand(json!({ "timeouts": { "request": "300ms" } }));
     for head in ["Content-Length: 10\r\n", "Transfer-Encoding: chunked\r\n", ""] {
         for version in ["1.1", "1.0"] {
             let mut client = balancer.connect();
@@ -339,7 +332,7 @@ fn what_stops_coming_is_broken_off_after_the_limit() {
 
 #[test]
 fn a_client_that_goes_away_frees_its_worker_and_its_backend() {
-    let (backend, balancer) = by_hand(no_retries());
+    let (backend, balancer) = balancer_by_hand(no_retries());
     for begun in [
         "",
         "HTTP/1.1 200 OK\r\n",
@@ -368,7 +361,7 @@ fn a_client_that_goes_away_frees_its_worker_and_its_backend() {
 #[test]
 fn an_answer_before_the_end_of_the_upload_gets_through() {
     const UPLOAD_BYTES: usize = 20 << 20;
-    let (backend, balancer) = by_hand(json!({}));
+    let (backend, balancer) = balancer_by_hand(json!({}));
     for head in [format!("Content-Length: {UPLOAD_BYTES}"), "Transfer-Encoding: chunked".to_owned()] {
         let mut client = balancer.connect();
         client.send(format!("POST / HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n"));
@@ -400,7 +393,7 @@ fn an_answer_before_the_end_of_the_upload_gets_through() {
 
 #[test]
 fn a_cancelled_upload_costs_nothing_and_is_never_whole() {
-    let (backend, mut balancer) = by_hand(json!({}));
+    let (backend, mut balancer) = balancer_by_hand(json!({}));
     balancer.get("/lb-health");
     for (head, some) in [
         ("Content-Length: 5000", "hello"),
@@ -440,7 +433,7 @@ const MAX_GROWTH_BYTES: u64 = 16 << 20;
 
 #[test]
 fn large_bodies_pass_without_growth() {
-    let (backend, mut balancer) = by_hand(json!({}));
+    let (backend, mut balancer) = balancer_by_hand(json!({}));
     balancer.get("/lb-health");
     let before = balancer.process().memory("VmRSS");
 
@@ -473,7 +466,7 @@ fn large_bodies_pass_without_growth() {
 
 #[test]
 fn a_long_answer_to_a_last_request_is_not_cut() {
-    let (backend, balancer) = by_hand(json!({}));
+    let (backend, balancer) = balancer_by_hand(json!({}));
     for head in ["HTTP/1.1\r\nHost: x\r\nConnection: close", "HTTP/1.0"] {
         let mut client = balancer.connect();
         client.send(format!("GET / {head}\r\n\r\n"));

@@ -138,7 +138,7 @@ fn a_drain_sends_a_slow_reader_all_of_its_answer() {
             Ok(0) | Err(_) => break,
             Ok(read) => got += read,
         }
-        thread::sleep(Duration::from_millis(1));
+        thread::park_timeout(Duration::from_millis(1));
     }
     assert!(got > LENGTH, "{got} of {LENGTH} and a head");
     assert_eq!(tls.balancer.wait_exit().code(), Some(0));

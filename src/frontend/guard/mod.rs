@@ -55,7 +55,7 @@ pub struct GuardSettings {
     pub drain_idle: Duration,
     /// How long a body may not grow while a worker waits for it.
     pub client_body: Duration,
-    /// Each wait of a write. Taken when the listener starts.
+    /// Each wait of a write, of connections that come from now on.
     pub client_write: Duration,
     /// A head's size.
     pub max_header_bytes: u64,
@@ -78,7 +78,9 @@ pub(super) fn run(
     let (mut accepted, mut looked_after) = (false, Instant::now());
     while !rest(connections, &found, pause, running) {
         let started = Instant::now();
-        found = tick(connections, &settings(), &mut dead, started);
+        let settings = settings();
+        acceptor.limit_writes(settings.client_write);
+        found = tick(connections, &settings, &mut dead, started);
         accepted |= found.accepted;
         if started - looked_after >= MIN_PAUSE {
             acceptor.look_after(accepted, started);

@@ -40,7 +40,8 @@ impl Backend {
         self.breaker_is_clean.load(Relaxed)
     }
 
-    /// A result for the breaker; says what it has come to. Takes a lock.
+    /// A result for the breaker; says what it has come to. One that closes lets the backend come back, which
+    /// may climb then. Takes locks, one after the other.
     pub(in crate::pool) fn tell_breaker(
         &self,
         claimed: Generation,
@@ -51,6 +52,10 @@ impl Backend {
         let mut breaker = self.breaker.lock();
         let change = breaker.record(claimed, passed, config, now);
         self.breaker_is_clean.store(breaker.is_clean(), Relaxed);
+        drop(breaker);
+        if change == Some(BreakerState::Closed) {
+            self.begin_climb(now);
+        }
         change
     }
 

@@ -14,11 +14,15 @@ impl Backend {
         AdminState::from_u8(self.admin.load(Relaxed))
     }
 
-    /// See [`Backend::admin`]. Takes a lock where that changes its state.
+    /// See [`Backend::admin`]. One that may take requests again climbs, if that is asked for. Takes locks,
+    /// one after the other, where that changes its state.
     pub fn set_admin(&self, state: AdminState, now: Instant) {
-        let before = self.state();
+        let (before, was) = (self.state(), self.admin());
         self.admin.store(state as u8, Relaxed);
         self.note_change(before, now);
+        if state == AdminState::Enabled && was != state {
+            self.begin_climb(now);
+        }
     }
 
     /// Whether it may take a request as far as probes and people are concerned. With
@@ -154,5 +158,18 @@ mod tests {
         assert_eq!(probe(None, 5), Some(after(4)), "it is draining all the same");
         backend.set_admin(AdminState::Enabled, after(6));
         assert_eq!(backend.changed(), Some(after(6)));
+    }
+
+    #[test]
+    fn one_that_is_enabled_again_climbs_and_one_that_always_was_does_not() {
+        let backend = &backends(1)[0];
+        let start = Instant::now();
+        let share = |seconds| backend.share(Duration::from_secs(10), start + Duration::from_secs(seconds));
+        backend.set_admin(AdminState::Enabled, start);
+        assert_eq!(share(1), FULL_SHARE);
+        backend.set_admin(AdminState::Draining, start);
+        backend.set_admin(AdminState::Enabled, start);
+        assert_eq!((share(1), share(5)), (FULL_SHARE / 10, FULL_SHARE / 2));
+        assert_eq!(share(10), FULL_SHARE);
     }
 }

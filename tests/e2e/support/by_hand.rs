@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use serde_json::{Value, json};
 
-use super::patience;
 use super::wire::{self, Head};
+use super::{Balancer, config, patience};
 
 /// Listens on a port of its own.
 pub struct ByHand {
@@ -58,6 +58,14 @@ impl ByHand {
     pub fn is_left_alone_for(&self, time: Duration) -> bool {
         self.arrived.recv_timeout(time).is_err()
     }
+}
+
+/// One before a balancer with this laid over its configuration.
+pub fn balancer_by_hand(more: Value) -> (ByHand, Balancer) {
+    let backend = ByHand::start();
+    let mut config = config(&[], more);
+    config["backends"] = backend.entry();
+    (backend, Balancer::start(config))
 }
 
 impl Drop for ByHand {

@@ -1,5 +1,6 @@
 //! Waiting for what has to happen, with one patience for all of it.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,6 +27,12 @@ pub fn eventually<C: Condition>(what: &str, mut condition: impl FnMut() -> C) ->
         assert!(Instant::now() < deadline, "waited {:?} in vain: {what}", patience());
         thread::park_timeout(PAUSE);
     }
+}
+
+/// Says that this test is skipped, and why; past the test harness, which keeps what passing tests print.
+pub fn skip(why: &str) {
+    let test = thread::current().name().unwrap_or_default().to_owned();
+    let _ = std::io::stderr().write_all(format!("SKIPPED {test}: {why}\n").as_bytes());
 }
 
 /// Tells threads to end, even where the test panics: a scope waits for them.

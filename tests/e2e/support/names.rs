@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::Run;
+use super::{Run, skip};
 
 /// What names under `.test` stand for.
 pub struct Names {
@@ -23,7 +23,7 @@ impl Names {
         let compiler =
             Command::new("cc").args(["-shared", "-fPIC", source, "-ldl", "-o"]).arg(library).status();
         if !cfg!(target_env = "gnu") || !compiler.is_ok_and(|status| status.success()) {
-            eprintln!("SKIPPED: no C compiler for a name service (or not the GNU C library)");
+            skip("no C compiler for a name service, or not the GNU C library");
             return None;
         }
         let names = Names { files };

@@ -1,6 +1,6 @@
 //! A child process whose lines are kept, and which does not outlive its test.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use loadbalancer::logging::logfmt;
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{eventually, patience};
+use super::{eventually, patience, skip};
 
 /// The unit of `/proc/PID/stat` (USER_HZ, 100 on every Linux).
 const MILLISECONDS_PER_TICK: u64 = 10;
@@ -184,17 +184,15 @@ pub fn fields(line: &str) -> Vec<(String, String)> {
 }
 
 /// A Python that has this module: the one that `tests/clients/install` makes, or the system's. Without one
-/// the test of this name is skipped, which is said past the test harness: it keeps what passing tests
-/// print.
-pub fn python_with(module: &str, test: &str) -> Option<PathBuf> {
+/// the test is skipped.
+pub fn python_with(module: &str) -> Option<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients/bin/python");
     let found = [own, PathBuf::from("python3")].into_iter().find(|python| {
         let found = Command::new(python).args(["-c", &format!("import {module}")]).output();
         found.is_ok_and(|output| output.status.success())
     });
     if found.is_none() {
-        let text = format!("SKIPPED {test}: no Python with `{module}`; tests/clients/install gets it\n");
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        skip(&format!("no Python with `{module}`; tests/clients/install gets it"));
     }
     found
 }

@@ -1,0 +1,130 @@
+//! The line before the workers: how long it may get, for how long one waits in it, who leaves it early.
+
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Balancer, ByHand, Client, Exchange, balancer_by_hand, eventually};
+
+const PLAIN: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nplain";
+
+/// One worker, held by a request.
+fn stuck(more: Value) -> (ByHand, Balancer, Client, Exchange) {
+    let mut all = json!({ "workers": 1 });
+    all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let (backend, balancer) = balancer_by_hand(all);
+    let mut holding = balancer.connect();
+    holding.ask("GET", "/holding", &[], b"");
+    let exchange = backend.next();
+    (backend, balancer, holding, exchange)
+}
+
+#[test]
+fn a_full_queue_is_503_and_what_waits_in_it_is_served() {
+    let (backend, balancer, mut holding, mut held) = stuck(json!({ "limits": { "max_queue": 2 } }));
+    let mut clients: Vec<_> = (0..5)
+        .map(|_| {
+            let mut client = balancer.connect();
+            client.ask("GET", "/waiting", &[], b"");
+            client
+        })
+        .collect();
+    let mut refused = Vec::new();
+    eventually("three are refused", || {
+        let answered = |client: &mut Client| client.is_answered_within(Duration::from_millis(1));
+        refused.extend(clients.extract_if(.., answered));
+        refused.len() == 3
+    });
+    for client in &mut refused {
+        let answer = client.read_response();
+        assert_eq!((answer.status, answer.header("x-lb-reason")), (503, Some("queue_full")));
+        assert!(answer.header("retry-after").is_some());
+    }
+    held.send(PLAIN);
+    held.keep_alive();
+    assert_eq!(holding.read_response().text(), "plain");
+    for _ in 0..2 {
+        let mut exchange = backend.next();
+        exchange.send(PLAIN);
+        exchange.keep_alive();
+    }
+    clients.iter_mut().for_each(|client| assert_eq!(client.read_response().text(), "plain"));
+}
+
+#[test]
+fn what_waits_too_long_is_503_while_all_workers_are_stuck() {
+    let (backend, balancer, mut holding, mut held) = stuck(json!({ "timeouts": { "queue": "300ms" } }));
+    let mut client = balancer.connect();
+    client.ask("GET", "/waiting", &[], b"");
+    let answer = client.read_response();
+    assert_eq!((answer.status, answer.header("x-lb-reason")), (503, Some("queue_timeout")));
+    held.send(PLAIN);
+    assert_eq!(holding.read_response().text(), "plain");
+    assert!(backend.is_left_alone_for(Duration::from_millis(100)));
+}
+
+#[test]
+fn a_waiting_request_whose_client_has_gone_reaches_no_backend() {
+    let (backend, balancer, mut holding, mut held) = stuck(json!({ "timeouts": { "queue": "30s" } }));
+    for reset in [false, true] {
+        let mut client = balancer.connect();
+        client.ask("GET", "/gone", &[], b"");
+        thread::park_timeout(Duration::from_millis(300));
+        if reset {
+            rustix::net::connect_unspec(client.stream()).unwrap();
+        }
+        drop(client);
+    }
+    // Long enough for the guard to see it; there is no worker to ask.
+    thread::park_timeout(Duration::from_millis(1500));
+    held.send(PLAIN);
+    held.keep_alive();
+    assert_eq!(holding.read_response().text(), "plain");
+    balancer.wait_until_idle();
+    assert!(backend.is_left_alone_for(Duration::from_millis(200)));
+}
+
+/// A client with a request that waits.
+fn waiting(balancer: &Balancer) -> Client {
+    let mut client = balancer.connect();
+    client.ask("GET", "/waiting", &[], b"");
+    client
+}
+
+#[test]
+fn who_has_gone_leaves_room_for_the_next() {
+    let (backend, balancer, mut holding, mut held) =
+        stuck(json!({ "limits": { "max_queue": 1 }, "timeouts": { "queue": "1h" } }));
+    for _ in 0..2 {
+        let gone = waiting(&balancer);
+        balancer.metrics_when("queued_requests", 1);
+        drop(gone);
+        balancer.metrics_when("queued_requests", 0);
+    }
+    let mut patient = waiting(&balancer);
+    balancer.metrics_when("queued_requests", 1);
+    held.send(PLAIN);
+    held.keep_alive();
+    assert_eq!(holding.read_response().text(), "plain");
+    let mut exchange = backend.next();
+    exchange.send(PLAIN);
+    exchange.keep_alive();
+    assert_eq!(patient.read_response().text(), "plain");
+    balancer.metrics_when("queued_requests", 0);
+}
+
+#[test]
+fn a_reload_makes_it_longer() {
+    let (backend, balancer, _holding, _held) = stuck(json!({ "limits": { "max_queue": 1 } }));
+    let _first = waiting(&balancer);
+    balancer.metrics_when("queued_requests", 1);
+    assert_eq!(waiting(&balancer).read_response().header("x-lb-reason"), Some("queue_full"));
+    let more = json!({ "listen": "127.0.0.1:0", "workers": 1, "limits": { "max_queue": 2 } });
+    let mut config = crate::support::config(&[], more);
+    config["backends"] = backend.entry();
+    balancer.write_config(&config.to_string());
+    balancer.wait_for_log("msg=\"configuration reloaded\"");
+    let _second = waiting(&balancer);
+    balancer.metrics_when("queued_requests", 2);
+}
