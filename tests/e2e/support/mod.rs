@@ -20,7 +20,7 @@ pub use balancer::{Balancer, Run, behind_front, config, demo};
 pub use browser::Browser;
 pub use by_hand::{ByHand, Exchange};
 pub use client::{Client, Response};
-pub use eventually::{Stop, eventually, patience};
+pub use eventually::{Stop, eventually, let_pass, patience};
 pub use names::Names;
 pub use process::{Finished, Process, fields, python_with};
 pub use rustix::process::Signal;
