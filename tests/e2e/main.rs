@@ -21,6 +21,7 @@ mod health;
 mod last_error;
 mod limits;
 mod log;
+mod long_bodies;
 mod metrics;
 mod names;
 mod promises;
