@@ -18,6 +18,7 @@ mod explain;
 mod framing;
 mod headers;
 mod health;
+mod idle_connections;
 mod last_error;
 mod limits;
 mod log;
