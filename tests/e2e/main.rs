@@ -7,6 +7,7 @@ mod admin;
 mod answers;
 mod balancing;
 mod breaker;
+mod breaker_trials;
 mod check;
 mod cli;
 mod dashboard;
