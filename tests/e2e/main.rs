@@ -34,6 +34,7 @@ mod replay;
 mod retries;
 mod rolling;
 mod service_manager;
+mod shares;
 mod stopping;
 mod streaming;
 mod support;
