@@ -10,6 +10,7 @@ mod breaker;
 mod breaker_trials;
 mod check;
 mod cli;
+mod client_address;
 mod dashboard;
 mod demo;
 mod descriptors;
