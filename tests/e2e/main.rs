@@ -34,6 +34,7 @@ mod renewal;
 mod replay;
 mod retries;
 mod rolling;
+mod routes;
 mod service_manager;
 mod shares;
 mod stopping;
