@@ -41,5 +41,6 @@ mod stopping;
 mod streaming;
 mod support;
 mod tls;
+mod units;
 mod upgrade;
 mod weights;
