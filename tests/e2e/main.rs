@@ -26,6 +26,7 @@ mod limits;
 mod log;
 mod long_bodies;
 mod metrics;
+mod metrics_page;
 mod names;
 mod promises;
 mod regressions;
