@@ -1,7 +1,7 @@
 //! From the signal to the exit status.
 
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
 
@@ -93,6 +93,42 @@ fn a_drain_says_what_it_waits_for() {
         balancer.log_lines_with("/slow").into_iter().find(|line| !line.contains("failed"))
     });
     assert!(fields(&line).contains(&("in_flight".into(), "1".into())), "{line}");
+}
+
+/// When a line was logged.
+fn time_of(line: &str) -> SystemTime {
+    humantime::parse_rfc3339(line.split(' ').next().unwrap()).expect("a time before the line")
+}
+
+/// The lines are counted from the drain's beginning, because one that is late says nothing of the next.
+#[test]
+fn a_drain_says_so_every_second() {
+    let (_backend, balancer, _client) = with_one_in_flight("1h");
+    balancer.signal(Signal::TERM);
+    let began = time_of(&balancer.wait_for_log("msg=\"draining\""));
+    let lines = eventually("three lines", || {
+        let lines = balancer.log_lines_with("msg=\"still in flight\"");
+        (lines.len() >= 3).then_some(lines)
+    });
+    for (line, number) in lines.iter().zip(1..) {
+        let after = time_of(line).duration_since(began).unwrap();
+        let second = Duration::from_secs(number);
+        assert!(after + Duration::from_millis(200) >= second, "line {number} after {after:?}");
+        assert!(after < second + patience() / 2, "line {number} after {after:?}");
+        assert!(fields(line).contains(&("in_flight".into(), "1".into())), "{line}");
+        assert!(line.contains("/slow"), "{line}");
+    }
+}
+
+#[test]
+fn what_is_in_flight_has_all_the_time_of_the_drain_and_no_more() {
+    let (_backend, mut balancer, mut client) = with_one_in_flight("800ms");
+    let begun = Instant::now();
+    balancer.signal(Signal::TERM);
+    assert_eq!(balancer.wait_exit().code(), Some(0));
+    let taken = begun.elapsed();
+    assert!((Duration::from_millis(800)..patience() / 2).contains(&taken), "{taken:?}");
+    assert!(client.try_read_response_to("GET").is_err(), "it was not answered");
 }
 
 #[test]
