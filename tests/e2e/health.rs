@@ -1,8 +1,10 @@
 //! Probes, the verdicts they lead to, and what clients notice of it.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Backend, Balancer, Behaviour, Health, config, eventually, fields};
+use crate::support::{Answer, Backend, Balancer, Behaviour, Health, config, eventually, fields, patience};
 
 fn over(backends: &[&Backend], health_check: Value) -> Balancer {
     Balancer::start(config(backends, json!({ "health_check": health_check })))
@@ -147,6 +149,39 @@ fn probes_ask_for_the_configured_path() {
     assert_eq!(asked.start, "GET /ready?deep=1 HTTP/1.1");
     assert!(asked.header("host").is_some());
     balancer.wait_for_states(&["healthy"]);
+}
+
+/// Counted from before the start: a probe that is seen late says nothing of the next.
+#[test]
+fn probes_come_once_an_interval_and_no_more_often() {
+    const INTERVAL: Duration = Duration::from_millis(200);
+    const PROBES: usize = 20;
+    let backend = Backend::named("one");
+    let starts = Instant::now();
+    let _balancer = over(&[&backend], json!({ "interval": "200ms" }));
+    backend.wait_for_probes(PROBES);
+    for (number, at) in (0..).zip(backend.probed_at()) {
+        let after = at - starts;
+        assert!(after >= INTERVAL.mul_f64(0.9) * number, "probe {number} after {after:?}");
+    }
+    let all = backend.probed_at()[PROBES - 1] - starts;
+    assert!(all < INTERVAL * PROBES as u32 + patience() / 4, "{PROBES} probes took {all:?}");
+}
+
+/// They begin at once. With the same interval for all and nothing else they would stay together.
+#[test]
+fn probes_of_many_backends_drift_apart() {
+    const SPREAD: Duration = Duration::from_millis(60);
+    let backends: Vec<_> = (0..12).map(|_| Backend::named("one")).collect();
+    let _balancer = over(&backends.iter().collect::<Vec<_>>(), json!({ "interval": "300ms" }));
+    let spread = || {
+        let times: Vec<Vec<Instant>> = backends.iter().map(Backend::probed_at).collect();
+        let rounds = times.iter().map(Vec::len).min().unwrap();
+        let last: Vec<Instant> =
+            times.iter().filter_map(|times| Some(times[rounds.checked_sub(1)?])).collect();
+        Some(*last.iter().max()? - *last.iter().min()?)
+    };
+    eventually("the probes of a round are apart", || spread().is_some_and(|spread| spread >= SPREAD));
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! The rate limit, and the limits of sizes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Answer, Backend, Balancer, Behaviour, ByHand, config, eventually};
+use crate::support::{Answer, Backend, Balancer, Behaviour, ByHand, config, eventually, let_pass};
 
 /// Five requests, and then one an hour or so.
 fn limited(backend: &Backend) -> Balancer {
@@ -30,6 +30,49 @@ fn a_client_over_its_rate_is_told_when_to_come_back() {
     assert_eq!(refused.header("x-lb-reason"), Some("rate_limited"));
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert!(refused.header("x-request-id").is_some());
+}
+
+/// The next token is a quarter of an hour away.
+#[test]
+fn a_burst_passes_at_once_and_no_request_more() {
+    let backend = Backend::named("one");
+    let limit = json!({ "enabled": true, "requests_per_second": 0.001, "burst": 3 });
+    let balancer = Balancer::start(config(&[&backend], json!({ "rate_limit": limit })));
+    let statuses: Vec<_> = (0..10).map(|_| balancer.get_for("192.0.2.1", "/").status).collect();
+    assert_eq!(statuses, [[200; 3].as_slice(), &[429; 7]].concat());
+    let refused = balancer.get_for("192.0.2.1", "/");
+    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((800..=1000).contains(&seconds), "{seconds} s");
+}
+
+#[test]
+fn who_comes_back_when_told_is_served() {
+    let backend = Backend::named("one");
+    let limit = json!({ "enabled": true, "requests_per_second": 0.5, "burst": 1 });
+    let balancer = Balancer::start(config(&[&backend], json!({ "rate_limit": limit })));
+    for _ in 0..2 {
+        let refused = eventually("it is too much", || {
+            Some(balancer.get_for("192.0.2.1", "/")).filter(|answer| answer.status == 429)
+        });
+        let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+        assert!((1..=2).contains(&seconds), "{seconds} s");
+        let_pass(Duration::from_secs(seconds));
+        assert_eq!(balancer.get_for("192.0.2.1", "/").status, 200);
+    }
+}
+
+#[test]
+fn no_more_pass_than_the_burst_and_the_rate_allow() {
+    let backend = Backend::named("one");
+    let limit = json!({ "enabled": true, "requests_per_second": 10, "burst": 3 });
+    let balancer = Balancer::start(config(&[&backend], json!({ "rate_limit": limit })));
+    let (begun, mut passed) = (Instant::now(), 0);
+    while begun.elapsed() < Duration::from_secs(2) {
+        passed += u32::from(balancer.get_for("192.0.2.1", "/").status == 200);
+        let allowed = 3.0 + 10.0 * begun.elapsed().as_secs_f64();
+        assert!(f64::from(passed) <= allowed, "{passed} after {:?}", begun.elapsed());
+    }
+    assert!(passed > 3, "some came back in time");
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! From the signal to the exit status.
 
 use std::net::TcpStream;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
 
@@ -96,72 +95,40 @@ fn a_drain_says_what_it_waits_for() {
     assert!(fields(&line).contains(&("in_flight".into(), "1".into())), "{line}");
 }
 
-/// More than a socket holds on its way to a client, less than all of the balancer's together.
-const LARGE_BYTES: usize = 6 << 20;
+/// When a line was logged.
+fn time_of(line: &str) -> SystemTime {
+    humantime::parse_rfc3339(line.split(' ').next().unwrap()).expect("a time before the line")
+}
 
+/// The lines are counted from the drain's beginning, because one that is late says nothing of the next.
 #[test]
-fn a_slow_reader_gets_all_of_its_answer() {
-    let backend = Backend::that(Behaviour::Answers(Answer::ok(vec![b'x'; LARGE_BYTES])));
-    let mut balancer = Balancer::over(&[&backend]);
-    let mut client = balancer.connect();
-    client.ask("GET", "/large", &[], b"");
-    client.read_until("\r\n\r\n");
+fn a_drain_says_so_every_second() {
+    let (_backend, balancer, _client) = with_one_in_flight("1h");
     balancer.signal(Signal::TERM);
-    balancer.wait_for_log("msg=\"draining\"");
-    for _ in 0..LARGE_BYTES / (64 << 10) {
-        client.read(64 << 10);
-        thread::park_timeout(Duration::from_millis(5));
+    let began = time_of(&balancer.wait_for_log("msg=\"draining\""));
+    let lines = eventually("three lines", || {
+        let lines = balancer.log_lines_with("msg=\"still in flight\"");
+        (lines.len() >= 3).then_some(lines)
+    });
+    for (line, number) in lines.iter().zip(1..) {
+        let after = time_of(line).duration_since(began).unwrap();
+        let second = Duration::from_secs(number);
+        assert!(after + Duration::from_millis(200) >= second, "line {number} after {after:?}");
+        assert!(after < second + patience() / 2, "line {number} after {after:?}");
+        assert!(fields(line).contains(&("in_flight".into(), "1".into())), "{line}");
+        assert!(line.contains("/slow"), "{line}");
     }
-    assert!(client.is_closed_within(patience()));
-    assert_eq!(balancer.wait_exit().code(), Some(0));
-    assert_account(&balancer, &[("accepted", "1"), ("answered", "1"), ("cut", "0")]);
 }
 
 #[test]
-fn what_a_reader_has_not_taken_by_the_deadline_is_cut_and_counted() {
-    let backend = Backend::that(Behaviour::Answers(Answer::ok(vec![b'x'; LARGE_BYTES])));
-    let more = json!({ "timeouts": { "drain": "500ms" } });
-    let mut balancer = Balancer::start(config(&[&backend], more));
-    let mut client = balancer.connect();
-    client.ask("GET", "/large", &[], b"");
-    client.read_until("\r\n\r\n");
-    balancer.signal(Signal::TERM);
-    assert_eq!(balancer.wait_exit().code(), Some(0));
-    assert_account(&balancer, &[("accepted", "1"), ("answered", "0"), ("cut", "1")]);
-}
-
-#[test]
-fn before_the_drain_requests_are_taken_while_lb_health_says_503() {
-    let backend = Backend::named("one");
-    let more = json!({ "timeouts": { "pre_drain": "1m" } });
-    let mut balancer = Balancer::start(config(&[&backend], more));
-    let mut kept = balancer.connect();
-    kept.get("/");
-    balancer.signal(Signal::INT);
-    eventually("it is unwell", || balancer.get("/lb-health").status == 503);
-    assert_eq!(balancer.get("/lb-health").header("x-lb-reason"), Some("draining"));
-    for _ in 0..2 {
-        assert_eq!(kept.get("/").text(), "one");
-        assert_eq!(balancer.get("/").text(), "one");
-    }
-    balancer.signal(Signal::INT);
-    assert_eq!(balancer.wait_exit().code(), Some(130));
-}
-
-#[test]
-fn the_drain_begins_when_pre_drain_is_over() {
-    const PRE_DRAIN: Duration = Duration::from_millis(500);
-    let backend = Backend::named("one");
-    let more = json!({ "timeouts": { "pre_drain": "500ms" } });
-    let mut balancer = Balancer::start(config(&[&backend], more));
-    let mut idle = balancer.connect();
-    idle.get("/");
+fn what_is_in_flight_has_all_the_time_of_the_drain_and_no_more() {
+    let (_backend, mut balancer, mut client) = with_one_in_flight("800ms");
     let begun = Instant::now();
     balancer.signal(Signal::TERM);
-    assert!(idle.is_closed_within(patience()));
-    assert!(begun.elapsed() >= PRE_DRAIN);
     assert_eq!(balancer.wait_exit().code(), Some(0));
-    assert_account(&balancer, &[("accepted", "1"), ("answered", "1"), ("cut", "0")]);
+    let taken = begun.elapsed();
+    assert!((Duration::from_millis(800)..patience() / 2).contains(&taken), "{taken:?}");
+    assert!(client.try_read_response_to("GET").is_err(), "it was not answered");
 }
 
 #[test]

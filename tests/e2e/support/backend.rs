@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use loadbalancer::demo::echo::{Echo, EchoOptions};
 use socket2::{Domain, Socket, Type};
@@ -161,6 +162,11 @@ impl Backend {
     /// How often it was probed so far.
     pub fn probes(&self) -> usize {
         self.shared.probes.load(SeqCst)
+    }
+
+    /// When each of its probes was answered.
+    pub fn probed_at(&self) -> Vec<Instant> {
+        self.shared.probed_at.lock().clone()
     }
 
     /// Waits until it was probed so often.

@@ -54,9 +54,14 @@ impl ByHand {
         self.arrived.recv_timeout(patience()).expect("a request")
     }
 
+    /// The next request, if one comes within this time.
+    pub fn next_within(&self, time: Duration) -> Option<Exchange> {
+        self.arrived.recv_timeout(time).ok()
+    }
+
     /// Whether no request comes within this time.
     pub fn is_left_alone_for(&self, time: Duration) -> bool {
-        self.arrived.recv_timeout(time).is_err()
+        self.next_within(time).is_none()
     }
 }
 

@@ -35,6 +35,16 @@ pub fn skip(why: &str) {
     let _ = std::io::stderr().write_all(format!("SKIPPED {test}: {why}\n").as_bytes());
 }
 
+/// Lets this time pass, where time itself is what a test is about: a limit that has to run out, a rate
+/// that has to recover. Never to wait for something else.
+pub fn let_pass(time: Duration) {
+    let end = Instant::now() + time;
+    // A parked thread may wake up early.
+    while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+        thread::park_timeout(left);
+    }
+}
+
 /// Tells threads to end, even where the test panics: a scope waits for them.
 #[derive(Default)]
 pub struct Stop(AtomicBool);

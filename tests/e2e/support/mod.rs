@@ -20,7 +20,7 @@ pub use balancer::{Balancer, Run, behind_front, config, demo};
 pub use browser::Browser;
 pub use by_hand::{ByHand, Exchange, balancer_by_hand};
 pub use client::{Client, Response};
-pub use eventually::{Stop, eventually, patience, skip};
+pub use eventually::{Stop, eventually, let_pass, patience, skip};
 pub use names::Names;
 pub use process::{Finished, Process, fields, python_with};
 pub use rustix::process::Signal;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
@@ -42,6 +43,7 @@ pub struct Shared {
     pub(super) heads: AtomicUsize,
     pub(super) health: Mutex<Health>,
     pub(super) probes: AtomicUsize,
+    pub(super) probed_at: Mutex<Vec<Instant>>,
     pub(super) failing: AtomicBool,
     open: Mutex<HashMap<usize, TcpStream>>,
     holder: Mutex<Option<Sender<()>>>,
@@ -57,6 +59,7 @@ impl Shared {
             heads: AtomicUsize::new(0),
             health: Mutex::new(Health::Passes),
             probes: AtomicUsize::new(0),
+            probed_at: Mutex::default(),
             failing: AtomicBool::new(false),
             open: Mutex::default(),
             holder: Mutex::new(Some(holder)),
@@ -140,6 +143,7 @@ fn answer_probe(mut stream: &TcpStream, shared: &Shared) -> io::Result<()> {
     };
     let status = if passes { "200 OK" } else { "503 Service Unavailable" };
     stream.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes())?;
+    shared.probed_at.lock().push(Instant::now());
     shared.probes.fetch_add(1, SeqCst);
     Ok(())
 }

@@ -1,0 +1,97 @@
+//! Connections to a backend between two requests: how long they are kept, and that a dead one is found
+//! out before anything is lost to it.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::{Balancer, ByHand, Exchange, config, let_pass, patience};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+fn by_hand(backend_idle: &str) -> (ByHand, Balancer) {
+    let backend = ByHand::start();
+    let mut config = config(&[], json!({ "timeouts": { "backend_idle": backend_idle } }));
+    config["backends"] = backend.entry();
+    (backend, Balancer::start(config))
+}
+
+/// A request that is answered; the backend's side of its connection, which is idle now.
+fn answered(backend: &ByHand, balancer: &Balancer, method: &str) -> Exchange {
+    let mut client = balancer.connect();
+    client.ask(method, "/", &[], b"");
+    let mut exchange = backend.next();
+    assert!(exchange.head.start.starts_with(method), "{}", exchange.head.start);
+    exchange.send(OK);
+    assert_eq!(client.read_response().text(), "ok");
+    // Until then its connection may still be in use.
+    balancer.wait_until_idle();
+    exchange
+}
+
+/// The balancer's side of a connection.
+fn port(exchange: &Exchange) -> SocketAddr {
+    exchange.stream().peer_addr().unwrap()
+}
+
+#[test]
+fn a_connection_is_kept_for_the_next_request() {
+    let (backend, balancer) = by_hand("1h");
+    let first = answered(&backend, &balancer, "GET");
+    let kept = port(&first);
+    first.keep_alive();
+    assert_eq!(port(&answered(&backend, &balancer, "POST")), kept);
+}
+
+#[test]
+fn an_idle_connection_is_closed_when_its_time_is_up_and_the_next_request_gets_a_new_one() {
+    const IDLE: Duration = Duration::from_millis(700);
+    let (backend, balancer) = by_hand("700ms");
+    let begun = Instant::now();
+    let mut first = answered(&backend, &balancer, "GET");
+    assert!(first.is_ended_within(patience()), "it is still open");
+    assert!(begun.elapsed() >= IDLE, "closed after {:?}", begun.elapsed());
+    let second = answered(&backend, &balancer, "POST");
+    assert_ne!(port(&second), port(&first));
+}
+
+/// Old connections are looked for now and then only: between two looks nobody gets one all the same.
+#[test]
+fn a_connection_that_has_been_idle_for_too_long_is_not_used_even_where_it_is_still_open() {
+    let backend = ByHand::start();
+    let more = json!({ "timeouts": { "backend_idle": "50ms" }, "health_check": { "interval": "1h" } });
+    let mut config = config(&[], more);
+    config["backends"] = backend.entry();
+    let balancer = Balancer::start(config).once_probed();
+    let mut used = Vec::new();
+    for _ in 0..10 {
+        let exchange = answered(&backend, &balancer, "POST");
+        used.push(port(&exchange));
+        exchange.keep_alive();
+        let_pass(Duration::from_millis(60));
+    }
+    let mut distinct = used.clone();
+    distinct.sort();
+    distinct.dedup();
+    assert_eq!(distinct.len(), used.len(), "{used:?}");
+}
+
+/// A POST can't be sent again, so what is lost to a dead connection would be an error.
+#[test]
+fn no_post_is_lost_to_a_connection_that_the_backend_has_closed() {
+    let (backend, balancer) = by_hand("1h");
+    let farewells = ["", "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"];
+    for farewell in farewells.into_iter().cycle().take(10) {
+        let mut first = answered(&backend, &balancer, "GET");
+        let closed = port(&first);
+        first.send(farewell);
+        drop(first);
+        let posted = answered(&backend, &balancer, "POST");
+        assert_ne!(port(&posted), closed);
+        // Closed as well, so that the next round begins without an idle one.
+        drop(posted);
+    }
+    assert!(backend.is_left_alone_for(Duration::from_millis(200)), "each was sent once");
+    assert_eq!(balancer.metrics_after(20)["retry_attempts"], 0);
+}

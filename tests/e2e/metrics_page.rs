@@ -1,0 +1,91 @@
+//! `/lb-metrics`: figures that are measured rather than counted, and the form that a reader prefers.
+
+use std::time::{Duration, Instant};
+
+use loadbalancer::demo::echo::EchoOptions;
+use serde_json::Value;
+
+use crate::support::{Backend, Balancer, Behaviour, eventually, let_pass};
+
+#[test]
+fn open_connections_of_clients_are_counted() {
+    let backend = Backend::named("one");
+    let balancer = Balancer::over(&[&backend]);
+    let mut reader = balancer.connect();
+    let mut wait_for = |count: u64| {
+        eventually(&format!("{count} connections"), || {
+            reader.get("/lb-metrics").json()["client_connections"] == count
+        });
+    };
+    wait_for(1);
+    let mut clients = [(); 3].map(|()| balancer.connect());
+    wait_for(4);
+    clients.iter_mut().for_each(|client| assert_eq!(client.get("/").text(), "one"));
+    wait_for(4);
+    drop(clients);
+    wait_for(1);
+}
+
+#[test]
+fn the_average_latency_is_that_of_the_requests() {
+    let slow = Backend::that(Behaviour::Echo(EchoOptions {
+        name: "slow".into(),
+        latency: Duration::from_millis(40),
+        ..EchoOptions::default()
+    }));
+    let balancer = Balancer::over(&[&slow]);
+    let begun = Instant::now();
+    (0..5).for_each(|_| assert_eq!(balancer.get("/").status, 200));
+    let page = balancer.metrics_after(5);
+    // Twice what the client saw: a request may end a moment after its answer has come.
+    let most = begun.elapsed().as_secs_f64() * 1000.0 / 5.0 * 2.0;
+    let average = page["avg_latency_ms"].as_f64().unwrap();
+    assert!((40.0..=most).contains(&average), "{average} ms of {most} ms a request");
+}
+
+/// Between what has passed since it was ready and what has passed since it was started.
+#[test]
+fn the_uptime_is_the_time_since_the_start() {
+    let backend = Backend::named("one");
+    let starts = Instant::now();
+    let balancer = Balancer::over(&[&backend]);
+    let ready = Instant::now();
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let least = ready.elapsed().as_secs();
+        let uptime = balancer.metrics()["uptime_seconds"].as_u64().unwrap();
+        let most = starts.elapsed().as_secs();
+        assert!((least..=most).contains(&uptime), "{uptime} s, {least} to {most} s");
+        seen.push(uptime);
+        let_pass(Duration::from_millis(1100));
+    }
+    assert!(seen.is_sorted_by(|earlier, later| earlier < later), "{seen:?}");
+}
+
+#[test]
+fn the_page_comes_in_the_form_that_its_reader_prefers() {
+    const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+    const JSON: &str = "application/json";
+    let backend = Backend::named("one");
+    let balancer = Balancer::over(&[&backend]);
+    for (accept, expected) in [
+        (None, JSON),
+        (Some("*/*"), JSON),
+        (Some("text/html,application/xhtml+xml,*/*;q=0.8"), JSON),
+        (Some("application/json"), JSON),
+        (Some("application/json, text/plain;q=0.5"), JSON),
+        (Some("text/plain;q=0.5, application/json;q=0.4"), TEXT),
+        (Some("text/plain"), TEXT),
+        (Some("application/openmetrics-text"), TEXT),
+        (Some("application/openmetrics-text;version=1.0.0;q=0.75,text/plain;version=0.0.4;q=0.5"), TEXT),
+    ] {
+        let fields: Vec<_> = accept.map(|accept| ("Accept", accept)).into_iter().collect();
+        let page = balancer.ask("GET", "/lb-metrics", &fields, b"");
+        assert_eq!((page.status, page.header("content-type")), (200, Some(expected)), "{accept:?}");
+        let is_json = serde_json::from_slice::<Value>(&page.body).is_ok();
+        let is_text = page.text().starts_with("# HELP ");
+        assert_eq!((is_json, is_text), (expected == JSON, expected == TEXT), "{accept:?}");
+    }
+    let asked = balancer.ask("GET", "/lb-metrics?format=json", &[("Accept", "text/plain")], b"");
+    assert_eq!(asked.header("content-type"), Some(JSON), "the query says more than the field");
+}
