@@ -25,6 +25,7 @@ mod names;
 mod promises;
 mod regressions;
 mod reload;
+mod reload_effects;
 mod renewal;
 mod replay;
 mod retries;
