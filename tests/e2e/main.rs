@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on says so by panicking")]
 
 mod admin;
+mod all_listeners;
 mod answers;
 mod balancing;
 mod breaker;
