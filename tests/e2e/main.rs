@@ -23,6 +23,7 @@ mod limits;
 mod log;
 mod metrics;
 mod names;
+mod pools;
 mod promises;
 mod regressions;
 mod reload;
