@@ -11,6 +11,7 @@ mod breaker;
 mod check;
 mod cli;
 mod dashboard;
+mod defaults;
 mod demo;
 mod descriptors;
 mod drill;
