@@ -26,6 +26,7 @@ mod metrics;
 mod names;
 mod pools;
 mod promises;
+mod reasons;
 mod regressions;
 mod reload;
 mod reload_effects;
