@@ -36,6 +36,7 @@ mod replay;
 mod retries;
 mod rolling;
 mod service_manager;
+mod sticky;
 mod stopping;
 mod streaming;
 mod support;
