@@ -20,6 +20,7 @@ mod explain;
 mod framing;
 mod headers;
 mod health;
+mod https_backends;
 mod ipv6;
 mod limits;
 mod log;
