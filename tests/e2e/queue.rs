@@ -128,3 +128,12 @@ fn a_reload_makes_it_longer() {
     let _second = waiting(&balancer);
     balancer.metrics_when("queued_requests", 2);
 }
+
+#[test]
+fn without_a_queue_nobody_waits_and_who_finds_a_free_worker_is_served() {
+    let (_backend, balancer, mut holding, mut held) = stuck(json!({ "limits": { "max_queue": 0 } }));
+    let refused = waiting(&balancer).read_response();
+    assert_eq!((refused.status, refused.header("x-lb-reason")), (503, Some("queue_full")));
+    held.send(PLAIN);
+    assert_eq!(holding.read_response().text(), "plain");
+}

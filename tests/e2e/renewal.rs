@@ -2,6 +2,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
@@ -10,7 +12,7 @@ use rustix::process::{Signal, kill_process};
 use serde_json::json;
 
 use crate::support::{
-    Admin, Answer, Backend, Balancer, Behaviour, Client, Stop, behind_front, config, eventually,
+    Admin, Answer, Backend, Balancer, Behaviour, Client, Run, Stop, behind_front, config, eventually,
 };
 
 /// As many as one attacker sends in a moment; half of them are too much.
@@ -194,4 +196,45 @@ fn a_successor_that_can_not_start_leaves_everything_as_it_was() {
     balancer.signal(Signal::USR2);
     balancer.wait_for_log("renewal failed, this process goes on");
     assert_eq!(balancer.get("/").status, 200);
+}
+
+/// Where this process's program is now; `None` where that file was replaced.
+fn program_of(pid: impl std::fmt::Display) -> Option<PathBuf> {
+    let program = std::fs::read_link(format!("/proc/{pid}/exe")).expect("the process is there");
+    (!program.to_string_lossy().ends_with(" (deleted)")).then_some(program)
+}
+
+#[test]
+fn a_renewal_runs_the_binary_that_is_there_by_then() {
+    let backend = Backend::named("one");
+    // Where programs can run.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (program, newer) = (folder.path().join("lb"), folder.path().join("newer"));
+    // By another process: a file that is open for writing here could not be started, and while some other
+    // test starts a process of its own it would be open there, too.
+    let copy = |to: &Path| {
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_loadbalancer")).arg(to).status();
+        assert!(copied.unwrap().success());
+    };
+    copy(&program);
+    let held = Backend::that(Behaviour::Holds(Answer::ok("held")));
+    let pools = json!({
+        "pools": { "held": { "backends": [{ "url": held.url() }] } },
+        "routes": [{ "path": "/held", "pool": "held" }],
+    });
+    let balancer = Run::of_copy(&program, &config(&[&backend], pools)).start();
+    let mut line = Line { balancer };
+    let mut client = line.balancer.connect();
+    client.ask("GET", "/held", &[], b"");
+    held.wait_for_heads(1);
+    copy(&newer);
+    std::fs::rename(&newer, &program).unwrap();
+    assert_eq!(program_of(line.balancer.pid()), None);
+    line.renew();
+    let successor = line.balancer.process().successors()[0].as_raw_nonzero();
+    assert_eq!(program_of(line.balancer.pid()), None, "the old one runs on, for what it has to finish");
+    assert_eq!(program_of(successor), Some(program.canonicalize().unwrap()));
+    assert_eq!(line.balancer.get("/").text(), "one");
+    held.release();
+    assert_eq!(client.read_response().text(), "held");
 }

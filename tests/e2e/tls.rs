@@ -22,11 +22,6 @@ struct Tls {
     _folder: TempDir,
 }
 
-fn tls_address(balancer: &Balancer) -> SocketAddr {
-    let line = balancer.wait_for_log("as=tls");
-    line.split("at=").nth(1).unwrap().trim().parse().unwrap()
-}
-
 fn start(backends: &[&Backend], tls: Value, more: Value) -> Tls {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new(folder.path());
@@ -43,7 +38,7 @@ fn start(backends: &[&Backend], tls: Value, more: Value) -> Tls {
     let mut config = config(backends, more);
     config["tls"] = settings;
     let balancer = Balancer::start(config);
-    let address = tls_address(&balancer);
+    let address = balancer.address_as("tls");
     Tls { balancer, authority, address, _folder: folder }
 }
 

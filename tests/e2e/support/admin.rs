@@ -28,8 +28,7 @@ impl Admin {
     /// With this configuration, which has an admin listener.
     pub fn over(config: Value) -> Admin {
         let balancer = Balancer::start(config);
-        let line = balancer.wait_for_log("as=admin");
-        let address = line.split("at=").nth(1).unwrap().trim().parse().unwrap();
+        let address = balancer.address_as("admin");
         Admin { balancer, address }
     }
 

@@ -107,7 +107,7 @@ impl Backend {
         Backend::start(bound(free).expect("a free port"), behaviour)
     }
 
-    /// One that answers 200 with its name, on this address; `None` where that is taken.
+    /// One that answers 200 with its name, on this address; `None` where that is taken, or not ours.
     pub fn on(address: SocketAddr, name: &str) -> Option<Backend> {
         let reservation = bound(address).ok()?;
         Some(Backend::start(reservation, Behaviour::Answers(Answer::ok(name))))
@@ -241,7 +241,7 @@ impl Drop for Backend {
 }
 
 fn bound(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     Ok(socket)

@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
 use serde_json::{Value, json};
@@ -66,6 +67,13 @@ impl Run {
         let mut command = Command::new(env!("CARGO_BIN_EXE_loadbalancer"));
         command.args(arguments);
         Run { command, files: None, socket: None }
+    }
+
+    /// Of another copy of the binary, with this configuration in a file.
+    pub fn of_copy(program: &Path, config: &Value) -> Run {
+        let mut command = Command::new(program);
+        command.arg("--config");
+        Run { command, files: None, socket: None }.file(&config.to_string())
     }
 
     /// With this configuration in a file, and `--config` before its name.
@@ -205,6 +213,12 @@ impl Balancer {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens as well, as `tls` or as `admin`; of a line of processes, the last one.
+    pub fn address_as(&self, kind: &str) -> SocketAddr {
+        let line = self.wait_for_log(&format!("as={kind}"));
+        line.split("at=").nth(1).unwrap().trim().parse().unwrap()
     }
 
     /// A new connection to it.

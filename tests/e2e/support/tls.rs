@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::{Value, json};
 
 use super::patience;
 
@@ -44,6 +45,15 @@ impl Authority {
         std::fs::write(path("pem"), certificate.pem()).unwrap();
         std::fs::write(path("key"), key.serialize_pem()).unwrap();
         (path("pem").display().to_string(), path("key").display().to_string())
+    }
+}
+
+impl Authority {
+    /// A TLS listener on a free port of loopback, for `localhost`.
+    pub fn listener(&self) -> Value {
+        let (certificate, private_key) = self.issue("localhost", &["localhost"]);
+        let certificates = [json!({ "certificate": certificate, "private_key": private_key })];
+        json!({ "listen": "127.0.0.1:0", "certificates": certificates })
     }
 }
 

@@ -1,0 +1,30 @@
+//! `https` backends whose configuration names no `ca`: the system's roots decide.
+
+use serde_json::json;
+
+use crate::support::{Authority, Backend, Balancer, Run, config};
+
+#[test]
+fn the_system_s_roots_decide_where_no_ca_is_named() {
+    let (folder, stranger) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (authority, stranger) = (Authority::new(folder.path()), Authority::new(stranger.path()));
+    let backend = Backend::named("from behind tls");
+    let inner = Balancer::start(config(&[&backend], json!({ "tls": authority.listener() })));
+    let url = format!("https://localhost:{}", inner.address_as("tls").port());
+    let outer = || {
+        let more = json!({ "backends": [{ "url": url }], "retry": { "max_retries": 0 } });
+        Run::with(&config(&[], more))
+    };
+    // Where OpenSSL's variable points is the system's store.
+    let trusting = outer().env("SSL_CERT_FILE", &authority.file()).start().once_probed();
+    assert_eq!(trusting.states(), ["healthy"]);
+    for _ in 0..3 {
+        assert_eq!(trusting.get("/").text(), "from behind tls");
+    }
+    let distrusting = outer().env("SSL_CERT_FILE", &stranger.file()).start();
+    distrusting.wait_for_states(&["unhealthy"]);
+    let line = distrusting.wait_for_log("backend marked UNHEALTHY");
+    assert!(line.contains("invalid peer certificate"), "{line}");
+    assert_eq!(distrusting.get("/").status, 503);
+    assert_eq!(backend.asked().len(), 3, "nothing was told to whom nobody vouches for");
+}
