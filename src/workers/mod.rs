@@ -1,4 +1,4 @@
-//! A fixed number of threads on one bounded channel.
+//! A fixed number of threads on one channel, in which no more than so many may wait.
 //!
 //! The frontend hands each request to the [`Dispatcher`], which never blocks: what finds the
 //! queue full is refused by a thread of its own, because writing to a client may wait. A steward looks
