@@ -85,16 +85,18 @@ fn a_client_that_came_back_from_the_same_port_waited_or_was_reset() {
     let balancer = Balancer::over(&[&backend]);
     let mut port = None;
     for round in 0..100 {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.set_reuse_address(true).unwrap();
         let from = SocketAddr::from(([127, 0, 0, 1], port.unwrap_or(0)));
-        socket.bind(&from.into()).unwrap();
-        socket.connect(&balancer.address().into()).unwrap();
+        // The balancer ends it first, so that the port is free again as soon as our own end has arrived.
+        let socket = eventually("the port is free", || {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.set_reuse_address(true).unwrap();
+            socket.bind(&from.into()).unwrap();
+            socket.connect(&balancer.address().into()).ok().map(|()| socket)
+        });
         port = socket.local_addr().unwrap().as_socket().map(|address| address.port());
         let mut client = Client::from(socket.into());
         client.ask("GET", "/", &[("Connection", "close")], b"");
         assert_eq!(client.read_response().text(), "one", "round {round}");
-        // The balancer ends it first, so that the port is free again at once.
         assert!(client.read_to_close().is_empty(), "round {round}");
     }
     assert_eq!(balancer.metrics_after(100)["failed_requests"], 0);
