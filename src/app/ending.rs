@@ -53,6 +53,7 @@ impl App {
             }
             End::HandedOver => self.drain_after_hand_over(limit, requests),
         }
+        self.doors.iter().for_each(|door| door.end());
         let accepted = self.in_flight.accepted();
         let answered = self.in_flight.answered().saturating_sub(self.sum(|counts| counts.unsent));
         let cut = accepted.saturating_sub(answered);

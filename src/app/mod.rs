@@ -22,7 +22,7 @@ use crate::explain::Explanations;
 use crate::frontend::{ClientRequest, Sink};
 use crate::logging::event;
 use crate::logging::writer::LineSender;
-use crate::metrics::{Metrics, Tally};
+use crate::metrics::Metrics;
 use crate::middleware::{AccessLog, CountRequests, Explain, Next, RateLimiter, chain};
 use crate::pool::{Live, SharedLive};
 use crate::proxy::{Outcome, Proxy, Refusal};
@@ -133,7 +133,7 @@ impl App {
         let proxy = Proxy::new(transport, running.clone());
         let refused = {
             let metrics = Arc::clone(&metrics);
-            move |reason| metrics.record(Tally::of_refused_head(reason))
+            move |tally| metrics.record(tally)
         };
         let handler = handler(&live, access_lines.clone(), metrics, Arc::clone(&figures), proxy);
         let limits = pool_limits(&live);

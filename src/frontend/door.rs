@@ -30,6 +30,10 @@ pub trait Door: Send + Sync {
     /// As [`Door::drain`], but the socket belongs to another process by now.
     fn drain_after_pause(&self);
 
+    /// The process is about to end: whoever is still connected is told so, as far as their protocol has words
+    /// for it.
+    fn end(&self) {}
+
     /// The listening socket.
     fn listener(&self) -> &TcpListener;
 

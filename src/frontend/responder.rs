@@ -198,6 +198,16 @@ impl Responder {
         result
     }
 
+    /// The answer's end must not wait long for a client that is still sending.
+    pub fn hurry(&mut self) {
+        self.stream.hurry();
+    }
+
+    /// Gives no answer: the connection is reset, which waits for nobody.
+    pub fn abandon(&mut self) {
+        self.stream.end(Ending::Reset);
+    }
+
     /// Ends an answer that can't be whole any more, so that the client sees it: its connection is
     /// closed in the middle, or reset where a close would look like the answer's end.
     pub fn break_off(&mut self) {

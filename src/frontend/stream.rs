@@ -13,6 +13,8 @@ use crate::http::BodyLength;
 
 /// How long a client that is still sending gets to take notice of an answer.
 const LINGER: Duration = Duration::from_secs(1);
+/// The same where others wait for whoever ends the answer.
+const SHORT_LINGER: Duration = Duration::from_millis(20);
 
 /// How a connection goes on after an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +61,9 @@ pub trait ClientStream: Send {
     /// The client is gone, or takes nothing for `timeouts.client_write`.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
 
+    /// The answer's end must not wait long for the client: others wait for whoever ends it.
+    fn hurry(&mut self) {}
+
     /// Ends the answer. Once only; later calls do nothing.
     fn end(&mut self, ending: Ending);
 }
@@ -102,6 +107,8 @@ pub struct TinyStream {
     /// tiny_http reads no further request from this connection.
     is_last: bool,
     is_tunnel: bool,
+    /// How long the client gets, see [`LINGER`].
+    linger: Duration,
     ticket: Ticket,
     /// The front that this came through.
     front: Option<Arc<Handed>>,
@@ -134,6 +141,7 @@ impl TinyStream {
             upgrade,
             is_last,
             is_tunnel: false,
+            linger: LINGER,
             ticket,
             front,
         }
@@ -249,7 +257,7 @@ impl TinyStream {
             socket.reset();
         } else if !self.body_done {
             socket.shutdown(Shutdown::Write);
-            socket.linger(LINGER);
+            socket.linger(self.linger);
         }
         socket.shutdown(Shutdown::Both);
     }
@@ -321,6 +329,10 @@ impl ClientStream for TinyStream {
             _ => {}
         }
         result
+    }
+
+    fn hurry(&mut self) {
+        self.linger = SHORT_LINGER;
     }
 
     fn end(&mut self, ending: Ending) {

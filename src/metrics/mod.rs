@@ -30,6 +30,11 @@ impl Tally {
     pub fn of_refused_head(reason: &'static str) -> Tally {
         Tally { counts: None, retries: 0, latency: Duration::ZERO, reason: Some(reason) }
     }
+
+    /// A request that was refused without an answer, because too many were.
+    pub fn of_unanswered(reason: &'static str, latency: Duration) -> Tally {
+        Tally { counts: Some(false), retries: 0, latency, reason: Some(reason) }
+    }
 }
 
 /// All counters.

@@ -39,23 +39,41 @@ impl ClientSettings {
         Ok(ClientSettings { config, name })
     }
 
-    /// Shakes hands on this socket, whose own time limits bound each step; `limit` bounds all of it.
+    /// Shakes hands on this socket within `limit`, of which `limit_reads` is told before each read what is
+    /// left: a peer that trickles must not get it anew each time.
     ///
     /// # Errors
     /// The socket's, or why the backend can't be trusted.
-    pub fn handshake<S>(&self, socket: &S, limit: Duration) -> io::Result<ClientSession>
+    pub fn handshake<S>(
+        &self,
+        mut socket: &S,
+        limit: Duration,
+        limit_reads: impl Fn(Duration) -> io::Result<()>,
+    ) -> io::Result<ClientSession>
     where
         for<'s> &'s S: Read + Write,
     {
         let deadline = Instant::now() + limit;
         let config = Arc::clone(&self.config);
         let mut tls = ClientConnection::new(config, self.name.clone()).map_err(io::Error::other)?;
-        let mut socket = socket;
-        while tls.is_handshaking() {
-            if Instant::now() >= deadline {
+        loop {
+            Write::write_all(&mut socket, &drain(&mut tls)?)?;
+            if !tls.is_handshaking() {
+                break;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            tls.complete_io(&mut socket).map_err(unwrapped)?;
+            limit_reads(left)?;
+            if tls.read_tls(&mut socket)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if let Err(error) = tls.process_new_packets() {
+                // The alert that says why; who can't be trusted need not take it.
+                let _ = drain(&mut tls).and_then(|alert| Write::write_all(&mut socket, &alert));
+                return Err(io::Error::other(format!("TLS: {error}")));
+            }
         }
         Ok(ClientSession { tls: Mutex::new(tls), reading: Mutex::default(), sending: Mutex::new(()) })
     }
@@ -88,14 +106,6 @@ fn config(ca: Option<&str>) -> Result<Arc<ClientConfig>, String> {
     configs.retain(|(file, ..)| file.as_deref() != ca);
     configs.push((ca.map(str::to_owned), changed, Arc::clone(&config)));
     Ok(config)
-}
-
-/// What is wrong with a certificate comes as "invalid data", which callers could take for bad HTTP.
-fn unwrapped(error: io::Error) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::InvalidData => io::Error::other(format!("TLS: {error}")),
-        _ => error,
-    }
 }
 
 fn roots_in(file: &str) -> Result<RootCertStore, String> {
@@ -247,4 +257,38 @@ fn drain(tls: &mut ClientConnection) -> io::Result<Vec<u8>> {
         tls.write_tls(&mut ciphertext)?;
     }
     Ok(ciphertext)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_handshake_that_trickles_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        thread::spawn(move || {
+            // A record of handshake that is 16 KiB long, a byte at a time: five minutes of it.
+            let record = [&[0x16, 3, 3, 0x40, 0][..], &[0; 0x4000]].concat();
+            record.chunks(1).all(|byte| {
+                thread::park_timeout(Duration::from_millis(20));
+                peer.write_all(byte).is_ok()
+            });
+        });
+        let roots = RootCertStore::empty();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
+        let settings = ClientSettings { config, name: ServerName::try_from("localhost").unwrap() };
+        let begun = Instant::now();
+        let limit_reads = |left| stream.set_read_timeout(Some(left));
+        let error = settings.handshake(&stream, Duration::from_millis(300), limit_reads).unwrap_err();
+        assert!(matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Instant;
 
 use super::Limits;
 use super::wire::Wire;
@@ -27,7 +28,9 @@ pub fn opener(backend: &Backend, port: Option<u16>) -> impl Fn(&Limits) -> io::R
         BackendUrl::Http { .. } => Wire::tcp(&addresses(), limits.connect),
         BackendUrl::Https { .. } => {
             let tls = tls.as_ref().map_err(|problem| io::Error::other(problem.clone()))?;
-            Wire::tcp(&addresses(), limits.connect)?.with_tls(tls, limits.connect)
+            let begun = Instant::now();
+            let wire = Wire::tcp(&addresses(), limits.connect)?;
+            wire.with_tls(tls, limits.connect.saturating_sub(begun.elapsed()))
         }
         BackendUrl::Unix { path } => Wire::unix(path, limits.connect),
     }

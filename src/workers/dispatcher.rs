@@ -5,13 +5,14 @@
 //! that is done with its last one, and others are woken only for what has waited from one look to the next.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 use parking_lot::{Mutex, RwLock};
 
+use super::aside::Side;
 use super::idle::{Bed, IdleWorkers};
 use super::line::{Line, Waiting};
 use super::pacer::{self, Pacer, Seen};
@@ -19,6 +20,7 @@ use super::processors::Processors;
 use super::{InFlight, Job, Queue};
 use crate::endpoints;
 use crate::frontend::{ClientRequest, More, Sink};
+use crate::metrics::Tally;
 use crate::proxy::Refusal;
 
 /// See the module.
@@ -30,8 +32,10 @@ pub struct Dispatcher {
     /// Jobs that workers have taken from the queue.
     taken: AtomicU64,
     idle: IdleWorkers,
-    /// Workers in the pool.
+    /// Workers in the pool ...
     workers: usize,
+    /// ... and those that have left it with a request.
+    streams: Arc<AtomicUsize>,
     /// In a rush, that many are always awake if there is work.
     min_awake: usize,
     line: Arc<Line>,
@@ -41,30 +45,10 @@ pub struct Dispatcher {
     /// What came in during a rush and was not looked at yet.
     more: RwLock<Option<More>>,
     looks: Mutex<(Pacer, Processors)>,
-    /// Jobs that workers are done with.
+    /// Of what was taken, jobs that workers are done with.
     done: AtomicU64,
     /// See [`Seen::job_takes`], in microseconds.
     job_takes_us: AtomicU64,
-}
-
-/// Where requests go that need no worker.
-pub(super) struct Side {
-    /// Refusals, to those who write them.
-    pub refusals: Sender<Job>,
-    /// Requests for the balancer's own pages, which must be there when all workers are busy.
-    pub own_pages: Sender<Job>,
-    /// Told of heads that were refused.
-    pub refused: Box<dyn Fn(&'static str) + Send + Sync>,
-}
-
-impl Side {
-    /// Has the request refused; where too many wait for that its connection is closed, and it is counted.
-    pub fn refuse(&self, job: Job, why: Refusal) {
-        let refused = Job { refusal: Some(why), ..job };
-        if self.refusals.try_send(refused).is_err() {
-            (self.refused)(why.word());
-        }
-    }
 }
 
 /// Most tickets of requests that were taken out, as long as no worker comes to throw them away.
@@ -78,7 +62,7 @@ const LONGEST: Duration = Duration::from_millis(20);
 
 impl Dispatcher {
     pub(super) fn new(
-        workers: usize,
+        (workers, streams): (usize, Arc<AtomicUsize>),
         Queue { sender, waiting, line }: Queue,
         max_queue: Box<dyn Fn() -> usize + Send + Sync>,
         side: Side,
@@ -91,6 +75,7 @@ impl Dispatcher {
             taken: AtomicU64::new(0),
             idle: IdleWorkers::default(),
             workers,
+            streams,
             min_awake: AWAKE_PER_PROCESSOR * thread::available_parallelism().map_or(1, usize::from),
             line,
             side,
@@ -109,6 +94,7 @@ impl Dispatcher {
         let job = self.next_in_line(bed).take();
         if job.is_none() {
             self.line.void_ticket_left();
+            self.done.fetch_add(1, Relaxed);
         }
         job
     }
@@ -168,6 +154,13 @@ impl Dispatcher {
         self.job_takes() < pacer::SLOW || are_busy == Some(true)
     }
 
+    /// Workers that have no job, asleep or not: as many of those that wait will not wait long.
+    fn without_a_job(&self) -> usize {
+        let done = self.done.load(Relaxed);
+        let jobs = self.taken.load(Relaxed).saturating_sub(done) as usize;
+        self.workers.saturating_sub(jobs.saturating_sub(self.streams.load(Relaxed)))
+    }
+
     fn awake(&self) -> usize {
         self.workers.saturating_sub(self.idle.count())
     }
@@ -182,16 +175,16 @@ impl Sink for Dispatcher {
         let entry = self.in_flight.enter(&request);
         let mut job = Job { request, refusal: None, _entry: entry };
         if endpoints::is_own(job.request.head.path()) {
-            match self.side.own_pages.try_send(job) {
-                Ok(()) => return,
-                Err(full) => job = full.into_inner(),
+            match self.side.own_page(job) {
+                None => return,
+                Some(back) => job = back,
             }
         }
         let waiting = self.queue.len().saturating_sub(self.line.void());
         // With a worker free it will hardly wait; else the steward must be able to take it out.
         let ticket = if self.idle.count() > waiting {
             Waiting::shortly(job)
-        } else if waiting < (self.max_queue)() && self.line.void() < MAX_VOID {
+        } else if waiting < (self.max_queue)() + self.without_a_job() && self.line.void() < MAX_VOID {
             self.line.join(job)
         } else {
             return self.side.refuse(job, Refusal::QueueFull);
@@ -204,7 +197,7 @@ impl Sink for Dispatcher {
     }
 
     fn refused(&self, reason: &'static str) {
-        (self.side.refused)(reason);
+        self.side.count(Tally::of_refused_head(reason));
     }
 
     fn in_flight(&self) -> usize {

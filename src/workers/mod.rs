@@ -4,6 +4,7 @@
 //! queue full is refused by a thread of its own, because writing to a client may wait. A steward looks
 //! after what nobody else does: requests that have waited too long, and answers that take too long.
 
+mod aside;
 mod dispatcher;
 mod idle;
 mod in_flight;
@@ -19,30 +20,23 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 
 pub use dispatcher::Dispatcher;
-use dispatcher::Side;
 pub use in_flight::{Entry, InFlight};
 
 use crate::frontend::ClientRequest;
+use crate::metrics::Tally;
 use crate::proxy::Refusal;
 use crate::shutdown::Running;
 use crate::watch::Place;
+use aside::Side;
 use idle::Bed;
 use line::{Line, Waiting};
 use slot::{Slot, Slots};
 
 /// Room for ureq's calls, a relay and a log line; buffers are on the heap.
 const STACK_BYTES: usize = 512 << 10;
-/// Refusals that may wait to be written; past that the connection is just closed. And requests for own pages;
-/// past that they wait like others.
-const MAX_ASIDE: usize = 256;
-/// Those who write them: each may have to wait for a client that is still sending, see
-/// [`crate::frontend::ClientStream::end`].
-const REFUSERS: usize = 8;
-/// Those who answer requests for the balancer's own pages; more than one, for a client may be slow.
-const CLERKS: usize = 2;
 /// How often the steward looks.
 const STEWARD_PAUSE: Duration = Duration::from_millis(100);
 
@@ -101,20 +95,17 @@ pub fn start(
     in_flight: Arc<InFlight>,
     limits: PoolLimits,
     handler: Handler,
-    refused: impl Fn(&'static str) + Send + Sync + 'static,
+    refused: impl Fn(Tally) + Send + Sync + 'static,
     running: Running,
 ) -> io::Result<(Arc<Dispatcher>, impl Fn() -> usize + Send + Sync + 'static)> {
     let line = Arc::clone(&queue.line);
-    let (refusals, to_refuse) = bounded::<Job>(MAX_ASIDE);
-    let (own_pages, asked_for) = bounded::<Job>(MAX_ASIDE);
-    let side = Side { refusals, own_pages, refused: Box::new(refused) };
-    let dispatcher = Arc::new(Dispatcher::new(count, queue, limits.max_queue, side, in_flight));
-    let slots = Slots::new(limits.max_streams, hire(&dispatcher, &handler));
+    let (side, streams) = (Side::start(&handler, refused)?, Arc::default());
+    let crew = (count, Arc::clone(&streams));
+    let dispatcher = Arc::new(Dispatcher::new(crew, queue, limits.max_queue, side, in_flight));
+    let slots = Slots::new(streams, limits.max_streams, hire(&dispatcher, &handler));
     if !(0..count).all(|_| slots.fill()) {
         return Err(io::Error::other(format!("the system has no room for {count} workers")));
     }
-    start_aside("refuser", REFUSERS, &to_refuse, &handler)?;
-    start_aside("clerk", CLERKS, &asked_for, &handler)?;
     let (stewards_slots, steward) = (Arc::clone(&slots), Arc::clone(&dispatcher));
     let look_after = move || {
         while !running.wait(STEWARD_PAUSE) {
@@ -126,16 +117,6 @@ pub fn start(
     };
     Builder::new().name("steward".into()).stack_size(STACK_BYTES).spawn(look_after)?;
     Ok((dispatcher, move || slots.streams()))
-}
-
-/// Starts threads that handle what needs no worker.
-fn start_aside(name: &str, count: usize, jobs: &Receiver<Job>, handler: &Handler) -> io::Result<()> {
-    for _ in 0..count {
-        let (jobs, handler) = (jobs.clone(), Arc::clone(handler));
-        let work = move || jobs.iter().for_each(|job| handle_safely(&handler, job));
-        Builder::new().name(name.into()).stack_size(STACK_BYTES).spawn(work)?;
-    }
-    Ok(())
 }
 
 /// Starts a worker's thread for a slot.

@@ -16,7 +16,7 @@ const LONG_ANSWER: Duration = Duration::from_secs(1);
 /// The slots of all workers.
 pub(super) struct Slots {
     started: Instant,
-    streams: AtomicUsize,
+    streams: Arc<AtomicUsize>,
     max_streams: Box<dyn Fn() -> usize + Send + Sync>,
     hire: Box<dyn Fn(Arc<Slot>) -> bool + Send + Sync>,
     all: Mutex<Vec<Arc<Slot>>>,
@@ -36,14 +36,15 @@ const IDLE: u64 = 0;
 const LEFT: u64 = u64::MAX;
 
 impl Slots {
-    /// `hire` starts a worker for a slot, if it can.
+    /// `streams` counts the workers outside of the pool; `hire` starts a worker for a slot, if it can.
     pub fn new(
+        streams: Arc<AtomicUsize>,
         max_streams: impl Fn() -> usize + Send + Sync + 'static,
         hire: impl Fn(Arc<Slot>) -> bool + Send + Sync + 'static,
     ) -> Arc<Slots> {
         Arc::new(Slots {
             started: Instant::now(),
-            streams: AtomicUsize::new(0),
+            streams,
             max_streams: Box::new(max_streams),
             hire: Box::new(hire),
             all: Mutex::default(),
@@ -155,7 +156,7 @@ mod tests {
     fn no_more_leave_than_may_and_each_is_replaced() {
         let hired = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&hired);
-        let slots = Slots::new(|| 2, move |_| count.fetch_add(1, SeqCst) < 100);
+        let slots = Slots::new(Arc::default(), || 2, move |_| count.fetch_add(1, SeqCst) < 100);
         (0..4).for_each(|_| assert!(slots.fill()));
         let workers: Vec<_> = slots.all.lock().clone();
         assert!(workers[0].leave() && workers[0].leave() && workers[1].leave());
@@ -167,7 +168,7 @@ mod tests {
 
     #[test]
     fn who_waits_for_its_backend_stays() {
-        let slots = Slots::new(|| 9, |_| true);
+        let slots = Slots::new(Arc::default(), || 9, |_| true);
         assert!(slots.fill());
         let worker = Arc::clone(&slots.all.lock()[0]);
         worker.relaying_since.store(1, Relaxed);
@@ -181,7 +182,7 @@ mod tests {
 
     #[test]
     fn only_long_answers_are_released() {
-        let slots = Slots::new(|| 9, |_| true);
+        let slots = Slots::new(Arc::default(), || 9, |_| true);
         (0..2).for_each(|_| assert!(slots.fill()));
         let workers: Vec<_> = slots.all.lock().clone();
         workers[0].relaying_since.store(1, Relaxed);
@@ -210,7 +211,7 @@ mod tests {
             };
             let hired = Arc::new(Mutex::new(Vec::new()));
             let all_hired = Arc::clone(&hired);
-            let slots = Slots::new(limit, move |slot| {
+            let slots = Slots::new(Arc::default(), limit, move |slot| {
                 all_hired.lock().push(slot);
                 true
             });

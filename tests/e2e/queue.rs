@@ -1,11 +1,11 @@
 //! The line before the workers: how long it may get, for how long one waits in it, who leaves it early.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Balancer, ByHand, Client, Exchange, balancer_by_hand, eventually};
+use crate::support::{Backend, Balancer, ByHand, Client, Exchange, balancer_by_hand, config, eventually};
 
 const PLAIN: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nplain";
 
@@ -121,7 +121,7 @@ fn a_reload_makes_it_longer() {
     balancer.metrics_when("queued_requests", 1);
     assert_eq!(waiting(&balancer).read_response().header("x-lb-reason"), Some("queue_full"));
     let more = json!({ "listen": "127.0.0.1:0", "workers": 1, "limits": { "max_queue": 2 } });
-    let mut config = crate::support::config(&[], more);
+    let mut config = config(&[], more);
     config["backends"] = backend.entry();
     balancer.write_config(&config.to_string());
     balancer.wait_for_log("msg=\"configuration reloaded\"");
@@ -136,4 +136,36 @@ fn without_a_queue_nobody_waits_and_who_finds_a_free_worker_is_served() {
     assert_eq!((refused.status, refused.header("x-lb-reason")), (503, Some("queue_full")));
     held.send(PLAIN);
     assert_eq!(holding.read_response().text(), "plain");
+}
+
+#[test]
+fn without_a_queue_free_workers_take_what_comes() {
+    let backend = Backend::named("one");
+    let more = json!({ "workers": 2, "limits": { "max_queue": 0 } });
+    let balancer = Balancer::start(config(&[&backend], more));
+    let mut client = balancer.connect();
+    (0..200).for_each(|_| assert_eq!(client.get("/").text(), "one"));
+}
+
+/// Their clients are still sending, and whoever ends an answer waits for those; nobody else may.
+#[test]
+fn refused_uploads_hold_nobody_up() {
+    const UPLOADS: usize = 600;
+    let (_backend, balancer, _holding, _held) = stuck(json!({ "limits": { "max_queue": 1 } }));
+    let _first = waiting(&balancer);
+    balancer.metrics_when("queued_requests", 1);
+    let uploads = (0..UPLOADS).map(|_| {
+        let mut client = balancer.connect();
+        client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\nand so on");
+        client
+    });
+    let mut uploads: Vec<_> = uploads.collect();
+    let begun = Instant::now();
+    assert_eq!(balancer.get("/lb-health").status, 200);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    // Past a number of them they are not told one by one.
+    for answer in uploads.iter_mut().filter_map(|client| client.try_read_response_to("POST").ok()) {
+        assert_eq!(answer.header("x-lb-reason"), Some("queue_full"));
+    }
+    balancer.metrics_when("failed_requests", UPLOADS as u64);
 }

@@ -150,6 +150,16 @@ fn an_idle_connection_is_closed_in_order() {
 }
 
 #[test]
+fn idle_connections_are_closed_in_order_at_the_end() {
+    let backend = Backend::named("one");
+    let tls = start(&[&backend], json!({}), json!({}));
+    let mut client = tls.connect("one.example");
+    assert!(client.get("/").ends_with("one"));
+    tls.balancer.signal(Signal::TERM);
+    assert_eq!(client.stream().read(&mut [0]).expect("close_notify"), 0);
+}
+
+#[test]
 fn stalled_handshakes_delay_nobody_and_are_ended() {
     let backend = Backend::named("hello");
     let tls = start(&[&backend], json!({}), json!({ "timeouts": { "client_header": "1s" } }));

@@ -158,10 +158,13 @@ impl Conn {
         }
     }
 
-    /// Writes what the client takes.
+    /// Writes what the client takes. Its silence begins when it has taken all.
     pub fn flush(&mut self, now: Instant) -> Result<(), Gone> {
         if self.output.write_to(&self.client).map_err(|_| Gone)? > 0 {
             self.progress = now;
+            if self.output.is_empty() && matches!(self.stage, Stage::Idle | Stage::Closing) {
+                self.since = now;
+            }
         }
         Ok(())
     }

@@ -96,6 +96,9 @@ impl EventLoop {
         if let Err(error) = set {
             event(Warn, "front", "can't wait for clients", &[("error", &error)]);
         }
+        if self.shared.mode() == Mode::Ending {
+            self.sweep(Instant::now());
+        }
         self.shared.has_followed();
     }
 

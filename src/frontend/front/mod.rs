@@ -145,6 +145,11 @@ impl Door for Front {
         self.behind.drain_after_pause();
     }
 
+    fn end(&self) {
+        // It hears it or is gone.
+        let _ = self.shared.set_mode(Mode::Ending);
+    }
+
     fn listener(&self) -> &TcpListener {
         &self.listener
     }

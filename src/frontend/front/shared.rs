@@ -23,6 +23,8 @@ pub(super) enum Mode {
     Accepting = 0,
     Paused = 1,
     Draining = 2,
+    /// Nothing more will be asked or answered.
+    Ending = 3,
 }
 
 /// See the module.
@@ -35,7 +37,7 @@ pub(super) struct Shared {
     pub proxy_protocol: bool,
     open: AtomicU64,
     walks: AtomicU64,
-    waiting: AtomicU64,
+    owing: AtomicU64,
     unsent: AtomicU64,
 }
 
@@ -49,7 +51,7 @@ impl Shared {
             proxy_protocol,
             open: AtomicU64::new(0),
             walks: AtomicU64::new(0),
-            waiting: AtomicU64::new(0),
+            owing: AtomicU64::new(0),
             unsent: AtomicU64::new(0),
         }
     }
@@ -58,7 +60,8 @@ impl Shared {
         match self.mode.load(SeqCst) {
             0 => Mode::Accepting,
             1 => Mode::Paused,
-            _ => Mode::Draining,
+            2 => Mode::Draining,
+            _ => Mode::Ending,
         }
     }
 
@@ -100,27 +103,23 @@ impl Shared {
         self.walks.fetch_add(1, SeqCst);
     }
 
-    /// A connection owes this from now on, and that no more. At no time is it in neither count.
+    /// A connection owes this from now on, and that no more.
     pub fn owes(&self, now: Owes, before: Owes) {
-        let count = |owes| match owes {
-            Owes::Nothing => None,
-            Owes::Answer => Some(&self.waiting),
-            Owes::Rest => Some(&self.unsent),
+        let count = |counter: &AtomicU64, is: bool, was: bool| match (is, was) {
+            (true, false) => _ = counter.fetch_add(1, SeqCst),
+            (false, true) => _ = counter.fetch_sub(1, SeqCst),
+            _ => {}
         };
-        if now != before {
-            count(now).inspect(|count| _ = count.fetch_add(1, SeqCst));
-            count(before).inspect(|count| _ = count.fetch_sub(1, SeqCst));
-        }
+        count(&self.owing, now != Owes::Nothing, before != Owes::Nothing);
+        count(&self.unsent, now == Owes::Rest, before == Owes::Rest);
     }
 
     /// `leaked` is tiny_http's.
     pub fn counts(&self, leaked: u64) -> Counts {
         let open = self.open.load(SeqCst);
-        // In this order, for they go from the one to the other.
-        let (waiting, unsent) = (self.waiting.load(SeqCst), self.unsent.load(SeqCst));
         Counts {
-            owing: waiting + unsent,
-            unsent,
+            owing: self.owing.load(SeqCst),
+            unsent: self.unsent.load(SeqCst),
             client_connections: open,
             alive_connections: open,
             walks: self.walks.load(SeqCst),

@@ -15,9 +15,11 @@ impl EventLoop {
     /// Ends what has taken too long, and counts.
     pub fn sweep(&mut self, now: Instant) {
         let settings = (self.settings)();
-        let draining = self.shared.mode() == Mode::Draining;
-        let idle =
-            if draining { settings.client_idle.min(settings.drain_idle) } else { settings.client_idle };
+        let idle = match self.shared.mode() {
+            Mode::Accepting | Mode::Paused => settings.client_idle,
+            Mode::Draining => settings.client_idle.min(settings.drain_idle),
+            Mode::Ending => Duration::ZERO,
+        };
         for slot in 0..self.conns.len() {
             let Some(conn) = &self.conns[slot] else { continue };
             let age = now.saturating_duration_since(conn.since);
