@@ -27,7 +27,12 @@ impl ClientSettings {
     ///
     /// # Errors
     /// None.
-    pub fn handshake<S>(&self, _: &S, _: Duration) -> io::Result<ClientSession> {
+    pub fn handshake<S>(
+        &self,
+        _: &S,
+        _: Duration,
+        _: impl Fn(Duration) -> io::Result<()>,
+    ) -> io::Result<ClientSession> {
         match self.0 {}
     }
 }
