@@ -32,3 +32,25 @@ pub(super) fn refusal(
         body.len()
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frontend::ClientRequest;
+
+    struct Nobody;
+
+    impl Sink for Nobody {
+        fn take(&self, _: ClientRequest) {}
+    }
+
+    #[test]
+    fn a_503_says_when_to_come_back_and_no_other_does() {
+        let client = "192.0.2.1:5".parse().unwrap();
+        let answer = |status| refusal("front", (status, "word"), client, &Nobody);
+        let unavailable = answer(503);
+        assert!(unavailable.contains("\r\nRetry-After: 1\r\n"), "{unavailable}");
+        assert!(unavailable.ends_with("\r\nConnection: close\r\n\r\nService Unavailable\n"), "{unavailable}");
+        assert!(!answer(431).contains("Retry-After"));
+    }
+}

@@ -310,6 +310,8 @@ pub(crate) mod tests {
         let mut trial = pool.lease(&client(), &Tried::default(), later).unwrap();
         assert_eq!(trial.backend().id(), pool.backends()[0].id());
         assert_eq!(trial.answered(200, Duration::ZERO), Some(BreakerState::Closed));
+        let share = trial.backend().share(Duration::from_secs(10), later + Duration::from_secs(1));
+        assert_eq!(share, balancer::FULL_SHARE / 10, "it climbs, where that is asked for");
     }
 
     #[test]

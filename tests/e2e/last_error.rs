@@ -64,13 +64,13 @@ impl Deaf {
 }
 
 /// Whatever else could end the wait is far away: probes of a deaf backend hang as well.
-fn impatient_to_connect(urls: &[String], retries: u32) -> Balancer {
+fn impatient(urls: &[String], retries: u32, (connect, request): (&str, &str)) -> Balancer {
     let backends: Vec<Value> = urls.iter().map(|url| json!({ "url": url })).collect();
     let more = json!({
         "circuit_breaker": { "enabled": false },
         "health_check": { "interval": "1h", "timeout": "1h" },
         "retry": { "max_retries": retries },
-        "timeouts": { "connect": "200ms", "request": "1h" },
+        "timeouts": { "connect": connect, "request": request },
     });
     let mut config = config(&[], more);
     config["backends"] = json!(backends);
@@ -80,7 +80,7 @@ fn impatient_to_connect(urls: &[String], retries: u32) -> Balancer {
 #[test]
 fn a_backend_that_takes_no_connection_costs_the_connect_timeout_and_no_answer() {
     let (deaf, good) = (Deaf::start(), Backend::named("good"));
-    let balancer = impatient_to_connect(&[deaf.url(), good.url()], 1);
+    let balancer = impatient(&[deaf.url(), good.url()], 1, ("200ms", "1h"));
     let attempts = ["/a", "/b"].map(|path| {
         let begun = Instant::now();
         assert_eq!(balancer.ask("POST", path, &[], b"an order").text(), "good");
@@ -95,11 +95,14 @@ fn a_backend_that_takes_no_connection_costs_the_connect_timeout_and_no_answer() 
 #[test]
 fn where_nobody_takes_a_connection_in_time_it_is_503() {
     let deaf = Deaf::start();
-    let balancer = impatient_to_connect(&[deaf.url()], 1);
-    let begun = Instant::now();
-    let answer = balancer.get("/");
-    assert_eq!((answer.status, answer.header("x-lb-reason")), (503, Some("no_healthy_backend")));
-    assert!(begun.elapsed() >= Duration::from_millis(400), "two attempts, {:?}", begun.elapsed());
+    // An attempt is over after `request`, however far it has come.
+    for limits in [("200ms", "1h"), ("1h", "200ms")] {
+        let balancer = impatient(&[deaf.url()], 1, limits);
+        let begun = Instant::now();
+        let answer = balancer.get("/");
+        assert_eq!((answer.status, answer.header("x-lb-reason")), (503, Some("no_healthy_backend")));
+        assert!(begun.elapsed() >= Duration::from_millis(400), "two attempts, {:?}", begun.elapsed());
+    }
 }
 
 #[test]
