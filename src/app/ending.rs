@@ -192,9 +192,12 @@ impl App {
         let active = self.in_flight.active();
         let oldest = self.in_flight.oldest(DRAIN_NAMES).join(", ");
         let unsent = self.sum(|counts| counts.unsent);
-        let fields: [(&str, &dyn std::fmt::Display); 3] =
-            [("in_flight", &active), ("oldest", &oldest), ("unsent", &unsent)];
-        event(Info, "app", "still in flight", &fields[..if unsent > 0 { 3 } else { 2 }]);
+        let mut fields: Vec<(&str, &dyn std::fmt::Display)> =
+            vec![("in_flight", &active), ("oldest", &oldest)];
+        if unsent > 0 {
+            fields.push(("unsent", &unsent));
+        }
+        event(Info, "app", "still in flight", &fields);
     }
 }
 

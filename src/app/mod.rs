@@ -121,7 +121,10 @@ impl App {
             // Only the admin listener tells of them.
             explanations: admin.as_ref().map(|_| Arc::new(Explanations::default())),
             in_flight: Arc::clone(&in_flight),
-            queued: Box::new(queue.length()),
+            queued: {
+                let queue = queue.clone();
+                Box::new(move || queue.length())
+            },
             client_connections: figure(&late, Late::connections),
             leaked_connections: figure(&late, Late::leaked),
             streams: figure(&late, Late::streams),
@@ -239,9 +242,9 @@ const REFUSED_LINKS: usize = 4;
 fn pool_limits(live: &Arc<SharedLive>) -> PoolLimits {
     let [one, two, three] = std::array::from_fn(|_| Arc::clone(live));
     PoolLimits {
-        max_queue: Box::new(move || three.get().config.limits.max_queue),
-        queue_timeout: Box::new(move || one.get().config.timeouts.queue),
-        max_streams: Box::new(move || two.get().config.limits.max_streams),
+        max_queue: Box::new(move || one.get().config.limits.max_queue),
+        queue_timeout: Box::new(move || two.get().config.timeouts.queue),
+        max_streams: Box::new(move || three.get().config.limits.max_streams),
     }
 }
 

@@ -67,7 +67,7 @@ fn secured(backend: &BackendConfig, stream: TcpStream, limit: Duration) -> io::R
     }
     let tls = ClientSettings::of(&backend.url, backend.ca.as_deref()).map_err(io::Error::other)?;
     stream.set_write_timeout(Some(limit))?;
-    let limit_reads = |left: Duration| stream.set_read_timeout(Some(left.max(MIN_WAIT)));
+    let limit_reads = |left: Duration| stream.set_read_timeout(Some(left));
     let session = tls.handshake(&stream, limit, limit_reads)?;
     Ok(Socket::Tls(stream, Box::new(session)))
 }

@@ -54,14 +54,17 @@ pub(super) struct Acceptor {
 }
 
 impl Acceptor {
-    /// Starts the first server.
+    /// Starts the first server; see [`Acceptor::limit_writes`].
     ///
     /// # Errors
     /// The operating system's, for sockets and threads.
-    pub fn start(listener: TcpListener, connections: Arc<Connections>) -> io::Result<Acceptor> {
-        serve(listener.try_clone()?, &connections)?;
+    pub fn start(
+        listener: TcpListener,
+        connections: Arc<Connections>,
+        write_limit: Duration,
+    ) -> io::Result<Acceptor> {
         let reserve = Some(listener.try_clone()?);
-        Ok(Acceptor {
+        let mut acceptor = Acceptor {
             listener,
             reserve,
             connections,
@@ -69,7 +72,10 @@ impl Acceptor {
             pause: MIN_PAUSE,
             next_try: Instant::now(),
             client_write: Duration::ZERO,
-        })
+        };
+        acceptor.limit_writes(write_limit);
+        serve(acceptor.listener.try_clone()?, &acceptor.connections)?;
+        Ok(acceptor)
     }
 
     /// Connections that are accepted from now on get this limit for each of their writes.

@@ -81,9 +81,11 @@ impl Frontend {
         running: Running,
     ) -> io::Result<Frontend> {
         let address = listener.local_addr()?;
-        set_socket_options(&listener, &settings())?;
+        let at_first = settings();
+        set_socket_options(&listener, &at_first)?;
         let connections = Connections::new(address.port(), sink, next);
-        let acceptor = Acceptor::start(listener.try_clone()?, Arc::clone(&connections))?;
+        let write_limit = at_first.client_write;
+        let acceptor = Acceptor::start(listener.try_clone()?, Arc::clone(&connections), write_limit)?;
         let guarded = Arc::clone(&connections);
         thread::Builder::new()
             .name("guard".into())
@@ -136,7 +138,6 @@ impl Door for Frontend {
 /// connection. (A receive timeout would end tiny_http's accept loop, so it is not among them.)
 pub(super) fn set_socket_options(listener: &TcpListener, settings: &GuardSettings) -> io::Result<()> {
     let socket = socket2::SockRef::from(listener);
-    socket.set_write_timeout(Some(settings.client_write))?;
     // A predecessor may have left it so.
     socket.set_nonblocking(false)?;
     // std's queue of 128 overflows in a burst, and while one process takes over from another.

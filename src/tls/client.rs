@@ -40,7 +40,7 @@ impl ClientSettings {
     }
 
     /// Shakes hands on this socket within `limit`, of which `limit_reads` is told before each read what is
-    /// left: a peer that trickles must not get it anew each time.
+    /// left, which is never zero: a peer that trickles must not get it anew each time.
     ///
     /// # Errors
     /// The socket's, or why the backend can't be trusted.
@@ -63,7 +63,7 @@ impl ClientSettings {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(in_time(io::ErrorKind::WouldBlock.into()));
+                return Err(timed_out());
             }
             limit_reads(left)?;
             if tls.read_tls(&mut socket).map_err(in_time)? == 0 {
@@ -82,11 +82,13 @@ impl ClientSettings {
 /// A socket's own word for a wait that was too long is "would block".
 fn in_time(error: io::Error) -> io::Error {
     match error.kind() {
-        io::ErrorKind::WouldBlock => {
-            io::Error::new(io::ErrorKind::TimedOut, "timed out in the TLS handshake")
-        }
+        io::ErrorKind::WouldBlock => timed_out(),
         _ => error,
     }
+}
+
+fn timed_out() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "timed out in the TLS handshake")
 }
 
 /// What the roots made of each file (`None` is the system's) were made into, and the file's age: they are

@@ -102,7 +102,7 @@ impl Wire {
     /// The operating system's, or why the backend can't be trusted.
     pub fn with_tls(mut self, tls: &crate::tls::ClientSettings, limit: Duration) -> io::Result<Wire> {
         self.set_write_timeout(Some(limit.max(MIN_WAIT)))?;
-        let limit_reads = |left: Duration| self.set_read_timeout(Some(left.max(MIN_WAIT)));
+        let limit_reads = |left: Duration| self.set_read_timeout(Some(left));
         self.tls = Some(tls.handshake(&self.socket, limit, limit_reads)?);
         Ok(self)
     }

@@ -9,12 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, O
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
 use parking_lot::{Mutex, RwLock};
 
 use super::aside::Side;
 use super::idle::{Bed, IdleWorkers};
-use super::line::{Line, Waiting};
+use super::line::Waiting;
 use super::pacer::{self, Pacer, Seen};
 use super::processors::Processors;
 use super::{InFlight, Job, Queue};
@@ -25,8 +24,7 @@ use crate::proxy::Refusal;
 
 /// See the module.
 pub struct Dispatcher {
-    queue: Sender<Waiting>,
-    waiting: Receiver<Waiting>,
+    queue: Queue,
     /// How many may wait.
     max_queue: Box<dyn Fn() -> usize + Send + Sync>,
     /// Jobs that workers have taken from the queue.
@@ -38,7 +36,6 @@ pub struct Dispatcher {
     streams: Arc<AtomicUsize>,
     /// In a rush, that many are always awake if there is work.
     min_awake: usize,
-    line: Arc<Line>,
     side: Side,
     in_flight: Arc<InFlight>,
     is_rush: AtomicBool,
@@ -63,21 +60,19 @@ const LONGEST: Duration = Duration::from_millis(20);
 impl Dispatcher {
     pub(super) fn new(
         (workers, streams): (usize, Arc<AtomicUsize>),
-        Queue { sender, waiting, line }: Queue,
+        queue: Queue,
         max_queue: Box<dyn Fn() -> usize + Send + Sync>,
         side: Side,
         in_flight: Arc<InFlight>,
     ) -> Dispatcher {
         Dispatcher {
-            queue: sender,
-            waiting,
+            queue,
             max_queue,
             taken: AtomicU64::new(0),
             idle: IdleWorkers::default(),
             workers,
             streams,
             min_awake: AWAKE_PER_PROCESSOR * thread::available_parallelism().map_or(1, usize::from),
-            line,
             side,
             in_flight,
             is_rush: AtomicBool::new(false),
@@ -93,7 +88,7 @@ impl Dispatcher {
     pub(super) fn next(&self, bed: &Arc<Bed>) -> Option<Job> {
         let job = self.next_in_line(bed).take();
         if job.is_none() {
-            self.line.void_ticket_left();
+            self.queue.line.void_ticket_left();
             self.done.fetch_add(1, Relaxed);
         }
         job
@@ -110,12 +105,12 @@ impl Dispatcher {
                     return waiting;
                 }
             }
-            self.idle.sleep(bed, || !self.waiting.is_empty());
+            self.idle.sleep(bed, || !self.queue.waiting.is_empty());
         }
     }
 
     fn try_next(&self) -> Option<Waiting> {
-        let waiting = self.waiting.try_recv().ok()?;
+        let waiting = self.queue.waiting.try_recv().ok()?;
         self.taken.fetch_add(1, Relaxed);
         Some(waiting)
     }
@@ -180,17 +175,17 @@ impl Sink for Dispatcher {
                 Some(back) => job = back,
             }
         }
-        let waiting = self.queue.len().saturating_sub(self.line.void());
+        let waiting = self.queue.length();
         // With a worker free it will hardly wait; else the steward must be able to take it out.
         let ticket = if self.idle.count() > waiting {
             Waiting::shortly(job)
-        } else if waiting < (self.max_queue)() + self.without_a_job() && self.line.void() < MAX_VOID {
-            self.line.join(job)
+        } else if waiting < (self.max_queue)() + self.without_a_job() && self.queue.line.void() < MAX_VOID {
+            self.queue.line.join(job)
         } else {
             return self.side.refuse(job, Refusal::QueueFull);
         };
         // The receiver is our own, so it is there.
-        let _ = self.queue.send(ticket);
+        let _ = self.queue.sender.send(ticket);
         if !self.is_rush.load(SeqCst) || self.awake() < self.min_awake {
             self.wake(1);
         }
@@ -225,7 +220,7 @@ impl Sink for Dispatcher {
         let seen = Seen {
             taken: self.taken.load(Relaxed),
             done: self.done.load(Relaxed),
-            waiting: self.queue.len() as u64,
+            waiting: self.queue.waiting.len() as u64,
             job_takes: self.job_takes(),
             processors_are_busy: processors.are_busy(now),
         };
@@ -238,6 +233,6 @@ impl Sink for Dispatcher {
     fn end_rush(&self) {
         self.is_rush.store(false, SeqCst);
         *self.more.write() = None;
-        self.wake(self.queue.len());
+        self.wake(self.queue.waiting.len());
     }
 }

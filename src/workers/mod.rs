@@ -64,6 +64,8 @@ pub struct PoolLimits {
 
 /// The requests that wait for a worker. The channel has no bound of its own: how many may wait is asked
 /// for each, because a reload may change it, and what the steward has taken out leaves its ticket behind.
+/// A clone is the same queue.
+#[derive(Clone)]
 pub struct Queue {
     sender: Sender<Waiting>,
     waiting: Receiver<Waiting>,
@@ -78,10 +80,9 @@ impl Default for Queue {
 }
 
 impl Queue {
-    /// Tells how many are waiting, at any time.
-    pub fn length(&self) -> impl Fn() -> usize + Send + Sync + 'static {
-        let (waiting, line) = (self.waiting.clone(), Arc::clone(&self.line));
-        move || waiting.len().saturating_sub(line.void())
+    /// How many are waiting.
+    pub fn length(&self) -> usize {
+        self.waiting.len().saturating_sub(self.line.void())
     }
 }
 

@@ -82,7 +82,7 @@ impl EventLoop {
             for slot in self.inbox.take() {
                 self.step(slot, now, |_| Ok(()));
             }
-            if now >= next_sweep {
+            if now >= next_sweep || self.shared.mode() == Mode::Ending {
                 next_sweep = now + SWEEP;
                 self.sweep(now);
             }
@@ -95,9 +95,6 @@ impl EventLoop {
         let set = self.poll.set(&self.listener, LISTENER, &mut self.accepting, (accepts, false));
         if let Err(error) = set {
             event(Warn, "front", "can't wait for clients", &[("error", &error)]);
-        }
-        if self.shared.mode() == Mode::Ending {
-            self.sweep(Instant::now());
         }
         self.shared.has_followed();
     }

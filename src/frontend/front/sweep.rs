@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::conn::{Gone, Stage};
+use super::conn::{Conn, Gone, Stage};
 use super::event_loop::EventLoop;
 use super::shared::Mode;
+use crate::frontend::GuardSettings;
 
 /// How long a client that is still sending gets to take notice of its last answer.
 const LINGER: Duration = Duration::from_secs(1);
@@ -22,33 +23,56 @@ impl EventLoop {
         };
         for slot in 0..self.conns.len() {
             let Some(conn) = &self.conns[slot] else { continue };
-            let age = now.saturating_duration_since(conn.since);
-            let stalled = !conn.output.is_empty()
-                && now.saturating_duration_since(conn.progress) >= settings.client_write;
-            let is_over = match conn.stage {
-                Stage::Proxy | Stage::Handshake => age >= settings.client_header,
-                // What has come and was not looked at yet is not silence.
-                Stage::Idle if conn.output.is_empty() => age >= idle && !conn.has_unread(),
-                Stage::Closing if conn.output.is_empty() => age >= LINGER,
-                Stage::Idle | Stage::Closing => stalled,
-                Stage::Head | Stage::Exchange => stalled,
-            };
-            let is_slow = conn.stage == Stage::Head && age >= settings.client_header;
-            let says_so = conn.stage == Stage::Idle && conn.tls.is_some() && !stalled;
-            if is_over && !says_so {
-                self.step(slot, now, |_| Err(Gone));
-            } else if is_over || is_slow {
-                let Some(mut conn) = self.conns[slot].take() else { continue };
-                let closed = match is_slow {
-                    true => self.refuse(&mut conn, 408, "header_timeout", now),
-                    // TLS tells an end from a connection that was cut (RFC 8446 section 6.1).
-                    false => self.close(&mut conn, true, now),
-                };
-                self.conns[slot] = Some(conn);
-                self.step(slot, now, |_| closed);
+            match fate(conn, &settings, idle, now) {
+                Fate::Stays => {}
+                Fate::Cut => self.step(slot, now, |_| Err(Gone)),
+                Fate::Farewell => self.end(slot, now, |this, conn| this.close(conn, true, now)),
+                Fate::TooSlow => {
+                    self.end(slot, now, |this, conn| this.refuse(conn, 408, "header_timeout", now));
+                }
             }
         }
         self.bridges.retain(|(_, since)| now.saturating_duration_since(*since) < BRIDGE_IDLE);
         self.shared.counted(self.conns.len() - self.free.len());
+    }
+    fn end(
+        &mut self,
+        slot: usize,
+        now: Instant,
+        how: impl FnOnce(&EventLoop, &mut Conn) -> Result<(), Gone>,
+    ) {
+        let Some(mut conn) = self.conns[slot].take() else { return };
+        let ended = how(self, &mut conn);
+        self.conns[slot] = Some(conn);
+        self.step(slot, now, |_| ended);
+    }
+}
+
+/// What becomes of a connection.
+enum Fate {
+    Stays,
+    Cut,
+    /// It is told that it ends: TLS tells that from a connection that was cut (RFC 8446 section 6.1).
+    Farewell,
+    /// Its head has taken too long.
+    TooSlow,
+}
+
+fn fate(conn: &Conn, settings: &GuardSettings, idle: Duration, now: Instant) -> Fate {
+    let age = now.saturating_duration_since(conn.since);
+    let has_output = !conn.output.is_empty();
+    let is_stalled = has_output && now.saturating_duration_since(conn.progress) >= settings.client_write;
+    match conn.stage {
+        Stage::Proxy | Stage::Handshake if age >= settings.client_header => Fate::Cut,
+        Stage::Proxy | Stage::Handshake => Fate::Stays,
+        _ if is_stalled => Fate::Cut,
+        Stage::Head if age >= settings.client_header => Fate::TooSlow,
+        Stage::Closing if !has_output && age >= LINGER => Fate::Cut,
+        // What has come and was not looked at yet is not silence.
+        Stage::Idle if !has_output && age >= idle && !conn.has_unread() => match conn.tls {
+            Some(_) => Fate::Farewell,
+            None => Fate::Cut,
+        },
+        Stage::Head | Stage::Closing | Stage::Idle | Stage::Exchange => Fate::Stays,
     }
 }
