@@ -21,8 +21,7 @@ fn a_drained_backend_finishes_and_takes_nothing_new() {
     let held = Backend::that(Behaviour::Holds(Answer::ok("held")));
     let backends = [held, Backend::named("other")];
     let admin = Admin::on_loopback(&backends.each_ref());
-    let mut client = admin.balancer.connect();
-    client.ask("GET", "/", &[], b"");
+    let mut client = admin.balancer.asking("/");
     backends[0].wait_for_heads(1);
     let answer = admin.post(&format!("/backends/drain?url={}", backends[0].url()));
     assert_eq!(answer.json()["backends"][0]["state"], "draining");

@@ -53,11 +53,7 @@ fn least_conn_goes_round_a_slow_backend() {
     let backends = [slow, Backend::named("1"), Backend::named("2")];
     let balancer = balancer("least_conn", &backends);
     // Ties rotate, so one of three requests is the slow one's.
-    let mut clients = [0, 1, 2].map(|_| {
-        let mut client = balancer.connect();
-        client.ask("GET", "/", &[], b"");
-        client
-    });
+    let mut clients = [0, 1, 2].map(|_| balancer.asking("/"));
     let asked = || backends.iter().map(|backend| backend.asked().len()).sum::<usize>();
     eventually("all three are at a backend", || asked() == 3);
     eventually("the slow backend alone is busy", || active(&balancer) == [1, 0, 0]);

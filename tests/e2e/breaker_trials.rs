@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::{Backend, Balancer, ByHand, Client, Exchange, config, eventually, let_pass};
+use crate::support::{
+    Backend, Balancer, ByHand, Client, Exchange, balancer_by_hand, config, eventually, let_pass,
+};
 
 const CLOSING: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nby";
 
@@ -23,8 +25,7 @@ fn breaker(balancer: &Balancer) -> String {
 
 /// Opens the breaker of the first backend: it is asked first, as nobody else was asked before.
 fn open(by_hand: &ByHand, balancer: &Balancer) {
-    let mut client = balancer.connect();
-    client.ask("GET", "/", &[], b"");
+    let mut client = balancer.asking("/");
     drop(by_hand.next());
     assert_eq!(client.read_response().text(), "good", "the client sees nothing of it");
     assert_eq!(breaker(balancer), "open");
@@ -33,8 +34,7 @@ fn open(by_hand: &ByHand, balancer: &Balancer) {
 /// Asks until one of the requests is the trial; all before it are answered by the other backend.
 fn trial(by_hand: &ByHand, balancer: &Balancer) -> (Client, Exchange) {
     eventually("a trial", || {
-        let mut client = balancer.connect();
-        client.ask("GET", "/", &[], b"");
+        let mut client = balancer.asking("/");
         let arrived = eventually("it is with one of the two", || {
             let answered = || client.is_answered_within(Duration::from_millis(20)).then_some(None);
             by_hand.next_within(Duration::ZERO).map(Some).or_else(answered)
@@ -90,18 +90,13 @@ fn an_open_breaker_lets_nothing_through_before_its_cooldown() {
 
 /// Alone, so that it gets every request. The third failure opens it.
 fn alone(window: &str) -> (ByHand, Balancer) {
-    let by_hand = ByHand::start();
     let breaker = json!({ "failures": 3, "window": window, "cooldown": "1h" });
-    let more: Value = json!({ "circuit_breaker": breaker, "retry": { "max_retries": 0 } });
-    let mut config = config(&[], more);
-    config["backends"] = by_hand.entry();
-    (by_hand, Balancer::start(config))
+    balancer_by_hand(json!({ "circuit_breaker": breaker, "retry": { "max_retries": 0 } }))
 }
 
 /// One request, which the backend answers or breaks off.
 fn ask(by_hand: &ByHand, balancer: &Balancer, passes: bool) {
-    let mut client = balancer.connect();
-    client.ask("GET", "/", &[], b"");
+    let mut client = balancer.asking("/");
     let mut exchange = by_hand.next();
     if passes {
         exchange.send(CLOSING);

@@ -6,13 +6,6 @@ use serde_json::json;
 
 use crate::support::{Answer, Backend, Balancer, Behaviour, Signal, config, eventually, let_pass, patience};
 
-#[track_caller]
-fn assert_account(balancer: &Balancer, account: &str) {
-    let lines = balancer.log_lines();
-    let last = lines.last().expect("it logs");
-    assert!(last.ends_with(account), "{account} in {last}");
-}
-
 #[test]
 fn before_the_drain_requests_are_taken_while_lb_health_says_503() {
     let backend = Backend::named("one");
@@ -44,7 +37,7 @@ fn the_drain_begins_when_pre_drain_is_over() {
     assert!(idle.is_closed_within(patience()));
     assert!(begun.elapsed() >= PRE_DRAIN);
     assert_eq!(balancer.wait_exit().code(), Some(0));
-    assert_account(&balancer, "accepted=1 answered=1 cut=0");
+    assert_eq!(balancer.account(), "accepted=1 answered=1 cut=0");
 }
 
 /// More than a socket holds on its way to a client, less than all of the balancer's together.
@@ -54,8 +47,7 @@ const LARGE_BYTES: usize = 6 << 20;
 fn a_slow_reader_gets_all_of_its_answer() {
     let backend = Backend::that(Behaviour::Answers(Answer::ok(vec![b'x'; LARGE_BYTES])));
     let mut balancer = Balancer::over(&[&backend]);
-    let mut client = balancer.connect();
-    client.ask("GET", "/large", &[], b"");
+    let mut client = balancer.asking("/large");
     client.read_until("\r\n\r\n");
     balancer.signal(Signal::TERM);
     balancer.wait_for_log("msg=\"draining\"");
@@ -65,7 +57,7 @@ fn a_slow_reader_gets_all_of_its_answer() {
     }
     assert!(client.is_closed_within(patience()));
     assert_eq!(balancer.wait_exit().code(), Some(0));
-    assert_account(&balancer, "accepted=1 answered=1 cut=0");
+    assert_eq!(balancer.account(), "accepted=1 answered=1 cut=0");
 }
 
 #[test]
@@ -73,10 +65,9 @@ fn what_a_reader_has_not_taken_by_the_deadline_is_cut_and_counted() {
     let backend = Backend::that(Behaviour::Answers(Answer::ok(vec![b'x'; LARGE_BYTES])));
     let more = json!({ "timeouts": { "drain": "500ms" } });
     let mut balancer = Balancer::start(config(&[&backend], more));
-    let mut client = balancer.connect();
-    client.ask("GET", "/large", &[], b"");
+    let mut client = balancer.asking("/large");
     client.read_until("\r\n\r\n");
     balancer.signal(Signal::TERM);
     assert_eq!(balancer.wait_exit().code(), Some(0));
-    assert_account(&balancer, "accepted=1 answered=0 cut=1");
+    assert_eq!(balancer.account(), "accepted=1 answered=0 cut=1");
 }

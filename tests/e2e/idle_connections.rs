@@ -6,15 +6,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Balancer, ByHand, Exchange, config, let_pass, patience};
+use crate::support::{Balancer, ByHand, Exchange, balancer_by_hand, let_pass, patience};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 fn by_hand(backend_idle: &str) -> (ByHand, Balancer) {
-    let backend = ByHand::start();
-    let mut config = config(&[], json!({ "timeouts": { "backend_idle": backend_idle } }));
-    config["backends"] = backend.entry();
-    (backend, Balancer::start(config))
+    balancer_by_hand(json!({ "timeouts": { "backend_idle": backend_idle } }))
 }
 
 /// A request that is answered; the backend's side of its connection, which is idle now.
@@ -59,11 +56,9 @@ fn an_idle_connection_is_closed_when_its_time_is_up_and_the_next_request_gets_a_
 /// Old connections are looked for now and then only: between two looks nobody gets one all the same.
 #[test]
 fn a_connection_that_has_been_idle_for_too_long_is_not_used_even_where_it_is_still_open() {
-    let backend = ByHand::start();
     let more = json!({ "timeouts": { "backend_idle": "50ms" }, "health_check": { "interval": "1h" } });
-    let mut config = config(&[], more);
-    config["backends"] = backend.entry();
-    let balancer = Balancer::start(config).once_probed();
+    let (backend, balancer) = balancer_by_hand(more);
+    let balancer = balancer.once_probed();
     let mut used = Vec::new();
     for _ in 0..10 {
         let exchange = answered(&backend, &balancer, "POST");

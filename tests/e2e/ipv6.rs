@@ -1,18 +1,14 @@
 //! The same by IPv6: the listener, a backend, the trusted proxy and the admin listener.
 
-use std::io::Write;
-
 use serde_json::{Value, json};
 
-use crate::support::{Admin, Backend, Balancer, config};
+use crate::support::{Admin, Backend, Balancer, config, skip};
 
-/// A backend on `::1`; where this machine has none, the test of this name is skipped, which is said past
-/// the test harness: it keeps what passing tests print.
-fn backend(test: &str) -> Option<Backend> {
+/// A backend on `::1`; where this machine has none, the test is skipped.
+fn backend() -> Option<Backend> {
     let backend = Backend::on("[::1]:0".parse().unwrap(), "six");
     if backend.is_none() {
-        let text = format!("SKIPPED: ipv6::{test}: this machine has no ::1\n");
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        skip("this machine has no ::1");
     }
     backend
 }
@@ -25,7 +21,7 @@ fn of(backend: &Backend, more: Value) -> Value {
 
 #[test]
 fn a_proxy_on_loopback_is_believed_and_a_stranger_is_not() {
-    let Some(backend) = backend("a_proxy_on_loopback_is_believed_and_a_stranger_is_not") else { return };
+    let Some(backend) = backend() else { return };
     assert_eq!(backend.url(), format!("http://[::1]:{}", backend.address().port()));
     let forged = [("X-Forwarded-For", "2001:db8::9")];
     let (believing, doubting) = (
@@ -48,7 +44,7 @@ fn a_proxy_on_loopback_is_believed_and_a_stranger_is_not() {
 
 #[test]
 fn a_backend_is_probed_there_too() {
-    let Some(mut backend) = backend("a_backend_is_probed_there_too") else { return };
+    let Some(mut backend) = backend() else { return };
     let balancer = Balancer::start(of(&backend, json!({})));
     backend.wait_for_probes(2);
     assert_eq!(balancer.states(), ["healthy"]);
@@ -58,7 +54,7 @@ fn a_backend_is_probed_there_too() {
 
 #[test]
 fn an_admin_listener_there_is_on_loopback_and_needs_no_token() {
-    let Some(backend) = backend("an_admin_listener_there_is_on_loopback_and_needs_no_token") else { return };
+    let Some(backend) = backend() else { return };
     let admin = Admin::over(of(&backend, json!({ "admin": { "listen": "[::1]:0" } })));
     let host = admin.address.to_string();
     assert_eq!(admin.ask("GET", "/backends", &[("Host", &host)]).status, 200);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Answer, Backend, Balancer, Behaviour, ByHand, config, eventually, let_pass};
+use crate::support::{Answer, Backend, Balancer, Behaviour, balancer_by_hand, config, eventually, let_pass};
 
 /// Five requests, and then one an hour or so.
 fn limited(backend: &Backend) -> Balancer {
@@ -170,12 +170,9 @@ fn the_balancers_own_pages_need_no_worker() {
 fn no_more_idle_connections_are_kept_to_a_backend_than_may_be() {
     const REQUESTS: usize = 6;
     for most in [0, 2] {
-        let backend = ByHand::start();
-        let more =
-            json!({ "limits": { "max_idle_per_backend": most }, "timeouts": { "backend_idle": "1h" } });
-        let mut config = config(&[], more);
-        config["backends"] = backend.entry();
-        let balancer = Balancer::start(config);
+        let limits = json!({ "max_idle_per_backend": most });
+        let (backend, balancer) =
+            balancer_by_hand(json!({ "limits": limits, "timeouts": { "backend_idle": "1h" } }));
         let mut clients: Vec<_> = (0..REQUESTS).map(|_| balancer.connect()).collect();
         clients.iter_mut().for_each(|client| client.ask("GET", "/", &[], b""));
         let mut exchanges: Vec<_> = (0..REQUESTS).map(|_| backend.next()).collect();

@@ -3,16 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::{Balancer, ByHand, config, let_pass};
-
-fn by_hand(more: Value) -> (ByHand, Balancer) {
-    let backend = ByHand::start();
-    let mut config = config(&[], more);
-    config["backends"] = backend.entry();
-    (backend, Balancer::start(config))
-}
+use crate::support::{balancer_by_hand, let_pass};
 
 /// The limit is for each wait: it is far longer than the pauses, on a machine that is busy, too, and far
 /// shorter than the whole.
@@ -20,14 +13,13 @@ fn by_hand(more: Value) -> (ByHand, Balancer) {
 fn a_body_that_keeps_arriving_is_never_cut() {
     const PIECES: usize = 24;
     const PAUSE: Duration = Duration::from_millis(100);
-    let (backend, balancer) = by_hand(json!({ "timeouts": { "request": "1s" } }));
+    let (backend, balancer) = balancer_by_hand(json!({ "timeouts": { "request": "1s" } }));
     let piece = "0123456789";
     let length = format!("Content-Length: {}\r\n", PIECES * piece.len());
     let mut answers: Vec<_> = [length.as_str(), "Transfer-Encoding: chunked\r\n", ""]
         .into_iter()
         .map(|framing| {
-            let mut client = balancer.connect();
-            client.ask("GET", "/", &[], b"");
+            let client = balancer.asking("/");
             let mut exchange = backend.next();
             exchange.send(format!("HTTP/1.1 200 OK\r\n{framing}\r\n"));
             (framing, client, exchange)
@@ -55,12 +47,11 @@ fn a_body_that_keeps_arriving_is_never_cut() {
 fn an_event_stream_leaves_its_worker_at_once_and_not_after_a_second() {
     const STREAMS: usize = 12;
     const MOST: Duration = Duration::from_secs(9);
-    let (backend, balancer) = by_hand(json!({ "workers": 1, "timeouts": { "queue": "1m" } }));
+    let (backend, balancer) = balancer_by_hand(json!({ "workers": 1, "timeouts": { "queue": "1m" } }));
     let begun = Instant::now();
     let mut streams = Vec::new();
     for number in 0..STREAMS {
-        let mut client = balancer.connect();
-        client.ask("GET", "/events", &[], b"");
+        let mut client = balancer.asking("/events");
         let mut exchange = backend.next();
         exchange.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 0\n\n");
         client.read_until("data: 0\n\n");

@@ -5,7 +5,6 @@ use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use loadbalancer::demo::echo::EchoOptions;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Backend, Balancer, Behaviour, Health, config, python_with};
@@ -127,11 +126,7 @@ fn sum(page: &Value, name: &str) -> u64 {
 
 #[test]
 fn percentiles_are_of_what_was_measured() {
-    let slow = Backend::that(Behaviour::Echo(EchoOptions {
-        name: "slow".into(),
-        latency: Duration::from_millis(40),
-        ..EchoOptions::default()
-    }));
+    let slow = Backend::slow(Duration::from_millis(40));
     let balancer = Balancer::over(&[&slow]);
     (0..5).for_each(|_| assert_eq!(balancer.get("/").status, 200));
     let page = balancer.metrics_after(5);

@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use loadbalancer::demo::echo::EchoOptions;
 use serde_json::Value;
 
-use crate::support::{Backend, Balancer, Behaviour, eventually, let_pass};
+use crate::support::{Backend, Balancer, eventually, let_pass};
 
 #[test]
 fn open_connections_of_clients_are_counted() {
@@ -28,11 +27,7 @@ fn open_connections_of_clients_are_counted() {
 
 #[test]
 fn the_average_latency_is_that_of_the_requests() {
-    let slow = Backend::that(Behaviour::Echo(EchoOptions {
-        name: "slow".into(),
-        latency: Duration::from_millis(40),
-        ..EchoOptions::default()
-    }));
+    let slow = Backend::slow(Duration::from_millis(40));
     let balancer = Balancer::over(&[&slow]);
     let begun = Instant::now();
     (0..5).for_each(|_| assert_eq!(balancer.get("/").status, 200));

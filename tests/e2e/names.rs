@@ -12,6 +12,13 @@ fn by_name(port: u16, more: Value) -> Value {
     config
 }
 
+/// The backend that is known by name, and one that is not.
+fn beside(named: &Backend, other: &Backend) -> Value {
+    let mut config = by_name(named.address().port(), json!({}));
+    config["backends"].as_array_mut().unwrap().push(json!({ "url": other.url() }));
+    config
+}
+
 /// Two backends on the same port of two addresses.
 fn pair() -> (Backend, Backend) {
     eventually("a port that is free on both addresses", || {
@@ -58,8 +65,7 @@ fn every_address_of_a_name_is_used_and_a_dead_one_is_passed_by() {
 fn a_name_that_does_not_resolve_is_an_unhealthy_backend_until_it_does() {
     let Some(names) = Names::with("") else { return };
     let (late, good) = (Backend::named("late"), Backend::named("good"));
-    let mut config = by_name(late.address().port(), json!({}));
-    config["backends"].as_array_mut().unwrap().push(json!({ "url": good.url() }));
+    let config = beside(&late, &good);
     let balancer = start(&names, &config);
     balancer.wait_for_states(&["unhealthy", "healthy"]);
     assert!(balancer.wait_for_log("msg=\"name not resolved\"").contains("backend.test"));
@@ -74,8 +80,7 @@ fn a_name_that_does_not_resolve_is_an_unhealthy_backend_until_it_does() {
 fn a_name_server_that_does_not_answer_delays_neither_the_start_nor_a_request() {
     let Some(names) = Names::with("backend.test never\n") else { return };
     let (named, good) = (Backend::named("named"), Backend::named("good"));
-    let mut config = by_name(named.address().port(), json!({}));
-    config["backends"].as_array_mut().unwrap().push(json!({ "url": good.url() }));
+    let config = beside(&named, &good);
     let balancer = start(&names, &config);
     assert_eq!(balancer.get("/").text(), "good");
     names.are("backend.test 127.0.0.1\n");

@@ -14,8 +14,7 @@ fn stuck(more: Value) -> (ByHand, Balancer, Client, Exchange) {
     let mut all = json!({ "workers": 1 });
     all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let (backend, balancer) = balancer_by_hand(all);
-    let mut holding = balancer.connect();
-    holding.ask("GET", "/holding", &[], b"");
+    let holding = balancer.asking("/holding");
     let exchange = backend.next();
     (backend, balancer, holding, exchange)
 }
@@ -23,13 +22,7 @@ fn stuck(more: Value) -> (ByHand, Balancer, Client, Exchange) {
 #[test]
 fn a_full_queue_is_503_and_what_waits_in_it_is_served() {
     let (backend, balancer, mut holding, mut held) = stuck(json!({ "limits": { "max_queue": 2 } }));
-    let mut clients: Vec<_> = (0..5)
-        .map(|_| {
-            let mut client = balancer.connect();
-            client.ask("GET", "/waiting", &[], b"");
-            client
-        })
-        .collect();
+    let mut clients: Vec<_> = (0..5).map(|_| balancer.asking("/waiting")).collect();
     let mut refused = Vec::new();
     eventually("three are refused", || {
         let answered = |client: &mut Client| client.is_answered_within(Duration::from_millis(1));
@@ -55,8 +48,7 @@ fn a_full_queue_is_503_and_what_waits_in_it_is_served() {
 #[test]
 fn what_waits_too_long_is_503_while_all_workers_are_stuck() {
     let (backend, balancer, mut holding, mut held) = stuck(json!({ "timeouts": { "queue": "300ms" } }));
-    let mut client = balancer.connect();
-    client.ask("GET", "/waiting", &[], b"");
+    let mut client = balancer.asking("/waiting");
     let answer = client.read_response();
     assert_eq!((answer.status, answer.header("x-lb-reason")), (503, Some("queue_timeout")));
     held.send(PLAIN);
@@ -68,8 +60,7 @@ fn what_waits_too_long_is_503_while_all_workers_are_stuck() {
 fn a_waiting_request_whose_client_has_gone_reaches_no_backend() {
     let (backend, balancer, mut holding, mut held) = stuck(json!({ "timeouts": { "queue": "30s" } }));
     for reset in [false, true] {
-        let mut client = balancer.connect();
-        client.ask("GET", "/gone", &[], b"");
+        let client = balancer.asking("/gone");
         thread::park_timeout(Duration::from_millis(300));
         if reset {
             rustix::net::connect_unspec(client.stream()).unwrap();
@@ -85,24 +76,17 @@ fn a_waiting_request_whose_client_has_gone_reaches_no_backend() {
     assert!(backend.is_left_alone_for(Duration::from_millis(200)));
 }
 
-/// A client with a request that waits.
-fn waiting(balancer: &Balancer) -> Client {
-    let mut client = balancer.connect();
-    client.ask("GET", "/waiting", &[], b"");
-    client
-}
-
 #[test]
 fn who_has_gone_leaves_room_for_the_next() {
     let (backend, balancer, mut holding, mut held) =
         stuck(json!({ "limits": { "max_queue": 1 }, "timeouts": { "queue": "1h" } }));
     for _ in 0..2 {
-        let gone = waiting(&balancer);
+        let gone = balancer.asking("/waiting");
         balancer.metrics_when("queued_requests", 1);
         drop(gone);
         balancer.metrics_when("queued_requests", 0);
     }
-    let mut patient = waiting(&balancer);
+    let mut patient = balancer.asking("/waiting");
     balancer.metrics_when("queued_requests", 1);
     held.send(PLAIN);
     held.keep_alive();
@@ -117,22 +101,20 @@ fn who_has_gone_leaves_room_for_the_next() {
 #[test]
 fn a_reload_makes_it_longer() {
     let (backend, balancer, _holding, _held) = stuck(json!({ "limits": { "max_queue": 1 } }));
-    let _first = waiting(&balancer);
+    let _first = balancer.asking("/waiting");
     balancer.metrics_when("queued_requests", 1);
-    assert_eq!(waiting(&balancer).read_response().header("x-lb-reason"), Some("queue_full"));
+    assert_eq!(balancer.asking("/waiting").read_response().header("x-lb-reason"), Some("queue_full"));
     let more = json!({ "listen": "127.0.0.1:0", "workers": 1, "limits": { "max_queue": 2 } });
-    let mut config = config(&[], more);
-    config["backends"] = backend.entry();
-    balancer.write_config(&config.to_string());
+    balancer.write_config(&backend.config(more).to_string());
     balancer.wait_for_log("msg=\"configuration reloaded\"");
-    let _second = waiting(&balancer);
+    let _second = balancer.asking("/waiting");
     balancer.metrics_when("queued_requests", 2);
 }
 
 #[test]
 fn without_a_queue_nobody_waits_and_who_finds_a_free_worker_is_served() {
     let (_backend, balancer, mut holding, mut held) = stuck(json!({ "limits": { "max_queue": 0 } }));
-    let refused = waiting(&balancer).read_response();
+    let refused = balancer.asking("/waiting").read_response();
     assert_eq!((refused.status, refused.header("x-lb-reason")), (503, Some("queue_full")));
     held.send(PLAIN);
     assert_eq!(holding.read_response().text(), "plain");
@@ -152,7 +134,7 @@ fn without_a_queue_free_workers_take_what_comes() {
 fn refused_uploads_hold_nobody_up() {
     const UPLOADS: usize = 600;
     let (_backend, balancer, _holding, _held) = stuck(json!({ "limits": { "max_queue": 1 } }));
-    let _first = waiting(&balancer);
+    let _first = balancer.asking("/waiting");
     balancer.metrics_when("queued_requests", 1);
     let uploads = (0..UPLOADS).map(|_| {
         let mut client = balancer.connect();

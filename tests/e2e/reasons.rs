@@ -42,8 +42,7 @@ fn get(scene: &mut Scene) {
 
 /// Takes the only worker.
 fn hold(scene: &mut Scene) {
-    let mut holder = scene.balancer.connect();
-    holder.ask("GET", "/held", &[], b"");
+    let holder = scene.balancer.asking("/held");
     scene.backend.wait_for_heads(1);
     scene.held.push(holder);
 }
@@ -97,8 +96,7 @@ fn cases() -> Vec<Case> {
         }),
         Case(503, "queue_full", one_worker(json!({ "limits": { "max_queue": 1 } })), holds(), |it| {
             hold(it);
-            let mut waiting = it.balancer.connect();
-            waiting.ask("GET", "/waiting", &[], b"");
+            let waiting = it.balancer.asking("/waiting");
             it.held.push(waiting);
             it.balancer.metrics_when("queued_requests", 1);
             get(it);

@@ -131,8 +131,7 @@ fn twenty_reloads_under_load_fail_no_request_and_cut_no_stream() {
         "routes": [{ "path": "/long", "pool": "long" }],
     });
     let balancer = Balancer::start(of(&all[..2], stream_pool));
-    let mut stream = balancer.connect();
-    stream.ask("GET", "/long", &[], b"");
+    let mut stream = balancer.asking("/long");
     long.wait_for_heads(1);
     let over = AtomicBool::new(false);
     let address = balancer.address();

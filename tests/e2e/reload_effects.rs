@@ -135,8 +135,7 @@ fn a_shorter_timeout_cuts_the_next_wait_short() {
         config(&[&backend], more)
     };
     let balancer = Balancer::start(of("1h"));
-    let mut before = balancer.connect();
-    before.ask("GET", "/before", &[], b"");
+    let _before = balancer.asking("/before");
     backend.wait_for(1);
     reload(&balancer, &of("200ms"), "timeouts.request 1h -> 200ms");
     assert_eq!(balancer.get("/after").status, 504);
@@ -189,9 +188,8 @@ fn a_breaker_opens_at_the_new_number_of_failures() {
 fn a_backend_that_stays_keeps_its_connections() {
     let (backend, leaving) = (ByHand::start(), Backend::named("leaving"));
     let of = |more: Value| {
-        let mut config = config(&[], more);
+        let mut config = backend.config(more);
         config["timeouts"]["backend_idle"] = json!("1h");
-        config["backends"] = backend.entry();
         config
     };
     let mut first = of(json!({}));

@@ -178,8 +178,7 @@ fn a_process_that_was_cost_too_much_renews_itself() {
 fn an_answer_that_takes_long_is_finished_by_the_old_process() {
     let backend = Backend::that(Behaviour::HoldsHalfWay(Answer::ok("0123456789")));
     let mut line = Line::start(&backend);
-    let mut client = line.balancer.connect();
-    client.ask("GET", "/", &[], b"");
+    let mut client = line.balancer.asking("/");
     client.read_until("01234");
     line.renew();
     assert!(line.accounts().is_empty(), "it still has something to do");
@@ -224,8 +223,7 @@ fn a_renewal_runs_the_binary_that_is_there_by_then() {
     });
     let balancer = Run::of_copy(&program, &config(&[&backend], pools)).start();
     let mut line = Line { balancer };
-    let mut client = line.balancer.connect();
-    client.ask("GET", "/held", &[], b"");
+    let mut client = line.balancer.asking("/held");
     held.wait_for_heads(1);
     copy(&newer);
     std::fs::rename(&newer, &program).unwrap();

@@ -166,8 +166,7 @@ fn an_answer_that_breaks_off_is_broken_off_and_not_retried() {
     for framing in [Framing::Length, Framing::Chunked, Framing::UntilClose] {
         let bad = [(); 2].map(|()| Backend::that(Behaviour::BreaksOffAfter(50, framing)));
         let balancer = Balancer::over(&bad.each_ref());
-        let mut client = balancer.connect();
-        client.ask("GET", "/", &[], b"");
+        let mut client = balancer.asking("/");
         assert_is_cut(&mut client, framing);
         assert_eq!(bad[0].asked().len() + bad[1].asked().len(), 1, "{framing:?}");
     }
@@ -183,8 +182,7 @@ fn an_answer_that_has_begun_is_passed_on_before_it_ends() {
     let answer = Answer { framing: Framing::Chunked, ..Answer::ok("first half, other half") };
     let backend = Backend::that(Behaviour::HoldsHalfWay(answer));
     let balancer = Balancer::over(&[&backend]);
-    let mut client = balancer.connect();
-    client.ask("GET", "/", &[], b"");
+    let mut client = balancer.asking("/");
     client.read_until("first half,");
     backend.release();
     client.read_until(" other half");

@@ -21,8 +21,7 @@ fn held(algorithm: &str, weight: u32, count: usize) -> [usize; 2] {
     let heads = || backends.each_ref().map(Backend::heads);
     let mut clients: Vec<Client> = Vec::new();
     for number in 1..=count {
-        let mut client = balancer.connect();
-        client.ask("GET", "/", &[], b"");
+        let client = balancer.asking("/");
         clients.push(client);
         eventually("it is at a backend", || heads().iter().sum::<usize>() == number);
     }

@@ -14,19 +14,9 @@ fn with_one_in_flight(drain: &str) -> (Backend, Balancer, Client) {
     let backend = Backend::that(Behaviour::Holds(Answer::ok("at last")));
     let more = json!({ "timeouts": { "drain": drain } });
     let balancer = Balancer::start(config(&[&backend], more));
-    let mut client = balancer.connect();
-    client.ask("GET", "/slow", &[], b"");
+    let client = balancer.asking("/slow");
     backend.wait_for(1);
     (backend, balancer, client)
-}
-
-fn assert_account(balancer: &Balancer, expected: &[(&str, &str)]) {
-    let lines = balancer.log_lines();
-    let last = lines.last().expect("it logs");
-    for (name, value) in expected {
-        let pair = ((*name).to_owned(), (*value).to_owned());
-        assert!(fields(last).contains(&pair), "{name}={value} in {last}");
-    }
 }
 
 #[test]
@@ -40,7 +30,7 @@ fn a_request_in_flight_is_finished_and_nothing_new_is_taken() {
         assert_eq!(client.read_response().text(), "at last");
         assert!(client.is_closed_within(patience()));
         assert_eq!(balancer.wait_exit().code(), Some(0));
-        assert_account(&balancer, &[("accepted", "1"), ("answered", "1"), ("cut", "0")]);
+        assert_eq!(balancer.account(), "accepted=1 answered=1 cut=0");
     }
 }
 
@@ -64,7 +54,7 @@ fn idle_connections_do_not_hold_it_up() {
     assert!(used.is_closed_within(patience()));
     assert!(unused.is_closed_within(patience()));
     assert_eq!(balancer.wait_exit().code(), Some(0));
-    assert_account(&balancer, &[("accepted", "1"), ("answered", "1"), ("cut", "0")]);
+    assert_eq!(balancer.account(), "accepted=1 answered=1 cut=0");
 }
 
 #[test]
@@ -73,7 +63,7 @@ fn nothing_to_finish_means_to_stop_at_once() {
     let mut balancer = Balancer::over(&[&backend]);
     balancer.signal(Signal::INT);
     assert_eq!(balancer.wait_exit().code(), Some(0));
-    assert_account(&balancer, &[("accepted", "0"), ("answered", "0"), ("cut", "0")]);
+    assert_eq!(balancer.account(), "accepted=0 answered=0 cut=0");
 }
 
 #[test]
@@ -82,7 +72,7 @@ fn the_deadline_cuts_what_does_not_finish() {
     balancer.signal(Signal::TERM);
     assert_eq!(balancer.wait_exit().code(), Some(0));
     assert!(client.try_read_response_to("GET").is_err(), "it was not answered");
-    assert_account(&balancer, &[("accepted", "1"), ("answered", "0"), ("cut", "1")]);
+    assert_eq!(balancer.account(), "accepted=1 answered=0 cut=1");
 }
 
 #[test]
@@ -157,8 +147,7 @@ fn a_ctrl_c_after_sigterm_does_no_harm() {
 fn an_answer_on_its_way_is_sent_to_its_end() {
     let backend = Backend::that(Behaviour::HoldsHalfWay(Answer::ok("first half, other half")));
     let mut balancer = Balancer::over(&[&backend]);
-    let mut client = balancer.connect();
-    client.ask("GET", "/", &[], b"");
+    let mut client = balancer.asking("/");
     client.read_until("first half,");
     balancer.signal(Signal::TERM);
     balancer.wait_for_log("msg=\"draining\"");
@@ -166,5 +155,5 @@ fn an_answer_on_its_way_is_sent_to_its_end() {
     client.read_until(" other half");
     assert!(client.is_closed_within(patience()));
     assert_eq!(balancer.wait_exit().code(), Some(0));
-    assert_account(&balancer, &[("accepted", "1"), ("answered", "1"), ("cut", "0")]);
+    assert_eq!(balancer.account(), "accepted=1 answered=1 cut=0");
 }

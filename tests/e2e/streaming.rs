@@ -160,8 +160,7 @@ fn pipelined_requests_are_answered_in_order_by_one_worker_at_a_time() {
     let mut first = backend.next();
     assert_eq!(first.target(), "/1");
 
-    let mut other = balancer.connect();
-    other.ask("GET", "/other", &[], b"");
+    let mut other = balancer.asking("/other");
     let mut exchange = backend.next();
     assert_eq!(exchange.target(), "/other");
     exchange.send(FRAMINGS[0]);
@@ -188,8 +187,7 @@ fn events_arrive_one_by_one() {
         "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n",
         "Transfer-Encoding: chunked\r\n",
     ] {
-        let mut client = balancer.connect();
-        client.ask("GET", "/events", &[], b"");
+        let mut client = balancer.asking("/events");
         let mut exchange = backend.next();
         exchange.send(format!("HTTP/1.1 200 OK\r\n{head}\r\n"));
         client.read_until("\r\n\r\n");
@@ -210,8 +208,7 @@ fn event_streams_take_no_worker() {
     let (backend, balancer) = balancer_by_hand(json!({ "workers": 1 }));
     let streams: Vec<_> = (0..5)
         .map(|_| {
-            let mut client = balancer.connect();
-            client.ask("GET", "/events", &[], b"");
+            let mut client = balancer.asking("/events");
             let mut exchange = backend.next();
             exchange.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 0\n\n");
             client.read_until("data: 0\n\n");
@@ -229,13 +226,7 @@ const LARGE_BYTES: usize = 24 << 20;
 
 fn that_do_not_read(balancer: &Balancer, backend: &Backend, count: usize) -> Vec<Client> {
     let before = backend.asked().len();
-    let clients: Vec<_> = (0..count)
-        .map(|_| {
-            let mut client = balancer.connect();
-            client.ask("GET", "/large", &[], b"");
-            client
-        })
-        .collect();
+    let clients: Vec<_> = (0..count).map(|_| balancer.asking("/large")).collect();
     backend.wait_for(before + count.min(2));
     clients
 }
@@ -341,8 +332,7 @@ fn a_client_that_goes_away_frees_its_worker_and_its_backend() {
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nhello",
     ] {
         for reset in [false, true] {
-            let mut client = balancer.connect();
-            client.ask("GET", "/", &[], b"");
+            let mut client = balancer.asking("/");
             let mut exchange = backend.next();
             exchange.send(begun);
             if begun.contains("hello") {

@@ -6,11 +6,11 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{
-    Balancer, ByHand, Client, Exchange, Process, Signal, behind_front, config, eventually, patience,
-    python_with,
+    Balancer, ByHand, Client, Exchange, Process, Signal, balancer_by_hand, behind_front, config, eventually,
+    patience, python_with,
 };
 
 /// "At once" and "within a second", with room for a machine that is busy.
@@ -18,13 +18,6 @@ const SOON: Duration = Duration::from_secs(3);
 const ASKED: &str = "GET /tunnel HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
 const GRANTED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
 const PLAIN: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nplain";
-
-fn by_hand(more: Value) -> (ByHand, Balancer) {
-    let backend = ByHand::start();
-    let mut config = config(&[], more);
-    config["backends"] = backend.entry();
-    (backend, Balancer::start(config))
-}
 
 /// A tunnel with both of its ends.
 fn tunnel(backend: &ByHand, balancer: &Balancer) -> (Client, Exchange) {
@@ -46,7 +39,7 @@ fn exchange_words(client: &mut Client, exchange: &mut Exchange) {
 
 #[test]
 fn a_granted_upgrade_is_a_tunnel_from_its_first_byte() {
-    let (backend, balancer) = by_hand(json!({}));
+    let (backend, balancer) = balancer_by_hand(json!({}));
     let mut client = balancer.connect();
     client.send([ASKED, "early up"].concat());
     let mut exchange = backend.next();
@@ -67,7 +60,7 @@ fn a_granted_upgrade_is_a_tunnel_from_its_first_byte() {
 #[test]
 fn both_directions_pass_at_once() {
     const BYTES: usize = 8 << 20;
-    let (backend, balancer) = by_hand(json!({}));
+    let (backend, balancer) = balancer_by_hand(json!({}));
     let (client, exchange) = tunnel(&backend, &balancer);
     let ends = [client.stream(), exchange.stream()];
     let threads: Vec<_> = ends
@@ -87,7 +80,7 @@ fn both_directions_pass_at_once() {
 fn a_silent_tunnel_stays_open() {
     let short = json!({ "request": "200ms", "client_idle": "200ms", "client_body": "200ms",
                         "client_header": "200ms", "client_write": "200ms", "backend_idle": "200ms" });
-    let (backend, balancer) = by_hand(json!({ "timeouts": short }));
+    let (backend, balancer) = balancer_by_hand(json!({ "timeouts": short }));
     let (mut client, mut exchange) = tunnel(&backend, &balancer);
     assert!(!client.is_closed_within(Duration::from_millis(1200)));
     exchange_words(&mut client, &mut exchange);
@@ -95,7 +88,7 @@ fn a_silent_tunnel_stays_open() {
 
 #[test]
 fn a_declined_upgrade_is_a_plain_answer_and_the_end() {
-    let (backend, balancer) = by_hand(json!({}));
+    let (backend, balancer) = balancer_by_hand(json!({}));
     let mut client = balancer.connect();
     client.send([ASKED, "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"].concat());
     backend.next().send(PLAIN);
@@ -108,7 +101,7 @@ fn a_declined_upgrade_is_a_plain_answer_and_the_end() {
 
 #[test]
 fn an_upgrade_in_a_second_connection_field_is_a_plain_request() {
-    let (backend, balancer) = by_hand(json!({}));
+    let (backend, balancer) = balancer_by_hand(json!({}));
     let mut client = balancer.connect();
     client.send(
         "GET / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n",
@@ -124,9 +117,8 @@ fn an_upgrade_in_a_second_connection_field_is_a_plain_request() {
 
 #[test]
 fn a_101_that_nobody_asked_for_is_no_tunnel() {
-    let (backend, balancer) = by_hand(json!({ "retry": { "max_retries": 0 } }));
-    let mut client = balancer.connect();
-    client.ask("GET", "/", &[], b"");
+    let (backend, balancer) = balancer_by_hand(json!({ "retry": { "max_retries": 0 } }));
+    let mut client = balancer.asking("/");
     let mut exchange = backend.next();
     exchange.send([GRANTED, "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nsmuggled"].concat());
     assert_eq!(client.read_response().status, 502);
@@ -138,7 +130,7 @@ fn a_101_that_nobody_asked_for_is_no_tunnel() {
 
 #[test]
 fn past_max_streams_a_tunnel_is_refused() {
-    let (backend, balancer) = by_hand(json!({ "limits": { "max_streams": 1 } }));
+    let (backend, balancer) = balancer_by_hand(json!({ "limits": { "max_streams": 1 } }));
     let (mut client, mut exchange) = tunnel(&backend, &balancer);
     let mut second = balancer.connect();
     second.send(ASKED);
@@ -156,7 +148,7 @@ fn past_max_streams_a_tunnel_is_refused() {
 
 #[test]
 fn fifty_tunnels_leave_the_workers_free() {
-    let (backend, balancer) = by_hand(json!({ "workers": 4 }));
+    let (backend, balancer) = balancer_by_hand(json!({ "workers": 4 }));
     let mut tunnels: Vec<_> = (0..50).map(|_| tunnel(&backend, &balancer)).collect();
     let mut plain = balancer.connect();
     for (client, exchange) in &mut tunnels {
@@ -175,7 +167,7 @@ fn fifty_tunnels_leave_the_workers_free() {
 
 #[test]
 fn what_the_backend_says_after_the_client_s_end_still_arrives() {
-    let (backend, balancer) = by_hand(json!({}));
+    let (backend, balancer) = balancer_by_hand(json!({}));
     let (mut client, mut exchange) = tunnel(&backend, &balancer);
     client.send("bye");
     client.end_sending();
@@ -190,7 +182,7 @@ fn what_the_backend_says_after_the_client_s_end_still_arrives() {
 
 #[test]
 fn the_backend_s_end_is_the_tunnel_s() {
-    let (backend, balancer) = by_hand(json!({}));
+    let (backend, balancer) = balancer_by_hand(json!({}));
     for half in [false, true] {
         let (mut client, mut exchange) = tunnel(&backend, &balancer);
         exchange.send("bye");
@@ -206,7 +198,7 @@ fn the_backend_s_end_is_the_tunnel_s() {
 
 #[test]
 fn a_client_that_vanishes_ends_its_tunnel() {
-    let (backend, balancer) = by_hand(json!({}));
+    let (backend, balancer) = balancer_by_hand(json!({}));
     for reset in [false, true] {
         let (client, mut exchange) = tunnel(&backend, &balancer);
         if reset {
@@ -220,7 +212,7 @@ fn a_client_that_vanishes_ends_its_tunnel() {
 
 #[test]
 fn a_drain_closes_tunnels_at_its_end() {
-    let (backend, mut balancer) = by_hand(json!({ "timeouts": { "drain": "700ms" } }));
+    let (backend, mut balancer) = balancer_by_hand(json!({ "timeouts": { "drain": "700ms" } }));
     let mut tunnels: Vec<_> = (0..3).map(|_| tunnel(&backend, &balancer)).collect();
     balancer.signal(Signal::TERM);
     balancer.wait_for_log("msg=\"draining\"");
@@ -231,8 +223,7 @@ fn a_drain_closes_tunnels_at_its_end() {
         assert!(exchange.is_ended_within(patience()));
     }
     assert_eq!(balancer.wait_exit().code(), Some(0));
-    let last = balancer.log_lines().pop().unwrap();
-    assert!(last.contains("accepted=3 answered=0 cut=3"), "{last}");
+    assert_eq!(balancer.account(), "accepted=3 answered=0 cut=3");
 }
 
 #[test]

@@ -47,11 +47,7 @@ fn weight_0_takes_nothing() {
 #[test]
 fn power_of_two_avoids_the_slow_one() {
     let fast = named(&["f", "g"]);
-    let slow = Backend::that(Behaviour::Echo(loadbalancer::demo::echo::EchoOptions {
-        name: "slow".into(),
-        latency: Duration::from_millis(30),
-        ..Default::default()
-    }));
+    let slow = Backend::slow(Duration::from_millis(30));
     let all: Vec<&Backend> = fast.iter().chain([&slow]).collect();
     let balancer = Balancer::start(config(&all, json!({ "algorithm": "power_of_two" })));
     (0..60).for_each(|_| assert_eq!(balancer.get("/").status, 200));
@@ -144,13 +140,7 @@ fn no_backend_gets_more_than_its_connections_and_the_rest_waits() {
     let backends = [Backend::that(Behaviour::Holds(Answer::ok("held")))];
     let entry = json!({ "max_connections": 2 });
     let balancer = start(&backends, &[entry], json!({ "timeouts": { "queue": "20s" } }));
-    let mut clients: Vec<_> = (0..5)
-        .map(|_| {
-            let mut client = balancer.connect();
-            client.ask("GET", "/", &[], b"");
-            client
-        })
-        .collect();
+    let mut clients: Vec<_> = (0..5).map(|_| balancer.asking("/")).collect();
     eventually("two are there", || backends[0].heads() == 2);
     // Nobody else comes, however long they wait.
     assert!(!clients[4].is_answered_within(Duration::from_millis(300)));
@@ -165,8 +155,7 @@ fn what_waits_too_long_for_a_place_is_503() {
     let backends = [Backend::that(Behaviour::Holds(Answer::ok("held")))];
     let entry = json!({ "max_connections": 1 });
     let balancer = start(&backends, &[entry], json!({ "timeouts": { "queue": "200ms" } }));
-    let mut holder = balancer.connect();
-    holder.ask("GET", "/", &[], b"");
+    let mut holder = balancer.asking("/");
     backends[0].wait_for_heads(1);
     let refused = balancer.get("/");
     assert_eq!((refused.status, refused.header("x-lb-reason")), (503, Some("queue_timeout")));
@@ -181,8 +170,7 @@ fn a_full_backend_is_passed_by_while_others_have_room() {
     let held = Backend::that(Behaviour::Holds(Answer::ok("held")));
     let backends = [held, Backend::named("free")];
     let balancer = start(&backends, &[json!({ "max_connections": 1 })], json!({}));
-    let mut holder = balancer.connect();
-    holder.ask("GET", "/", &[], b"");
+    let mut holder = balancer.asking("/");
     backends[0].wait_for_heads(1);
     for _ in 0..6 {
         assert_eq!(balancer.get("/").text(), "free");

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use loadbalancer::demo::echo::{Echo, EchoOptions};
 use socket2::{Domain, Socket, Type};
@@ -124,6 +124,12 @@ impl Backend {
     /// One that answers 200 with its name.
     pub fn named(name: &str) -> Backend {
         Backend::that(Behaviour::Answers(Answer::ok(name)))
+    }
+
+    /// One that answers with what it was asked, after this time.
+    pub fn slow(latency: Duration) -> Backend {
+        let options = EchoOptions { name: "slow".into(), latency, ..EchoOptions::default() };
+        Backend::that(Behaviour::Echo(options))
     }
 
     /// As it is configured.

@@ -226,6 +226,13 @@ impl Balancer {
         Client::connect(self.address)
     }
 
+    /// A new connection to it, with a GET that waits for its answer.
+    pub fn asking(&self, path: &str) -> Client {
+        let mut client = self.connect();
+        client.ask("GET", path, &[], b"");
+        client
+    }
+
     /// A GET on a connection of its own.
     pub fn get(&self, path: &str) -> Response {
         self.ask("GET", path, &[], b"")
@@ -295,6 +302,12 @@ impl Balancer {
     /// Waits for its end.
     pub fn wait_exit(&mut self) -> ExitStatus {
         self.process.wait_exit()
+    }
+
+    /// The account on the last line of its log, from `accepted=` on; empty where that is another line.
+    pub fn account(&self) -> String {
+        let last = self.log_lines().pop().unwrap_or_default();
+        last.find("accepted=").map_or_else(String::new, |start| last[start..].to_owned())
     }
 
     /// Its log so far.

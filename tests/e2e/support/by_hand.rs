@@ -43,6 +43,13 @@ impl ByHand {
         ByHand { listener, address, arrived }
     }
 
+    /// A configuration with this backend alone; `more` is laid over it.
+    pub fn config(&self, more: Value) -> Value {
+        let mut config = config(&[], more);
+        config["backends"] = self.entry();
+        config
+    }
+
     /// For a configuration.
     pub fn entry(&self) -> Value {
         json!([{ "url": format!("http://{}", self.address) }])
@@ -68,9 +75,8 @@ impl ByHand {
 /// One before a balancer with this laid over its configuration.
 pub fn balancer_by_hand(more: Value) -> (ByHand, Balancer) {
     let backend = ByHand::start();
-    let mut config = config(&[], more);
-    config["backends"] = backend.entry();
-    (backend, Balancer::start(config))
+    let balancer = Balancer::start(backend.config(more));
+    (backend, balancer)
 }
 
 impl Drop for ByHand {
