@@ -3,13 +3,15 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use divan::{Bencher, black_box};
 use loadbalancer::config::{self, Overrides, RateLimit};
-use loadbalancer::frontend::{ClientRequest, ClientStream, Ending, TunnelEnd};
+use loadbalancer::duplex::Duplex;
+use loadbalancer::frontend::{ClientRequest, ClientStream, Ending};
 use loadbalancer::http::{BodyLength, Headers, RequestHead, Version, framing, request_id};
 use loadbalancer::logging::writer::LineWriter;
 use loadbalancer::metrics::{Metrics, Tally};
@@ -185,8 +187,24 @@ impl ClientStream for Nobody {
     fn can_tunnel(&self) -> bool {
         false
     }
-    fn tunnel(&mut self) -> io::Result<Box<dyn TunnelEnd>> {
+    fn tunnel(&mut self) -> io::Result<Box<dyn Duplex>> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+    fn try_read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Ok(0)
+    }
+    fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+    fn give_up(&mut self) {}
+    fn trailers(&mut self) -> Headers {
+        Headers::default()
+    }
+    fn finish(&mut self, _: &[u8], _: Ending) -> io::Result<()> {
+        Ok(())
+    }
+    fn waits_for_client(&self) -> bool {
+        false
     }
     fn write(&mut self, _: &[u8]) -> io::Result<()> {
         Ok(())

@@ -1,7 +1,8 @@
 //! An HTTP/1.1 reverse-proxy load balancer on threads. The map of a request's way, top to bottom, is in
 //! ARCHITECTURE.md; here is one line a module.
 //!
-//! - words: [`http`], [`config`], [`logging`], [`shutdown`], [`watch`], [`allocator`], [`histogram`]
+//! - words: [`http`], [`config`], [`logging`], [`shutdown`], [`watch`], [`client_side`], [`duplex`],
+//!   [`readiness`], [`supervised`], [`histogram`]
 //! - what decides: [`pool`], [`balance`], [`metrics`], [`explain`]
 //! - the edges: [`frontend`] (clients), [`transport`] (backends), on [`tls`] where that is asked for
 //! - the line: [`proxy`]
@@ -10,16 +11,17 @@
 //! - to try it out and to ask: [`demo`], [`replay`], [`drill`], [`check`], [`inquiry`]; [`by_hand`] reads answers
 //!   for the latter three
 
-pub mod allocator;
 pub mod app;
 pub mod balance;
 pub mod by_hand;
 pub mod check;
 pub mod cli;
+pub mod client_side;
 pub mod config;
 pub mod demo;
 pub mod descriptors;
 pub mod drill;
+pub mod duplex;
 pub mod endpoints;
 pub mod explain;
 pub mod frontend;
@@ -33,15 +35,14 @@ pub mod middleware;
 pub mod names;
 pub mod pool;
 pub mod proxy;
+pub mod readiness;
 pub mod reload;
 pub mod renewal;
 pub mod replay;
 pub mod service_manager;
 pub mod shutdown;
+pub mod supervised;
 pub mod tls;
 pub mod transport;
 pub mod watch;
 pub mod workers;
-
-#[global_allocator]
-static ALLOCATOR: allocator::SparseGiants = allocator::SparseGiants;

@@ -21,6 +21,12 @@ pub trait Place: Send + Sync {
     /// No more is passed on for now: the worker waits for its backend.
     fn waiting(&self);
 
+    /// The answer is about to end: the worker will be free in a moment, and its client may know before.
+    fn finishing(&self);
+
+    /// Whether the worker is outside of the pool.
+    fn has_left(&self) -> bool;
+
     /// The worker leaves the pool at once and another takes its place. `false` where there are too many
     /// outside already: then it stays.
     fn leave(&self) -> bool;
@@ -30,7 +36,6 @@ pub trait Place: Send + Sync {
 #[derive(Debug, Default)]
 pub struct Watch {
     client_gone: AtomicBool,
-    reading_body: AtomicBool,
     body_timed_out: AtomicBool,
     wait: Mutex<Option<Weak<dyn Interrupt>>>,
 }
@@ -63,16 +68,6 @@ impl Watch {
     /// From now on there is nothing to interrupt. Takes a lock.
     pub fn waits_no_more(&self) {
         *self.wait.lock() = None;
-    }
-
-    /// Whether the worker is waiting for the client to send more body.
-    pub fn set_reading_body(&self, reading: bool) {
-        self.reading_body.store(reading, Relaxed);
-    }
-
-    /// See [`Watch::set_reading_body`].
-    pub fn is_reading_body(&self) -> bool {
-        self.reading_body.load(Relaxed)
     }
 
     /// The client has sent no body for too long, and nothing more will be read from it.

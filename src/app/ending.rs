@@ -1,10 +1,10 @@
 //! The way out: a drain after a signal, or a hand-over to a fresh process and then a drain.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, after, select, tick};
-use log::Level::{Error, Info, Warn};
+use crossbeam_channel::{Receiver, after, select, tick};
+use log::Level::{Error, Info};
 
 use super::App;
 use super::by_hand;
@@ -17,13 +17,8 @@ use crate::shutdown::Request;
 const DRAIN_REPORT: Duration = Duration::from_secs(1);
 /// How many of the requests in flight it names.
 const DRAIN_NAMES: usize = 3;
-/// How often the process looks whether it should renew itself.
-const LEAK_CHECK: Duration = Duration::from_secs(1);
-/// Connections that can't be let go (a thread, two descriptors and some 20 KB each) before the process
-/// renews itself; a small host has some thousand threads for a service.
-const MAX_LEAKED: u64 = 500;
-/// After a renewal that failed, the next one by itself.
-const RENEWAL_PAUSE: Duration = Duration::from_secs(60);
+/// How often it looks whether that has ended.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
 /// Why the process ends.
 enum End {
@@ -61,40 +56,16 @@ impl App {
     }
 
     fn serve(&self, requests: &Receiver<Request>) -> End {
-        let mut next_renewal = Instant::now();
         loop {
-            let request = match requests.recv_timeout(LEAK_CHECK) {
-                Ok(request) => request,
-                Err(RecvTimeoutError::Timeout)
-                    if self.has_lost_too_much() && Instant::now() >= next_renewal =>
-                {
-                    next_renewal = Instant::now() + RENEWAL_PAUSE;
-                    Request::Renew
-                }
-                Err(RecvTimeoutError::Timeout) => continue,
-                Err(RecvTimeoutError::Disconnected) => return End::Signal("none"),
-            };
-            match request {
-                Request::Drain(signal) => return End::Signal(signal),
-                Request::Renew if self.renew() => return End::HandedOver,
-                Request::Renew => {}
+            match requests.recv() {
+                Ok(Request::Drain(signal)) => return End::Signal(signal),
+                Ok(Request::Renew) if self.renew() => return End::HandedOver,
+                Ok(Request::Renew) => {}
                 // What is wrong with the file is in the log.
-                Request::Reload => _ = self.reloader.reload(),
+                Ok(Request::Reload) => _ = self.reloader.reload(),
+                Err(_) => return End::Signal("none"),
             }
         }
-    }
-
-    fn has_lost_too_much(&self) -> bool {
-        let leaked = self.sum(|counts| counts.leaked_connections);
-        if leaked >= MAX_LEAKED {
-            event(
-                Warn,
-                "app",
-                "renewing: hostile clients have cost too many threads",
-                &[("leaked", &leaked)],
-            );
-        }
-        leaked >= MAX_LEAKED
     }
 
     /// Whether another process has taken over; if not, this one goes on.
@@ -130,6 +101,8 @@ impl App {
 
     fn drain(&self, limit: Duration, requests: &Receiver<Request>) {
         self.draining.store(true, std::sync::atomic::Ordering::Relaxed);
+        // From now on each client hears in its answer that it should connect anew, and finds another balancer.
+        self.doors.iter().for_each(|door| door.announce_end());
         let pre_drain = self.live.get().config.timeouts.pre_drain;
         // `/lb-health` says 503 from now on; whoever sends the clients has time to see it.
         if !pre_drain.is_zero() {
@@ -139,9 +112,7 @@ impl App {
             return self.drain_after_hand_over(limit, requests);
         }
         self.doors.iter().for_each(|door| door.drain());
-        // In this order: what a worker has answered may still be on its way through the front.
-        let is_over = || self.in_flight.active() == 0 && self.sum(|counts| counts.owing) == 0;
-        self.wait_until(is_over, limit, requests);
+        self.wait_until_over(limit, requests);
     }
 
     fn sum(&self, count: impl Fn(Counts) -> u64) -> u64 {
@@ -161,22 +132,21 @@ impl App {
     /// Nobody must notice, so connections in use get to hear in an answer that it was the last one.
     fn drain_after_hand_over(&self, limit: Duration, requests: &Receiver<Request>) {
         self.doors.iter().for_each(|door| door.drain_after_pause());
-        // What the guards counted before is of no use: connections may have come since.
-        let fresh: Vec<u64> = self.doors.iter().map(|door| door.counts().walks + 2).collect();
-        let is_over = || {
-            let is_empty = |(door, fresh): (&Arc<dyn Door>, &u64)| {
-                let counts = door.counts();
-                counts.walks >= *fresh && counts.alive_connections == 0
-            };
-            self.in_flight.active() == 0 && self.doors.iter().zip(&fresh).all(is_empty)
-        };
-        self.wait_until(is_over, limit, requests);
+        self.wait_until_over(limit, requests);
     }
 
-    fn wait_until(&self, is_over: impl Fn() -> bool, limit: Duration, requests: &Receiver<Request>) {
-        let (deadline, report) = (after(limit), tick(DRAIN_REPORT));
-        let look = tick(Duration::from_millis(50));
-        while !is_over() {
+    /// All is answered, what was answered has been taken, and nobody is connected who might ask for more.
+    fn is_over(&self) -> bool {
+        let is_quiet = |door: &Arc<dyn Door>| {
+            let counts = door.counts();
+            counts.unsent == 0 && !counts.may_hear_more
+        };
+        self.in_flight.active() == 0 && self.doors.iter().all(is_quiet)
+    }
+
+    fn wait_until_over(&self, limit: Duration, requests: &Receiver<Request>) {
+        let (deadline, report, look) = (after(limit), tick(DRAIN_REPORT), tick(DRAIN_LOOK));
+        while !self.is_over() {
             select! {
                 recv(self.in_flight.ended()) -> _ => {}
                 recv(look) -> _ => {}

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::frontend::{Counts, Door};
+use crate::frontend::Door;
 
 /// Parts that the metrics page tells of and that exist only after it.
 #[derive(Default)]
@@ -15,17 +15,9 @@ pub(super) struct Late {
 pub(super) type Doors = Vec<Arc<dyn Door>>;
 
 impl Late {
-    fn sum(&self, count: fn(Counts) -> u64) -> u64 {
-        let doors = self.doors.get().map(Vec::as_slice).unwrap_or_default();
-        doors.iter().map(|door| count(door.counts())).sum()
-    }
-
     pub fn connections(&self) -> u64 {
-        self.sum(|counts| counts.client_connections)
-    }
-
-    pub fn leaked(&self) -> u64 {
-        self.sum(|counts| counts.leaked_connections)
+        let doors = self.doors.get().map(Vec::as_slice).unwrap_or_default();
+        doors.iter().map(|door| door.counts().client_connections).sum()
     }
 
     pub fn streams(&self) -> u64 {

@@ -3,23 +3,18 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
 
 use log::Level::Warn;
 
 use super::late::Doors;
 use super::{Source, StartError};
 use crate::config::Config;
-use crate::frontend::{Door, Front, FrontSettings, Frontend, GuardSettings, Sink};
+use crate::frontend::{ClientLimits, Door, Front, FrontSettings, Sink, TinyListener};
 use crate::logging::event;
 use crate::pool::SharedLive;
 use crate::reload::Reloader;
 use crate::renewal::{self, Predecessor};
-use crate::shutdown::Running;
 use crate::tls::ServerSettings;
-
-/// In a drain a connection that was silent for so long is closed.
-const DRAIN_IDLE: Duration = Duration::from_secs(1);
 
 /// One for each listener of the configuration.
 pub(super) struct Sockets {
@@ -80,44 +75,41 @@ pub(super) fn serve(
     reloader: &Reloader,
     live: &Arc<SharedLive>,
     (sink, admin_sink): (Arc<dyn Sink>, Option<Arc<dyn Sink>>),
-    running: &Running,
 ) -> io::Result<Doors> {
     let config = live.get().config.clone();
-    let direct = |listener, sink| -> io::Result<Arc<dyn Door>> {
-        Ok(Arc::new(Frontend::start(listener, guard_settings(live), sink, running.clone())?))
-    };
-    let checked = |listener, tls, proxy_protocol| {
-        let how = FrontSettings { tls, proxy_protocol };
-        Front::start(listener, how, guard_settings(live), Arc::clone(&sink), running.clone()).map(Arc::new)
+    let front = |listener, tls, proxy_protocol, sink| {
+        Front::start(listener, FrontSettings { tls, proxy_protocol }, limits(live), sink).map(Arc::new)
     };
     let mut doors: Doors = Vec::new();
     doors.push(match config.front || config.proxy_protocol {
-        true => checked(sockets.plain, None, config.proxy_protocol)?,
-        false => direct(sockets.plain, Arc::clone(&sink))?,
+        true => front(sockets.plain, None, config.proxy_protocol, Arc::clone(&sink))?,
+        false => {
+            let most = config.limits.max_connections;
+            Arc::new(TinyListener::start(sockets.plain, most, Arc::clone(&sink))?)
+        }
     });
     if let (Some(listener), Some(tls), Some(certificates)) = (sockets.tls, &config.tls, certificates) {
-        let front = checked(listener, Some(certificates), tls.proxy_protocol)?;
+        let front = front(listener, Some(certificates), tls.proxy_protocol, sink)?;
         doors.push(Arc::clone(&front) as Arc<dyn Door>);
         reloader.on_certificates(move |certificates| front.set_tls(certificates));
     }
     if let (Some(listener), Some(sink)) = (sockets.admin, admin_sink) {
-        doors.push(direct(listener, sink)?);
+        doors.push(front(listener, None, false, sink)?);
     }
     Ok(doors)
 }
 
-fn guard_settings(live: &Arc<SharedLive>) -> impl Fn() -> GuardSettings + Clone + Send + 'static {
+fn limits(live: &Arc<SharedLive>) -> impl Fn() -> ClientLimits + Send + Sync + 'static {
     let live = Arc::clone(live);
     move || {
         let live = live.get();
         let (timeouts, limits) = (&live.config.timeouts, &live.config.limits);
-        GuardSettings {
+        ClientLimits {
             client_header: timeouts.client_header,
             client_idle: timeouts.client_idle,
-            drain_idle: DRAIN_IDLE,
             client_body: timeouts.client_body,
             client_write: timeouts.client_write,
-            max_header_bytes: limits.max_header_bytes as u64,
+            max_header_bytes: limits.max_header_bytes,
             max_connections: limits.max_connections,
             max_connections_per_ip: limits.max_connections_per_ip,
         }

@@ -30,7 +30,7 @@ use crate::reload::{self, ConfigFile, Reloader};
 use crate::renewal::Origin;
 use crate::service_manager::ServiceManager;
 use crate::shutdown::{Ender, Running, running};
-use crate::transport::{Transport, UreqTransport};
+use crate::transport::{HttpTransport, Transport};
 use crate::workers::{self, InFlight, Job, PoolLimits, Queue};
 use crate::{descriptors, health_checker, names, tls};
 use late::{Doors, Late, figure};
@@ -105,7 +105,7 @@ impl App {
         let in_flight = Arc::new(InFlight::default());
         let draining = Arc::new(AtomicBool::new(false));
         let late = Arc::new(Late::default());
-        let transport: Arc<dyn Transport> = Arc::new(UreqTransport::default());
+        let transport: Arc<dyn Transport> = Arc::new(HttpTransport::default());
         let manager = Arc::new(manager);
         let reloader =
             Arc::new(Reloader::new(file, Arc::clone(&live), Arc::clone(&transport), Arc::clone(&manager)));
@@ -126,7 +126,6 @@ impl App {
                 Box::new(move || queue.length())
             },
             client_connections: figure(&late, Late::connections),
-            leaked_connections: figure(&late, Late::leaked),
             streams: figure(&late, Late::streams),
             draining: {
                 let draining = Arc::clone(&draining);
@@ -156,7 +155,7 @@ impl App {
             predecessor.ready()?;
         }
         let sinks = (dispatcher as Arc<dyn Sink>, admin_sink);
-        let doors = listeners::serve(sockets, certificates, &reloader, &live, sinks, &running)?;
+        let doors = listeners::serve(sockets, certificates, &reloader, &live, sinks)?;
         let _ = late.doors.set(doors.clone());
         announce(&doors, &live);
         match &predecessor {

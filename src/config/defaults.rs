@@ -35,7 +35,7 @@ pub(super) fn config() -> Config {
         trusted_proxies: trusted_proxies(),
         host_header: HostHeader::Preserve,
         access_log: true,
-        front: false,
+        front: true,
         proxy_protocol: false,
         tls: None,
         admin: None,

@@ -36,8 +36,6 @@ pub struct Figures {
     pub queued: Box<dyn Fn() -> usize + Send + Sync>,
     /// Open connections of clients now.
     pub client_connections: Box<dyn Fn() -> u64 + Send + Sync>,
-    /// Connections that are over but can't be let go.
-    pub leaked_connections: Box<dyn Fn() -> u64 + Send + Sync>,
     /// Answers and tunnels outside of the worker pool now.
     pub streams: Box<dyn Fn() -> u64 + Send + Sync>,
     /// Whether a drain is under way.
@@ -51,7 +49,6 @@ pub(super) fn metrics(figures: &Figures, request: &mut ClientRequest, live: &Liv
         active_requests: figures.in_flight.active(),
         queued_requests: (figures.queued)() as u64,
         client_connections: (figures.client_connections)(),
-        leaked_connections: (figures.leaked_connections)(),
         streams: (figures.streams)(),
         draining: (figures.draining)(),
     };

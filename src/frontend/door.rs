@@ -1,17 +1,18 @@
-//! What the program may ask of a listener, whether tiny_http or the checking front accepts on it.
+//! What the program may ask of a listener, whichever kind it is.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-
-use super::connections::Counts;
 
 /// A listener that is accepted from.
 pub trait Door: Send + Sync {
     /// Where it listens; the real port where port 0 was asked for.
     fn address(&self) -> SocketAddr;
 
-    /// Stops accepting: new clients are refused from now on. Requests on open connections still come
-    /// in, are answered with `Connection: close`, and idle connections are closed.
+    /// From now on each answer says that it is its connection's last. New clients are still taken.
+    fn announce_end(&self);
+
+    /// Takes those who have connected by now, and stops accepting: new clients are refused. Requests on open
+    /// connections still come in and are answered; connections that stay silent for a moment are closed.
     fn drain(&self);
 
     /// Stops accepting and leaves the socket as it is: clients that come now wait in its queue, for
@@ -37,6 +38,17 @@ pub trait Door: Send + Sync {
     /// The listening socket.
     fn listener(&self) -> &TcpListener;
 
-    /// Figures for the metrics.
+    /// Figures for the metrics and for a drain.
     fn counts(&self) -> Counts;
+}
+
+/// See [`Door::counts`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counts {
+    /// Connections of clients that are open.
+    pub client_connections: u64,
+    /// Those of them whose last answer has not been taken whole by its client.
+    pub unsent: u64,
+    /// Whether somebody who is connected may still send a request that would be answered.
+    pub may_hear_more: bool,
 }

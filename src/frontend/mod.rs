@@ -1,35 +1,28 @@
-//! The client's side: accepts connections, delivers requests one at a time for each of them, writes
-//! answers. The only folder (with `demo`) that names tiny_http.
+//! The client's side: accepts connections, reads requests, writes answers. The only folder (with `demo`) that
+//! names tiny_http.
 //!
-//! tiny_http reads heads and decodes bodies. What it lacks as a proxy's front stands around it:
-//! `connections` lets one request a connection through at a time, `socket` holds the client's socket,
-//! `stream` reads bodies that may not end well and ends connections, `guard` watches those that are
-//! not in a worker's hands; `front` stands before all that on listeners that ask for it. The rest of the
-//! program sees [`ClientRequest`], and tests fake its stream.
+//! `front` stands before every listener unless the configuration says `"front": false`; then `tiny` does,
+//! tiny_http's acceptor for trusted networks. Both hand a [`ClientRequest`] to a [`Sink`]; the rest of the
+//! program sees no more of them than [`ClientStream`], [`Responder`](responder::Responder) and [`Door`], and
+//! tests fake the stream.
 
-mod acceptor;
-mod connections;
+mod client_stream;
 mod door;
-mod entry;
-mod filter;
 mod front;
-mod guard;
-mod listener;
+mod limits;
 mod refused_head;
 mod request;
 mod responder;
-mod rush;
 mod sink;
-mod socket;
-mod stream;
+mod socket_options;
 mod surplus;
+mod tiny;
 
-pub use connections::{Counts, MAX_ANNOUNCED_BODY};
-pub use door::Door;
+pub use client_stream::{ClientStream, Ending};
+pub use door::{Counts, Door};
 pub use front::{Front, FrontSettings};
-pub use guard::GuardSettings;
-pub use listener::Frontend;
+pub use limits::ClientLimits;
 pub use request::ClientRequest;
-pub use responder::Framing;
-pub use sink::{More, Sink};
-pub use stream::{ClientStream, Ending, TunnelEnd};
+pub use responder::{Framing, Responder};
+pub use sink::Sink;
+pub use tiny::TinyListener;

@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::client_stream::ClientStream;
 use super::responder::Responder;
-use super::stream::ClientStream;
 use crate::explain::Trace;
 use crate::http::framing::Flaw;
 use crate::http::{BodyLength, RequestHead};
@@ -67,6 +67,12 @@ impl ClientRequest {
             trace: Trace::default(),
             responder,
         }
+    }
+
+    /// A worker at this place handles it.
+    pub fn at(&mut self, place: Arc<dyn Place>) {
+        self.responder.tells(Arc::clone(&place));
+        self.place = Some(place);
     }
 
     /// Why the request can't be taken, if it can't.

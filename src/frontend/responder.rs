@@ -3,10 +3,15 @@
 //! Head and first piece of body go out in one write. What is written is flushed at once, so that an
 //! event stream's events are not held back.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
-use super::stream::{ClientStream, Ending, TunnelEnd};
+use super::client_stream::{ClientStream, Ending};
+use crate::client_side::ClientSide;
+use crate::duplex::Duplex;
 use crate::http::{Headers, Version, status};
+use crate::watch::Place;
 
 /// How an answer's body is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +42,8 @@ pub struct Responder {
     wire: Option<Wire>,
     pending: Vec<u8>,
     sent_bytes: u64,
+    /// Told when the answer is about to end.
+    place: Option<Arc<dyn Place>>,
 }
 
 impl Responder {
@@ -46,7 +53,13 @@ impl Responder {
         to_head: bool,
         keep_alive: bool,
     ) -> Responder {
-        Responder { stream, version, to_head, keep_alive, wire: None, pending: Vec::new(), sent_bytes: 0 }
+        let (wire, pending, sent_bytes, place) = (None, Vec::new(), 0, None);
+        Responder { stream, version, to_head, keep_alive, wire, pending, sent_bytes, place }
+    }
+
+    /// The worker at this place hears when the answer is about to end.
+    pub(super) fn tells(&mut self, place: Arc<dyn Place>) {
+        self.place = Some(place);
     }
 
     /// Whether an answer has begun: then it is too late for another one.
@@ -67,13 +80,18 @@ impl Responder {
     /// Begins the answer. `headers` has neither framing nor connection fields (but for
     /// [`Framing::NoBody`]); nothing is sent before [`Responder::flush`] or the first piece of body.
     pub fn start(&mut self, code: u16, headers: &Headers, framing: Framing) {
+        self.start_as(code, status::reason(code), headers, framing);
+    }
+
+    /// The same with these words for the status.
+    pub fn start_as(&mut self, code: u16, reason: &str, headers: &Headers, framing: Framing) {
         let wire = self.wire_for(code, framing);
         // A body that was not read stands before the next request, and nobody will read it. A drain
         // may have begun since the request came in.
         if self.stream.body_is_pending() || !self.stream.can_keep_alive() || wire == Wire::UntilClose {
             self.keep_alive = false;
         }
-        self.write_head(code, headers, framing, wire);
+        self.write_head((code, reason), headers, framing, wire);
         self.wire = Some(wire);
     }
 
@@ -87,17 +105,12 @@ impl Responder {
         }
     }
 
-    fn write_head(&mut self, code: u16, headers: &Headers, framing: Framing, wire: Wire) {
+    fn write_head(&mut self, (code, reason): (u16, &str), headers: &Headers, framing: Framing, wire: Wire) {
         let head = &mut self.pending;
         head.reserve(headers.byte_len() + 128);
         // Writing to a Vec can't fail.
-        let _ = write!(head, "HTTP/1.1 {code} {}\r\n", status::reason(code));
-        for (name, value) in headers.iter() {
-            head.extend_from_slice(name.as_bytes());
-            head.extend_from_slice(b": ");
-            head.extend_from_slice(value);
-            head.extend_from_slice(b"\r\n");
-        }
+        let _ = write!(head, "HTTP/1.1 {code} {reason}\r\n");
+        push_fields(head, headers);
         match (framing, wire) {
             (Framing::Length(length), _) => {
                 let _ = write!(head, "Content-Length: {length}\r\n");
@@ -127,7 +140,11 @@ impl Responder {
             _ => {}
         }
         self.sent_bytes += piece.len() as u64;
-        if self.wire == Some(Wire::Chunked) {
+        if self.wire == Some(Wire::Length { left: 0 }) {
+            // The last of it goes with the end, for which nobody need wait.
+            self.pending.extend_from_slice(piece);
+            Ok(())
+        } else if self.wire == Some(Wire::Chunked) {
             let _ = write!(self.pending, "{:x}\r\n", piece.len());
             self.pending.extend_from_slice(piece);
             self.pending.extend_from_slice(b"\r\n");
@@ -145,19 +162,21 @@ impl Responder {
         self.stream.can_tunnel()
     }
 
-    /// Answers 101 with these fields, which have `Connection` and `Upgrade` among them, and makes the
-    /// connection a tunnel: reading gives the client's bytes from now on.
+    /// Answers 101 with these fields, which have `Connection` and `Upgrade` among them, and gives the
+    /// connection away as a tunnel.
     ///
     /// # Errors
     /// It can't be one, or the client is gone.
-    pub fn start_tunnel(&mut self, headers: &Headers) -> io::Result<Box<dyn TunnelEnd>> {
-        let end = self.stream.tunnel()?;
+    pub fn start_tunnel(&mut self, headers: &Headers) -> io::Result<Box<dyn Duplex>> {
+        if !self.stream.can_tunnel() || self.stream.body_is_pending() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         self.keep_alive = true; // no `Connection: close` of our own in this head
-        self.write_head(101, headers, Framing::NoBody, Wire::NoBody);
+        self.write_head((101, status::reason(101)), headers, Framing::NoBody, Wire::NoBody);
         self.wire = Some(Wire::NoBody);
         self.keep_alive = false;
         self.flush()?;
-        Ok(end)
+        self.stream.tunnel()
     }
 
     /// Counts bytes that went through a tunnel.
@@ -181,26 +200,37 @@ impl Responder {
     /// The client is gone or too slow; or the body is shorter than announced, and the connection was
     /// closed for that.
     pub fn finish(&mut self) -> io::Result<()> {
-        let result = match self.wire {
-            Some(Wire::Length { left: 1.. }) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Some(Wire::Chunked) => {
-                self.pending.extend_from_slice(b"0\r\n\r\n");
-                self.flush()
-            }
-            _ => self.flush(),
-        };
-        let ending = match (&result, self.keep_alive) {
-            (Err(_), _) => Ending::BrokenOff,
-            (Ok(()), true) => Ending::KeepAlive,
-            (Ok(()), false) => Ending::Close,
-        };
-        self.stream.end(ending);
-        result
+        self.finish_with(&Headers::default())
     }
 
-    /// The answer's end must not wait long for a client that is still sending.
-    pub fn hurry(&mut self) {
-        self.stream.hurry();
+    /// The same with these fields behind the body, where they can be.
+    ///
+    /// # Errors
+    /// As [`Responder::finish`].
+    pub fn finish_with(&mut self, trailers: &Headers) -> io::Result<()> {
+        match self.wire {
+            Some(Wire::Length { left: 1.. }) => {
+                self.break_off();
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            Some(Wire::Chunked) => {
+                self.pending.extend_from_slice(b"0\r\n");
+                push_fields(&mut self.pending, trailers);
+                self.pending.extend_from_slice(b"\r\n");
+            }
+            _ => {}
+        }
+        let ending = if self.keep_alive { Ending::KeepAlive } else { Ending::Close };
+        let rest = std::mem::take(&mut self.pending);
+        if let Some(place) = &self.place {
+            place.finishing();
+        }
+        self.stream.finish(&rest, ending)
+    }
+
+    /// Whether ending the answer may have to wait for the client.
+    pub fn waits_for_client(&self) -> bool {
+        self.stream.waits_for_client()
     }
 
     /// Gives no answer: the connection is reset, which waits for nobody.
@@ -217,10 +247,46 @@ impl Responder {
     }
 }
 
-/// Reads the request's body.
-impl Read for Responder {
+impl ClientSide for Responder {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.stream.read(buf)
+    }
+
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.stream.try_read(buf)
+    }
+
+    fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        self.stream.readiness()
+    }
+
+    fn give_up(&mut self) {
+        self.stream.give_up();
+    }
+
+    fn trailers(&mut self) -> Headers {
+        self.stream.trailers()
+    }
+
+    fn interim(&mut self, code: u16, headers: &Headers) {
+        // RFC 9110 section 15.2: never to a client of HTTP/1.0.
+        if self.version == Version::Http11 && self.wire.is_none() {
+            let mut head = Vec::with_capacity(headers.byte_len() + 64);
+            let _ = write!(head, "HTTP/1.1 {code} {}\r\n", status::reason(code));
+            push_fields(&mut head, headers);
+            head.extend_from_slice(b"\r\n");
+            // Whether the client is gone is found out with the answer itself.
+            let _ = self.stream.write(&head);
+        }
+    }
+}
+
+fn push_fields(head: &mut Vec<u8>, headers: &Headers) {
+    for (name, value) in headers.iter() {
+        head.extend_from_slice(name.as_bytes());
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(value);
+        head.extend_from_slice(b"\r\n");
     }
 }
 

@@ -1,5 +1,8 @@
 //! Reads the chunked coding (RFC 9112 section 7.1) as it arrives: strict about what two parsers could
-//! read in two ways, indifferent to extensions and trailers, which end here.
+//! read in two ways, indifferent to extensions, which end here. Trailers are kept for whoever passes them on.
+
+use super::Headers;
+use super::headers::{is_token, trim};
 
 /// Longest line of a chunk's size with its extensions, and all trailers together, in bytes.
 const MAX_LINE_BYTES: usize = 4096;
@@ -38,7 +41,34 @@ enum State {
 pub struct Decoder {
     state: State,
     line_bytes: usize,
+    /// The trailers' text.
+    trailers: Vec<u8>,
 }
+
+/// Fields that mean nothing, or too much, behind a body: whoever reads them there could take the message for
+/// another one (RFC 9110 section 6.5.1).
+const NOT_IN_TRAILERS: [&str; 20] = [
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "x-real-ip",
+    "x-request-id",
+];
 
 /// What is no chunked coding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +76,7 @@ pub struct BadChunk;
 
 impl Default for Decoder {
     fn default() -> Self {
-        Decoder { state: State::Size { digits: 0, size: 0 }, line_bytes: 0 }
+        Decoder { state: State::Size { digits: 0, size: 0 }, line_bytes: 0, trailers: Vec::new() }
     }
 }
 
@@ -79,7 +109,27 @@ impl Decoder {
         self.state == State::Done
     }
 
+    /// The fields behind the body, as far as they may be passed on; those of a line that is no field are
+    /// dropped.
+    pub fn trailers(&self) -> Headers {
+        let mut headers = Headers::default();
+        for line in self.trailers.split(|byte| *byte == b'\n') {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+            let Ok(name) = std::str::from_utf8(&line[..colon]) else { continue };
+            let may_pass = !NOT_IN_TRAILERS.iter().any(|other| name.eq_ignore_ascii_case(other))
+                && !name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case("x-forwarded-"));
+            if is_token(name.as_bytes()) && may_pass {
+                headers.push(name, trim(&line[colon + 1..]));
+            }
+        }
+        headers
+    }
+
     fn next(&mut self, byte: u8) -> Result<State, BadChunk> {
+        if matches!(self.state, State::Trailer { .. } | State::TrailerEnd { .. }) {
+            self.trailers.push(byte);
+        }
         self.line_bytes += 1;
         if self.line_bytes > MAX_LINE_BYTES {
             return Err(BadChunk);
@@ -146,6 +196,18 @@ mod tests {
             let (body, taken, done) = decode(whole, step).unwrap();
             assert_eq!((&body[..], taken, done), (&b"abc0123456789"[..], whole.len() - 5, true));
         }
+    }
+
+    #[test]
+    fn trailers_are_kept_but_for_those_that_have_no_business_there() {
+        let text = b"1\r\na\r\n0\r\nX-Sum: 7 \r\nContent-Length: 5\r\nX-Forwarded-For: x\r\nno field\r\nx-b:\r\n\r\n";
+        let mut decoder = Decoder::default();
+        for byte in text.chunks(1) {
+            assert_eq!(decoder.take(byte, &mut |_| {}), Ok(1));
+        }
+        assert!(decoder.is_done());
+        let trailers = decoder.trailers();
+        assert_eq!(trailers.iter().collect::<Vec<_>>(), [("X-Sum", &b"7"[..]), ("x-b", b"")]);
     }
 
     #[test]

@@ -20,8 +20,6 @@ pub struct Gauges {
     pub queued_requests: u64,
     /// Open connections of clients.
     pub client_connections: u64,
-    /// Connections that are over but that tiny_http can't let go.
-    pub leaked_connections: u64,
     /// Answers and tunnels outside of the worker pool.
     pub streams: u64,
     /// Whether the process drains.
@@ -66,7 +64,6 @@ pub fn page(metrics: &Metrics, gauges: &Gauges, live: &Live, view: View) -> Valu
         "active_requests": gauges.active_requests,
         "queued_requests": gauges.queued_requests,
         "client_connections": gauges.client_connections,
-        "leaked_connections": gauges.leaked_connections,
         "streams": gauges.streams,
         "draining": gauges.draining,
         "reasons": reasons,

@@ -47,7 +47,7 @@ struct Page(String);
 
 impl Page {
     fn gauges(&mut self, gauges: &Gauges) {
-        let rows: [(&str, &str, u64); 5] = [
+        let rows: [(&str, &str, u64); 4] = [
             (
                 "loadbalancer_active_requests",
                 "Requests that have come in and not ended.",
@@ -55,11 +55,6 @@ impl Page {
             ),
             ("loadbalancer_queued_requests", "Requests that wait for a worker.", gauges.queued_requests),
             ("loadbalancer_client_connections", "Open connections of clients.", gauges.client_connections),
-            (
-                "loadbalancer_leaked_connections",
-                "Connections that are over and can't be let go.",
-                gauges.leaked_connections,
-            ),
             ("loadbalancer_streams", "Answers and tunnels outside of the worker pool.", gauges.streams),
         ];
         for (name, help, value) in rows {

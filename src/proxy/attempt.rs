@@ -9,7 +9,7 @@ use crate::config::{Config, HostHeader, RetryConfig};
 use crate::frontend::ClientRequest;
 use crate::http::{BodyLength, Headers, RequestHead};
 use crate::pool::Backend;
-use crate::transport::{AttemptError, BackendReply, Cause, Limits, Outgoing, OutgoingBody, Transport};
+use crate::transport::{AttemptError, BackendReply, Cause, Limits, Outgoing, Transport};
 use crate::watch::Watch;
 
 /// A request ready to be sent, as often as need be.
@@ -59,9 +59,12 @@ impl<'a> Prepared<'a> {
     }
 
     fn met_a_stale_connection(&self, error: &AttemptError, config: &RetryConfig) -> bool {
-        let may_repeat = self.head.is_idempotent() || config.non_idempotent;
         let died = error.reused && error.cause == Cause::Closed;
-        died && may_repeat && self.body.is_replayable() && !self.client_is_gone()
+        died && self.may_repeat(config) && self.body.is_replayable() && !self.client_is_gone()
+    }
+
+    fn may_repeat(&self, config: &RetryConfig) -> bool {
+        self.head.is_idempotent() || config.non_idempotent
     }
 
     /// Touches the `Host` and nothing else of what was prepared.
@@ -76,15 +79,12 @@ impl<'a> Prepared<'a> {
         if !self.keep_host {
             self.headers.set("Host", backend.authority().as_bytes());
         }
-        let body = match self.length {
-            BodyLength::None => OutgoingBody::None,
-            BodyLength::Known(length) => OutgoingBody::Known(length, &mut self.body),
-            BodyLength::Chunked => OutgoingBody::Chunked(&mut self.body),
-        };
+        let repeatable = self.may_repeat(&config.retry);
         let limits = Limits {
             // An attempt is over after `request`, whatever it has come to.
             connect: config.timeouts.connect.min(config.timeouts.request),
             request: config.timeouts.request,
+            client_body: config.timeouts.client_body,
             idle: config.timeouts.backend_idle,
             max_idle: config.limits.max_idle_per_backend,
         };
@@ -92,9 +92,11 @@ impl<'a> Prepared<'a> {
             method: &self.head.method,
             target: &self.head.target,
             headers: &self.headers,
-            body,
+            length: self.length,
+            client: &mut self.body,
             limits,
             fresh,
+            repeatable,
             upgrade: self.upgrade,
             watch: Some(Arc::clone(&self.watch)),
         };
@@ -123,6 +125,11 @@ impl<'a> Prepared<'a> {
     /// Whether an attempt failed because the client stopped sending its body.
     pub fn body_timed_out(&self) -> bool {
         self.watch.is_body_timed_out()
+    }
+
+    /// Bytes that may still come of the body.
+    pub fn body_left(&self) -> u64 {
+        self.body.left()
     }
 
     /// Whether an attempt failed because the body is over its limit.

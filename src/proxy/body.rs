@@ -2,15 +2,17 @@
 //! can send it again. Nothing is read ahead, so a body that trickles is passed on as it comes; a worker with
 //! one that takes long leaves the pool.
 
-use std::io::{self, Read};
+use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use crate::http::BodyLength;
+use crate::client_side::ClientSide;
+use crate::http::{BodyLength, Headers};
 use crate::watch::Place;
 
 /// A client's body that can be read again from its start while it is not too large.
 pub struct ReplayBody<'a> {
-    source: &'a mut dyn Read,
+    source: &'a mut dyn ClientSide,
     kept: Vec<u8>,
     most_kept: usize,
     /// More was read than is kept.
@@ -24,11 +26,12 @@ pub struct ReplayBody<'a> {
     length: BodyLength,
     /// Told when reading begins and ends.
     place: Option<Arc<dyn Place>>,
+    trailers: Headers,
 }
 
 impl<'a> ReplayBody<'a> {
     /// Nothing read yet. Beyond `max_bytes` reading fails.
-    pub fn new(source: &'a mut dyn Read, most_kept: usize, max_bytes: Option<u64>) -> ReplayBody<'a> {
+    pub fn new(source: &'a mut dyn ClientSide, most_kept: usize, max_bytes: Option<u64>) -> ReplayBody<'a> {
         ReplayBody {
             source,
             kept: Vec::new(),
@@ -40,6 +43,7 @@ impl<'a> ReplayBody<'a> {
             too_large: false,
             length: BodyLength::Chunked,
             place: None,
+            trailers: Headers::default(),
         }
     }
 
@@ -51,6 +55,11 @@ impl<'a> ReplayBody<'a> {
     /// Whether the next attempt would find all of it.
     pub fn is_replayable(&self) -> bool {
         !self.overflowed
+    }
+
+    /// Bytes that may still come from the client.
+    pub fn left(&self) -> u64 {
+        self.max_bytes.saturating_sub(self.read_bytes)
     }
 
     /// Starts again from the beginning.
@@ -75,8 +84,13 @@ impl<'a> ReplayBody<'a> {
     }
 }
 
-impl Read for ReplayBody<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+impl ReplayBody<'_> {
+    /// What is kept comes first, then what `more` reads from the client.
+    fn read_with(
+        &mut self,
+        buf: &mut [u8],
+        more: impl FnOnce(&mut dyn ClientSide, &mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         if self.position < self.kept.len() {
             let amount = buf.len().min(self.kept.len() - self.position);
             buf[..amount].copy_from_slice(&self.kept[self.position..][..amount]);
@@ -86,7 +100,7 @@ impl Read for ReplayBody<'_> {
         if let (0, Some(place)) = (self.read_bytes, &self.place) {
             place.relaying();
         }
-        let amount = self.source.read(buf)?;
+        let amount = more(self.source, buf)?;
         self.read_bytes += amount as u64;
         let is_whole = (amount == 0 && !buf.is_empty()) || self.length == BodyLength::Known(self.read_bytes);
         if let (true, Some(place)) = (is_whole, &self.place) {
@@ -101,17 +115,127 @@ impl Read for ReplayBody<'_> {
     }
 }
 
+impl ClientSide for ReplayBody<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.read_with(buf, |source, buf| source.read(buf))
+    }
+
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.read_with(buf, |source, buf| source.try_read(buf))
+    }
+
+    fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        self.source.readiness()
+    }
+
+    fn give_up(&mut self) {
+        self.source.give_up();
+    }
+
+    fn trailers(&mut self) -> Headers {
+        if self.trailers.is_empty() {
+            self.trailers = self.source.trailers();
+        }
+        self.trailers.clone()
+    }
+
+    fn interim(&mut self, status: u16, headers: &Headers) {
+        self.source.interim(status, headers);
+    }
+}
+
+/// What is left of a body whose answer has begun: it is passed on, and never sent again.
+pub struct RestOfBody<'a> {
+    source: &'a mut dyn ClientSide,
+    left: u64,
+}
+
+impl<'a> RestOfBody<'a> {
+    /// Beyond `left` bytes reading fails.
+    pub fn new(source: &'a mut dyn ClientSide, left: u64) -> RestOfBody<'a> {
+        RestOfBody { source, left }
+    }
+
+    /// Bytes that may still come.
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
+    fn count(&mut self, amount: usize) -> io::Result<usize> {
+        let too_large = || io::Error::other("request body over its limit");
+        self.left = self.left.checked_sub(amount as u64).ok_or_else(too_large)?;
+        Ok(amount)
+    }
+}
+
+impl ClientSide for RestOfBody<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let amount = self.source.read(buf)?;
+        self.count(amount)
+    }
+
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let amount = self.source.try_read(buf)?;
+        self.count(amount)
+    }
+
+    fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        self.source.readiness()
+    }
+
+    fn give_up(&mut self) {
+        self.source.give_up();
+    }
+
+    fn trailers(&mut self) -> Headers {
+        self.source.trailers()
+    }
+
+    fn interim(&mut self, _: u16, _: &Headers) {}
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
+    /// A client that has sent these bytes.
+    struct Sent<'a>(&'a [u8]);
+
+    impl ClientSide for Sent<'_> {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            io::Read::read(&mut self.0, buf)
+        }
+        fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            self.read(buf)
+        }
+        fn readiness(&self) -> Option<BorrowedFd<'_>> {
+            None
+        }
+        fn give_up(&mut self) {}
+        fn trailers(&mut self) -> Headers {
+            Headers::default()
+        }
+        fn interim(&mut self, _: u16, _: &Headers) {}
+    }
+
+    /// All of it, piece by piece.
+    fn read_to_end(body: &mut dyn ClientSide) -> io::Result<Vec<u8>> {
+        let (mut whole, mut piece) = (Vec::new(), [0; 7]);
+        loop {
+            match body.read(&mut piece)? {
+                0 => return Ok(whole),
+                amount => whole.extend_from_slice(&piece[..amount]),
+            }
+        }
+    }
+
     proptest! {
         /// However it is read, and however often it is begun again, a kept body is the whole body.
         #[test]
         fn replays_byte_for_byte(body: Vec<u8>, steps in proptest::collection::vec((1usize..40, any::<bool>()), 0..40), kept in 0usize..200) {
-            let mut source = &body[..];
+            let mut source = Sent(&body);
             let mut replay = ReplayBody::new(&mut source, kept, None);
             let mut read = Vec::new();
             for (size, rewind) in steps {
@@ -123,7 +247,7 @@ mod tests {
                     read.clear();
                 }
             }
-            replay.read_to_end(&mut read).unwrap();
+            read.extend_from_slice(&read_to_end(&mut replay).unwrap());
             prop_assert_eq!(&read, &body);
             prop_assert_eq!(replay.is_replayable(), body.len() <= kept);
         }
@@ -131,9 +255,9 @@ mod tests {
 
     #[test]
     fn over_its_limit_it_fails_and_says_so() {
-        let mut source = &b"0123456789"[..];
+        let mut source = Sent(b"0123456789");
         let mut body = ReplayBody::new(&mut source, 100, Some(9));
-        assert!(io::copy(&mut body, &mut io::sink()).is_err());
+        assert!(read_to_end(&mut body).is_err());
         assert!(body.is_too_large());
     }
 }

@@ -2,18 +2,21 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use crate::balance;
+use crate::client_side::ClientSide;
 use crate::config::{Config, Overrides};
-use crate::frontend::{ClientRequest, ClientStream, Ending, TunnelEnd};
+use crate::duplex::Duplex;
+use crate::frontend::{ClientRequest, ClientStream, Ending};
 use crate::http::{BodyLength, Headers, RequestHead, Version};
 use crate::pool::backend::tests::backends;
 use crate::pool::{Backend, Live, Policy, Pool};
 use crate::transport::{
-    AttemptError, BackendReply, Cause, Outgoing, OutgoingBody, ReplyLength, Stage, Transport,
+    AttemptError, BackendReply, Cause, Outgoing, ReplyBody, ReplyLength, Stage, Transport,
 };
 
 /// What a client sent and saw.
@@ -48,8 +51,26 @@ impl ClientStream for FakeClient {
     fn can_tunnel(&self) -> bool {
         false
     }
-    fn tunnel(&mut self) -> io::Result<Box<dyn TunnelEnd>> {
+    fn tunnel(&mut self) -> io::Result<Box<dyn Duplex>> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.read(buf)
+    }
+    fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+    fn give_up(&mut self) {}
+    fn trailers(&mut self) -> Headers {
+        Headers::default()
+    }
+    fn waits_for_client(&self) -> bool {
+        false
+    }
+    fn finish(&mut self, rest: &[u8], ending: Ending) -> io::Result<()> {
+        self.write(rest)?;
+        self.end(ending);
+        Ok(())
     }
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.seen.0.lock().0.extend_from_slice(bytes);
@@ -107,20 +128,24 @@ impl Script {
 
 impl Transport for Script {
     fn send(&self, backend: &Backend, request: Outgoing<'_>) -> Result<BackendReply, AttemptError> {
-        let mut body = String::new();
-        if let OutgoingBody::Known(_, reader) | OutgoingBody::Chunked(reader) = request.body
-            && reader.read_to_string(&mut body).is_err()
-        {
-            return Err(AttemptError { stage: Stage::SendBody, cause: Cause::Client, reused: false });
+        let (mut body, mut piece) = (Vec::new(), [0; 64]);
+        while request.length != BodyLength::None {
+            match request.client.read(&mut piece) {
+                Ok(0) => break,
+                Ok(amount) => body.extend_from_slice(&piece[..amount]),
+                Err(_) => {
+                    return Err(AttemptError { stage: Stage::SendBody, cause: Cause::Client, reused: false });
+                }
+            }
         }
-        self.got.lock().push((backend.id(), body));
+        self.got.lock().push((backend.id(), String::from_utf8_lossy(&body).into_owned()));
         let reply = |status, length, body: Box<dyn io::Read + Send>| BackendReply {
             status,
+            reason: crate::http::status::reason(status).to_owned(),
             headers: Headers::default(),
             length: ReplyLength::Known(length),
-            body,
+            body: Box::new(Body(body)),
             body_is_here: true,
-            body_refused: false,
             tunnel: None,
         };
         match self.steps.lock().pop_front().expect("the script has a step for each attempt") {
@@ -132,6 +157,19 @@ impl Transport for Script {
 
     fn forget(&self, _: &Backend) {}
     fn tidy(&self) {}
+}
+
+/// A body that comes from a reader.
+struct Body(Box<dyn io::Read + Send>);
+
+impl ReplyBody for Body {
+    fn read(&mut self, buf: &mut [u8], _: &mut dyn ClientSide) -> io::Result<usize> {
+        self.0.read(buf)
+    }
+    fn wait_at_most(&mut self, _: std::time::Duration) {}
+    fn trailers(&mut self) -> Headers {
+        Headers::default()
+    }
 }
 
 struct Broken;

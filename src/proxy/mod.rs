@@ -26,12 +26,12 @@ pub use outcome::{End, Outcome};
 pub use refusal::Refusal;
 
 use crate::explain::{Fate, Trace};
-use crate::frontend::{ClientRequest, MAX_ANNOUNCED_BODY};
+use crate::frontend::ClientRequest;
 use crate::http::{BodyLength, Headers, request_id};
 use crate::logging::event;
 use crate::pool::{Backend, BreakerState, ClientKey, Lease, Live, NoLease, Pool, Tried};
 use crate::shutdown::Running;
-use crate::transport::{AttemptError, BackendReply, Stage, Transport};
+use crate::transport::{AttemptError, BackendReply, Cause, Stage, Transport};
 use crate::watch::Watch;
 use attempt::Prepared;
 use budget::{Account, Budget};
@@ -156,9 +156,10 @@ impl Proxy {
             }
         };
         if let Some(Answer { reply, lease }) = held {
+            let body_left = prepared.body_left();
             drop(prepared);
             let cookie = client_key::set_cookie(pool.config(), &client, lease.backend(), request.secure);
-            return relay::relay(request, reply, lease, cookie).after(attempts);
+            return relay::relay(request, reply, lease, cookie, body_left).after(attempts);
         }
         if prepared.client_is_gone() {
             return Outcome::client_gone().after(attempts);
@@ -242,7 +243,7 @@ impl Proxy {
 }
 
 fn declares_too_much(request: &ClientRequest, live: &Live) -> bool {
-    let limit = live.config.limits.max_body_bytes.unwrap_or(u64::MAX).min(MAX_ANNOUNCED_BODY);
+    let limit = live.config.limits.max_body_bytes.unwrap_or(u64::MAX);
     matches!(request.screened, Ok(BodyLength::Known(length)) if length > limit)
 }
 
@@ -253,13 +254,14 @@ fn request_id_of(prepared: &Prepared<'_>) -> String {
 
 /// Ends a failed attempt. The client's fault is nobody else's, and not worth a warning.
 fn fail(lease: Lease, error: &AttemptError, prepared: &Prepared<'_>) {
-    let is_clients = error.cause == crate::transport::Cause::Client;
+    let is_clients = error.cause == Cause::Client;
     let backend = Arc::clone(lease.backend());
     let id = request_id_of(prepared);
     let fields: [(&str, &dyn std::fmt::Display); 3] =
         [("backend", &backend.name()), ("error", error), ("request_id", &id)];
     event(if is_clients { Debug } else { Warn }, "proxy", "attempt failed", &fields);
-    if is_clients {
+    // What we don't take of an answer is no failure of its backend.
+    if is_clients || matches!(error.cause, Cause::Unacceptable(_)) {
         drop(lease);
     } else {
         note_breaker(lease.failed(Instant::now()), &backend);

@@ -119,7 +119,7 @@ impl Refusal {
             (Cause::Client, _) => Refusal::BodyIncomplete,
             (_, Stage::Connect) => Refusal::NoBackend,
             (Cause::TimedOut, _) => Refusal::BackendTimeout,
-            (Cause::NotHttp(_), _) => Refusal::BackendNotHttp,
+            (Cause::NotHttp(_) | Cause::Unacceptable(_), _) => Refusal::BackendNotHttp,
             _ => Refusal::BackendClosed,
         }
     }
@@ -177,6 +177,7 @@ mod tests {
             (AwaitHead, TimedOut, 504),
             (AwaitHead, Closed, 502),
             (AwaitHead, NotHttp("x".into()), 502),
+            (AwaitHead, Cause::Unacceptable("x".into()), 502),
             (AwaitHead, Other("x".into()), 502),
         ];
         for (stage, cause, status) in table {

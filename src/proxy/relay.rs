@@ -1,12 +1,12 @@
 //! Passes a backend's answer on as it arrives: nothing is held back, and what breaks off in the middle
 //! breaks off towards the client, too.
 
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{End, Outcome};
-use super::{forwarded, tunnel};
+use super::body::RestOfBody;
+use super::{End, Outcome, forwarded, tunnel};
 use crate::frontend::{ClientRequest, Framing};
 use crate::http::{Headers, status};
 use crate::pool::Lease;
@@ -21,12 +21,14 @@ enum Broken {
     Client,
 }
 
-/// Relays the answer, with this cookie of ours; the lease lives until its last byte went out.
+/// Relays the answer, with this cookie of ours; the lease lives until its last byte went out. Of the
+/// request's body, which may still be under way, at most `body_left` bytes are passed on.
 pub fn relay(
     request: &mut ClientRequest,
     mut reply: BackendReply,
     lease: Lease,
     cookie: Option<String>,
+    body_left: u64,
 ) -> Outcome {
     let mut headers = forwarded::to_client(&reply.headers, &request.id);
     if let Some(cookie) = cookie {
@@ -39,11 +41,9 @@ pub fn relay(
     }
     let backend = Some(lease.backend().name().to_owned());
     let code = reply.status;
-    if reply.body_refused {
-        request.responder.close_after();
-    }
-    request.responder.start(code, &headers, framing(&request.head.method, &reply));
-    let end = match relay_body(request, reply) {
+    let framing = framing(&request.head.method, &reply);
+    request.responder.start_as(code, &reply.reason, &headers, framing);
+    let end = match relay_body(request, reply, body_left) {
         Ok(()) => End::Relayed,
         Err(Broken::Client) => End::ClientGone,
         Err(Broken::Backend) => {
@@ -75,7 +75,11 @@ fn is_event_stream(headers: &Headers) -> bool {
         .is_some_and(|kind| kind.to_ascii_lowercase().starts_with(b"text/event-stream"))
 }
 
-fn relay_body(request: &mut ClientRequest, mut reply: BackendReply) -> Result<(), Broken> {
+fn relay_body(
+    request: &mut ClientRequest,
+    mut reply: BackendReply,
+    mut body_left: u64,
+) -> Result<(), Broken> {
     let is_event_stream = is_event_stream(&reply.headers);
     let responder = &mut request.responder;
     if status::has_no_body(&request.head.method, reply.status) {
@@ -98,8 +102,11 @@ fn relay_body(request: &mut ClientRequest, mut reply: BackendReply) -> Result<()
     };
     let mut piece = vec![0; most as usize];
     loop {
-        match reply.body.read(&mut piece) {
-            Ok(0) => return responder.finish().map_err(|_| Broken::Client),
+        let mut upload = RestOfBody::new(responder, body_left);
+        let read = reply.body.read(&mut piece, &mut upload);
+        body_left = upload.left();
+        match read {
+            Ok(0) => return responder.finish_with(&reply.body.trailers()).map_err(|_| Broken::Client),
             Ok(amount) => responder.write(&piece[..amount]).map_err(|_| Broken::Client)?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // The wait was ended because of the client, not by the backend.

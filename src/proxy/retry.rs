@@ -29,11 +29,13 @@ pub enum Verdict {
 }
 
 /// A failure to connect is always tried again: the backend knows nothing of the request. Once any of
-/// it was sent, only what may arrive twice is. What the client did wrong is nobody else's to mend.
+/// it was sent, only what may arrive twice is. What the client did wrong is nobody else's to mend, and an
+/// answer that we do not take would be the same elsewhere.
 pub fn decide(error: &AttemptError, request: RequestFacts, config: &RetryConfig) -> Verdict {
     let may_repeat = error.stage == Stage::Connect || request.idempotent || config.non_idempotent;
     let left = request.attempts <= config.max_retries;
-    if left && may_repeat && request.replayable && error.cause != Cause::Client {
+    let may_help = !matches!(error.cause, Cause::Client | Cause::Unacceptable(_));
+    if left && may_repeat && request.replayable && may_help {
         Verdict::Retry { after: config.delay }
     } else {
         Verdict::GiveUp
@@ -98,6 +100,11 @@ mod tests {
     #[test]
     fn the_client_s_fault_is_not_retried() {
         assert!(!retried(Stage::SendBody, Cause::Client, GET, &config(true)));
+    }
+
+    #[test]
+    fn an_answer_that_is_not_taken_is_not_asked_for_again() {
+        assert!(!retried(Stage::AwaitHead, Cause::Unacceptable("x".into()), GET, &config(false)));
     }
 
     #[test]

@@ -1,29 +1,29 @@
 //! Passes bytes both ways once a backend has granted an upgrade (WebSocket, mostly).
 //!
-//! The worker leaves the pool and carries the client's bytes; a thread of the tunnel's own carries the
-//! backend's. The tunnel is over when the backend ends its side; when the client ends its side, the
-//! backend is told, and its last bytes still pass.
+//! The worker leaves the pool and carries both directions: what has come on one side and finds no room on the
+//! other waits, and is not read past. The tunnel is over when the backend ends its side; when the client ends
+//! its side, the backend is told, and its last bytes still pass.
 
-use std::io::{self, Read, Write};
-use std::sync::Arc;
-use std::thread;
+use std::io;
+use std::time::Duration;
 
 use super::{End, Outcome, Refusal};
-use crate::frontend::{ClientRequest, TunnelEnd};
+use crate::duplex::Duplex;
+use crate::frontend::ClientRequest;
 use crate::http::Headers;
 use crate::pool::Lease;
-use crate::transport::BackendTunnel;
+use crate::readiness::{self, Interest};
 
 /// One read's worth; most frames are small.
 const PIECE_BYTES: usize = 16 << 10;
-/// The stack of the thread that carries the backend's bytes.
-const STACK_BYTES: usize = 128 << 10;
+/// A backend that has been told that its client has ended may be silent for so long.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Answers with these fields and runs the tunnel to its end.
 pub fn relay(
     request: &mut ClientRequest,
     headers: &Headers,
-    backend: BackendTunnel,
+    mut backend: Box<dyn Duplex>,
     lease: Lease,
 ) -> Outcome {
     if !request.place.as_ref().is_some_and(|place| place.leave()) {
@@ -31,47 +31,113 @@ pub fn relay(
     }
     let name = Some(lease.backend().name().to_owned());
     let end = match request.responder.start_tunnel(headers) {
-        Ok(client) => carry(request, client, backend),
+        Ok(mut client) => {
+            let bytes = carry(&mut *client, &mut *backend);
+            request.responder.add_bytes(bytes);
+            End::Relayed
+        }
         Err(_) => End::ClientGone,
     };
     request.responder.break_off();
     Outcome { status: 101, backend: name, attempts: 1, end }
 }
 
-fn carry(request: &mut ClientRequest, mut client: Box<dyn TunnelEnd>, backend: BackendTunnel) -> End {
-    let BackendTunnel { mut reader, mut writer, end_sending, closer } = backend;
-    // Should the client vanish without a word, the guard ends the backend's side.
-    request.watch.waits_in(Arc::downgrade(&closer));
-    let to_client = move || {
-        let bytes = copy(&mut *reader, &mut *client);
-        // Wakes the worker, which waits for the client.
-        client.close();
-        bytes
-    };
-    let thread = thread::Builder::new().name("tunnel".into()).stack_size(STACK_BYTES).spawn(to_client);
-    let Ok(thread) = thread else {
-        closer.interrupt();
-        return End::BackendBrokeOff;
-    };
-    copy(&mut request.responder, &mut *writer);
-    // What the backend still says gets through, until the guard takes the client for gone.
-    end_sending();
-    let bytes = thread.join().unwrap_or(0);
-    request.watch.waits_no_more();
-    request.responder.add_bytes(bytes);
-    End::Relayed
+/// One direction.
+#[derive(Default)]
+struct Flow {
+    /// What was read and not written yet.
+    pending: Vec<u8>,
+    /// How much of it was written.
+    written: usize,
+    /// The side that is read has ended.
+    has_ended: bool,
+    bytes: u64,
 }
 
-/// Until one side ends; how many bytes passed.
-fn copy(from: &mut dyn Read, to: &mut dyn Write) -> u64 {
-    let mut piece = vec![0; PIECE_BYTES];
-    let mut bytes = 0;
+/// Until the backend ends or either side breaks; how many bytes went to the client.
+fn carry(client: &mut dyn Duplex, backend: &mut dyn Duplex) -> u64 {
+    let (mut up, mut down) = (Flow::default(), Flow::default());
+    let mut is_told = false;
     loop {
-        match from.read(&mut piece) {
-            Ok(0) => return bytes,
-            Ok(amount) if to.write_all(&piece[..amount]).is_ok() => bytes += amount as u64,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            _ => return bytes,
+        let (Ok(up_moved), Ok(down_moved)) = (up.pass(client, backend), down.pass(backend, client)) else {
+            return down.bytes;
+        };
+        if up.has_ended && up.is_empty() && !backend.has_unsent() && !is_told {
+            is_told = true;
+            backend.end_sending();
+        }
+        if down.has_ended && down.is_empty() && !client.has_unsent() {
+            client.end_sending();
+            return down.bytes;
+        }
+        if up_moved || down_moved {
+            continue;
+        }
+        let limit = is_told.then_some(LAST_WORDS);
+        let ready = readiness::wait(
+            [
+                (
+                    client.readiness(),
+                    Interest { read: up.wants(), write: !down.is_empty() || client.has_unsent() },
+                ),
+                (
+                    backend.readiness(),
+                    Interest { read: down.wants(), write: !up.is_empty() || backend.has_unsent() },
+                ),
+            ],
+            limit,
+        );
+        let is_silent = |ready: &readiness::Ready| !ready.read && !ready.write;
+        match ready {
+            Ok(ready) if limit.is_some() && ready.iter().all(is_silent) => return down.bytes,
+            Ok(_) => {}
+            Err(_) => return down.bytes,
         }
     }
+}
+
+impl Flow {
+    fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    fn wants(&self) -> bool {
+        self.pending.is_empty() && !self.has_ended
+    }
+
+    /// Whether something moved.
+    fn pass(&mut self, from: &mut dyn Duplex, to: &mut dyn Duplex) -> io::Result<bool> {
+        let mut has_moved = false;
+        if self.wants() {
+            let mut piece = [0; PIECE_BYTES];
+            match from.try_read(&mut piece) {
+                Ok(0) => self.has_ended = true,
+                Ok(amount) => self.pending.extend_from_slice(&piece[..amount]),
+                Err(error) if is_moment(&error) => {}
+                Err(error) => return Err(error),
+            }
+            has_moved = self.has_ended || !self.is_empty();
+        }
+        if self.is_empty() && !to.has_unsent() {
+            return Ok(has_moved);
+        }
+        match to.try_write(&self.pending[self.written..]) {
+            Ok(amount) => {
+                self.written += amount;
+                self.bytes += amount as u64;
+                has_moved |= amount > 0;
+            }
+            Err(error) if is_moment(&error) => {}
+            Err(error) => return Err(error),
+        }
+        if self.written == self.pending.len() {
+            self.pending.clear();
+            self.written = 0;
+        }
+        Ok(has_moved)
+    }
+}
+
+fn is_moment(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -1,7 +1,7 @@
-//! Our side of TLS towards a backend, on a blocking socket.
+//! Our side of TLS towards a backend, on a socket that waits or one that does not.
 //!
-//! rustls is a state machine under one lock, and no lock is held while a socket waits: ciphertext is read
-//! and written outside of it, so that a tunnel's two directions don't hold each other up.
+//! rustls is a state machine behind one lock: one thread at a time uses a connection, and whoever ends it
+//! from elsewhere shuts the socket and does not come here.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -75,7 +75,7 @@ impl ClientSettings {
                 return Err(io::Error::other(format!("TLS: {error}")));
             }
         }
-        Ok(ClientSession { tls: Mutex::new(tls), reading: Mutex::default(), sending: Mutex::new(()) })
+        Ok(ClientSession(Mutex::new(State { tls, incoming: Vec::new(), outgoing: Vec::new() })))
     }
 }
 
@@ -140,23 +140,21 @@ fn system_roots() -> Result<RootCertStore, String> {
     }
 }
 
-/// An open session. Reading and writing may happen at once.
+/// An open session, for one thread at a time. Whether a call waits is the socket's to say that it is given.
 #[derive(Debug)]
-pub struct ClientSession {
-    tls: Mutex<ClientConnection>,
-    reading: Mutex<Ciphertext>,
-    sending: Mutex<()>,
-}
+pub struct ClientSession(Mutex<State>);
 
-/// What has come and was not decrypted yet.
-#[derive(Debug, Default)]
-struct Ciphertext {
-    bytes: Vec<u8>,
-    start: usize,
+#[derive(Debug)]
+struct State {
+    tls: ClientConnection,
+    /// What has come and was not decrypted yet.
+    incoming: Vec<u8>,
+    /// What was encrypted and not sent yet.
+    outgoing: Vec<u8>,
 }
 
 impl ClientSession {
-    /// Plaintext; 0 at an orderly end. One thread at a time.
+    /// Plaintext; 0 at an orderly end.
     ///
     /// # Errors
     /// The socket's, or that the peer broke the session off.
@@ -164,59 +162,60 @@ impl ClientSession {
     where
         for<'s> &'s S: Read + Write,
     {
-        let mut waiting = self.reading.lock();
+        let mut state = self.0.lock();
         loop {
-            match self.decrypted(&mut waiting, buf) {
+            match state.decrypted(buf) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return result,
             }
-            self.send_what_is_due(socket)?;
-            waiting.start = 0;
-            waiting.bytes.resize(READ_BYTES, 0);
-            let read = Read::read(&mut socket, &mut waiting.bytes);
-            waiting.bytes.truncate(*read.as_ref().unwrap_or(&0));
+            state.send(socket)?;
+            state.incoming.resize(READ_BYTES, 0);
+            let read = Read::read(&mut socket, &mut state.incoming);
+            state.incoming.truncate(*read.as_ref().unwrap_or(&0));
             if read? == 0 {
-                // An end without TLS's own is an attacker's or an accident's.
+                // An end without TLS's own is an attacker's or an accident's (RFC 9112 section 9.8).
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
     }
 
-    /// Plaintext of what has come so far; `WouldBlock` where that is not enough.
-    fn decrypted(&self, waiting: &mut Ciphertext, buf: &mut [u8]) -> io::Result<usize> {
-        let mut tls = self.tls.lock();
-        loop {
-            match tls.reader().read(buf) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return result,
-            }
-            if waiting.start == waiting.bytes.len() {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            let mut rest = &waiting.bytes[waiting.start..];
-            waiting.start += tls.read_tls(&mut rest)?;
-            tls.process_new_packets().map_err(io::Error::other)?;
-        }
-    }
-
-    /// As [`Write::write_all`].
+    /// Encrypts some of these bytes, a record at most, and sends what the socket takes. `WouldBlock` where
+    /// what was encrypted before is still to go.
     ///
     /// # Errors
-    /// The socket's.
-    pub fn write_all<S>(&self, mut socket: &S, bytes: &[u8]) -> io::Result<()>
+    /// The socket's, or that the session is over.
+    pub fn write<S>(&self, socket: &S, bytes: &[u8]) -> io::Result<usize>
     where
         for<'s> &'s S: Read + Write,
     {
-        let _sending = self.sending.lock();
-        for piece in bytes.chunks(WRITE_BYTES) {
-            let ciphertext = {
-                let mut tls = self.tls.lock();
-                tls.writer().write_all(piece)?;
-                drain(&mut tls)?
-            };
-            Write::write_all(&mut socket, &ciphertext)?;
+        let mut state = self.0.lock();
+        state.send(socket)?;
+        let piece = &bytes[..bytes.len().min(WRITE_BYTES)];
+        state.tls.writer().write_all(piece)?;
+        match state.send(socket) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(piece.len()),
+            result => result.map(|()| piece.len()),
         }
-        Ok(())
+    }
+
+    /// Encrypts and sends all of it.
+    ///
+    /// # Errors
+    /// As [`ClientSession::write`].
+    pub fn write_all<S>(&self, socket: &S, mut bytes: &[u8]) -> io::Result<()>
+    where
+        for<'s> &'s S: Read + Write,
+    {
+        while !bytes.is_empty() {
+            let taken = self.write(socket, bytes)?;
+            bytes = &bytes[taken..];
+        }
+        self.0.lock().send(socket)
+    }
+
+    /// Whether something that was encrypted has not been sent.
+    pub fn has_unsent(&self) -> bool {
+        !self.0.lock().outgoing.is_empty()
     }
 
     /// Tells the peer that nothing more will come.
@@ -227,39 +226,51 @@ impl ClientSession {
     where
         for<'s> &'s S: Read + Write,
     {
-        self.tls.lock().send_close_notify();
-        self.send_what_is_due(socket)
+        let mut state = self.0.lock();
+        state.tls.send_close_notify();
+        state.send(socket)
     }
 
-    /// Whether nothing has come but what TLS says for itself (session tickets, mostly). `receive` reads
-    /// ciphertext without waiting.
-    pub fn is_silent(&self, receive: impl Fn(&mut [u8]) -> io::Result<usize>) -> bool {
-        let mut waiting = self.reading.lock();
-        loop {
-            match self.decrypted(&mut waiting, &mut [0]) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                _ => return false,
-            }
-            waiting.start = 0;
-            waiting.bytes.resize(READ_BYTES, 0);
-            let received = receive(&mut waiting.bytes);
-            waiting.bytes.truncate(*received.as_ref().unwrap_or(&0));
-            match received {
-                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
-                Ok(0) => return false,
-                Ok(_) => {}
-            }
-        }
-    }
-
-    /// Alerts and key updates; whoever is sending takes them along.
-    fn send_what_is_due<S>(&self, mut socket: &S) -> io::Result<()>
+    /// Whether nothing has come but what TLS says for itself (session tickets, mostly), on a socket that
+    /// does not wait.
+    pub fn is_silent<S>(&self, socket: &S) -> bool
     where
         for<'s> &'s S: Read + Write,
     {
-        let Some(_sending) = self.sending.try_lock() else { return Ok(()) };
-        let ciphertext = drain(&mut self.tls.lock())?;
-        if ciphertext.is_empty() { Ok(()) } else { Write::write_all(&mut socket, &ciphertext) }
+        matches!(self.read(socket, &mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+impl State {
+    /// Plaintext of what has come so far; `WouldBlock` where that is not enough.
+    fn decrypted(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut rest = &self.incoming[..];
+        let result = loop {
+            match self.tls.reader().read(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && !rest.is_empty() => {}
+                result => break result,
+            }
+            self.tls.read_tls(&mut rest)?;
+            self.tls.process_new_packets().map_err(|error| io::Error::other(format!("TLS: {error}")))?;
+        };
+        let taken = self.incoming.len() - rest.len();
+        self.incoming.drain(..taken);
+        result
+    }
+
+    /// What is encrypted, and what TLS has to say for itself: alerts and key updates.
+    fn send<S>(&mut self, mut socket: &S) -> io::Result<()>
+    where
+        for<'s> &'s S: Read + Write,
+    {
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut self.outgoing)?;
+        }
+        while !self.outgoing.is_empty() {
+            let sent = Write::write(&mut socket, &self.outgoing)?;
+            self.outgoing.drain(..sent);
+        }
+        Ok(())
     }
 }
 

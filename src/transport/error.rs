@@ -39,8 +39,10 @@ pub enum Cause {
     TimedOut,
     /// The backend closed or reset the connection.
     Closed,
-    /// What came back is not HTTP/1.1, or its head is too large.
+    /// What came back is not HTTP/1.1.
     NotHttp(String),
+    /// What came back is HTTP, and more than we take: the answer's fault, not the backend's.
+    Unacceptable(String),
     /// The client broke off its request body, or sent one that is no valid chunked body.
     Client,
     /// Anything else that the operating system or a library said.
@@ -67,6 +69,7 @@ impl fmt::Display for Cause {
             Cause::TimedOut => f.write_str("timed out"),
             Cause::Closed => f.write_str("connection closed"),
             Cause::NotHttp(what) => write!(f, "not an HTTP answer ({what})"),
+            Cause::Unacceptable(what) => write!(f, "an answer that is not taken ({what})"),
             Cause::Client => f.write_str("the client broke off"),
             Cause::Other(what) => f.write_str(what),
         }

@@ -1,38 +1,49 @@
 //! The backend's side: carries one request to one backend and brings back the answer's head, its body
 //! still unread. The only folder that names ureq; the rest sees [`Transport`], which tests fake.
 //!
-//! ureq frames the exchange and reads the answer. What it can't do as a proxy's client stands around
-//! it: `connector` opens, probes and keeps connections, `stream` puts time limits on each wait and
-//! writes the request's own head, `attempt` remembers what happened so that a failure can be judged.
+//! ureq-proto, the half of ureq that has no sockets, says how an answer is framed and whether its connection
+//! can serve again (`framing`). What a proxy needs around it is here: `idle` keeps connections, `connection`
+//! puts time limits on each wait, `exchange` sends a request while it listens for the answer (`upload`),
+//! `answer_head` keeps names and order as they came, `reply_body` passes the answer on. DESIGN.md says why it
+//! is not ureq's own run loop.
 
-mod attempt;
-mod buffers;
-mod connector;
+mod answer_head;
+mod connection;
 mod error;
-mod guarded_body;
+mod exchange;
+mod framing;
+mod idle;
+mod input;
 mod opener;
 pub mod probe;
+mod reply_body;
 mod resolver;
-mod stream;
-mod ureq;
+mod upload;
 mod wire;
 
-use std::io::{Read, Write};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::RwLock;
 
 pub use error::{AttemptError, Cause, Stage};
 pub use resolver::look_up;
 
-pub use self::ureq::UreqTransport;
-
-use crate::http::Headers;
+use crate::client_side::ClientSide;
+use crate::duplex::Duplex;
+use crate::http::{BodyLength, Headers};
 use crate::pool::Backend;
-use crate::watch::{Interrupt, Watch};
+use crate::watch::Watch;
+use idle::Link;
+use opener::opener;
 
 /// Largest head that a backend may answer with, in bytes. HAProxy allows 16 KiB, nginx 4 to 8 KiB,
 /// Go 1 MiB.
 pub const MAX_REPLY_HEAD_BYTES: usize = 64 << 10;
+
+/// Most fields in one. Go has no limit of its own, Envoy allows 100, HAProxy 101.
+pub const MAX_REPLY_FIELDS: usize = 256;
 
 /// Carries one request to one backend.
 pub trait Transport: Send + Sync {
@@ -57,6 +68,8 @@ pub struct Limits {
     /// From the attempt's start (or the last bit of request body passed on) to the answer's whole
     /// head; then each wait for more of the answer's body.
     pub request: Duration,
+    /// Each wait for more of the request's body.
+    pub client_body: Duration,
     /// How long an idle connection is kept.
     pub idle: Duration,
     /// How many idle connections are kept to a backend.
@@ -69,59 +82,57 @@ pub struct Outgoing<'a> {
     pub method: &'a str,
     /// The request target, byte for byte.
     pub target: &'a str,
-    /// All fields but the framing's (`Content-Length`, `Transfer-Encoding`), which follow `body`.
+    /// All fields but the framing's (`Content-Length`, `Transfer-Encoding`), which follow `length`.
     pub headers: &'a Headers,
-    /// What follows the head.
-    pub body: OutgoingBody<'a>,
+    /// How long its body is.
+    pub length: BodyLength,
+    /// Where its body comes from, and where interim answers go.
+    pub client: &'a mut dyn ClientSide,
     /// How long everything may take.
     pub limits: Limits,
     /// Whether a connection of its own is wanted: an idle one has just failed.
     pub fresh: bool,
+    /// Whether it may be sent again where an idle connection turns out to be dead; else it takes one that
+    /// has proven that its backend keeps it.
+    pub repeatable: bool,
     /// Whether the request asks for an upgrade, which the backend may grant with 101.
     pub upgrade: bool,
     /// Who can end the wait before its time, because nobody wants the answer any more.
     pub watch: Option<Arc<Watch>>,
 }
 
-/// A request body on its way to a backend.
-pub enum OutgoingBody<'a> {
-    /// None at all.
-    None,
-    /// Exactly that many bytes. A reader that ends early must err instead of returning 0.
-    Known(u64, &'a mut dyn Read),
-    /// As many as come.
-    Chunked(&'a mut dyn Read),
-}
-
 /// The head of a backend's answer.
 pub struct BackendReply {
     /// Three digits.
     pub status: u16,
-    /// All fields as they came, repeats kept, hop-by-hop ones included.
+    /// The backend's own words for it.
+    pub reason: String,
+    /// All fields as they came, in their order and spelling, hop-by-hop ones included.
     pub headers: Headers,
     /// How long the body is.
     pub length: ReplyLength,
-    /// The body, unread; an end before its announced end is an error.
-    pub body: Box<dyn Read + Send>,
+    /// The body, unread.
+    pub body: Box<dyn ReplyBody>,
     /// Some of the body is here already, so that the first read of it does not wait.
     pub body_is_here: bool,
-    /// The backend answered before it had taken the whole request body: what is left of that body
-    /// in the client's connection can't be a request.
-    pub body_refused: bool,
     /// The connection itself, where the answer is 101 to an upgrade.
-    pub tunnel: Option<BackendTunnel>,
+    pub tunnel: Option<Box<dyn Duplex>>,
 }
 
-/// A connection that speaks another protocol from now on.
-pub struct BackendTunnel {
-    /// From the backend.
-    pub reader: Box<dyn Read + Send>,
-    /// To the backend.
-    pub writer: Box<dyn Write + Send>,
-    /// Tells the backend that nothing more will come.
-    pub end_sending: Box<dyn FnOnce() + Send>,
-    /// Ends both.
-    pub closer: Arc<dyn Interrupt>,
+/// The body of an answer.
+pub trait ReplyBody: Send {
+    /// Reads some of it, 0 at its whole end. While it waits it passes on what the client still sends of its
+    /// request: an answer may begin, and end, before that.
+    ///
+    /// # Errors
+    /// The backend broke the answer off, or was silent for too long.
+    fn read(&mut self, buf: &mut [u8], client: &mut dyn ClientSide) -> std::io::Result<usize>;
+
+    /// Each wait may take so long from now on.
+    fn wait_at_most(&mut self, limit: Duration);
+
+    /// The fields behind a chunked body that has ended.
+    fn trailers(&mut self) -> Headers;
 }
 
 /// How long the body of an answer is.
@@ -131,4 +142,41 @@ pub enum ReplyLength {
     Known(u64),
     /// Chunked, or as long as the connection.
     Unknown,
+}
+
+/// The [`Transport`] over sockets: each backend's connections live and go with it.
+#[derive(Default)]
+pub struct HttpTransport {
+    links: RwLock<HashMap<u64, Arc<Link>>>,
+}
+
+impl Transport for HttpTransport {
+    fn send(&self, backend: &Backend, request: Outgoing<'_>) -> Result<BackendReply, AttemptError> {
+        exchange::exchange(&self.link(backend), request)
+    }
+
+    fn forget(&self, backend: &Backend) {
+        self.links.write().remove(&backend.id());
+    }
+
+    fn tidy(&self) {
+        let links: Vec<Arc<Link>> = self.links.read().values().map(Arc::clone).collect();
+        links.iter().for_each(|link| link.tidy());
+    }
+}
+
+impl HttpTransport {
+    /// Takes a lock.
+    fn link(&self, backend: &Backend) -> Arc<Link> {
+        if let Some(link) = self.links.read().get(&backend.id()) {
+            return Arc::clone(link);
+        }
+        let mut links = self.links.write();
+        Arc::clone(links.entry(backend.id()).or_insert_with(|| Arc::new(new_link(backend, None))))
+    }
+}
+
+/// No connections yet to this backend; `port` takes the place of its own.
+fn new_link(backend: &Backend, port: Option<u16>) -> Link {
+    Link::new(opener(backend, port), backend.address_book())
 }

@@ -75,7 +75,7 @@ mod tests {
         let backend = &backends(1)[0];
         backend.address_book().set(&[one.local_addr().unwrap(), other.local_addr().unwrap()]);
         let (open, limit) = (opener(backend, None), Duration::from_secs(5));
-        let limits = Limits { connect: limit, request: limit, idle: limit, max_idle: 1 };
+        let limits = Limits { connect: limit, request: limit, client_body: limit, idle: limit, max_idle: 1 };
         let connections: Vec<_> = (0..4).map(|_| open(&limits).unwrap()).collect();
         for listener in [one, other] {
             listener.set_nonblocking(true).unwrap();

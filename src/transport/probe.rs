@@ -1,17 +1,20 @@
 //! A health probe: the same way to the backend as any request, on a fresh connection.
 
-use std::io::{self, Read};
+use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::exchange::exchange;
+use super::new_link;
 use super::opener::opener;
-use super::ureq::{exchange, new_agent};
-use super::{BackendReply, Limits, Outgoing, OutgoingBody};
+use super::{BackendReply, Limits, Outgoing};
+use crate::client_side::NoClient;
 use crate::config::{HealthCheckConfig, HealthCheckKind};
-use crate::http::Headers;
+use crate::http::{BodyLength, Headers};
 use crate::pool::Backend;
 
 /// How much of a body is searched for `expect_body`.
-const MAX_BODY_BYTES: u64 = 64 << 10;
+const MAX_BODY_BYTES: usize = 64 << 10;
 
 /// Probes the backend once.
 ///
@@ -25,7 +28,7 @@ pub fn probe(backend: &Backend, check: &HealthCheckConfig) -> Result<(), String>
 }
 
 fn limits(timeout: Duration) -> Limits {
-    Limits { connect: timeout, request: timeout, idle: Duration::ZERO, max_idle: 0 }
+    Limits { connect: timeout, request: timeout, client_body: timeout, idle: Duration::ZERO, max_idle: 0 }
 }
 
 /// For `https` a handshake belongs to it.
@@ -46,15 +49,17 @@ fn answers(backend: &Backend, check: &HealthCheckConfig) -> Result<(), String> {
         method: "GET",
         target: &check.path,
         headers: &headers,
-        body: OutgoingBody::None,
+        length: BodyLength::None,
+        client: &mut NoClient,
         limits: limits(check.timeout),
         upgrade: false,
         fresh: true,
+        repeatable: false,
         watch: None,
     };
-    let (agent, _) = new_agent(backend, check.port);
+    let link = Arc::new(new_link(backend, check.port));
     let deadline = Instant::now() + check.timeout;
-    let reply = exchange(&agent, request, false).map_err(|error| error.to_string())?;
+    let reply = exchange(&link, request).map_err(|error| error.to_string())?;
     if !check.expect_status.contain(reply.status) {
         return Err(format!("status {}", reply.status));
     }
@@ -64,12 +69,13 @@ fn answers(backend: &Backend, check: &HealthCheckConfig) -> Result<(), String> {
 /// A body that trickles is read until the deadline, and then for one more wait at most.
 fn has_body(reply: BackendReply, expected: &str, deadline: Instant) -> Result<(), String> {
     let (mut body, mut piece) = (Vec::new(), [0; 4096]);
-    let mut rest = reply.body.take(MAX_BODY_BYTES);
+    let mut rest = reply.body;
     let end = loop {
         if Instant::now() >= deadline {
             break Err("the body took too long".to_owned());
         }
-        match rest.read(&mut piece) {
+        match rest.read(&mut piece, &mut NoClient) {
+            Ok(_) if body.len() >= MAX_BODY_BYTES => break Err("the body is not as expected".to_owned()),
             Ok(0) => break Err("the body is not as expected".to_owned()),
             Ok(amount) => body.extend_from_slice(&piece[..amount]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -83,7 +89,7 @@ fn has_body(reply: BackendReply, expected: &str, deadline: Instant) -> Result<()
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::thread;
 

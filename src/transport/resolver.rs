@@ -1,30 +1,12 @@
-//! Names become addresses off the request's path. ureq's own resolver starts a thread for every
-//! request as soon as a timeout is set; ours does nothing, because a [`super::connector::Link`] knows
-//! its addresses already.
+//! Names become addresses, off the request's path.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-
-use ureq::Error;
-use ureq::config::Config;
-use ureq::http::Uri;
-use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::NextTimeout;
 
 use crate::config::BackendUrl;
 
 /// Most addresses used of one name.
 const MAX_ADDRESSES: usize = 16;
-
-/// Answers ureq's question with nothing.
-#[derive(Debug)]
-pub struct NoLookup;
-
-impl Resolver for NoLookup {
-    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
-        Ok(self.empty())
-    }
-}
 
 /// The addresses of a backend, sorted so that the same answer in another order is no change. Asks the
 /// operating system and may take seconds; literal addresses take no time.

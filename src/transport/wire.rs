@@ -1,5 +1,5 @@
 //! One connection to a backend: TCP or a Unix socket, and TLS on it for `https`. Everything takes
-//! `&self`: a tunnel reads and writes at once, and the guard may end it from a third thread.
+//! `&self`: one thread uses a connection, and another may end its wait when the client has gone.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SendFlags};
 
 use crate::tls::ClientSession;
 use crate::watch::Interrupt;
@@ -188,10 +188,7 @@ impl Wire {
                 let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
                 rustix::net::recv(&self.socket, &mut byte, flags) == Err(rustix::io::Errno::AGAIN)
             }
-            Some(tls) => tls.is_silent(|buffer| {
-                let received = rustix::net::recv(&self.socket, buffer, RecvFlags::DONTWAIT);
-                Ok(received.map(|(amount, _)| amount)?)
-            }),
+            Some(tls) => tls.is_silent(&DontWait(&self.socket)),
         }
     }
 
@@ -215,6 +212,61 @@ impl Wire {
             Some(tls) => tls.write_all(&self.socket, bytes),
             None => (&self.socket).write_all(bytes),
         }
+    }
+}
+
+impl Wire {
+    /// As [`Read::read`], but `WouldBlock` where nothing has come.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        match &self.tls {
+            Some(tls) => tls.read(&DontWait(&self.socket), buf),
+            None => (&DontWait(&self.socket)).read(buf),
+        }
+    }
+
+    /// Takes some of these bytes and sends what the socket takes at once; `WouldBlock` where it takes none.
+    ///
+    /// # Errors
+    /// As [`Write::write`].
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match &self.tls {
+            Some(tls) => tls.write(&DontWait(&self.socket), bytes),
+            None if bytes.is_empty() => Ok(0),
+            None => (&DontWait(&self.socket)).write(bytes),
+        }
+    }
+
+    /// Whether something was taken that has not been sent.
+    pub fn has_unsent(&self) -> bool {
+        self.tls.as_ref().is_some_and(ClientSession::has_unsent)
+    }
+}
+
+/// A socket that never waits, whatever it is set to.
+struct DontWait<'a>(&'a Socket);
+
+impl Read for &DontWait<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        Ok(rustix::net::recv(self.0, buf, RecvFlags::DONTWAIT)?.0)
+    }
+}
+
+impl Write for &DontWait<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::net::send(self.0, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsFd for Wire {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

@@ -1,27 +1,25 @@
-//! Those beside the pool: who writes refusals, and who answers requests for the balancer's own pages, which
-//! must be there when all workers are busy.
+//! Who answers beside the pool: requests for the balancer's own pages, which must be there when all workers
+//! are busy, and refusals that may have to wait for a client.
 
 use std::io;
 use std::sync::Arc;
-use std::thread::Builder;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{Handler, Job, STACK_BYTES, handle_safely};
 use crate::metrics::Tally;
 use crate::proxy::Refusal;
+use crate::supervised;
 
-/// Refusals that may wait to be written; past that the connection is just reset. And requests for own pages;
-/// past that they wait like others.
+/// Requests for own pages that may wait; past that they wait like others. And refusals; past that the
+/// connection is just reset.
 const MAX_ASIDE: usize = 256;
-/// Those who write refusals: each may have to wait for a client that is still sending, see
-/// [`crate::frontend::ClientStream::end`].
-const REFUSERS: usize = 8;
-/// Those who answer requests for the balancer's own pages; more than one, for a client may be slow.
-const CLERKS: usize = 2;
+/// Threads for each; more than one, for a page may take a moment and a client be slow.
+const THREADS: usize = 2;
 
-/// Where requests go that need no worker.
+/// See the module.
 pub(super) struct Side {
+    handler: Handler,
     refusals: Sender<Job>,
     own_pages: Sender<Job>,
     count: Box<dyn Fn(Tally) + Send + Sync>,
@@ -33,15 +31,18 @@ impl Side {
     /// # Errors
     /// The operating system's, for a thread.
     pub fn start(handler: &Handler, count: impl Fn(Tally) + Send + Sync + 'static) -> io::Result<Side> {
-        let refusals = start("refuser", REFUSERS, handler)?;
-        let own_pages = start("clerk", CLERKS, handler)?;
-        Ok(Side { refusals, own_pages, count: Box::new(count) })
+        let handler = Arc::clone(handler);
+        let (refusals, own_pages) = (start("refusals", &handler)?, start("own-pages", &handler)?);
+        Ok(Side { handler, refusals, own_pages, count: Box::new(count) })
     }
 
-    /// Has the request refused. Where too many wait for that its connection is reset, because nobody here
-    /// may wait for a client, and it is counted.
+    /// Has the request refused: at once, where that waits for nobody. Where too many wait for it already the
+    /// connection is reset, and the request counted.
     pub fn refuse(&self, job: Job, why: Refusal) {
         let refused = Job { refusal: Some(why), ..job };
+        if !refused.request.responder.waits_for_client() {
+            return handle_safely(&self.handler, refused);
+        }
         if let Err(full) = self.refusals.try_send(refused) {
             let mut job = full.into_inner();
             job.request.responder.abandon();
@@ -60,21 +61,13 @@ impl Side {
     }
 }
 
-fn start(name: &str, count: usize, handler: &Handler) -> io::Result<Sender<Job>> {
-    let (sender, jobs) = bounded(MAX_ASIDE);
-    for _ in 0..count {
+fn start(name: &'static str, handler: &Handler) -> io::Result<Sender<Job>> {
+    let (sender, jobs): (_, Receiver<Job>) = bounded(MAX_ASIDE);
+    for _ in 0..THREADS {
         let (jobs, handler) = (jobs.clone(), Arc::clone(handler));
-        let work = move || handle_all(&jobs, &handler);
-        Builder::new().name(name.into()).stack_size(STACK_BYTES).spawn(work)?;
+        supervised::start(name, STACK_BYTES, move || {
+            jobs.iter().for_each(|job| handle_safely(&handler, job))
+        })?;
     }
     Ok(sender)
-}
-
-fn handle_all(jobs: &Receiver<Job>, handler: &Handler) {
-    for mut job in jobs {
-        if !jobs.is_empty() {
-            job.request.responder.hurry();
-        }
-        handle_safely(handler, job);
-    }
 }

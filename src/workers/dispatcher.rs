@@ -1,24 +1,25 @@
-//! Hands requests to the workers.
+//! Hands requests to the workers, and decides how many of them are awake.
 //!
-//! A request that comes by itself wakes a worker. In a rush (see [`Sink::begin_rush`]) that would be two
-//! switches between threads for each request, most of what it costs; so there a request waits for a worker
-//! that is done with its last one, and others are woken only for what has waited from one look to the next.
+//! Waking a worker for each request costs two switches between threads, most of what a small request costs. So
+//! a few workers are kept awake, each takes the next request when it is done with one, and more are woken
+//! where those few wait for slow backends, or where requests wait and processors do not ([`super::pacer`]).
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
 use super::aside::Side;
 use super::idle::{Bed, IdleWorkers};
 use super::line::Waiting;
-use super::pacer::{self, Pacer, Seen};
+use super::pacer::{Pacer, Seen};
 use super::processors::Processors;
+use super::slot::Slots;
 use super::{InFlight, Job, Queue};
 use crate::endpoints;
-use crate::frontend::{ClientRequest, More, Sink};
+use crate::frontend::{ClientRequest, Sink};
 use crate::metrics::Tally;
 use crate::proxy::Refusal;
 
@@ -27,31 +28,43 @@ pub struct Dispatcher {
     queue: Queue,
     /// How many may wait.
     max_queue: Box<dyn Fn() -> usize + Send + Sync>,
-    /// Jobs that workers have taken from the queue.
+    /// Jobs that workers have taken from the queue ...
     taken: AtomicU64,
+    /// ... and those of them that they are done with.
+    done: AtomicU64,
     idle: IdleWorkers,
     /// Workers in the pool ...
     workers: usize,
     /// ... and those that have left it with a request.
     streams: Arc<AtomicUsize>,
-    /// In a rush, that many are always awake if there is work.
+    /// What each worker does; known once they have been started.
+    pub(super) slots: OnceLock<Arc<Slots>>,
+    /// Workers that are awake if there is work, besides those who are held up.
     min_awake: usize,
+    /// Workers in the pool that had one request for long, at the last look.
+    held_up: AtomicUsize,
     side: Side,
     in_flight: Arc<InFlight>,
-    is_rush: AtomicBool,
-    /// What came in during a rush and was not looked at yet.
-    more: RwLock<Option<More>>,
-    looks: Mutex<(Pacer, Processors)>,
-    /// Of what was taken, jobs that workers are done with.
-    done: AtomicU64,
+    looks: Mutex<Looks>,
     /// See [`Seen::job_takes`], in microseconds.
     job_takes_us: AtomicU64,
+}
+
+struct Looks {
+    pacer: Pacer,
+    processors: Processors,
+    last: Instant,
 }
 
 /// Most tickets of requests that were taken out, as long as no worker comes to throw them away.
 const MAX_VOID: usize = 1 << 16;
 /// One runs while another waits for its backend.
 const AWAKE_PER_PROCESSOR: usize = 2;
+/// Between two looks at least.
+const LOOK_PAUSE: Duration = Duration::from_micros(500);
+/// A worker that has had one request for so long waits for its backend or its client, and counts for nobody
+/// else.
+const HELD_UP: Duration = Duration::from_millis(2);
 /// The newest job counts one part in this many ...
 const RECENT: u64 = 64;
 /// ... but no longer than this, so that a stream of minutes does not make all others look slow.
@@ -65,20 +78,21 @@ impl Dispatcher {
         side: Side,
         in_flight: Arc<InFlight>,
     ) -> Dispatcher {
+        let now = Instant::now();
         Dispatcher {
             queue,
             max_queue,
             taken: AtomicU64::new(0),
+            done: AtomicU64::new(0),
             idle: IdleWorkers::default(),
             workers,
             streams,
+            slots: OnceLock::new(),
             min_awake: AWAKE_PER_PROCESSOR * thread::available_parallelism().map_or(1, usize::from),
+            held_up: AtomicUsize::new(0),
             side,
             in_flight,
-            is_rush: AtomicBool::new(false),
-            more: RwLock::default(),
-            looks: Mutex::new((Pacer::default(), Processors::new(Instant::now()))),
-            done: AtomicU64::new(0),
+            looks: Mutex::new(Looks { pacer: Pacer::default(), processors: Processors::new(now), last: now }),
             job_takes_us: AtomicU64::new(0),
         }
     }
@@ -96,23 +110,12 @@ impl Dispatcher {
 
     fn next_in_line(&self, bed: &Arc<Bed>) -> Waiting {
         loop {
-            if let Some(waiting) = self.try_next() {
+            if let Ok(waiting) = self.queue.waiting.try_recv() {
+                self.taken.fetch_add(1, Relaxed);
                 return waiting;
-            }
-            if self.is_rush.load(Relaxed) {
-                self.take_in_more();
-                if let Some(waiting) = self.try_next() {
-                    return waiting;
-                }
             }
             self.idle.sleep(bed, || !self.queue.waiting.is_empty());
         }
-    }
-
-    fn try_next(&self) -> Option<Waiting> {
-        let waiting = self.queue.waiting.try_recv().ok()?;
-        self.taken.fetch_add(1, Relaxed);
-        Some(waiting)
     }
 
     /// A worker has had a job for so long. Workers may overwrite each other's, and it is as good.
@@ -121,14 +124,6 @@ impl Dispatcher {
         let before = self.job_takes_us.load(Relaxed);
         let now = before - before / RECENT + time.min(LONGEST).as_micros() as u64 / RECENT;
         self.job_takes_us.store(now, Relaxed);
-    }
-
-    fn take_in_more(&self) {
-        // Whoever looks at the moment does it for all.
-        let more = self.more.try_read().and_then(|more| more.clone());
-        if let Some(more) = more {
-            more();
-        }
     }
 
     fn job_takes(&self) -> Duration {
@@ -140,24 +135,22 @@ impl Dispatcher {
         self.side.refuse(job, why);
     }
 
-    /// Where backends are slow and there are processors to spare, each request needs a worker of its own
-    /// in any case, and at once. Takes a lock.
-    fn is_worth_a_rush(&self, now: Instant) -> bool {
-        let (pacer, processors) = &mut *self.looks.lock();
-        pacer.reset();
-        let are_busy = processors.are_busy(now);
-        self.job_takes() < pacer::SLOW || are_busy == Some(true)
-    }
-
     /// Workers that have no job, asleep or not: as many of those that wait will not wait long.
     fn without_a_job(&self) -> usize {
         let done = self.done.load(Relaxed);
         let jobs = self.taken.load(Relaxed).saturating_sub(done) as usize;
-        self.workers.saturating_sub(jobs.saturating_sub(self.streams.load(Relaxed)))
+        let finishing = self.slots.get().map_or(0, |slots| slots.finishing());
+        self.workers.saturating_sub(jobs.saturating_sub(self.streams.load(Relaxed) + finishing))
     }
 
-    fn awake(&self) -> usize {
-        self.workers.saturating_sub(self.idle.count())
+    /// Workers that will soon take the next request.
+    fn attentive(&self) -> usize {
+        self.workers.saturating_sub(self.idle.count()).saturating_sub(self.held_up.load(Relaxed))
+    }
+
+    /// Where backends are slow each request needs a worker of its own in any case, and at once.
+    fn are_backends_slow(&self) -> bool {
+        self.job_takes() >= HELD_UP
     }
 
     fn wake(&self, workers: usize) {
@@ -186,7 +179,7 @@ impl Sink for Dispatcher {
         };
         // The receiver is our own, so it is there.
         let _ = self.queue.sender.send(ticket);
-        if !self.is_rush.load(SeqCst) || self.awake() < self.min_awake {
+        if self.attentive() < self.min_awake || self.are_backends_slow() {
             self.wake(1);
         }
     }
@@ -195,44 +188,31 @@ impl Sink for Dispatcher {
         self.side.count(Tally::of_refused_head(reason));
     }
 
-    fn in_flight(&self) -> usize {
-        self.in_flight.active() as usize
-    }
-
-    fn begin_rush(&self, more: More) -> bool {
-        if !self.is_worth_a_rush(Instant::now()) {
-            return false;
-        }
-        let mut current = self.more.write();
-        if current.is_some() {
-            return false;
-        }
-        *current = Some(more);
-        drop(current);
-        self.is_rush.store(true, SeqCst);
-        true
-    }
-
     fn look(&self) -> bool {
+        let waiting = self.queue.waiting.len();
+        if waiting == 0 {
+            return false;
+        }
         let now = Instant::now();
-        let mut looks = self.looks.lock();
-        let (pacer, processors) = &mut *looks;
+        // Whoever looks at the moment does it for all.
+        let Some(mut looks) = self.looks.try_lock() else { return true };
+        if now.saturating_duration_since(looks.last) < LOOK_PAUSE {
+            return true;
+        }
+        looks.last = now;
+        let held_up = self.slots.get().map_or(0, |slots| slots.held_up(HELD_UP));
+        self.held_up.store(held_up, Relaxed);
         let seen = Seen {
             taken: self.taken.load(Relaxed),
             done: self.done.load(Relaxed),
-            waiting: self.queue.waiting.len() as u64,
+            waiting: waiting as u64,
             job_takes: self.job_takes(),
-            processors_are_busy: processors.are_busy(now),
+            processors_are_busy: looks.processors.are_busy(now),
         };
-        let woken = pacer.look(seen, now);
+        let woken = looks.pacer.look(seen, now) as usize;
         drop(looks);
-        self.wake(woken as usize);
-        seen.waiting > 0
-    }
-
-    fn end_rush(&self) {
-        self.is_rush.store(false, SeqCst);
-        *self.more.write() = None;
-        self.wake(self.queue.waiting.len());
+        let lacking = self.min_awake.saturating_sub(self.attentive()).min(waiting);
+        self.wake(woken.max(lacking));
+        true
     }
 }

@@ -1,8 +1,7 @@
 //! A fixed number of threads on one channel, in which no more than so many may wait.
 //!
-//! The frontend hands each request to the [`Dispatcher`], which never blocks: what finds the
-//! queue full is refused by a thread of its own, because writing to a client may wait. A steward looks
-//! after what nobody else does: requests that have waited too long, and answers that take too long.
+//! The frontend hands each request to the [`Dispatcher`], which never blocks. A steward looks after what
+//! nobody else does: requests that have waited too long, and answers that take too long.
 
 mod aside;
 mod dispatcher;
@@ -29,6 +28,7 @@ use crate::frontend::ClientRequest;
 use crate::metrics::Tally;
 use crate::proxy::Refusal;
 use crate::shutdown::Running;
+use crate::supervised;
 use crate::watch::Place;
 use aside::Side;
 use idle::Bed;
@@ -86,7 +86,7 @@ impl Queue {
     }
 }
 
-/// Starts `count` workers on the queue, the steward and the refuser.
+/// Starts `count` workers on the queue, the steward and those beside the pool.
 ///
 /// # Errors
 /// The operating system's, for a thread that can't be started.
@@ -104,6 +104,7 @@ pub fn start(
     let crew = (count, Arc::clone(&streams));
     let dispatcher = Arc::new(Dispatcher::new(crew, queue, limits.max_queue, side, in_flight));
     let slots = Slots::new(streams, limits.max_streams, hire(&dispatcher, &handler));
+    let _ = dispatcher.slots.set(Arc::clone(&slots));
     if !(0..count).all(|_| slots.fill()) {
         return Err(io::Error::other(format!("the system has no room for {count} workers")));
     }
@@ -116,7 +117,7 @@ pub fn start(
             }
         }
     };
-    Builder::new().name("steward".into()).stack_size(STACK_BYTES).spawn(look_after)?;
+    supervised::start("steward", STACK_BYTES, look_after)?;
     Ok((dispatcher, move || slots.streams()))
 }
 
@@ -139,9 +140,11 @@ fn work(dispatcher: &Dispatcher, handler: &Handler, slot: &Arc<Slot>) {
     let bed = Bed::of_this_thread();
     while !slot.is_over() {
         if let Some(mut job) = dispatcher.next(&bed) {
-            job.request.place = Some(Arc::clone(slot) as Arc<dyn Place>);
+            job.request.at(Arc::clone(slot) as Arc<dyn Place>);
             let began = Instant::now();
+            slot.has_job(true);
             handle_safely(handler, job);
+            slot.has_job(false);
             dispatcher.job_took(began.elapsed());
         }
     }

@@ -1,11 +1,11 @@
-//! How many more workers to wake in a rush, decided at each look. Workers that wait for backends should be
+//! How many more workers to wake where requests wait, decided at each look. Workers that wait for backends should be
 //! many, workers that wait for processors few: those only cost memory and cold caches.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// A worker that has its jobs for longer than this waits for backends most of the time.
-pub(super) const SLOW: Duration = Duration::from_millis(5);
+const SLOW: Duration = Duration::from_millis(5);
 /// With processors to spare and backends that are not slow, one more worker in this time.
 const STEP: Duration = Duration::from_millis(2);
 /// With no processor to spare, what has waited this long gets a worker all the same.
@@ -41,11 +41,6 @@ pub(super) struct Pacer {
 }
 
 impl Pacer {
-    /// A rush begins.
-    pub fn reset(&mut self) {
-        *self = Pacer::default();
-    }
-
     /// How many workers to wake.
     pub fn look(&mut self, seen: Seen, now: Instant) -> u64 {
         self.note(seen, now);

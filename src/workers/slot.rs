@@ -2,7 +2,7 @@
 //! and another one takes its place, so that slow clients and long streams never use the pool up. Nothing
 //! moves from thread to thread: leaving is a new thread and a mark on the old one.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,8 @@ pub(super) struct Slots {
     max_streams: Box<dyn Fn() -> usize + Send + Sync>,
     hire: Box<dyn Fn(Arc<Slot>) -> bool + Send + Sync>,
     all: Mutex<Vec<Arc<Slot>>>,
+    /// Workers that will be free in a moment.
+    finishing: AtomicUsize,
 }
 
 /// One worker's.
@@ -28,6 +30,10 @@ pub(super) struct Slot {
     /// Milliseconds after the start when it began to pass an answer on, or [`IDLE`], or [`LEFT`]: in one
     /// number, so that a worker can't be sent out just after its answer has ended.
     relaying_since: AtomicU64,
+    /// Microseconds after the start when it began with its request; 0 without one.
+    job_since: AtomicU64,
+    /// Its answer is about to end.
+    is_finishing: AtomicBool,
 }
 
 /// It passes no answer on.
@@ -48,6 +54,7 @@ impl Slots {
             max_streams: Box::new(max_streams),
             hire: Box::new(hire),
             all: Mutex::default(),
+            finishing: AtomicUsize::new(0),
         })
     }
 
@@ -57,12 +64,33 @@ impl Slots {
     }
 
     fn hire(self: &Arc<Self>) -> Option<Arc<Slot>> {
-        let slot = Arc::new(Slot { slots: Arc::downgrade(self), relaying_since: AtomicU64::new(IDLE) });
+        let slot = Arc::new(Slot {
+            slots: Arc::downgrade(self),
+            relaying_since: AtomicU64::new(IDLE),
+            job_since: AtomicU64::new(0),
+            is_finishing: AtomicBool::new(false),
+        });
         let hired = (self.hire)(Arc::clone(&slot));
         hired.then(|| {
             self.all.lock().push(Arc::clone(&slot));
             slot
         })
+    }
+
+    /// Workers in the pool that have had one request for so long. Takes a lock.
+    pub fn held_up(&self, time: Duration) -> usize {
+        let long_ago = self.microseconds().saturating_sub(time.as_micros() as u64);
+        let is_held_up = |slot: &&Arc<Slot>| (1..=long_ago).contains(&slot.job_since.load(Relaxed));
+        self.all.lock().iter().filter(is_held_up).count()
+    }
+
+    fn microseconds(&self) -> u64 {
+        self.started.elapsed().as_micros() as u64
+    }
+
+    /// Workers whose answer is about to end.
+    pub fn finishing(&self) -> usize {
+        self.finishing.load(SeqCst)
     }
 
     /// Workers that are outside of the pool.
@@ -96,6 +124,18 @@ impl Slot {
             slots.streams.fetch_sub(1, SeqCst);
         }
         over
+    }
+
+    /// It begins with a request, or has none any more.
+    pub fn has_job(&self, has: bool) {
+        let now = self.slots.upgrade().filter(|_| has).map_or(0, |slots| slots.microseconds().max(1));
+        self.job_since.store(now, Relaxed);
+        if !has
+            && self.is_finishing.swap(false, SeqCst)
+            && let Some(slots) = self.slots.upgrade()
+        {
+            slots.finishing.fetch_sub(1, SeqCst);
+        }
     }
 
     /// Whoever has left stays out.
@@ -143,6 +183,18 @@ impl Place for Slot {
         self.mark(IDLE);
     }
 
+    fn finishing(&self) {
+        if !self.is_finishing.swap(true, SeqCst)
+            && let Some(slots) = self.slots.upgrade()
+        {
+            slots.finishing.fetch_add(1, SeqCst);
+        }
+    }
+
+    fn has_left(&self) -> bool {
+        self.relaying_since.load(Relaxed) == LEFT
+    }
+
     fn leave(&self) -> bool {
         self.leave_if(|_| true)
     }
@@ -178,6 +230,21 @@ mod tests {
         assert!(worker.leave());
         worker.waiting();
         assert!(worker.is_over(), "once out is out");
+    }
+
+    #[test]
+    fn who_has_had_one_request_for_long_is_held_up() {
+        let slots = Slots::new(Arc::default(), || 9, |_| true);
+        (0..2).for_each(|_| assert!(slots.fill()));
+        let workers: Vec<_> = slots.all.lock().clone();
+        workers[0].has_job(true);
+        workers[1].has_job(true);
+        workers[1].has_job(false);
+        assert_eq!(slots.held_up(Duration::from_secs(60)), 0);
+        while slots.held_up(Duration::from_micros(10)) == 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(slots.held_up(Duration::ZERO), 1);
     }
 
     #[test]

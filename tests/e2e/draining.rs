@@ -16,8 +16,9 @@ fn before_the_drain_requests_are_taken_while_lb_health_says_503() {
     balancer.signal(Signal::INT);
     eventually("it is unwell", || balancer.get("/lb-health").status == 503);
     assert_eq!(balancer.get("/lb-health").header("x-lb-reason"), Some("draining"));
+    let last = kept.get("/");
+    assert_eq!((last.text(), last.header("connection")), ("one", Some("close")), "it should connect anew");
     for _ in 0..2 {
-        assert_eq!(kept.get("/").text(), "one");
         assert_eq!(balancer.get("/").text(), "one");
     }
     balancer.signal(Signal::INT);

@@ -11,12 +11,7 @@ use std::time::Duration;
 use rustix::process::{Signal, kill_process};
 use serde_json::json;
 
-use crate::support::{
-    Admin, Answer, Backend, Balancer, Behaviour, Client, Run, Stop, behind_front, config, eventually,
-};
-
-/// As many as one attacker sends in a moment; half of them are too much.
-const HOSTILE_REQUESTS: usize = 1000;
+use crate::support::{Admin, Answer, Backend, Balancer, Behaviour, Client, Run, Stop, config, eventually};
 
 /// A balancer and its successors.
 struct Line {
@@ -143,35 +138,6 @@ fn what_was_set_by_hand_outlives_the_process() {
         [0, 1].map(|index| (&metrics["backends"][index]["state"], &metrics["backends"][index]["weight"]));
     assert_eq!(found, [(&json!("healthy"), &json!(3)), (&json!("disabled"), &json!(1))]);
     (0..3).for_each(|_| assert_eq!(line.balancer.get("/").text(), "kept"));
-}
-
-#[test]
-fn a_process_that_was_cost_too_much_renews_itself() {
-    if behind_front() {
-        return; // nothing gets through that tiny_http can't let go of
-    }
-    let backend = Backend::named("one");
-    let more = json!({ "timeouts": { "client_header": "500ms" } });
-    let line = Line { balancer: Balancer::start(config(&[&backend], more)) };
-    let (stop, answered) = (Stop::default(), AtomicU64::new(0));
-    let address = line.balancer.address();
-    thread::scope(|scope| {
-        let end = stop.at_the_end();
-        let askers: Vec<_> = (0..2).map(|_| scope.spawn(|| keep_asking(address, &stop, &answered))).collect();
-        for _ in 0..HOSTILE_REQUESTS {
-            let Ok(mut stream) = TcpStream::connect(address) else { continue };
-            let _ = stream.write_all(b"GET / HTTP/3.0\r\nHost: x\r\n\r\n");
-        }
-        line.balancer.wait_for_log("hostile clients have cost too many threads");
-        line.balancer.wait_for_log("another process has taken over");
-        let before = answered.load(Relaxed);
-        eventually("answers go on", || answered.load(Relaxed) > before + 20);
-        drop(end);
-        askers.into_iter().for_each(|asker| asker.join().unwrap());
-    });
-    eventually("the old process has ended", || line.accounts().len() == 1);
-    assert!(line.accounts()[0].contains("cut=0"), "{:?}", line.accounts());
-    assert_eq!(line.balancer.metrics()["leaked_connections"], 0);
 }
 
 #[test]

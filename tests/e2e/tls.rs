@@ -185,7 +185,7 @@ fn stalled_handshakes_delay_nobody_and_are_ended() {
 fn plain_http_on_the_tls_port_and_garbage_cost_nothing() {
     let backend = Backend::named("hello");
     let tls = start(&[&backend], json!({}), json!({}));
-    for text in ["GET / HTTP/1.1\r\nHost: x\r\n\r\n", "\0\0\0\0\0\0\0\0\0\0\0\0", "PRI * HTTP/2.0\r\n\r\n"] {
+    for text in ["GET / HTTP/1.1\r\nHost: x\r\n\r\n", "\0\0\0\0\0\0\0\0\0\0\0\0", "SSH-2.0-OpenSSH_9.9\r\n"] {
         let mut client = Client::connect(tls.address);
         client.send(text.as_bytes());
         client.read_to_close();

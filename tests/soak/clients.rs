@@ -34,7 +34,7 @@ pub const KINDS: &[Kind] = &[
     kind("cancelled-upload", 2, cancelled_upload),
     kind("pipeliner", 1, pipeliner),
     kind("malformed", 2, malformed),
-    kind("giant", 1, giant),
+    kind("announced", 1, giant),
 ];
 
 fn pause(milliseconds: u64) {
@@ -166,7 +166,7 @@ fn malformed(address: SocketAddr, account: &Account) {
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET / ICAP/1.0\r\nHost: x\r\n\r\n",
     ];
     for trick in tricks.iter().cycle().take_while(|_| !stopped(account)) {
         let Ok(mut stream) = connect(address) else { continue };
@@ -177,12 +177,12 @@ fn malformed(address: SocketAddr, account: &Account) {
     }
 }
 
-/// Lengths that tiny_http would allocate.
-fn giant(address: SocketAddr, account: &Account) {
+/// Bodies that never come.
+fn announced(address: SocketAddr, account: &Account) {
     while !stopped(account) {
         let Ok(mut stream) = connect(address) else { continue };
         account.hostile.fetch_add(1, Relaxed);
-        let _ = stream.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000000000\r\n\r\nabc");
+        let _ = stream.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\nabc");
         pause(50);
     }
 }

@@ -1,7 +1,5 @@
 //! Bytes on their way: added at the end, taken from the front.
 
-use std::io::{self, Write};
-
 /// Kept for the next bytes; larger ones are given back when they are empty.
 const KEPT_BYTES: usize = 4 << 10;
 
@@ -50,23 +48,5 @@ impl Buffer {
 
     pub fn clear(&mut self) {
         self.consume(self.len());
-    }
-
-    /// Writes what the socket takes; how much that was.
-    pub fn write_to(&mut self, mut socket: impl Write) -> io::Result<usize> {
-        let mut written = 0;
-        while !self.is_empty() {
-            match socket.write(self.bytes()) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(amount) => {
-                    self.consume(amount);
-                    written += amount;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(written)
     }
 }

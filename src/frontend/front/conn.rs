@@ -1,13 +1,15 @@
-//! One client's connection, as the front holds it: from its first byte to its last, without ever waiting.
+//! One client's connection, whoever has it at the moment: socket, TLS session, and what has come or is to
+//! go. Nothing here waits.
 
-use std::io::{self, Read};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::io;
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Instant;
 
 use proxy_header::{ParseConfig, ProxyHeader};
+use rustix::net::{RecvFlags, SendFlags};
 
 use super::buffer::Buffer;
-use super::exchange::Exchange;
+use super::scratch;
 use crate::tls::ServerSession;
 
 /// The longest PROXY header is one of version 2 with its extensions.
@@ -20,24 +22,12 @@ pub(super) enum Stage {
     Proxy,
     /// Its TLS handshake is under way.
     Handshake,
-    /// Between requests.
+    /// Between requests; or its last answer is still on its way.
     Idle,
     /// A head is under way.
     Head,
-    /// A request is.
-    Exchange,
     /// It has had its last answer; what it still sends is thrown away.
     Closing,
-}
-
-/// What a client is still to get.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Owes {
-    Nothing,
-    /// An answer, whose request is under way.
-    Answer,
-    /// The rest of an answer whose request has ended.
-    Rest,
 }
 
 /// Why nothing more can be done with a connection.
@@ -49,86 +39,82 @@ pub(super) struct Conn {
     pub client: TcpStream,
     /// Who it is: its own address, or what its PROXY header says.
     pub peer: SocketAddr,
-    /// Whom it counts for in the limit of connections.
-    pub network: IpAddr,
+    /// Whom it counts for in the limit of connections; `None` while that is not known.
+    pub network: Option<IpAddr>,
     pub tls: Option<Box<ServerSession>>,
     pub secure: bool,
     pub stage: Stage,
     /// When the stage began.
     pub since: Instant,
+    /// The poll that tells of it.
+    pub home: usize,
+    /// Requests that have come on it.
+    pub requests: u32,
     /// What has come and was not taken yet; ciphertext only while a PROXY header is to come.
     pub input: Buffer,
+    /// Up to here the input was searched for a head's end.
+    pub searched: usize,
     pub output: Buffer,
-    /// When it last took some of the output.
+    /// When the client last took some of the output.
     pub progress: Instant,
+    /// There may be more to read.
+    pub readable: bool,
     /// The client has ended its side.
     pub has_ended: bool,
-    pub exchange: Option<Exchange>,
-    /// What it is counted under.
-    pub owes: Owes,
-    /// What the poller was asked for last.
-    pub interest: (bool, bool),
+    /// We have ended ours.
+    pub is_shut: bool,
 }
 
 impl Conn {
-    pub fn client_ready(&mut self, readable: bool, scratch: &mut [u8]) -> Result<(), Gone> {
-        if readable && !self.has_ended { self.receive(scratch) } else { Ok(()) }
-    }
-
-    /// A piece of the answer.
-    pub fn bridge_ready(&mut self, readable: bool, scratch: &mut [u8], now: Instant) -> Result<(), Gone> {
-        let Some(exchange) = self.exchange.as_mut().filter(|_| readable) else { return Ok(()) };
-        match (&exchange.bridge.stream).read(scratch) {
-            Ok(0) => exchange.bridge_ended = true,
-            Ok(amount) => {
-                let amount = exchange.note_answer(&scratch[..amount]);
-                return self.send(&scratch[..amount], now);
-            }
-            Err(error) if is_moment(&error) => {}
-            Err(_) => exchange.bridge_ended = true,
-        }
-        Ok(())
-    }
-
-    /// What is still to be sent.
-    pub fn owing(&self) -> Owes {
-        match (&self.exchange, self.stage) {
-            (Some(exchange), _) if exchange.handed.told().ending.is_none() => Owes::Answer,
-            (Some(_), _) => Owes::Rest,
-            (None, Stage::Proxy | Stage::Handshake) => Owes::Nothing,
-            (None, _) if self.output.is_empty() => Owes::Nothing,
-            (None, _) => Owes::Rest,
-        }
-    }
-
-    /// Whether something has come that was not read yet.
-    pub fn has_unread(&self) -> bool {
-        matches!(self.client.peek(&mut [0]), Ok(1..))
-    }
-
     pub fn enter(&mut self, stage: Stage, now: Instant) {
         self.stage = stage;
         self.since = now;
+        self.searched = 0;
     }
 
-    /// Reads what is there, a piece at most.
-    pub fn receive(&mut self, scratch: &mut [u8]) -> Result<(), Gone> {
-        match (&self.client).read(scratch) {
-            Ok(0) => {
-                self.has_ended = true;
-                Ok(())
+    /// Reads what is there; how many bytes of plaintext that has brought.
+    pub fn receive(&mut self) -> Result<usize, Gone> {
+        let before = self.input.len();
+        while self.readable && !self.has_ended {
+            let amount = scratch::with(|scratch| {
+                let room = scratch.len();
+                let amount = self.read_socket(scratch)?;
+                // A short read has emptied the socket; what comes later is told of again.
+                self.readable &= amount == room;
+                self.take_in(&scratch[..amount]).map(|()| amount)
+            })?;
+            if amount == 0 || self.input.len() - before >= 2 * MAX_PROXY_HEADER_BYTES {
+                break;
             }
-            Ok(amount) => self.take_in(&scratch[..amount]),
-            Err(error) if is_moment(&error) => Ok(()),
+        }
+        Ok(self.input.len() - before)
+    }
+
+    /// What the socket has, and 0 where that is nothing or the end.
+    pub fn read_socket(&mut self, buf: &mut [u8]) -> Result<usize, Gone> {
+        match rustix::net::recv(&self.client, buf, RecvFlags::DONTWAIT) {
+            Ok((0, _)) => {
+                self.has_ended = true;
+                Ok(0)
+            }
+            Ok((amount, _)) => Ok(amount),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {
+                self.readable = false;
+                Ok(0)
+            }
             Err(_) => Err(Gone),
         }
     }
 
-    fn take_in(&mut self, bytes: &[u8]) -> Result<(), Gone> {
+    /// Adds what was read from the socket to the input.
+    pub fn take_in(&mut self, bytes: &[u8]) -> Result<(), Gone> {
         let Some(tls) = self.tls.as_mut().filter(|_| self.stage != Stage::Proxy) else {
             self.input.push(bytes);
             return Ok(());
         };
+        if bytes.is_empty() {
+            return Ok(());
+        }
         let received = tls.receive(bytes, self.input.end());
         tls.drain(self.output.end()).map_err(|_| Gone)?;
         match received {
@@ -138,35 +124,82 @@ impl Conn {
             }
             Err(_) => {
                 // The alert that says why.
-                let _ = self.output.write_to(&self.client);
+                let _ = self.flush(self.since);
                 Err(Gone)
             }
         }
     }
 
-    /// Sends this to the client.
+    /// Sends this to the client as far as it takes it; the rest stays in the output.
     pub fn send(&mut self, plaintext: &[u8], now: Instant) -> Result<(), Gone> {
         if self.output.is_empty() {
             self.progress = now;
         }
-        match &mut self.tls {
-            Some(tls) => tls.send(plaintext, self.output.end()).map_err(|_| Gone),
-            None => {
-                self.output.push(plaintext);
-                Ok(())
-            }
-        }
+        let Some(tls) = &mut self.tls else {
+            let sent = if self.output.is_empty() { self.write_socket(plaintext)? } else { 0 };
+            self.output.push(&plaintext[sent..]);
+            return Ok(());
+        };
+        tls.send(plaintext, self.output.end()).map_err(|_| Gone)?;
+        self.flush(now)
     }
 
-    /// Writes what the client takes. Its silence begins when it has taken all.
+    /// Writes what the client takes of the output.
     pub fn flush(&mut self, now: Instant) -> Result<(), Gone> {
-        if self.output.write_to(&self.client).map_err(|_| Gone)? > 0 {
+        while !self.output.is_empty() {
+            let sent = self.write_socket(self.output.bytes())?;
+            if sent == 0 {
+                break;
+            }
+            self.output.consume(sent);
             self.progress = now;
+            // Its silence begins when it has taken all.
             if self.output.is_empty() && matches!(self.stage, Stage::Idle | Stage::Closing) {
                 self.since = now;
             }
         }
         Ok(())
+    }
+
+    fn write_socket(&self, bytes: &[u8]) -> Result<usize, Gone> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        match rustix::net::send(&self.client, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            Ok(amount) => Ok(amount),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(0),
+            Err(_) => Err(Gone),
+        }
+    }
+
+    /// Whether something has come that was not read yet.
+    pub fn has_unread(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        matches!(rustix::net::recv(&self.client, &mut [0; 1], flags), Ok((1.., _)))
+    }
+
+    /// After what is in the output nothing more is said. TLS ends in order only where the answer was whole.
+    pub fn close(&mut self, in_order: bool, now: Instant) -> Result<(), Gone> {
+        if let Some(tls) = self.tls.as_mut().filter(|_| in_order) {
+            tls.close();
+            tls.drain(self.output.end()).map_err(|_| Gone)?;
+        }
+        self.enter(Stage::Closing, now);
+        self.flush(now)
+    }
+
+    /// Ends our side, once all has gone.
+    pub fn shut(&mut self) {
+        if !self.is_shut {
+            self.is_shut = true;
+            // An error means that it has ended already.
+            let _ = self.client.shutdown(Shutdown::Write);
+        }
+    }
+
+    /// What comes of it when it is let go: the client is told that something was cut.
+    pub fn reset_at_close(&self) {
+        let _ = socket2::SockRef::from(&self.client).set_linger(Some(std::time::Duration::ZERO));
     }
 
     /// Reads the PROXY header, if it is all there: `false` where it is not. Versions 1 and 2 of
@@ -190,10 +223,11 @@ impl Conn {
     pub fn feed_tls(&mut self) -> Result<(), Gone> {
         let bytes = self.input.bytes().to_vec();
         self.input.clear();
-        if bytes.is_empty() { Ok(()) } else { self.take_in(&bytes) }
+        self.take_in(&bytes)
     }
 }
 
-pub(super) fn is_moment(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+/// An error of the socket.
+pub(super) fn broken() -> io::Error {
+    io::ErrorKind::ConnectionReset.into()
 }

@@ -19,27 +19,53 @@ pub(super) enum Parsed {
     TooManyFields,
 }
 
-/// Reads a head.
-pub(super) fn parse(bytes: &[u8]) -> Parsed {
+/// Reads a head. `searched` is how far these bytes were looked at before, so that each is looked at once
+/// however they come.
+pub(super) fn parse(bytes: &[u8], searched: &mut usize) -> Parsed {
     // Empty lines before a request are of no account (RFC 9112 section 2.2).
     let skipped = bytes.chunks(2).take_while(|pair| *pair == b"\r\n").count() * 2;
-    let Some(end) = find(&bytes[skipped..], b"\r\n\r\n") else {
-        return if has_bare_line_end(&bytes[skipped..]) { Parsed::Malformed } else { Parsed::Partial };
+    let end = match find_end(bytes, skipped, (*searched).max(skipped)) {
+        Found::End(end) => end,
+        Found::NotYet => {
+            *searched = bytes.len();
+            return Parsed::Partial;
+        }
+        // httparse takes a bare LF for a line's end.
+        Found::BareLineEnd => return Parsed::Malformed,
     };
-    let head = &bytes[skipped..skipped + end + 4];
-    // httparse takes a bare LF for a line's end.
-    if has_bare_line_end(head) {
-        return Parsed::Malformed;
-    }
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let mut request = httparse::Request::new(&mut fields);
-    match request.parse(head) {
+    let head = &bytes[skipped..end];
+    let mut fields = [const { std::mem::MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(head, &mut fields) {
         Ok(httparse::Status::Complete(length)) if length == head.len() => {
-            owned(&request).map_or(Parsed::Malformed, |head| Parsed::Whole(head, skipped + end + 4))
+            owned(&request).map_or(Parsed::Malformed, |head| Parsed::Whole(head, end))
         }
         Err(httparse::Error::TooManyHeaders) => Parsed::TooManyFields,
         _ => Parsed::Malformed,
     }
+}
+
+enum Found {
+    /// Behind the empty line.
+    End(usize),
+    NotYet,
+    BareLineEnd,
+}
+
+/// The empty line that ends a head which starts at `start`, looked for from `from`.
+fn find_end(bytes: &[u8], start: usize, from: usize) -> Found {
+    let mut at = from;
+    while let Some(next) = bytes[at..].iter().position(|byte| *byte == b'\n') {
+        let line_end = at + next;
+        if line_end == start || bytes[line_end - 1] != b'\r' {
+            return Found::BareLineEnd;
+        }
+        if line_end >= start + 3 && bytes[line_end - 3..line_end] == *b"\r\n\r" {
+            return Found::End(line_end + 1);
+        }
+        at = line_end + 1;
+    }
+    Found::NotYet
 }
 
 fn owned(request: &httparse::Request<'_, '_>) -> Option<RequestHead> {
@@ -57,20 +83,32 @@ fn owned(request: &httparse::Request<'_, '_>) -> Option<RequestHead> {
     })
 }
 
-/// A LF without a CR before it.
-fn has_bare_line_end(bytes: &[u8]) -> bool {
-    bytes.iter().enumerate().any(|(index, byte)| *byte == b'\n' && (index == 0 || bytes[index - 1] != b'\r'))
-}
-
-fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes.windows(wanted.len()).position(|part| part == wanted)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn parse(bytes: &[u8]) -> Parsed {
+        super::parse(bytes, &mut 0)
+    }
+
+    #[test]
+    fn however_it_is_cut_it_is_the_same_head() {
+        let text = b"\r\nGET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\nGET";
+        for step in [1, 2, 3, 5, 100] {
+            let mut searched = 0;
+            let mut upto = step.min(text.len());
+            let length = loop {
+                match super::parse(&text[..upto], &mut searched) {
+                    Parsed::Whole(_, length) => break length,
+                    Parsed::Partial => upto = (upto + step).min(text.len()),
+                    other => panic!("{other:?} with {upto} bytes"),
+                }
+            };
+            assert_eq!(length, text.len() - 3);
+        }
+    }
 
     #[test]
     fn a_head_is_whole_at_its_empty_line() {
@@ -87,8 +125,8 @@ mod tests {
     fn what_is_no_head_is_refused() {
         for bad in [
             &b"GET / HTTP/1.1\nHost: a\r\n\r\n"[..],
-            b"GET / HTTP/2.0\r\n\r\n",
-            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            b"GET / HTTP/1.2\r\n\r\n",
+            b"GET / ICAP/1.0\r\n\r\n",
             b"GET  / HTTP/1.1\r\n\r\n",
             b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
             b"GET / HTTP/1.1\r\nX: a\r\n b\r\n\r\n",

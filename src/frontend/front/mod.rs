@@ -1,52 +1,58 @@
-//! The checking front before tiny_http: it owns the clients' sockets, speaks TLS with them, sees and
-//! checks every head on its bytes, and hands tiny_http one request at a time, as a stand-in that can't
-//! hurt it. What tiny_http would do to a hostile head or an idle connection can't happen behind it.
+//! The front: accepts clients, speaks TLS with them, reads and checks every head on its bytes, and lends the
+//! connection to the worker that handles the request. Idle connections, heads under way, the tails of
+//! answers and everything that we say ourselves are the front's, and cost no worker.
 //!
-//! One thread (`event_loop`) holds all connections (`conn`) with one poll; a request under way
-//! (`exchange`) has a connection to a tiny_http of its own on loopback, the bridge, which is kept for the
-//! next request. Who a request is from, and its real head, go beside the bridge (`handed`).
+//! `event_loop` are its threads, each with one `poll`: mostly one for clients, and on TLS listeners one a
+//! processor for handshakes, which may take milliseconds. `table` says who has a connection (`conn`), `core`
+//! what is to be done with one, `lent` and `tunnel` are one in a worker's hands, `sweep` ends what has taken
+//! too long, and `room` makes room where all places are taken.
 
 mod buffer;
 mod conn;
+mod core;
 mod event_loop;
-mod exchange;
-pub(super) mod handed;
 mod head;
+mod lent;
+mod mode;
 mod poll;
-mod shared;
-mod steps;
+mod room;
+mod scratch;
 mod sweep;
+mod table;
+mod tunnel;
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::connections::Counts;
-use super::door::Door;
-use super::guard::GuardSettings;
-use super::listener::{Frontend, set_socket_options};
+use parking_lot::RwLock;
+
+use super::door::{Counts, Door};
+use super::limits::ClientLimits;
 use super::sink::Sink;
-use crate::shutdown::Running;
+use super::socket_options::set_socket_options;
+use crate::supervised;
 use crate::tls::ServerSettings;
+use core::Core;
 use event_loop::EventLoop;
-use handed::{HandedTable, Inbox};
+use mode::{Mode, Modes};
 use poll::Poll;
-use shared::{Mode, Shared};
+use room::Room;
+use table::{Holder, Table};
 
 /// The stack of a thread whose buffers are on the heap; a handshake takes some.
 const STACK_BYTES: usize = 512 << 10;
-/// What never comes: the front sees to the limits of connections itself.
-const NEVER: Duration = Duration::from_secs(u64::MAX / 4);
+/// A loop reads heads for that many processors' workers; measured with two.
+const PROCESSORS_PER_LOOP: usize = 4;
 
 /// A listener with the front before it.
 pub struct Front {
     listener: TcpListener,
     address: SocketAddr,
-    shared: Arc<Shared>,
-    behind: Frontend,
+    core: Arc<Core>,
 }
 
 /// How a listener is served.
@@ -58,63 +64,61 @@ pub struct FrontSettings {
 }
 
 impl Front {
-    /// Starts to accept. `settings` is asked now and then, so a reload takes effect.
+    /// Starts to accept. `limits` is asked again and again, so a reload takes effect.
     ///
     /// # Errors
     /// The operating system's, for sockets and threads.
     pub fn start(
         listener: TcpListener,
         how: FrontSettings,
-        settings: impl Fn() -> GuardSettings + Clone + Send + 'static,
+        limits: impl Fn() -> ClientLimits + Send + Sync + 'static,
         sink: Arc<dyn Sink>,
-        running: Running,
     ) -> io::Result<Front> {
         let address = listener.local_addr()?;
-        set_socket_options(&listener, &settings())?;
+        set_socket_options(&listener, limits().max_connections)?;
         listener.set_nonblocking(true)?;
-        let table = Arc::new(HandedTable::default());
-        let bridges = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let of_bridges = settings.clone();
-        let bridge_settings = move || GuardSettings {
-            client_header: NEVER,
-            client_idle: NEVER,
-            drain_idle: NEVER,
-            max_header_bytes: u64::MAX,
-            max_connections: usize::MAX,
-            max_connections_per_ip: None,
-            ..of_bridges()
-        };
-        let behind =
-            Frontend::start_behind(bridges, bridge_settings, Arc::clone(&sink), Arc::clone(&table), running)?;
-        let poll = Arc::new(Poll::new()?);
-        let shared = Arc::new(Shared::new(Arc::clone(&poll), how.tls, how.proxy_protocol));
-        let event_loop = EventLoop {
-            inbox: Arc::new(Inbox::new(Arc::clone(&poll))),
-            poll,
-            listener: listener.try_clone()?,
-            shared: Arc::clone(&shared),
-            table,
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let client_loops = processors.div_ceil(PROCESSORS_PER_LOOP);
+        let handshake_loops = if how.tls.is_some() { processors } else { 0 };
+        let polls = (0..client_loops + handshake_loops).map(|_| Poll::new()).collect::<io::Result<_>>()?;
+        let core = Arc::new(Core {
+            table: Table::new(),
+            polls,
+            client_loops,
+            modes: Modes::new(),
             sink,
+            limits: Box::new(limits),
+            tls: how.tls.map(RwLock::new),
+            proxy_protocol: how.proxy_protocol,
+            ends: AtomicBool::new(false),
+            per_network: Default::default(),
             surplus: Default::default(),
-            behind: behind.address(),
-            settings: Box::new(settings),
-            conns: Vec::new(),
-            free: Vec::new(),
-            per_network: HashMap::new(),
-            bridges: Vec::new(),
-            accepting: (false, false),
-            accept_again: Instant::now(),
-        };
-        thread::Builder::new()
-            .name("front".into())
-            .stack_size(STACK_BYTES)
-            .spawn(move || event_loop.run())?;
-        Ok(Front { listener, address, shared, behind })
+            turn: AtomicUsize::new(0),
+        });
+        for number in 0..core.polls.len() {
+            let event_loop = EventLoop {
+                core: Arc::clone(&core),
+                number,
+                listener: if number == 0 { Some(listener.try_clone()?) } else { None },
+                is_accepting: false,
+                accept_again: Instant::now(),
+                room: Room::new(),
+            };
+            let name = if number < client_loops { "front" } else { "handshake" };
+            supervised::start(name, STACK_BYTES, move || event_loop.run())?;
+        }
+        Ok(Front { listener, address, core })
     }
 
     /// New connections get these certificates.
     pub fn set_tls(&self, settings: ServerSettings) {
-        self.shared.set_tls(settings);
+        if let Some(tls) = &self.core.tls {
+            *tls.write() = settings;
+        }
+    }
+
+    fn tell(&self, mode: Mode) -> io::Result<()> {
+        self.core.modes.tell(mode, || self.core.polls[0].ring())
     }
 }
 
@@ -123,31 +127,35 @@ impl Door for Front {
         self.address
     }
 
+    fn announce_end(&self) {
+        self.core.ends.store(true, Relaxed);
+    }
+
     fn drain(&self) {
         self.drain_after_pause();
         let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Read);
     }
 
     fn pause(&self) -> io::Result<()> {
-        self.shared.set_mode(Mode::Paused)?;
+        self.tell(Mode::Paused)?;
         // The next process may want it so.
         self.listener.set_nonblocking(false)
     }
 
     fn resume(&self) -> io::Result<()> {
         self.listener.set_nonblocking(true)?;
-        self.shared.set_mode(Mode::Accepting)
+        self.tell(Mode::Accepting)
     }
 
     fn drain_after_pause(&self) {
+        self.announce_end();
         // It hears it or is gone.
-        let _ = self.shared.set_mode(Mode::Draining);
-        self.behind.drain_after_pause();
+        let _ = self.tell(Mode::Draining);
     }
 
     fn end(&self) {
         // It hears it or is gone.
-        let _ = self.shared.set_mode(Mode::Ending);
+        let _ = self.tell(Mode::Ending);
     }
 
     fn listener(&self) -> &TcpListener {
@@ -155,6 +163,19 @@ impl Door for Front {
     }
 
     fn counts(&self) -> Counts {
-        self.shared.counts(self.behind.counts().leaked_connections)
+        let table = &self.core.table;
+        let mut counts = Counts { client_connections: table.open() as u64, ..Counts::default() };
+        for index in table.indices() {
+            let Some(slot) = table.slot(index) else { continue };
+            match &slot.lock().holder {
+                Holder::Slot(conn) if !conn.output.is_empty() => {
+                    counts.unsent += u64::from(conn.requests > 0)
+                }
+                Holder::Slot(conn) => counts.may_hear_more |= conn.stage != conn::Stage::Closing,
+                Holder::Front => counts.may_hear_more = true,
+                Holder::Nobody | Holder::Worker(_) | Holder::Tunnel => {}
+            }
+        }
+        counts
     }
 }

@@ -1,4 +1,7 @@
 //! Waits for many sockets at once (epoll), and for a bell that other threads ring.
+//!
+//! A client's socket is put in once and tells of each change (edge-triggered): whoever hears of one
+//! remembers it until the socket says that nothing more can be done. So a request costs no call here.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,21 +12,45 @@ use rustix::event::{EventfdFlags, Timespec, eventfd};
 
 /// The bell's key.
 const BELL: u64 = u64::MAX;
+/// The listening socket's key.
+pub(super) const LISTENER: u64 = u64::MAX - 1;
 /// Events taken at once.
 const MAX_EVENTS: usize = 256;
 
 /// See the module.
-pub(in crate::frontend) struct Poll {
+pub(super) struct Poll {
     epoll: OwnedFd,
     bell: OwnedFd,
 }
 
-/// What can be done with a socket.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::frontend) struct Ready {
-    pub key: u64,
-    /// It can be read, or has ended; else it can be written to.
-    pub readable: bool,
+/// What has become possible with a client's connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Ready {
+    /// Something has come, or the client has ended its side.
+    pub read: bool,
+    /// There is room again.
+    pub write: bool,
+    /// The client has ended its side.
+    pub ended: bool,
+    /// The connection is broken.
+    pub broken: bool,
+}
+
+impl Ready {
+    /// Whether anything has.
+    pub fn is_any(self) -> bool {
+        self.read || self.write || self.ended || self.broken
+    }
+
+    /// What both say.
+    pub fn and(self, other: Ready) -> Ready {
+        Ready {
+            read: self.read || other.read,
+            write: self.write || other.write,
+            ended: self.ended || other.ended,
+            broken: self.broken || other.broken,
+        }
+    }
 }
 
 impl Poll {
@@ -38,58 +65,73 @@ impl Poll {
         Ok(Poll { epoll, bell })
     }
 
-    /// Changes what a socket is waited for; waiting for nothing takes it out, so that an end that nobody
-    /// wants to know of can't keep the loop busy.
+    /// Tells of this client from now on. What is possible already is told at once.
     ///
     /// # Errors
     /// The operating system's.
-    pub fn set(
-        &self,
-        socket: impl AsFd,
-        key: u64,
-        known: &mut (bool, bool),
-        wanted: (bool, bool),
-    ) -> io::Result<()> {
-        if *known == wanted {
-            return Ok(());
-        }
-        let mut flags = EventFlags::empty();
-        flags.set(EventFlags::IN, wanted.0);
-        flags.set(EventFlags::OUT, wanted.1);
-        let data = EventData::new_u64(key);
+    pub fn add(&self, socket: impl AsFd, key: usize) -> io::Result<()> {
+        Ok(epoll::add(&self.epoll, socket, EventData::new_u64(key as u64), all())?)
+    }
+
+    /// Tells nothing more of it.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn remove(&self, socket: impl AsFd) -> io::Result<()> {
+        Ok(epoll::delete(&self.epoll, socket)?)
+    }
+
+    /// While somebody else reads a body, tells of the end only; then of everything again, and what is
+    /// possible by then is told at once.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn hush(&self, socket: impl AsFd, key: usize, hushed: bool) -> io::Result<()> {
+        let flags = if hushed { EventFlags::RDHUP | EventFlags::ET } else { all() };
+        Ok(epoll::modify(&self.epoll, socket, EventData::new_u64(key as u64), flags)?)
+    }
+
+    /// Whether the listening socket is waited for; `known` is what was said before.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn accept(&self, listener: impl AsFd, known: &mut bool, wanted: bool) -> io::Result<()> {
         match (*known, wanted) {
-            ((false, false), _) => epoll::add(&self.epoll, socket, data, flags)?,
-            (_, (false, false)) => epoll::delete(&self.epoll, socket)?,
-            _ => epoll::modify(&self.epoll, socket, data, flags)?,
+            (false, true) => {
+                epoll::add(&self.epoll, listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
+            }
+            (true, false) => epoll::delete(&self.epoll, listener)?,
+            _ => {}
         }
         *known = wanted;
         Ok(())
     }
 
-    /// Waits until something can be done, the bell rings or the time is up.
+    /// Waits until something can be done, the bell rings or the time is up; what can be done is in `ready`.
     ///
     /// # Errors
     /// The operating system's.
-    pub fn wait(&self, timeout: Duration) -> io::Result<Vec<Ready>> {
+    pub fn wait(&self, timeout: Duration, ready: &mut Vec<(u64, Ready)>) -> io::Result<()> {
+        ready.clear();
         let timeout =
             Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
-        let mut events = Vec::<epoll::Event>::with_capacity(MAX_EVENTS);
-        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&timeout)) {
-            Err(rustix::io::Errno::INTR) => return Ok(Vec::new()),
-            result => _ = result?,
-        }
-        let mut ready = Vec::with_capacity(events.len());
-        for event in &events {
+        let mut space = [const { std::mem::MaybeUninit::uninit() }; MAX_EVENTS];
+        let events = match epoll::wait(&self.epoll, &mut space, Some(&timeout)) {
+            Err(rustix::io::Errno::INTR) => return Ok(()),
+            result => result?.0,
+        };
+        for event in events {
             let (key, flags) = (event.data.u64(), event.flags);
             if key == BELL {
                 let _ = rustix::io::read(&self.bell, &mut [0; 8]);
                 continue;
             }
-            let over = flags.intersects(EventFlags::HUP | EventFlags::ERR);
-            let readable = over || flags.contains(EventFlags::IN);
-            ready.push(Ready { key, readable });
+            let broken = flags.intersects(EventFlags::HUP | EventFlags::ERR);
+            let ended = flags.contains(EventFlags::RDHUP);
+            let read = ended || broken || flags.contains(EventFlags::IN);
+            ready.push((key, Ready { read, write: flags.contains(EventFlags::OUT), ended, broken }));
         }
-        Ok(ready)
+        Ok(())
     }
 
     /// Ends a wait.
@@ -97,4 +139,8 @@ impl Poll {
         // It fails only where it has been rung 2^64 times.
         let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
     }
+}
+
+fn all() -> EventFlags {
+    EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET
 }

@@ -1,54 +1,83 @@
-//! What has taken too long on the front's connections.
+//! What has taken too long on a front's connections.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::conn::{Conn, Gone, Stage};
-use super::event_loop::EventLoop;
-use super::shared::Mode;
-use crate::frontend::GuardSettings;
+use super::core::Core;
+use super::lent::LINGER;
+use super::mode::Mode;
+use super::poll::Ready;
+use super::table::Holder;
+use crate::frontend::limits::ClientLimits;
 
-/// How long a client that is still sending gets to take notice of its last answer.
-const LINGER: Duration = Duration::from_secs(1);
-/// How long an idle bridge is kept.
-const BRIDGE_IDLE: Duration = Duration::from_secs(2);
+/// A client that has ended its side may still wait for its answer, but is taken for gone after this;
+/// nginx waits not at all, HAProxy by default for ever.
+const GONE: Duration = Duration::from_millis(500);
+/// In a drain a connection that has been silent for so long is closed: one that is in use sends its next
+/// request before, and learns from the answer that it was the last.
+pub(super) const DRAIN_IDLE: Duration = Duration::from_secs(1);
+/// In a drain, the rest of a head that has begun gets that long.
+const DRAIN_HEAD: Duration = Duration::from_secs(3);
 
-impl EventLoop {
-    /// Ends what has taken too long, and counts.
-    pub fn sweep(&mut self, now: Instant) {
-        let settings = (self.settings)();
-        let idle = match self.shared.mode() {
-            Mode::Accepting | Mode::Paused => settings.client_idle,
-            Mode::Draining => settings.client_idle.min(settings.drain_idle),
-            Mode::Ending => Duration::ZERO,
-        };
-        for slot in 0..self.conns.len() {
-            let Some(conn) = &self.conns[slot] else { continue };
-            match fate(conn, &settings, idle, now) {
-                Fate::Stays => {}
-                Fate::Cut => self.step(slot, now, |_| Err(Gone)),
-                Fate::Farewell => self.end(slot, now, |this, conn| this.close(conn, true, now)),
-                Fate::TooSlow => {
-                    self.end(slot, now, |this, conn| this.refuse(conn, 408, "header_timeout", now));
-                }
+impl Core {
+    /// Ends what has taken too long of one thread's connections. Takes locks, one after the other.
+    pub fn sweep(self: &Arc<Self>, home: usize, now: Instant) {
+        let limits = self.limits_in(self.modes.told());
+        for index in self.table.indices() {
+            let Some(slot) = self.table.slot(index) else { continue };
+            let mut slot = slot.lock();
+            if let (Some(since), Holder::Worker(watch)) = (slot.ended_since, &slot.holder)
+                && now.saturating_duration_since(since) >= GONE
+            {
+                let watch = Arc::clone(watch);
+                drop(slot);
+                watch.client_has_gone();
+                continue;
+            }
+            let fate = match &slot.holder {
+                Holder::Slot(conn) if conn.home == home => fate(conn, &limits, now),
+                _ => Fate::Stays,
+            };
+            if fate == Fate::Stays {
+                continue;
+            }
+            if let Holder::Slot(conn) = std::mem::replace(&mut slot.holder, Holder::Front) {
+                drop(slot);
+                self.end(conn, index, fate, now);
             }
         }
-        self.bridges.retain(|(_, since)| now.saturating_duration_since(*since) < BRIDGE_IDLE);
-        self.shared.counted(self.conns.len() - self.free.len());
     }
-    fn end(
-        &mut self,
-        slot: usize,
-        now: Instant,
-        how: impl FnOnce(&EventLoop, &mut Conn) -> Result<(), Gone>,
-    ) {
-        let Some(mut conn) = self.conns[slot].take() else { return };
-        let ended = how(self, &mut conn);
-        self.conns[slot] = Some(conn);
-        self.step(slot, now, |_| ended);
+
+    fn limits_in(&self, mode: Mode) -> ClientLimits {
+        let limits = (self.limits)();
+        match mode {
+            Mode::Accepting | Mode::Paused => limits,
+            Mode::Draining => ClientLimits {
+                client_idle: limits.client_idle.min(DRAIN_IDLE),
+                client_header: limits.client_header.min(DRAIN_HEAD),
+                ..limits
+            },
+            Mode::Ending => ClientLimits { client_idle: Duration::ZERO, ..limits },
+        }
+    }
+
+    fn end(self: &Arc<Self>, mut conn: Box<Conn>, index: usize, fate: Fate, now: Instant) {
+        let ended = match fate {
+            Fate::Stays => Ok(()),
+            Fate::Cut => Err(Gone),
+            Fate::Farewell => conn.close(true, now),
+            Fate::TooSlow => self.refuse(&mut conn, 408, "header_timeout", now).map(|_| ()),
+        };
+        match ended {
+            Ok(()) => self.work(conn, index, Ready::default(), now),
+            Err(Gone) => self.let_go(conn, index),
+        }
     }
 }
 
 /// What becomes of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Stays,
     Cut,
@@ -58,21 +87,21 @@ enum Fate {
     TooSlow,
 }
 
-fn fate(conn: &Conn, settings: &GuardSettings, idle: Duration, now: Instant) -> Fate {
+fn fate(conn: &Conn, limits: &ClientLimits, now: Instant) -> Fate {
     let age = now.saturating_duration_since(conn.since);
     let has_output = !conn.output.is_empty();
-    let is_stalled = has_output && now.saturating_duration_since(conn.progress) >= settings.client_write;
+    let is_stalled = has_output && now.saturating_duration_since(conn.progress) >= limits.client_write;
     match conn.stage {
-        Stage::Proxy | Stage::Handshake if age >= settings.client_header => Fate::Cut,
+        Stage::Proxy | Stage::Handshake if age >= limits.client_header => Fate::Cut,
         Stage::Proxy | Stage::Handshake => Fate::Stays,
         _ if is_stalled => Fate::Cut,
-        Stage::Head if age >= settings.client_header => Fate::TooSlow,
+        Stage::Head if age >= limits.client_header => Fate::TooSlow,
         Stage::Closing if !has_output && age >= LINGER => Fate::Cut,
         // What has come and was not looked at yet is not silence.
-        Stage::Idle if !has_output && age >= idle && !conn.has_unread() => match conn.tls {
+        Stage::Idle if !has_output && age >= limits.client_idle && !conn.has_unread() => match conn.tls {
             Some(_) => Fate::Farewell,
             None => Fate::Cut,
         },
-        Stage::Head | Stage::Closing | Stage::Idle | Stage::Exchange => Fate::Stays,
+        Stage::Head | Stage::Closing | Stage::Idle => Fate::Stays,
     }
 }

@@ -30,8 +30,28 @@ impl ClientStream for Fake {
     fn can_tunnel(&self) -> bool {
         false
     }
-    fn tunnel(&mut self) -> io::Result<Box<dyn TunnelEnd>> {
+    fn tunnel(&mut self) -> io::Result<Box<dyn Duplex>> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+    fn try_read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Ok(0)
+    }
+    fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+    fn give_up(&mut self) {}
+    fn trailers(&mut self) -> Headers {
+        Headers::default()
+    }
+    fn waits_for_client(&self) -> bool {
+        false
+    }
+    fn finish(&mut self, rest: &[u8], ending: Ending) -> io::Result<()> {
+        if !rest.is_empty() {
+            self.write(rest)?;
+        }
+        self.end(ending);
+        Ok(())
     }
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.seen.lock().writes.push(String::from_utf8_lossy(bytes).into_owned());

@@ -26,16 +26,16 @@ pub fn config(backends: &[&Backend], more: Value) -> Value {
         "health_check": { "interval": "100ms", "timeout": "2s" },
         "retry": { "delay": "1ms" },
     });
-    if behind_front() {
-        config["front"] = json!(true);
+    if !behind_front() {
+        config["front"] = json!(false);
     }
     lay_over(&mut config, more);
     config
 }
 
-/// `make test-front`: whether the balancers under test stand behind the checking front.
+/// Whether the front accepts for the balancers under test; `LB_TEST_FRONT=0` has tiny_http do it.
 pub fn behind_front() -> bool {
-    std::env::var_os("LB_TEST_FRONT").is_some()
+    std::env::var_os("LB_TEST_FRONT").is_none_or(|front| front != "0")
 }
 
 fn lay_over(config: &mut Value, more: Value) {

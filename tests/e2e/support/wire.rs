@@ -74,7 +74,10 @@ pub fn read_chunked(reader: &mut impl BufRead, raw: &mut Vec<u8>) -> io::Result<
         let line = read_line(reader, raw)?.ok_or(ErrorKind::UnexpectedEof)?;
         let size = usize::from_str_radix(&line, 16).map_err(io::Error::other)?;
         body.extend(read_length(reader, raw, size)?);
-        let end = read_line(reader, raw)?.ok_or(ErrorKind::UnexpectedEof)?;
+        let mut end = read_line(reader, raw)?.ok_or(ErrorKind::UnexpectedEof)?;
+        while size == 0 && end.contains(": ") {
+            end = read_line(reader, raw)?.ok_or(ErrorKind::UnexpectedEof)?;
+        }
         if !end.is_empty() {
             return Err(ErrorKind::InvalidData.into());
         }

@@ -1,0 +1,69 @@
+//! Whether a front accepts, as others tell it and its accepting thread follows.
+
+use std::io;
+use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+/// How long the thread may take to hear what it is told.
+const HEARS_WITHIN: Duration = Duration::from_secs(2);
+
+/// What the front does with new clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Mode {
+    Accepting = 0,
+    Paused = 1,
+    Draining = 2,
+    /// Nothing more will be asked or answered.
+    Ending = 3,
+}
+
+/// See the module.
+pub(super) struct Modes {
+    told: AtomicU8,
+    followed: (Sender<Mode>, Receiver<Mode>),
+}
+
+impl Modes {
+    pub fn new() -> Modes {
+        Modes { told: AtomicU8::new(Mode::Accepting as u8), followed: bounded(1) }
+    }
+
+    /// What was told last.
+    pub fn told(&self) -> Mode {
+        match self.told.load(SeqCst) {
+            0 => Mode::Accepting,
+            1 => Mode::Paused,
+            2 => Mode::Draining,
+            _ => Mode::Ending,
+        }
+    }
+
+    /// Tells the thread, which `ring` wakes, and waits until it acts on it.
+    ///
+    /// # Errors
+    /// It does not hear.
+    pub fn tell(&self, mode: Mode, ring: impl Fn()) -> io::Result<()> {
+        self.told.store(mode as u8, SeqCst);
+        loop {
+            ring();
+            let followed = self.followed.1.recv_timeout(HEARS_WITHIN);
+            match followed.map_err(|_| io::Error::other("the front does not hear"))? {
+                followed if followed == mode => return Ok(()),
+                // Of a turn before.
+                _ => {}
+            }
+        }
+    }
+
+    /// The thread acts on this from now on.
+    pub fn followed(&self, mode: Mode) {
+        if let Err(full) = self.followed.0.try_send(mode) {
+            // What nobody waits for is old.
+            let _ = self.followed.1.try_recv();
+            let _ = self.followed.0.try_send(full.into_inner());
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Room for new clients where all places are taken: those who say nothing give way, the most silent first.
+//! Else a few thousand connections that cost nobody anything would shut all others out.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::conn::Stage;
+use super::core::Core;
+use super::table::Holder;
+
+/// Between two searches through all connections.
+const SEARCH_PAUSE: Duration = Duration::from_millis(100);
+/// Who has been silent for less is about to say something.
+const MIN_SILENCE: Duration = Duration::from_millis(500);
+/// Found by one search.
+const MAX_FOUND: usize = 1024;
+
+/// See the module.
+pub(super) struct Room {
+    /// Who was silent at the last search, since when, and whether it has ever asked for something.
+    silent: VecDeque<(bool, Instant, usize)>,
+    searched: Option<Instant>,
+}
+
+impl Room {
+    pub fn new() -> Room {
+        Room { silent: VecDeque::new(), searched: None }
+    }
+
+    /// Closes one connection; `false` where nobody has been silent for long enough. Takes locks, one after
+    /// the other.
+    pub fn make(&mut self, core: &Core, now: Instant) -> bool {
+        loop {
+            if let Some((_, since, index)) = self.silent.pop_front() {
+                if close(core, index, since) {
+                    return true;
+                }
+                continue;
+            }
+            let is_early = self.searched.is_some_and(|at| now.saturating_duration_since(at) < SEARCH_PAUSE);
+            if is_early {
+                return false;
+            }
+            self.search(core, now);
+        }
+    }
+
+    fn search(&mut self, core: &Core, now: Instant) {
+        self.searched = Some(now);
+        let mut silent: Vec<(bool, Instant, usize)> = Vec::new();
+        for index in core.table.indices() {
+            let Some(slot) = core.table.slot(index) else { continue };
+            if let Holder::Slot(conn) = &slot.lock().holder
+                && conn.output.is_empty()
+                && now.saturating_duration_since(conn.since) >= MIN_SILENCE
+            {
+                // Who has never asked for anything goes first, whatever it has begun to send.
+                silent.push((conn.requests > 0 && conn.stage == Stage::Idle, conn.since, index));
+            }
+        }
+        silent.sort_unstable();
+        silent.truncate(MAX_FOUND);
+        self.silent = silent.into();
+    }
+}
+
+/// Closes it, if it has been silent since then.
+fn close(core: &Core, index: usize, since: Instant) -> bool {
+    let Some(slot) = core.table.slot(index) else { return false };
+    let mut slot = slot.lock();
+    match std::mem::replace(&mut slot.holder, Holder::Front) {
+        Holder::Slot(conn) if conn.since == since && !conn.has_unread() => {
+            drop(slot);
+            core.let_go(conn, index);
+            true
+        }
+        other => {
+            slot.holder = other;
+            false
+        }
+    }
+}

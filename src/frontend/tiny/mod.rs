@@ -1,0 +1,308 @@
+//! tiny_http's acceptor, for trusted networks: `"front": false`. tiny_http accepts, reads heads and decodes
+//! bodies, one thread a connection; each request goes straight to the same [`Sink`] as the front's.
+//!
+//! It has no limits of time, size or number, and shows no socket. What follows from that is a list in
+//! docs/RELIABILITY.md; here is only what friendly clients need: the end of an answer that its backend broke
+//! off, tunnels, and a drain.
+
+mod socket;
+mod stream;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use log::Level::{Debug, Error, Warn};
+use parking_lot::Mutex;
+
+use super::door::{Counts, Door};
+use super::request::ClientRequest;
+use super::sink::Sink;
+use super::socket_options::set_socket_options;
+use crate::http::framing::{self, Flaw};
+use crate::http::{BodyLength, Headers, RequestHead, Version};
+use crate::logging::event;
+use crate::supervised;
+use crate::watch::Watch;
+use socket::ClientSocket;
+use stream::TinyStream;
+
+/// The stack of a thread that only waits and hands over.
+const STACK_BYTES: usize = 128 << 10;
+/// How long the accept loop gets to end.
+const PAUSE_LIMIT: Duration = Duration::from_secs(2);
+/// Between two connections that wake it.
+const WAKE_PAUSE: Duration = Duration::from_millis(2);
+/// After accepting has failed, for want of descriptors mostly.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// In a drain, who is connected may use the connection once more within this time.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub struct TinyListener {
+    listener: TcpListener,
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    port: u16,
+    sink: Arc<dyn Sink>,
+    accepting: AtomicBool,
+    /// Each answer says that it is its connection's last.
+    ends: AtomicBool,
+    /// The accept loop is to end, or has been told to.
+    stops: AtomicBool,
+    /// Requests that have not ended.
+    requests: AtomicUsize,
+    /// When something last happened, in a drain.
+    last: Mutex<Instant>,
+    /// Connections that were closed, or are about to be: tiny_http may have read more requests from one by
+    /// then, and they must not be taken for requests.
+    doomed: Mutex<HashMap<SocketAddr, Doomed>>,
+}
+
+/// See [`Shared::doom`].
+struct Doomed {
+    /// The kernel's number of the connection, to tell it from a later one of the same peer.
+    cookie: u64,
+    since: Instant,
+}
+
+/// So long after its end tiny_http has read all that had come on a connection.
+const DOOMED: Duration = Duration::from_secs(10);
+
+impl TinyListener {
+    /// Starts to accept.
+    ///
+    /// # Errors
+    /// The operating system's, for sockets and threads.
+    pub fn start(
+        listener: TcpListener,
+        max_connections: usize,
+        sink: Arc<dyn Sink>,
+    ) -> io::Result<TinyListener> {
+        let address = listener.local_addr()?;
+        set_socket_options(&listener, max_connections)?;
+        let shared = Arc::new(Shared {
+            port: address.port(),
+            sink,
+            accepting: AtomicBool::new(false),
+            ends: AtomicBool::new(false),
+            stops: AtomicBool::new(false),
+            requests: AtomicUsize::new(0),
+            last: Mutex::new(Instant::now()),
+            doomed: Mutex::default(),
+        });
+        serve(&listener, &shared)?;
+        Ok(TinyListener { listener, address, shared })
+    }
+}
+
+impl Shared {
+    fn keeps_alive(&self) -> bool {
+        !self.ends.load(SeqCst)
+    }
+
+    /// Nothing more is taken from this connection. Takes a lock.
+    fn doom(&self, peer: SocketAddr, cookie: u64) {
+        let now = Instant::now();
+        let mut doomed = self.doomed.lock();
+        doomed.retain(|_, doomed| now.saturating_duration_since(doomed.since) < DOOMED);
+        doomed.insert(peer, Doomed { cookie, since: now });
+    }
+
+    /// Whether this request is of a connection from which nothing more is taken. Takes a lock.
+    fn is_doomed(&self, peer: SocketAddr) -> bool {
+        let cookie = match self.doomed.lock().get(&peer) {
+            Some(doomed) if doomed.since.elapsed() < DOOMED => doomed.cookie,
+            _ => return false,
+        };
+        let is_same = ClientSocket::find(peer, self.port).is_none_or(|socket| socket.cookie() == cookie);
+        if !is_same {
+            self.doomed.lock().remove(&peer);
+        }
+        is_same
+    }
+
+    fn began(&self) {
+        self.requests.fetch_add(1, SeqCst);
+    }
+
+    /// Takes a lock.
+    fn ended(&self) {
+        self.requests.fetch_sub(1, SeqCst);
+        if self.ends.load(SeqCst) {
+            *self.last.lock() = Instant::now();
+        }
+    }
+}
+
+/// Starts a server of tiny_http's on a clone of the socket, and the thread that takes its requests in.
+fn serve(listener: &TcpListener, shared: &Arc<Shared>) -> io::Result<()> {
+    let (ours, theirs) = (Arc::clone(shared), listener.try_clone()?);
+    let server = server(listener)?;
+    shared.stops.store(false, SeqCst);
+    shared.accepting.store(true, SeqCst);
+    supervised::start("acceptor", STACK_BYTES, move || accept(server, &theirs, &ours))
+}
+
+fn server(listener: &TcpListener) -> io::Result<tiny_http::Server> {
+    let listener = listener.try_clone()?;
+    // tiny_http panics where it can't start its threads.
+    catch_unwind(AssertUnwindSafe(|| tiny_http::Server::from_listener(listener, None)))
+        .map_err(|_| io::Error::other("no thread for the server"))?
+        .map_err(|error| io::Error::other(error.to_string()))
+}
+
+/// Takes requests in for as long as the process lives: when accepting has ended, open connections still
+/// deliver. tiny_http stops accepting for good at the first error, so then another server takes its place,
+/// and the old one stays for the connections that it has.
+fn accept(mut server: tiny_http::Server, listener: &TcpListener, shared: &Arc<Shared>) {
+    let mut old = Vec::new();
+    loop {
+        match server.recv() {
+            // A bug over one request must not end all others.
+            Ok(request) => {
+                if catch_unwind(AssertUnwindSafe(|| take_over(request, shared))).is_err() {
+                    event(Error, "acceptor", "panicked over a request", &[]);
+                }
+            }
+            Err(error) if shared.stops.load(SeqCst) => {
+                shared.accepting.store(false, SeqCst);
+                event(Debug, "acceptor", "stopped accepting", &[("reason", &error)]);
+            }
+            Err(error) => {
+                event(Warn, "acceptor", "accepting failed, another server accepts", &[("error", &error)]);
+                thread::park_timeout(ACCEPT_PAUSE);
+                if let Ok(next) = self::server(listener) {
+                    old.push(std::mem::replace(&mut server, next));
+                }
+            }
+        }
+    }
+}
+
+/// Makes tiny_http's request one of ours and hands it on.
+fn take_over(mut request: tiny_http::Request, shared: &Arc<Shared>) {
+    let Some(peer) = request.remote_addr().copied() else { return stream::discard(request) };
+    if shared.is_doomed(peer) {
+        return stream::discard(request);
+    }
+    let head = head_of(&mut request);
+    let upgrade = tiny_http_finds(&head, b"upgrade");
+    // Of a body with an upgrade tiny_http decodes nothing: chunks would be taken for the body itself.
+    let screened = framing::check(&head).and_then(|length| match length {
+        BodyLength::Chunked if upgrade => Err(Flaw::AmbiguousFraming),
+        length => Ok(length),
+    });
+    let length = screened.unwrap_or(match request.body_length() {
+        // It will be refused; until then tiny_http's view of its body is what must be dealt with.
+        Some(length) => BodyLength::Known(length as u64),
+        None if head.headers.get("transfer-encoding").is_some() => BodyLength::Chunked,
+        None => BodyLength::None,
+    });
+    let is_last = upgrade || !tiny_http_keeps_alive(&head);
+    // Its last request by our reading, if not by tiny_http's.
+    if screened.is_err() || (!head.keep_alive() && !is_last) {
+        let cookie = ClientSocket::find(peer, shared.port).map_or(0, |socket| socket.cookie());
+        shared.doom(peer, cookie);
+    }
+    let stream = TinyStream::new(Arc::clone(shared), request, peer, length, (upgrade, is_last));
+    let watch = Arc::new(Watch::default());
+    shared.sink.take(ClientRequest::new(head, screened, peer, false, watch, Box::new(stream)));
+}
+
+/// Whether tiny_http 0.12 reads another request after this one.
+fn tiny_http_keeps_alive(head: &RequestHead) -> bool {
+    !tiny_http_finds(head, b"close")
+        && (head.version == Version::Http11 || tiny_http_finds(head, b"keep-alive"))
+}
+
+/// tiny_http 0.12 looks at the first `Connection` field only, and for a part of a word.
+fn tiny_http_finds(head: &RequestHead, word: &[u8]) -> bool {
+    let first = head.headers.get("connection");
+    first.is_some_and(|value| value.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word)))
+}
+
+fn head_of(request: &mut tiny_http::Request) -> RequestHead {
+    let fields = request.headers();
+    let bytes = fields.iter().map(|field| field.field.as_str().as_str().len() + field.value.len()).sum();
+    let mut headers = Headers::with_capacity(fields.len(), bytes);
+    for field in fields {
+        headers.push(field.field.as_str().as_str(), field.value.as_bytes());
+    }
+    let old = *request.http_version() < tiny_http::HTTPVersion(1, 1);
+    RequestHead {
+        method: request.method().as_str().to_owned(),
+        target: request.url().to_owned(),
+        version: if old { Version::Http10 } else { Version::Http11 },
+        headers,
+    }
+}
+
+impl Door for TinyListener {
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn announce_end(&self) {
+        self.shared.ends.store(true, SeqCst);
+        *self.shared.last.lock() = Instant::now();
+    }
+
+    fn drain(&self) {
+        self.drain_after_pause();
+        self.shared.stops.store(true, SeqCst);
+        // tiny_http's accept fails and its loop ends; existing connections are served on.
+        let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Read);
+    }
+
+    /// The socket no longer blocks, and the accept loop ends at its first empty queue. Connections of our own
+    /// wake it where it waits.
+    fn pause(&self) -> io::Result<()> {
+        self.shared.stops.store(true, SeqCst);
+        self.listener.set_nonblocking(true)?;
+        let (address, deadline) = (reachable(self.address), Instant::now() + PAUSE_LIMIT);
+        while self.shared.accepting.load(SeqCst) && Instant::now() < deadline {
+            drop(TcpStream::connect_timeout(&address, PAUSE_LIMIT));
+            thread::park_timeout(WAKE_PAUSE);
+        }
+        self.listener.set_nonblocking(false)
+    }
+
+    fn resume(&self) -> io::Result<()> {
+        serve(&self.listener, &self.shared)
+    }
+
+    fn drain_after_pause(&self) {
+        self.announce_end();
+    }
+
+    fn listener(&self) -> &TcpListener {
+        &self.listener
+    }
+
+    fn counts(&self) -> Counts {
+        let requests = self.shared.requests.load(SeqCst) as u64;
+        // Who is connected and says nothing is not known.
+        let may_hear_more = self.shared.last.lock().elapsed() < LAST_WORD;
+        Counts { client_connections: requests, unsent: 0, may_hear_more }
+    }
+}
+
+/// Where to connect to a socket that listens on all addresses.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}

@@ -1,0 +1,220 @@
+//! A hold on a client's socket beside tiny_http, which shows none: found among the process's own
+//! descriptors by its peer's address, and duplicated, so that it can't become another one meanwhile.
+//!
+//! This is the only module that may use `unsafe`. The argument for [`borrow`]: the number may belong to no
+//! descriptor, or to another one by now, and the system calls made on it (the peer's address, its own, a
+//! duplicate) only ask; they change nothing and fail cleanly on what is no socket. Whatever acts (writing,
+//! closing) goes through a [`ClientSocket`], a duplicate of our own whose peer was checked after it was made.
+#![allow(unsafe_code)]
+
+use std::fs;
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+use rustix::net::{RecvFlags, SendFlags};
+
+use crate::readiness::{self, Interest};
+
+/// A duplicate of a client connection's descriptor; closing it leaves tiny_http's alone.
+#[derive(Debug)]
+pub(super) struct ClientSocket(OwnedFd);
+
+/// Only asks; see the module's argument.
+fn borrow(fd: RawFd) -> Option<BorrowedFd<'static>> {
+    // SAFETY: not -1, and only used for system calls that ask and fail cleanly on a number that is
+    // closed or reused meanwhile.
+    (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+/// Both ends of the connection at this number, if there is one.
+fn ends(fd: BorrowedFd<'_>) -> Option<(SocketAddr, SocketAddr)> {
+    let peer = SocketAddr::try_from(rustix::net::getpeername(fd).ok()??).ok()?;
+    let local = SocketAddr::try_from(rustix::net::getsockname(fd).ok()?).ok()?;
+    Some((peer, local))
+}
+
+impl ClientSocket {
+    /// The connection from this peer to this port; `None` where there is none, and where there are several:
+    /// a peer may use one port of its own for two addresses of ours, and nothing tells them apart.
+    pub fn find(peer: SocketAddr, local_port: u16) -> Option<ClientSocket> {
+        let mut found: Option<(SocketAddr, ClientSocket)> = None;
+        for entry in fs::read_dir("/proc/self/fd").ok()?.flatten() {
+            let Some(fd) = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(borrow)
+            else {
+                continue;
+            };
+            let is_it = |ends: &(SocketAddr, SocketAddr)| ends.0 == peer && ends.1.port() == local_port;
+            if !ends(fd).is_some_and(|ends| is_it(&ends)) {
+                continue;
+            }
+            let Ok(duplicate) = rustix::io::fcntl_dupfd_cloexec(fd, 3) else { continue };
+            match (ends(duplicate.as_fd()).filter(is_it), &found) {
+                (Some((_, local)), None) => found = Some((local, ClientSocket(duplicate))),
+                // tiny_http holds each connection twice.
+                (Some((_, local)), Some((known, _))) if local != *known => return None,
+                _ => {}
+            }
+        }
+        found.map(|(_, socket)| socket)
+    }
+
+    /// The kernel's number of this very connection; another one from the same peer has another.
+    pub fn cookie(&self) -> u64 {
+        socket2::SockRef::from(&self.0).cookie().unwrap_or(0)
+    }
+
+    /// Ends the connection in order (FIN); what was written still arrives.
+    pub fn shutdown(&self, how: Shutdown) {
+        let how = match how {
+            Shutdown::Read => rustix::net::Shutdown::Read,
+            Shutdown::Write => rustix::net::Shutdown::Write,
+            Shutdown::Both => rustix::net::Shutdown::Both,
+        };
+        // An error means that it has ended already.
+        let _ = rustix::net::shutdown(&self.0, how);
+    }
+
+    /// Ends the connection with a reset and throws away what has come in unread.
+    pub fn reset(&self) {
+        let _ = rustix::net::connect_unspec(&self.0);
+    }
+
+    /// Whether the client has closed its side or is gone. Asks once, waits for nothing.
+    pub fn has_ended(&self) -> bool {
+        let mut byte = [0; 1];
+        match rustix::net::recv(&self.0, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+            Ok((0, _)) => true,
+            Ok(_) => false,
+            Err(error) => error != rustix::io::Errno::AGAIN && error != rustix::io::Errno::INTR,
+        }
+    }
+
+    /// From now on nobody waits on it, whoever reads or writes.
+    pub fn never_wait(&self) -> io::Result<()> {
+        Ok(rustix::io::ioctl_fionbio(&self.0, true)?)
+    }
+
+    /// Writes what the socket takes at once.
+    pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::net::send(&self.0, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
+    }
+
+    /// Writes all of it.
+    pub fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.write_now(bytes) {
+                Ok(amount) => bytes = &bytes[amount..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    readiness::wait([(self.0.as_fd(), Interest::WRITE)], None)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads and throws away what the client still sends, until it ends or the time is up: a client
+    /// that is still sending would lose the answer if the connection were closed under it
+    /// (RFC 9112 section 9.6).
+    pub fn linger(&self, time: Duration) {
+        let deadline = Instant::now() + time;
+        let mut scrap = [0; 4096];
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let ready = readiness::wait([(self.0.as_fd(), Interest::READ)], Some(left));
+            if left.is_zero() || !matches!(ready, Ok([ready]) if ready.read) {
+                return;
+            }
+            match rustix::net::recv(&self.0, &mut scrap, RecvFlags::DONTWAIT) {
+                Ok((0, _)) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+    }
+}
+
+impl AsFd for ClientSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for ClientSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    fn pair() -> (TcpStream, TcpStream, u16) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        (client, server, listener.local_addr().unwrap().port())
+    }
+
+    #[test]
+    fn finds_the_server_s_side_by_the_client_s_address() {
+        let (mut client, _server, port) = pair();
+        let socket = ClientSocket::find(client.local_addr().unwrap(), port).unwrap();
+        socket.write_all(b"hi").unwrap();
+        socket.shutdown(Shutdown::Both);
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "hi");
+        assert!(ClientSocket::find("127.0.0.1:1".parse().unwrap(), port).is_none());
+    }
+
+    #[test]
+    fn of_two_that_can_not_be_told_apart_it_is_neither() {
+        let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let connect = |address: &str, from: Option<SocketAddr>| {
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+            socket.set_reuse_address(true).unwrap();
+            let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+            socket.bind(&from.unwrap_or(any).into()).unwrap();
+            let to: SocketAddr = format!("{address}:{port}").parse().unwrap();
+            socket.connect(&to.into()).unwrap();
+            TcpStream::from(socket)
+        };
+        let one = connect("127.0.0.1", None);
+        let peer = one.local_addr().unwrap();
+        let _accepted = listener.accept().unwrap();
+        assert!(ClientSocket::find(peer, port).is_some());
+        let _other = connect("127.0.0.2", Some(peer));
+        let _accepted_too = listener.accept().unwrap();
+        assert!(ClientSocket::find(peer, port).is_none());
+    }
+
+    #[test]
+    fn has_ended_sees_the_client_s_fin() {
+        let (client, _server, port) = pair();
+        let socket = ClientSocket::find(client.local_addr().unwrap(), port).unwrap();
+        assert!(!socket.has_ended());
+        drop(client);
+        let ended = (0..1000).any(|_| {
+            socket.has_ended() || {
+                std::thread::yield_now();
+                false
+            }
+        });
+        assert!(ended);
+    }
+
+    #[test]
+    fn reset_is_not_an_orderly_end() {
+        let (mut client, _server, port) = pair();
+        ClientSocket::find(client.local_addr().unwrap(), port).unwrap().reset();
+        let error = client.read(&mut [0; 1]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+}

@@ -1,0 +1,95 @@
+//! The head of a backend's answer from its bytes, with names and order as they came. Pure.
+
+use super::MAX_REPLY_FIELDS;
+use crate::http::{Headers, Version};
+
+/// A first line and its fields.
+#[derive(Debug)]
+pub struct AnswerHead {
+    pub version: Version,
+    pub status: u16,
+    pub reason: String,
+    pub headers: Headers,
+}
+
+/// What the bytes so far are.
+#[derive(Debug)]
+pub enum Parsed {
+    /// The start of a head, as far as can be told.
+    Partial,
+    /// A whole head of so many bytes.
+    Whole(AnswerHead, usize),
+    /// No head of HTTP/1, and why.
+    Malformed(String),
+    /// More fields than we take.
+    TooManyFields,
+}
+
+/// Reads a head.
+pub fn parse(bytes: &[u8]) -> Parsed {
+    let mut fields = [const { std::mem::MaybeUninit::uninit() }; MAX_REPLY_FIELDS];
+    let mut response = httparse::Response::new(&mut []);
+    let parser = httparse::ParserConfig::default();
+    match parser.parse_response_with_uninit_headers(&mut response, bytes, &mut fields) {
+        Ok(httparse::Status::Partial) => Parsed::Partial,
+        Ok(httparse::Status::Complete(length)) => match owned(&response) {
+            Some(head) => Parsed::Whole(head, length),
+            None => Parsed::Malformed("invalid status".to_owned()),
+        },
+        Err(httparse::Error::TooManyHeaders) => Parsed::TooManyFields,
+        Err(error) => Parsed::Malformed(error.to_string()),
+    }
+}
+
+fn owned(response: &httparse::Response<'_, '_>) -> Option<AnswerHead> {
+    let bytes = response.headers.iter().map(|field| field.name.len() + field.value.len()).sum();
+    let mut headers = Headers::with_capacity(response.headers.len(), bytes);
+    for field in response.headers.iter() {
+        headers.push(field.name, field.value);
+    }
+    let version = if response.version? == 0 { Version::Http10 } else { Version::Http11 };
+    let status = response.code.filter(|code| *code >= 100)?;
+    Some(AnswerHead { version, status, reason: response.reason?.to_owned(), headers })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_order_and_words_are_kept() {
+        let text = b"HTTP/1.1 299 Fine by me\r\nX-B: 1\r\nx-a: \xe9\r\nX-B: 2\r\n\r\nbody";
+        let Parsed::Whole(head, length) = parse(text) else { panic!("not whole") };
+        assert_eq!((head.status, head.reason.as_str(), length), (299, "Fine by me", text.len() - 4));
+        let fields: Vec<_> = head.headers.iter().collect();
+        assert_eq!(fields, [("X-B", &b"1"[..]), ("x-a", b"\xe9"), ("X-B", b"2")]);
+        for cut in 0..text.len() - 4 {
+            assert!(matches!(parse(&text[..cut]), Parsed::Partial), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn as_many_fields_as_we_say_and_no_more() {
+        let with = |fields: usize| format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(fields));
+        assert!(matches!(parse(with(MAX_REPLY_FIELDS).as_bytes()), Parsed::Whole(..)));
+        assert!(matches!(parse(with(MAX_REPLY_FIELDS + 1).as_bytes()), Parsed::TooManyFields));
+    }
+
+    #[test]
+    fn what_is_no_head_is_told() {
+        for bad in ["ICAP/1.0 200 OK\r\n\r\n", "SSH-2.0-OpenSSH\r\n\r\n", "HTTP/1.1 099 No\r\n\r\n"] {
+            assert!(matches!(parse(bad.as_bytes()), Parsed::Malformed(_)), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_something(bytes: Vec<u8>) {
+            if let Parsed::Whole(_, length) = parse(&bytes) {
+                prop_assert!(length <= bytes.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! One exchange's hold on a connection to a backend: limits on every wait, what has come and was not taken,
+//! and the way back to the idle ones.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::idle::Link;
+use super::input::Input;
+use super::wire::Wire;
+use super::{Limits, Outgoing};
+use crate::duplex::Duplex;
+use crate::watch::Watch;
+
+/// See the module. Dropped before it is kept, the connection is closed.
+pub struct Connection {
+    wire: Arc<Wire>,
+    link: Arc<Link>,
+    limits: Limits,
+    watch: Option<Arc<Watch>>,
+    /// What has come.
+    pub input: Input,
+    /// Exchanges that it has carried before this one.
+    served: u32,
+}
+
+impl Connection {
+    /// An idle one where that will do, else a new one.
+    ///
+    /// # Errors
+    /// No connection could be opened.
+    pub fn to(link: &Arc<Link>, request: &Outgoing<'_>) -> io::Result<Connection> {
+        let limits = request.limits;
+        let idle = if request.fresh { None } else { link.take(&limits, !request.repeatable) };
+        let (wire, served) = match idle {
+            Some(idle) => idle,
+            None => (link.open(&limits)?, 0),
+        };
+        let watch = request.watch.clone();
+        if let Some(watch) = &watch {
+            let wait: Weak<Wire> = Arc::downgrade(&wire);
+            watch.waits_in(wait);
+        }
+        Ok(Connection { wire, link: Arc::clone(link), limits, watch, input: Input::new(), served })
+    }
+
+    /// Whether it has carried an exchange before this one.
+    pub fn is_reused(&self) -> bool {
+        self.served > 0
+    }
+
+    /// Sends all of it; each wait is at most `timeouts.request`.
+    ///
+    /// # Errors
+    /// The connection's; `WouldBlock` when the time is up.
+    pub fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        self.wire.limit_writes(self.limits.request)?;
+        self.wire.write_all(bytes)
+    }
+
+    /// Sends what there is room for.
+    ///
+    /// # Errors
+    /// The connection's; `WouldBlock` where there is none.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.wire.try_write(bytes)
+    }
+
+    /// Whether something was taken that has not been sent.
+    pub fn has_unsent(&self) -> bool {
+        self.wire.has_unsent()
+    }
+
+    /// Reads more into the input and waits for it; 0 at the end.
+    ///
+    /// # Errors
+    /// The connection's; `TimedOut` after `limit`.
+    pub fn read_more(&mut self, limit: Duration) -> io::Result<usize> {
+        let amount = read(&self.wire, self.input.room(), limit)?;
+        self.input.filled(amount);
+        Ok(amount)
+    }
+
+    /// Reads what is there into the input; 0 at the end.
+    ///
+    /// # Errors
+    /// The connection's; `WouldBlock` where nothing is there.
+    pub fn try_read_more(&mut self) -> io::Result<usize> {
+        let amount = self.wire.try_read(self.input.room())?;
+        self.input.filled(amount);
+        Ok(amount)
+    }
+
+    /// Reads past the input, which must be empty.
+    ///
+    /// # Errors
+    /// As [`Connection::read_more`].
+    pub fn read(&self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
+        read(&self.wire, buf, limit)
+    }
+
+    /// The exchange is over and has left the connection as it was: it may serve again.
+    pub fn keep(self) {
+        let (wire, served) = (Arc::clone(&self.wire), self.served.saturating_add(1));
+        let (link, limits, is_clean) = (Arc::clone(&self.link), self.limits, self.input.is_empty());
+        drop(self);
+        if is_clean {
+            link.put(wire, served, &limits);
+        }
+    }
+
+    /// It speaks another protocol from now on, and may be silent for as long as it likes; a peer that is gone
+    /// without a word is found out by keep-alive probes.
+    pub fn into_tunnel(self) -> Box<dyn Duplex> {
+        self.wire.keep_alive();
+        Box::new(Tunnel { connection: self })
+    }
+}
+
+fn read(wire: &Wire, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
+    if limit.is_zero() {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    wire.limit_reads(limit)?;
+    loop {
+        match wire.read(buf) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // A socket's own word for a wait that was too long.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            result => return result,
+        }
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.wire.as_fd()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(watch) = &self.watch {
+            watch.waits_no_more();
+        }
+    }
+}
+
+struct Tunnel {
+    connection: Connection,
+}
+
+impl Duplex for Tunnel {
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let early = self.connection.input.bytes();
+        if early.is_empty() {
+            return self.connection.wire.try_read(buf);
+        }
+        let amount = early.len().min(buf.len());
+        buf[..amount].copy_from_slice(&early[..amount]);
+        self.connection.input.consume(amount);
+        Ok(amount)
+    }
+
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.connection.wire.try_write(bytes)
+    }
+
+    fn has_unsent(&self) -> bool {
+        self.connection.has_unsent()
+    }
+
+    fn end_sending(&mut self) {
+        self.connection.wire.end_sending();
+    }
+
+    fn readiness(&self) -> BorrowedFd<'_> {
+        self.connection.as_fd()
+    }
+}

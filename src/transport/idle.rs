@@ -1,0 +1,195 @@
+//! One backend's idle connections: opens one when none serves, keeps them, never hands out a dead one
+//! knowingly.
+//!
+//! The one that was used last is used first, so that surplus connections grow old and go.
+//!
+//! Some servers close after an answer without having said so. A connection is *proven* once it has carried a
+//! second exchange, or has stayed open for a moment behind an answer; what can't be sent again takes only
+//! such a one, or a fresh one.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Limits;
+use super::wire::Wire;
+use crate::pool::AddressBook;
+use parking_lot::Mutex;
+
+/// A connection that is still open so long after an answer is one that its backend keeps.
+const PROVEN_AFTER: Duration = Duration::from_millis(20);
+/// So is one that has carried that many exchanges.
+const PROVEN_BY: u32 = 2;
+
+/// An idle connection.
+struct Idle {
+    stream: Arc<Wire>,
+    /// Exchanges that it has carried.
+    served: u32,
+    since: Instant,
+    /// How long it may be idle.
+    most: Duration,
+}
+
+/// Makes a connection.
+type Open = dyn Fn(&Limits) -> io::Result<Wire> + Send + Sync;
+
+/// One backend's connections.
+pub struct Link {
+    open: Box<Open>,
+    book: AddressBook,
+    idle: Mutex<Vec<Idle>>,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Link({} idle)", self.idle.lock().len())
+    }
+}
+
+impl Link {
+    /// No connections yet; `open` makes one when the time comes. A kept one to an address that has left
+    /// the book is not used again: whoever moves a name wants its clients to follow.
+    pub fn new(
+        open: impl Fn(&Limits) -> io::Result<Wire> + Send + Sync + 'static,
+        book: AddressBook,
+    ) -> Link {
+        Link { open: Box::new(open), book, idle: Mutex::default() }
+    }
+
+    /// Keeps a connection that has served so often for later; beyond `max_idle` the oldest goes. Takes a
+    /// lock.
+    pub fn put(&self, stream: Arc<Wire>, served: u32, limits: &Limits) {
+        if limits.max_idle == 0 || limits.idle.is_zero() {
+            return;
+        }
+        let now = Instant::now();
+        let mut surplus = Vec::new();
+        let mut idle = self.idle.lock();
+        idle.push(Idle { stream, served, since: now, most: limits.idle });
+        // The oldest stand in front; usually none is too old, so this is one comparison.
+        let old = idle.iter().take_while(|entry| now - entry.since >= limits.idle).count();
+        let excess = idle.len().saturating_sub(limits.max_idle);
+        surplus.extend(idle.drain(..old.max(excess)));
+        drop(idle);
+        drop(surplus); // closes sockets, so not under the lock
+    }
+
+    /// Closes those that have been idle for too long. Takes a lock.
+    pub fn tidy(&self) {
+        let now = Instant::now();
+        let mut idle = self.idle.lock();
+        let old = idle.iter().take_while(|entry| now - entry.since >= entry.most).count();
+        let surplus: Vec<Idle> = idle.drain(..old).collect();
+        drop(idle);
+        drop(surplus); // closes sockets, so not under the lock
+    }
+
+    /// The idle connection used last that is young enough, alive, still leads to the backend and, where that
+    /// is asked for, proven; and how often it has served. Takes locks, one after the other.
+    pub fn take(&self, limits: &Limits, proven: bool) -> Option<(Arc<Wire>, u32)> {
+        loop {
+            let entry = self.pop(proven)?;
+            let is_young = entry.since.elapsed() < limits.idle;
+            let leads_there = entry.stream.peer().is_none_or(|peer| self.book.leads_to(peer));
+            if is_young && leads_there && entry.stream.is_silent() {
+                return Some((entry.stream, entry.served));
+            }
+        }
+    }
+
+    fn pop(&self, proven: bool) -> Option<Idle> {
+        let mut idle = self.idle.lock();
+        if !proven {
+            return idle.pop();
+        }
+        let is_proven = |idle: &Idle| idle.served >= PROVEN_BY || idle.since.elapsed() >= PROVEN_AFTER;
+        let place = idle.iter().rposition(is_proven)?;
+        Some(idle.remove(place))
+    }
+
+    /// A new connection.
+    ///
+    /// # Errors
+    /// The operating system's, or that the backend can't be trusted.
+    pub fn open(&self, limits: &Limits) -> io::Result<Arc<Wire>> {
+        Ok(Arc::new((self.open)(limits)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        connect: Duration::from_secs(5),
+        request: Duration::from_secs(5),
+        client_body: Duration::from_secs(5),
+        idle: Duration::from_secs(60),
+        max_idle: 2,
+    };
+
+    fn link(listener: &TcpListener) -> Link {
+        let address = listener.local_addr().unwrap();
+        let book = AddressBook::default();
+        book.set(&[address]);
+        Link::new(move |limits| Wire::tcp(&[address], limits.connect), book)
+    }
+
+    #[test]
+    fn the_connection_used_last_is_used_first_and_surplus_goes() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let link = link(&listener);
+        let streams: Vec<_> = (0..3).map(|_| link.open(&LIMITS).unwrap()).collect();
+        let last = Arc::clone(&streams[2]);
+        streams.into_iter().for_each(|stream| link.put(stream, 1, &LIMITS));
+        assert!(Arc::ptr_eq(&link.take(&LIMITS, false).unwrap().0, &last));
+        assert!(link.take(&LIMITS, false).is_some());
+        assert!(link.take(&LIMITS, false).is_none(), "the third was surplus");
+    }
+
+    #[test]
+    fn closed_talking_old_and_misleading_connections_are_not_handed_out() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let link = link(&listener);
+        link.put(link.open(&LIMITS).unwrap(), 1, &LIMITS);
+        drop(listener.accept().unwrap());
+        assert!(link.take(&LIMITS, false).is_none(), "closed");
+
+        link.put(link.open(&LIMITS).unwrap(), 1, &LIMITS);
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.write_all(b"x").unwrap();
+        assert!(link.take(&LIMITS, false).is_none(), "talks unasked");
+
+        let stream = link.open(&LIMITS).unwrap();
+        let _peer = listener.accept().unwrap();
+        link.put(stream, 1, &LIMITS);
+        assert!(link.take(&Limits { idle: Duration::ZERO, ..LIMITS }, false).is_none(), "too old");
+
+        let stream = link.open(&LIMITS).unwrap();
+        let _peer = listener.accept().unwrap();
+        link.put(stream, 1, &LIMITS);
+        link.book.set(&["127.0.0.2:1".parse().unwrap()]);
+        assert!(link.take(&LIMITS, false).is_none(), "the name leads elsewhere now");
+    }
+
+    #[test]
+    fn what_can_not_be_sent_again_takes_a_proven_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let link = link(&listener);
+        link.put(link.open(&LIMITS).unwrap(), 1, &LIMITS);
+        assert!(link.take(&LIMITS, true).is_none(), "it has only just answered for the first time");
+        let waited = Instant::now();
+        while waited.elapsed() < PROVEN_AFTER {
+            std::thread::park_timeout(PROVEN_AFTER);
+        }
+        assert!(link.take(&LIMITS, true).is_some(), "it has stayed open");
+        link.put(link.open(&LIMITS).unwrap(), PROVEN_BY, &LIMITS);
+        link.put(link.open(&LIMITS).unwrap(), 1, &LIMITS);
+        assert_eq!(link.take(&LIMITS, true).unwrap().1, PROVEN_BY, "it has served twice");
+        assert_eq!(link.take(&LIMITS, false).unwrap().1, 1, "any will do for what can be repeated");
+    }
+}

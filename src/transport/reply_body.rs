@@ -1,0 +1,217 @@
+//! The body of a backend's answer, as it arrives. When its last byte was read the connection is free for
+//! others, before the client has it.
+
+use std::io;
+use std::time::Duration;
+
+use ureq_proto::BodyMode;
+
+use super::connection::Connection;
+use super::framing::Framing;
+use super::upload::{Broken, Step, Upload, is_moment};
+use super::{Limits, ReplyBody};
+use crate::client_side::ClientSide;
+use crate::http::Headers;
+use crate::http::chunked::Decoder;
+
+/// What is still to come of it.
+enum Left {
+    Nothing,
+    Length(u64),
+    Chunks(Box<Decoder>),
+    /// All until the end of the connection.
+    UntilClose,
+}
+
+/// See the module.
+pub struct Incoming {
+    /// `None` when the body has ended.
+    connection: Option<Connection>,
+    left: Left,
+    keeps: bool,
+    /// What the client still sends of its request.
+    upload: Option<Upload>,
+    limits: Option<Limits>,
+    trailers: Headers,
+}
+
+impl Incoming {
+    /// The body that follows on this connection.
+    pub fn new(connection: Connection, framing: Framing, upload: Option<Upload>, limits: Limits) -> Incoming {
+        let left = match framing.mode {
+            BodyMode::NoBody | BodyMode::LengthDelimited(0) => Left::Nothing,
+            BodyMode::LengthDelimited(length) => Left::Length(length),
+            BodyMode::Chunked => Left::Chunks(Box::default()),
+            BodyMode::CloseDelimited => Left::UntilClose,
+        };
+        let keeps = framing.keeps;
+        let (limits, trailers) = (Some(limits), Headers::default());
+        let mut body = Incoming { connection: Some(connection), left, keeps, upload, limits, trailers };
+        body.release_if_over();
+        body
+    }
+
+    /// None at all.
+    pub fn none() -> Incoming {
+        let (left, trailers) = (Left::Nothing, Headers::default());
+        Incoming { connection: None, left, keeps: false, upload: None, limits: None, trailers }
+    }
+
+    fn release_if_over(&mut self) {
+        if !matches!(self.left, Left::Nothing) {
+            return;
+        }
+        let is_sent = self.upload.as_ref().is_none_or(Upload::is_over);
+        if let Some(connection) = self.connection.take().filter(|_| self.keeps && is_sent) {
+            connection.keep();
+        }
+    }
+
+    /// Takes some of what is here already.
+    fn take(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let Some(connection) = &mut self.connection else { return Ok(0) };
+        let here = connection.input.bytes();
+        let most = here.len().min(buf.len());
+        let (taken, amount) = match &mut self.left {
+            Left::Nothing => (0, 0),
+            Left::UntilClose => (most, most),
+            Left::Length(left) => {
+                let amount = most.min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= amount as u64;
+                (amount, amount)
+            }
+            Left::Chunks(decoder) => {
+                let mut amount = 0;
+                let taken = decoder.take(&here[..most], &mut |data| {
+                    buf[amount..amount + data.len()].copy_from_slice(data);
+                    amount += data.len();
+                });
+                let taken = taken.map_err(|_| io::Error::other("malformed chunks"))?;
+                let is_done = decoder.is_done();
+                connection.input.consume(taken);
+                if is_done {
+                    self.trailers = decoder.trailers();
+                    self.left = Left::Nothing;
+                }
+                return Ok(amount);
+            }
+        };
+        if !matches!(self.left, Left::Chunks(_)) {
+            buf[..amount].copy_from_slice(&here[..amount]);
+        }
+        connection.input.consume(taken);
+        if matches!(self.left, Left::Length(0)) {
+            self.left = Left::Nothing;
+        }
+        Ok(amount)
+    }
+
+    /// Waits for more of it; what has come is in the input then, or in `buf` where it can be read straight
+    /// into it. 0 where the backend has ended its side.
+    fn wait(&mut self, buf: &mut [u8], client: &mut dyn ClientSide) -> io::Result<Waited> {
+        let (Some(connection), Some(limits)) = (&mut self.connection, &self.limits) else {
+            return Ok(Waited::Ended);
+        };
+        if let Some(mut upload) = self.upload.take() {
+            match upload.step(connection, client, limits) {
+                Ok(Step::Over) => return Ok(Waited::Again),
+                Ok(Step::Moved) if client.readiness().is_some() => {
+                    self.upload = Some(upload);
+                    return Ok(Waited::Again);
+                }
+                Ok(_) => {
+                    self.upload = Some(upload);
+                    return match connection.try_read_more() {
+                        Ok(0) => Ok(Waited::Ended),
+                        Ok(_) => Ok(Waited::Again),
+                        Err(error) if is_moment(&error) => Ok(Waited::Again),
+                        Err(error) => Err(error),
+                    };
+                }
+                // Whoever sends no more, or takes no more, may still have an answer or wait for one.
+                Err(Broken::Client | Broken::Backend(_)) => {
+                    self.keeps = false;
+                    return Ok(Waited::Again);
+                }
+            }
+        }
+        let straight = match self.left {
+            Left::Length(left) => usize::try_from(left).unwrap_or(usize::MAX).min(buf.len()),
+            Left::UntilClose => buf.len(),
+            Left::Nothing | Left::Chunks(_) => 0,
+        };
+        let amount = match straight {
+            0 => connection.read_more(limits.request)?,
+            most => connection.read(&mut buf[..most], limits.request)?,
+        };
+        match amount {
+            0 => Ok(Waited::Ended),
+            _ if straight == 0 => Ok(Waited::Again),
+            _ => Ok(Waited::Read(amount)),
+        }
+    }
+
+    fn ended(&mut self) -> io::Result<usize> {
+        match self.left {
+            Left::UntilClose | Left::Nothing => {
+                self.left = Left::Nothing;
+                self.release_if_over();
+                Ok(0)
+            }
+            Left::Length(_) | Left::Chunks(_) => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+/// What a wait has come to.
+enum Waited {
+    /// The backend has ended its side.
+    Ended,
+    /// Something may be in the input.
+    Again,
+    /// So much was read straight.
+    Read(usize),
+}
+
+impl ReplyBody for Incoming {
+    fn read(&mut self, buf: &mut [u8], client: &mut dyn ClientSide) -> io::Result<usize> {
+        loop {
+            if matches!(self.left, Left::Nothing) || buf.is_empty() {
+                self.release_if_over();
+                return Ok(0);
+            }
+            let amount = self.take(buf)?;
+            if amount > 0 {
+                self.release_if_over();
+                return Ok(amount);
+            }
+            if matches!(self.left, Left::Nothing) {
+                continue;
+            }
+            match self.wait(buf, client)? {
+                Waited::Again => {}
+                Waited::Ended => return self.ended(),
+                Waited::Read(amount) => {
+                    if let Left::Length(left) = &mut self.left {
+                        *left -= amount as u64;
+                        if *left == 0 {
+                            self.left = Left::Nothing;
+                            self.release_if_over();
+                        }
+                    }
+                    return Ok(amount);
+                }
+            }
+        }
+    }
+
+    fn wait_at_most(&mut self, limit: Duration) {
+        if let Some(limits) = &mut self.limits {
+            limits.request = limit;
+        }
+    }
+
+    fn trailers(&mut self) -> Headers {
+        std::mem::take(&mut self.trailers)
+    }
+}
