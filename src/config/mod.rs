@@ -55,6 +55,8 @@ pub struct Config {
     pub circuit_breaker: Option<BreakerConfig>,
     /// How long a backend that came back climbs to its full weight; zero is at once.
     pub slow_start: Duration,
+    /// The secret that sticky cookies are made with; `None` makes them a plain digest.
+    pub sticky_key: Option<String>,
     /// Peers whose `X-Forwarded-For` and `X-Request-ID` are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// What the backend sees as `Host`.

@@ -4,6 +4,7 @@
 mod listeners;
 mod pools;
 mod routes;
+mod secret;
 
 use std::ops::RangeInclusive;
 
@@ -55,6 +56,7 @@ fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -
         rate_limit: fields.object("rate_limit", rate_limit),
         circuit_breaker: fields.object("circuit_breaker", breaker),
         slow_start: fields.value("slow_start", default.slow_start, duration_or_zero),
+        sticky_key: fields.nullable("sticky_key", default.sticky_key, secret::sticky_key),
         trusted_proxies: fields.value(
             "trusted_proxies",
             default.trusted_proxies,

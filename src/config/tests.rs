@@ -174,6 +174,7 @@ fn right_values() -> Vec<(&'static str, Vec<Json>)> {
         ("rate_limit", vec![json!({ "enabled": true, "requests_per_second": 1e9 })]),
         ("circuit_breaker", vec![json!({ "enabled": false }), json!({ "on_status": [500] })]),
         ("slow_start", vec![json!("1m30s")]),
+        ("sticky_key", vec![json!(null), json!("sixteen-or-more-characters")]),
         ("trusted_proxies", vec![json!([]), json!(["10.1.2.3/8", "::ffff:1.2.3.4", "fe80::/10"])]),
         ("host_header", vec![json!("backend")]),
         ("access_log", vec![json!(false)]),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::secret;
 use crate::config::error::quoted;
 use crate::config::raw::{Fields, Scalar, Value};
 use crate::config::read::{boolean, text};
@@ -9,7 +10,6 @@ use crate::config::{AdminConfig, CertificateConfig, Config, TlsConfig, address, 
 
 const CERTIFICATES: &str = r#"a list such as [ { "certificate": "cert.pem", "private_key": "key.pem" } ]"#;
 const FILE: &str = r#"the name of a PEM file, such as "cert.pem""#;
-const TOKEN: &str = "a secret of visible ASCII characters, or null";
 
 pub(super) fn tls(fields: &Fields<'_>) -> Option<TlsConfig> {
     let value = fields.get("tls").filter(not_null)?;
@@ -62,7 +62,7 @@ pub(super) fn admin(fields: &Fields<'_>) -> Option<AdminConfig> {
     Some(value.object(|fields| {
         let admin = AdminConfig {
             listen: listen(fields, defaults::admin_listen()),
-            token: fields.nullable("token", None, token),
+            token: fields.nullable("token", None, secret::token),
         };
         // A token that was reported already is not missing as well.
         let has_token = fields.get("token").is_some_and(|token| not_null(&token));
@@ -71,18 +71,6 @@ pub(super) fn admin(fields: &Fields<'_>) -> Option<AdminConfig> {
         }
         admin
     }))
-}
-
-/// Never repeats what it was given: that may be the secret.
-fn token(value: &Value<'_>) -> Result<String, String> {
-    match value.scalar() {
-        Scalar::Text(token) if is_token(&token) => Ok(token),
-        _ => Err(format!("not a token; write {TOKEN}")),
-    }
-}
-
-fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// No two listeners can have one address.
