@@ -19,14 +19,6 @@ pub fn of(config: &Config) -> Vec<String> {
     found
 }
 
-/// A field of a pool by its path.
-fn path(pool: &PoolConfig, field: &str) -> String {
-    match pool.name.as_str() {
-        "default" => field.to_owned(),
-        name => format!("pools.{name}.{field}"),
-    }
-}
-
 fn open_files(config: &Config, available: u64) -> Vec<String> {
     let (wanted, possible) = (config.limits.max_connections, descriptors::connections_for(available, config));
     let warning = || {
@@ -57,7 +49,7 @@ fn slow_probes(pool: &PoolConfig) -> Option<String> {
         format!(
             "{} {interval} is shorter than its timeout {timeout}: a backend that hangs is probed every \
              {timeout} only",
-            path(pool, "health_check.interval")
+            pool.path_of("health_check.interval")
         )
     })
 }
@@ -66,14 +58,14 @@ fn slow_probes(pool: &PoolConfig) -> Option<String> {
 fn backups_only(pool: &PoolConfig) -> Option<String> {
     let takes_none = pool.backends.iter().filter(|it| !it.backup).all(|it| it.weight == 0);
     takes_none
-        .then(|| format!("{}: only backups take requests, every other weight is 0", path(pool, "backends")))
+        .then(|| format!("{}: only backups take requests, every other weight is 0", pool.path_of("backends")))
 }
 
 fn own_listeners(config: &Config, pool: &PoolConfig) -> Vec<String> {
     let warning = |(index, url): (usize, &BackendUrl)| {
         let mut addresses = literal_addresses(url).into_iter();
         let listener = addresses.find_map(|it| listener::at(config, it, listener::is_this_machine))?;
-        Some(format!("{} {}", path(pool, &format!("backends[{index}].url")), loops(url, listener)))
+        Some(format!("{} {}", pool.path_of(&format!("backends[{index}].url")), loops(url, listener)))
     };
     pool.backends.iter().map(|it| &it.url).enumerate().filter_map(warning).collect()
 }

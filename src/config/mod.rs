@@ -9,6 +9,7 @@ mod address;
 mod defaults;
 mod document;
 mod error;
+mod file;
 mod load;
 mod names;
 mod raw;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use error::{ConfigErrors, Mistake};
+pub use file::read_regular;
 pub use load::{Overrides, load, parse};
 pub use units::write_duration;
 

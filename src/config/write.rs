@@ -75,6 +75,16 @@ impl Config {
     }
 }
 
+impl PoolConfig {
+    /// The path of one of its fields, for messages: `pools.api.backends`.
+    pub fn path_of(&self, field: &str) -> String {
+        match self.name.as_str() {
+            defaults::POOL_NAME => field.to_owned(),
+            name => format!("pools.{name}.{field}"),
+        }
+    }
+}
+
 fn pool(pool: &PoolConfig) -> Map<String, Json> {
     let mut fields = balancing(pool);
     fields.insert("health_check".into(), health_check(&pool.health_check));

@@ -19,6 +19,7 @@ use crate::config::{self, BackendUrl, Config, Overrides, PoolConfig};
 use crate::logging::event;
 use crate::pool::{AdminState, Backend, Live, Policy, Pool, SharedLive};
 use crate::service_manager::ServiceManager;
+use crate::tls::files::Renewed;
 use crate::tls::{self, ServerSettings};
 use crate::transport::Transport;
 use crate::{balance, descriptors, names};
@@ -100,14 +101,13 @@ impl Reloader {
         };
         let mut config = config::load(Some(&file.path), &file.overrides)
             .map_err(|mistakes| refuse(mistakes.to_string()))?;
-        let settings = tls::files::read(&config).map_err(|problems| refuse(problems.join("\n")))?;
+        let files = tls::files::read_again(&config).map_err(|problems| refuse(problems.join("\n")))?;
         descriptors::fit(&mut config);
-        let summary = self.take_over(config, settings);
-        Ok(summary)
+        Ok(self.take_over(config, files))
     }
 
     /// All that takes time comes before the swap and touches nothing that is in use, or after it.
-    fn take_over(&self, mut config: Config, settings: Option<ServerSettings>) -> String {
+    fn take_over(&self, mut config: Config, files: Renewed) -> String {
         let before = self.live.get();
         for field in keep_what_needs_a_restart(&mut config, &before.config) {
             event(Warn, "reload", "needs a restart", &[("field", &field)]);
@@ -123,7 +123,8 @@ impl Reloader {
         }
 
         self.live.set(Arc::clone(&after));
-        if let (Some(settings), Some(take)) = (settings, self.certificates.get()) {
+        files.roots.take_effect();
+        if let (Some(settings), Some(take)) = (files.server, self.certificates.get()) {
             take(settings);
             event(Info, "reload", "certificates were read again", &[]);
         }

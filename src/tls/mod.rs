@@ -3,16 +3,22 @@
 //! that this binary has none.
 
 #[cfg(feature = "tls")]
+mod by_name;
+#[cfg(feature = "tls")]
 mod client;
 pub mod files;
+#[cfg(feature = "tls")]
+mod pairs;
+#[cfg(feature = "tls")]
+mod pem;
 #[cfg(feature = "tls")]
 mod server;
 #[cfg(not(feature = "tls"))]
 mod without;
 
 #[cfg(feature = "tls")]
-pub use client::{ClientSession, ClientSettings};
+pub use client::{ClientSession, ClientSettings, RenewedRoots};
 #[cfg(feature = "tls")]
 pub use server::{ServerSession, ServerSettings};
 #[cfg(not(feature = "tls"))]
-pub use without::{ClientSession, ClientSettings, ServerSession, ServerSettings};
+pub use without::{ClientSession, ClientSettings, RenewedRoots, ServerSession, ServerSettings};
