@@ -19,8 +19,7 @@ pub fn read_regular(path: &Path, most_bytes: u64) -> Result<Vec<u8>, String> {
     };
     is_regular(&std::fs::metadata(path).map_err(unreadable)?)?;
     // It may have become a pipe in between, and opening one waits unless asked not to.
-    let file =
-        OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(unreadable)?;
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(unreadable)?;
     is_regular(&file.metadata().map_err(unreadable)?)?;
     let mut bytes = Vec::new();
     file.take(most_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;

@@ -29,7 +29,7 @@ use ipnet::IpNet;
 
 pub use error::{ConfigErrors, Mistake};
 pub use file::read_regular;
-pub use load::{Overrides, load, parse};
+pub use load::{Overrides, load, load_again, parse};
 pub use units::write_duration;
 
 /// A whole, valid configuration.

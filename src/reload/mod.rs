@@ -3,6 +3,7 @@
 //! valid changes nothing.
 
 mod changes;
+mod marks;
 mod watcher;
 
 use std::collections::{HashMap, HashSet};
@@ -14,6 +15,8 @@ use log::Level::{Error, Info, Warn};
 use parking_lot::Mutex;
 
 pub use watcher::start as watch;
+
+use marks::Marks;
 
 use crate::config::{self, BackendUrl, Config, Overrides, PoolConfig};
 use crate::logging::event;
@@ -31,6 +34,21 @@ pub struct ConfigFile {
     pub path: PathBuf,
     /// What wins over it.
     pub overrides: Overrides,
+    /// What it was like, and the files that it names, when they were first read.
+    marks: Marks,
+}
+
+impl ConfigFile {
+    /// To be called before the file is read: what changes from now on is noticed.
+    pub fn new(path: PathBuf, overrides: Overrides) -> ConfigFile {
+        let marks = Marks::of([path.clone()]);
+        ConfigFile { path, overrides, marks }
+    }
+
+    /// The same for the files that it names, before they are read.
+    pub fn names_files_of(&mut self, config: &Config) {
+        self.marks.add(Marks::of_files_named_in(config));
+    }
 }
 
 /// Reads the configuration again.
@@ -39,6 +57,8 @@ pub struct Reloader {
     live: Arc<SharedLive>,
     transport: Arc<dyn Transport>,
     manager: Arc<ServiceManager>,
+    /// What the files were like when they were last read, those of a reload that failed included.
+    loaded: Mutex<Marks>,
     /// Takes new certificates.
     certificates: OnceLock<Box<dyn Fn(ServerSettings) + Send + Sync>>,
     /// One at a time.
@@ -53,7 +73,16 @@ impl Reloader {
         transport: Arc<dyn Transport>,
         manager: Arc<ServiceManager>,
     ) -> Reloader {
-        Reloader { file, live, transport, manager, certificates: OnceLock::new(), turn: Mutex::new(()) }
+        let loaded = file.as_ref().map(|file| file.marks.clone()).unwrap_or_default();
+        Reloader {
+            file,
+            live,
+            transport,
+            manager,
+            loaded: Mutex::new(loaded),
+            certificates: OnceLock::new(),
+            turn: Mutex::new(()),
+        }
     }
 
     /// The file, if there is one.
@@ -66,10 +95,9 @@ impl Reloader {
         let _ = self.certificates.set(Box::new(take));
     }
 
-    /// Every file whose change asks for a reload. Takes a lock.
-    pub fn files(&self) -> Vec<PathBuf> {
-        let named = tls::files::names(&self.live.get().config);
-        self.file.iter().map(|file| file.path.clone()).chain(named.into_iter().map(PathBuf::from)).collect()
+    /// What the files were like when they were last read. Takes a lock.
+    fn loaded(&self) -> Marks {
+        self.loaded.lock().clone()
     }
 
     /// Reads the file and, if it is valid, makes it what requests see from now on; says in a line what
@@ -93,17 +121,30 @@ impl Reloader {
             event(Warn, "reload", "there is no configuration file to read again", &[]);
             return Err("there is no configuration file to read again".to_owned());
         };
-        let refuse = |mistakes: String| {
-            for mistake in mistakes.lines() {
-                event(Error, "reload", "not reloaded", &[("mistake", &mistake)]);
+        // Before anything is read, so that what changes while it is read is read again.
+        let mut marks = Marks::of([file.path.clone()]);
+        let read = config::load_again(&file.path, &file.overrides).map_err(|mistakes| mistakes.to_string());
+        let read = read.and_then(|config| {
+            marks.add(Marks::of_files_named_in(&config));
+            let files = tls::files::read_again(&config).map_err(|problems| problems.join("\n"))?;
+            Ok((config, files))
+        });
+        let result = match read {
+            Ok((mut config, files)) => {
+                descriptors::fit(&mut config);
+                Ok(self.take_over(config, files))
             }
-            mistakes
+            Err(mistakes) => {
+                for mistake in mistakes.lines() {
+                    event(Error, "reload", "not reloaded", &[("mistake", &mistake)]);
+                }
+                // What is in force is watched as before.
+                marks.add(self.loaded());
+                Err(mistakes)
+            }
         };
-        let mut config = config::load(Some(&file.path), &file.overrides)
-            .map_err(|mistakes| refuse(mistakes.to_string()))?;
-        let files = tls::files::read_again(&config).map_err(|problems| refuse(problems.join("\n")))?;
-        descriptors::fit(&mut config);
-        Ok(self.take_over(config, files))
+        *self.loaded.lock() = marks;
+        result
     }
 
     /// All that takes time comes before the swap and touches nothing that is in use, or after it.

@@ -44,7 +44,10 @@ pub(super) fn read(
     if problems.is_empty() { Ok(keys) } else { Err(problems) }
 }
 
-fn read_pair(files: &CertificateConfig, provider: &CryptoProvider) -> Result<Pair, Vec<(&'static str, String)>> {
+fn read_pair(
+    files: &CertificateConfig,
+    provider: &CryptoProvider,
+) -> Result<Pair, Vec<(&'static str, String)>> {
     let chain = Contents::read(&files.certificate);
     let key = Contents::read(&files.private_key);
     if let (Ok(chain), Ok(key)) = (&chain, &key)
@@ -61,7 +64,10 @@ fn read_pair(files: &CertificateConfig, provider: &CryptoProvider) -> Result<Pai
     let key = key.and_then(Contents::into_key).and_then(|secret| {
         let kind = pem::unusable_kind(&secret);
         provider.key_provider.load_private_key(secret).map_err(|_| {
-            format!("{}: {kind}, which can't be used here; write one that is {USABLE_KEYS}", files.private_key)
+            format!(
+                "{}: {kind}, which can't be used here; write one that is {USABLE_KEYS}",
+                files.private_key
+            )
         })
     });
     match (chain, key) {
@@ -74,7 +80,10 @@ fn read_pair(files: &CertificateConfig, provider: &CryptoProvider) -> Result<Pai
 }
 
 /// `Err(None)` where the key is another certificate's.
-fn fits(chain: &[CertificateDer<'static>], key: &Arc<dyn SigningKey>) -> Result<CertifiedKey, Option<String>> {
+fn fits(
+    chain: &[CertificateDer<'static>],
+    key: &Arc<dyn SigningKey>,
+) -> Result<CertifiedKey, Option<String>> {
     let pair = CertifiedKey::new(chain.to_vec(), Arc::clone(key));
     match pair.keys_match() {
         // It can't be told, so it may be so.
@@ -165,7 +174,10 @@ mod tests {
             let path = format!("tls.certificates[0]{field}: ");
             assert!(problems[0].starts_with(&path) && problems[0].contains(words), "{problems:?}");
         };
-        assert_eq!(read_pairs(folder.path(), &[("chain.pem", "chain.key"), ("other.pem", "other.key")]), Ok(()));
+        assert_eq!(
+            read_pairs(folder.path(), &[("chain.pem", "chain.key"), ("other.pem", "other.key")]),
+            Ok(())
+        );
         check("chain.key", "chain.pem", "", "mixed up");
         check("upside_down.pem", "chain.key", ".certificate", "is the key of certificate 2 in it");
         check("chain.pem", "other.key", ".private_key", "not the key of");

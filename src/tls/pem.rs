@@ -114,7 +114,9 @@ impl Contents {
             Some(&SEQUENCE) => format!(
                 "{file}: binary, and not in PEM form; openssl {command} -in {file} -out NEW_FILE makes PEM of DER"
             ),
-            _ => format!("{file}: there is no \"-----BEGIN {label}-----\" in it; it should hold {what} in PEM form"),
+            _ => format!(
+                "{file}: there is no \"-----BEGIN {label}-----\" in it; it should hold {what} in PEM form"
+            ),
         }
     }
 

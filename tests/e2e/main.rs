@@ -40,6 +40,7 @@ mod reasons;
 mod regressions;
 mod reload;
 mod reload_effects;
+mod reload_files;
 mod renewal;
 mod replay;
 mod retries;
