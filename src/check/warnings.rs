@@ -13,6 +13,7 @@ pub fn of(config: &Config) -> Vec<String> {
     found.extend(trusted_by_all(config));
     for pool in config.all_pools() {
         found.extend(slow_probes(pool));
+        found.extend(probe_ports(pool));
         found.extend(backups_only(pool));
         found.extend(own_listeners(config, pool));
     }
@@ -52,6 +53,20 @@ fn slow_probes(pool: &PoolConfig) -> Option<String> {
             pool.path_of("health_check.interval")
         )
     })
+}
+
+/// A pool of nothing but Unix sockets that asks for a port itself is a mistake; here are others beside them,
+/// or the port is the top level's.
+fn probe_ports(pool: &PoolConfig) -> Vec<String> {
+    let Some(port) = pool.health_check.port else { return Vec::new() };
+    let sockets = pool.backends.iter().map(|it| &it.url).enumerate();
+    let sockets = sockets.filter(|(_, url)| matches!(url, BackendUrl::Unix { .. }));
+    let warning = |(index, url): (usize, &BackendUrl)| {
+        let field = pool.path_of("health_check.port");
+        let backend = pool.path_of(&format!("backends[{index}].url"));
+        format!("{field} {port} is of no effect for {backend} {url}, which has no port: its socket is probed")
+    };
+    sockets.map(warning).collect()
 }
 
 /// That no backend at all has a weight is a mistake.
@@ -120,6 +135,18 @@ mod tests {
         check(
             r#"{ "backends": [ { "url": "http://a" }, { "url": "http://localhost:8080" } ] }"#,
             &["backends[1].url http://localhost:8080 is this balancer's own `listen`"],
+        );
+    }
+
+    #[test]
+    fn a_probe_s_port_is_nothing_to_a_socket() {
+        check(
+            r#"{ "health_check": { "port": 9 }, "backends": [ { "url": "http://a" }, { "url": "unix:/a" } ],
+                 "pools": { "api": { "backends": [ { "url": "unix:/b" } ] } } }"#,
+            &[
+                "health_check.port 9 is of no effect for backends[1].url unix:/a",
+                "pools.api.health_check.port 9 is of no effect for pools.api.backends[0].url unix:/b",
+            ],
         );
     }
 

@@ -274,7 +274,7 @@ pub struct Limits {
 /// A token bucket for each client address.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RateLimit {
-    /// Tokens that flow in each second; more than 0.
+    /// Tokens that flow in each second; 0.00001 and up.
     pub requests_per_second: f64,
     /// What the bucket holds; 1 and up.
     pub burst: u32,

@@ -20,6 +20,7 @@ mod draining;
 mod drill;
 mod edge_limits;
 mod explain;
+mod extremes;
 mod framing;
 mod headers;
 mod health;
