@@ -2,7 +2,8 @@
 //! words for them.
 //!
 //! Only the admin listener tells of it, so without one nothing is noted ([`Trace::default`] notes nothing).
-//! Memory is bounded: [`MAX_RECORDS`] requests, and [`MAX_SHOWN`] backends of each attempt.
+//! Memory is bounded: [`MAX_RECORDS`] requests and [`MAX_BYTES`] in all, [`MAX_TRIES`] choices of each and
+//! [`MAX_SHOWN`] backends of each choice.
 
 pub mod words;
 
@@ -17,8 +18,13 @@ use crate::config::Algorithm;
 use crate::http::RequestHead;
 use crate::pool::{Backend, ClientKey, Pool, Standing, Tried};
 
-/// Requests that are remembered.
+/// Requests that are remembered, where they fit into [`MAX_BYTES`].
 pub const MAX_RECORDS: usize = 10_000;
+/// What they may take in all. One of a single attempt on three backends takes some 600 bytes.
+const MAX_BYTES: usize = 32 << 20;
+/// Choices of a request that are told of: the first ones, and the last. A configuration may allow a hundred
+/// retries, and a request that waits for a place makes one choice after the other.
+const MAX_TRIES: usize = 8;
 /// Backends that are told of in an attempt, for pools may have hundreds.
 const MAX_SHOWN: usize = 16;
 /// Longest method and target that are remembered, in bytes.
@@ -54,6 +60,8 @@ pub struct Story {
     pub key: Option<String>,
     /// The attempts, and at the end perhaps a choice that found nothing.
     pub tries: Vec<Try>,
+    /// Attempts between the last of `tries` and the one before it that are not told of.
+    pub left_out: usize,
 }
 
 /// One choice, and the attempt that followed.
@@ -87,7 +95,14 @@ pub struct Trace(Option<Box<Story>>);
 
 /// The last requests.
 #[derive(Default)]
-pub struct Explanations(Mutex<VecDeque<Record>>);
+pub struct Explanations(Mutex<Remembered>);
+
+/// Each with what it takes.
+#[derive(Default)]
+struct Remembered {
+    records: VecDeque<(usize, Record)>,
+    bytes: usize,
+}
 
 impl Trace {
     /// One that takes notes.
@@ -97,6 +112,7 @@ impl Trace {
             algorithm: Algorithm::RoundRobin,
             key: None,
             tries: Vec::new(),
+            left_out: 0,
         })))
     }
 
@@ -125,14 +141,41 @@ impl Trace {
         let standings = pool.standings(tried, chosen, now, at);
         let mut one = Try::new(client, chosen, standings);
         one.began = now.saturating_duration_since(since);
-        story.tries.push(one);
+        story.add(one);
     }
 
     /// The attempt that followed has ended.
     pub fn ended(&mut self, took: Duration, fate: impl FnOnce() -> Fate) {
         if let Some(last) = self.0.as_mut().and_then(|story| story.tries.last_mut()) {
-            last.ended = Some((took, fate()));
+            let fate = match fate() {
+                Fate::Failed(why) => Fate::Failed(shortened(&why)),
+                answered => answered,
+            };
+            last.ended = Some((took, fate));
         }
+    }
+}
+
+impl Story {
+    fn add(&mut self, one: Try) {
+        if self.tries.len() >= MAX_TRIES {
+            self.tries.pop();
+            self.left_out += 1;
+        }
+        self.tries.push(one);
+    }
+
+    fn bytes(&self) -> usize {
+        let tries: usize = self.tries.iter().map(Try::bytes).sum();
+        size_of::<Story>() + self.pool.len() + self.key.as_ref().map_or(0, String::len) + tries
+    }
+}
+
+impl Record {
+    /// What it takes in memory, about.
+    fn bytes(&self) -> usize {
+        let story = self.story.as_ref().map_or(0, |story| story.bytes());
+        size_of::<Record>() + self.id.len() + self.request.len() + story
     }
 }
 
@@ -148,31 +191,58 @@ impl Try {
         standings.sort_by_key(|(backend, _)| !is_chosen(backend));
         let not_shown = standings.len().saturating_sub(MAX_SHOWN);
         standings.truncate(MAX_SHOWN);
+        standings.shrink_to_fit();
+        for (_, standing) in &mut standings {
+            if let Standing::Unhealthy { problem, .. } = standing {
+                *problem = shortened(problem);
+            }
+        }
         let by_cookie = chosen.is_some_and(|chosen| {
             client.sticky.is_some_and(|value| value == chosen.sticky_value().as_bytes())
         });
         Try { chosen: chosen.cloned(), by_cookie, standings, not_shown, began: Duration::ZERO, ended: None }
     }
+
+    fn bytes(&self) -> usize {
+        let text = |(_, standing): &(Arc<Backend>, Standing)| match standing {
+            Standing::Unhealthy { problem, .. } => problem.len(),
+            _ => 0,
+        };
+        let fate = match &self.ended {
+            Some((_, Fate::Failed(why))) => why.len(),
+            _ => 0,
+        };
+        let standings = size_of_val(self.standings.as_slice());
+        size_of::<Try>() + standings + self.standings.iter().map(text).sum::<usize>() + fate
+    }
 }
 
 impl Explanations {
-    /// Remembers one more; the oldest goes. Takes a lock.
+    /// Remembers one more; the oldest go. Takes a lock.
     pub fn add(&self, record: Record) {
-        let mut records = self.0.lock();
-        let oldest = if records.len() >= MAX_RECORDS { records.pop_front() } else { None };
-        records.push_back(record);
-        drop(records);
+        let bytes = record.bytes();
+        let mut oldest = Vec::new();
+        let mut all = self.0.lock();
+        while all.records.len() >= MAX_RECORDS || all.bytes + bytes > MAX_BYTES {
+            let Some((freed, record)) = all.records.pop_front() else { break };
+            all.bytes -= freed;
+            oldest.push(record);
+        }
+        all.bytes += bytes;
+        all.records.push_back((bytes, record));
+        drop(all);
         drop(oldest); // frees memory, so not under the lock
     }
 
     /// What is remembered of the latest request with this id, told by `tell`. Takes a lock.
     pub fn find<R>(&self, id: &str, tell: impl FnOnce(&Record) -> R) -> Option<R> {
-        self.0.lock().iter().rev().find(|record| record.id == id).map(tell)
+        let all = self.0.lock();
+        all.records.iter().rev().map(|(_, record)| record).find(|record| record.id == id).map(tell)
     }
 
     /// How many are remembered. Takes a lock.
     pub fn len(&self) -> usize {
-        self.0.lock().len()
+        self.0.lock().records.len()
     }
 
     /// Whether none is. Takes a lock.
@@ -197,6 +267,7 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::backend::tests::backends;
 
     fn record(id: usize) -> Record {
         Record {
@@ -218,6 +289,38 @@ mod tests {
         assert_eq!(explanations.len(), MAX_RECORDS);
         assert!(explanations.find("4", |_| ()).is_none());
         assert_eq!(explanations.find("5", |record| record.status), Some(5));
+    }
+
+    #[test]
+    fn a_hundred_attempts_are_told_by_the_first_and_the_last_and_bounded_in_all() {
+        let long = "x".repeat(10 * MAX_TEXT_BYTES);
+        let backends = backends(3 * MAX_SHOWN as u16);
+        let standing = || Standing::Unhealthy { failed: 1, problem: long.clone(), last: None };
+        let client = ClientKey::of(IpAddr::from([127, 0, 0, 1]));
+        let told = |id: usize| {
+            let mut trace = Trace::on();
+            for number in 0..101_u16 {
+                let standings = backends.iter().map(|backend| (Arc::clone(backend), standing())).collect();
+                if let Some(story) = &mut trace.0 {
+                    story.add(Try::new(&client, backends.first(), standings));
+                }
+                trace.ended(Duration::ZERO, || Fate::Answered(number));
+            }
+            trace.ended(Duration::ZERO, || Fate::Failed(long.clone()));
+            Record { story: trace.into_story(), ..record(id) }
+        };
+        let one = told(0);
+        let story = one.story.as_ref().unwrap();
+        assert_eq!((story.tries.len(), story.left_out), (MAX_TRIES, 101 - MAX_TRIES));
+        let last = &story.tries[MAX_TRIES - 1].ended;
+        assert_eq!(*last, Some((Duration::ZERO, Fate::Failed(shortened(&long)))));
+        assert_eq!(story.tries[1].ended, Some((Duration::ZERO, Fate::Answered(1))));
+        assert!(one.bytes() < 64 << 10, "{}", one.bytes());
+        let explanations = Explanations::default();
+        (0..1500).for_each(|id| explanations.add(told(id)));
+        assert!(explanations.0.lock().bytes <= MAX_BYTES);
+        assert!((500..1500).contains(&explanations.len()), "{}", explanations.len());
+        assert!(explanations.find("1499", |_| ()).is_some());
     }
 
     #[test]
