@@ -42,7 +42,7 @@ pub fn open(backend: &BackendConfig, addresses: &[SocketAddr], limit: Duration) 
     let began = Instant::now();
     let deadline = began + limit;
     if let crate::config::BackendUrl::Unix { path } = &backend.url {
-        let socket = Socket::Unix(UnixStream::connect(path)?);
+        let socket = Socket::Unix(connect_unix(path, limit)?);
         return Ok(Opened { wire: Wire { socket, deadline }, address: None, took: began.elapsed() });
     }
     let mut last = io::Error::from(io::ErrorKind::NotFound);
@@ -58,6 +58,18 @@ pub fn open(backend: &BackendConfig, addresses: &[SocketAddr], limit: Duration) 
         }
     }
     Err(last)
+}
+
+/// Waits at most so long where whoever listens there accepts too slowly.
+fn connect_unix(path: &str, limit: Duration) -> io::Result<UnixStream> {
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+    // On Linux this bounds the wait for room in the listener's queue, too (socket(7), SO_SNDTIMEO).
+    socket.set_write_timeout(Some(limit.max(MIN_WAIT)))?;
+    socket.connect(&socket2::SockAddr::unix(path)?).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
+        _ => error,
+    })?;
+    Ok(socket.into())
 }
 
 fn secured(backend: &BackendConfig, stream: TcpStream, limit: Duration) -> io::Result<Socket> {
@@ -123,5 +135,31 @@ impl Write for Wire {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unix_socket_whose_queue_is_full_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("full.sock");
+        let listener = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+        listener.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
+        listener.listen(1).unwrap();
+        let text = format!(r#"{{ "backends": [ {{ "url": "unix:{}" }} ] }}"#, path.display());
+        let config = crate::config::parse(&text, &crate::config::Overrides::default()).unwrap();
+        let open = || super::open(&config.default_pool.backends[0], &[], Duration::from_millis(50));
+        let mut waiting = Vec::new();
+        let error = loop {
+            match open() {
+                Ok(opened) => waiting.push(opened),
+                Err(error) => break error,
+            }
+        };
+        assert!((1..10).contains(&waiting.len()));
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }
