@@ -60,3 +60,27 @@ pub fn names(config: &Config) -> Vec<String> {
     names.extend(pools.flat_map(|pool| &pool.backends).filter_map(|backend| backend.ca.clone()));
     names
 }
+
+#[cfg(all(test, feature = "tls"))]
+mod tests {
+    use super::*;
+    use crate::config::{Overrides, parse};
+
+    #[test]
+    fn a_file_with_roots_is_told_by_its_field() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::write(path("empty.pem"), "").unwrap();
+        let text = format!(
+            r#"{{ "backends": [ {{ "url": "http://a" }}, {{ "url": "https://b", "ca": "{}" }} ],
+                 "pools": {{ "api": {{ "backends": [ {{ "url": "https://c", "ca": "{}" }} ] }} }} }}"#,
+            path("empty.pem"),
+            path("missing.pem"),
+        );
+        let problems = read(&parse(&text, &Overrides::default()).unwrap()).unwrap_err();
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[0].starts_with("backends[1].ca: ") && problems[0].contains("empty"), "{problems:?}");
+        assert!(problems[1].starts_with("pools.api.backends[0].ca: "), "{problems:?}");
+        assert!(problems[1].contains("No such file"), "{problems:?}");
+    }
+}

@@ -147,6 +147,6 @@ pub(super) fn unusable_kind(key: &PrivateKeyDer<'_>) -> &'static str {
     match KINDS.iter().find(|(identifier, _)| has(der, identifier)) {
         Some((_, kind)) => kind,
         None if matches!(key, PrivateKeyDer::Pkcs1(_)) => "an RSA key of another size",
-        None => "a key of an unknown kind",
+        None => "damaged, or a key of an unknown kind",
     }
 }

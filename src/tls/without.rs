@@ -40,7 +40,7 @@ impl ClientSettings {
 }
 
 /// There are none.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct RenewedRoots;
 
 impl RenewedRoots {
