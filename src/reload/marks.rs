@@ -1,6 +1,6 @@
 //! What the files of a configuration were like at some moment, to notice that one has changed since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
@@ -28,8 +28,8 @@ pub(super) struct Marks(BTreeMap<PathBuf, Mark>);
 /// What is to be done about files that are not as they were.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Change {
-    /// Files that are gone.
-    pub missing: Vec<PathBuf>,
+    /// Files that were there and are gone.
+    pub gone: BTreeSet<PathBuf>,
     /// Whether there is anything else that a reload would take in.
     pub is_to_be_loaded: bool,
 }
@@ -75,6 +75,16 @@ impl Marks {
         Marks::of(self.0.keys().cloned())
     }
 
+    /// Forgets all but the configuration and the files that it names.
+    pub fn retain(&mut self, named: &Marks, configuration: &Path) {
+        self.0.retain(|file, _| file == configuration || named.0.contains_key(file));
+    }
+
+    /// Whether there is no such file, as far as is known.
+    pub fn lacks(&self, file: &Path) -> bool {
+        self.0.get(file).is_none_or(|mark| *mark == Mark::Missing)
+    }
+
     /// Why this one can't be read, if there is such a file.
     pub fn problem_of(&self, file: &Path) -> Option<&str> {
         match self.0.get(file) {
@@ -85,12 +95,11 @@ impl Marks {
 
     /// How these differ from `loaded`. While the configuration itself is gone there is nothing to load.
     pub fn since(&self, loaded: &Marks, configuration: &Path) -> Change {
-        let is_missing = |file: &Path| self.0.get(file) == Some(&Mark::Missing);
         let changed = self.0.iter().filter(|(file, mark)| loaded.0.get(*file) != Some(mark));
-        let (missing, others): (Vec<_>, Vec<_>) = changed.partition(|(file, _)| is_missing(file));
+        let (gone, others): (Vec<_>, Vec<_>) = changed.partition(|(file, _)| self.lacks(file));
         Change {
-            missing: missing.into_iter().map(|(file, _)| file.clone()).collect(),
-            is_to_be_loaded: !others.is_empty() && !is_missing(configuration),
+            gone: gone.into_iter().map(|(file, _)| file.clone()).collect(),
+            is_to_be_loaded: !others.is_empty() && !self.lacks(configuration),
         }
     }
 }
@@ -106,8 +115,8 @@ mod tests {
         let put = |name: &str, text: &str| std::fs::write(path(name), text).unwrap();
         ["config", "cert", "key"].iter().for_each(|name| put(name, name));
         let loaded = Marks::of(["config", "cert", "key"].map(path));
-        let change = |missing: &[&str], is_to_be_loaded| Change {
-            missing: missing.iter().map(|name| path(name)).collect(),
+        let change = |gone: &[&str], is_to_be_loaded| Change {
+            gone: gone.iter().map(|name| path(name)).collect(),
             is_to_be_loaded,
         };
         let found = || loaded.again().since(&loaded, &path("config"));

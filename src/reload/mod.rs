@@ -122,15 +122,17 @@ impl Reloader {
             return Err("there is no configuration file to read again".to_owned());
         };
         // Before anything is read, so that what changes while it is read is read again.
-        let mut marks = Marks::of([file.path.clone()]);
+        let mut marks = self.loaded().again();
         let read = config::load_again(&file.path, &file.overrides).map_err(|mistakes| mistakes.to_string());
         let read = read.and_then(|config| {
-            marks.add(Marks::of_files_named_in(&config));
+            let named = Marks::of_files_named_in(&config);
+            marks.add(named.clone());
             let files = tls::files::read_again(&config).map_err(|problems| problems.join("\n"))?;
-            Ok((config, files))
+            Ok((config, files, named))
         });
         let result = match read {
-            Ok((mut config, files)) => {
+            Ok((mut config, files, named)) => {
+                marks.retain(&named, &file.path);
                 descriptors::fit(&mut config);
                 Ok(self.take_over(config, files))
             }
@@ -138,8 +140,7 @@ impl Reloader {
                 for mistake in mistakes.lines() {
                     event(Error, "reload", "not reloaded", &[("mistake", &mistake)]);
                 }
-                // What is in force is watched as before.
-                marks.add(self.loaded());
+                // What is in force is watched on, and what was named and could not be read.
                 Err(mistakes)
             }
         };

@@ -28,8 +28,8 @@ const STACK_BYTES: usize = 512 << 10;
 pub(super) struct Watcher {
     configuration: PathBuf,
     seen: Marks,
-    /// Files that were said to be missing.
-    missing: BTreeSet<PathBuf>,
+    /// Files that were said to be gone.
+    gone: BTreeSet<PathBuf>,
 }
 
 /// Starts the thread, if there is a file to watch.
@@ -57,7 +57,7 @@ pub fn start(reloader: Arc<Reloader>, running: Running) -> io::Result<()> {
 impl Watcher {
     /// For this file and those that were `loaded` with it.
     pub fn new(configuration: PathBuf, loaded: Marks) -> Watcher {
-        Watcher { configuration, seen: loaded, missing: BTreeSet::new() }
+        Watcher { configuration, seen: loaded, gone: BTreeSet::new() }
     }
 
     /// Looks at all files again; whether there is something to load. Says which are missing, each once.
@@ -68,12 +68,12 @@ impl Watcher {
             return false;
         }
         let change = now.since(loaded, &self.configuration);
-        self.tell(change.missing.into_iter().collect());
+        self.tell(change.gone);
         change.is_to_be_loaded
     }
 
-    fn tell(&mut self, missing: BTreeSet<PathBuf>) {
-        for file in missing.difference(&self.missing) {
+    fn tell(&mut self, gone: BTreeSet<PathBuf>) {
+        for file in gone.difference(&self.gone) {
             event(
                 Warn,
                 "reload",
@@ -81,10 +81,11 @@ impl Watcher {
                 &[("file", &file.display())],
             );
         }
-        for file in self.missing.difference(&missing) {
-            event(Info, "reload", "a file is no longer missed", &[("file", &file.display())]);
+        for file in self.gone.iter().filter(|file| !self.seen.lacks(file)) {
+            event(Info, "reload", "a file that was gone is back", &[("file", &file.display())]);
         }
-        self.missing = missing;
+        self.gone.extend(gone);
+        self.gone.retain(|file| self.seen.lacks(file));
     }
 }
 
@@ -143,6 +144,38 @@ mod tests {
         assert_eq!(looks(), [false, true], "it was changed in between");
         reloader.reload().unwrap();
         assert_eq!(backend(), "http://127.0.0.1:3");
+        assert_eq!(looks(), [false, false]);
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn what_changes_beside_a_file_with_a_mistake_is_tried_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, ca) = (folder.path().join("config.json"), folder.path().join("ca.pem"));
+        let root = || rcgen::generate_simple_self_signed(["root".to_owned()]).unwrap().cert.pem();
+        let right =
+            format!(r#"{{ "backends": [ {{ "url": "https://127.0.0.1:9", "ca": "{}" }} ] }}"#, ca.display());
+        std::fs::write(&ca, root()).unwrap();
+        std::fs::write(&path, &right).unwrap();
+        let reloader = reloader(&path);
+        reloader.reload().unwrap();
+        let mut watcher = Watcher::new(path.clone(), reloader.loaded());
+        let mut looks = || [watcher.look(&reloader.loaded()), watcher.look(&reloader.loaded())];
+        std::fs::write(&path, "{").unwrap();
+        assert_eq!(looks(), [false, true]);
+        reloader.reload().unwrap_err();
+        std::fs::write(&ca, root()).unwrap();
+        assert_eq!(looks(), [false, true]);
+        reloader.reload().unwrap_err();
+        assert_eq!(looks(), [false, false], "nothing has changed since");
+        std::fs::remove_file(&ca).unwrap();
+        std::fs::write(&path, &right).unwrap();
+        assert_eq!(looks(), [false, true]);
+        reloader.reload().unwrap_err();
+        assert_eq!(looks(), [false, false]);
+        std::fs::write(&ca, root()).unwrap();
+        assert_eq!(looks(), [false, true], "what was missing is read");
+        reloader.reload().unwrap();
         assert_eq!(looks(), [false, false]);
     }
 
