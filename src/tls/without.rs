@@ -41,7 +41,7 @@ impl ClientSettings {
 
 /// There are none.
 #[derive(Debug, Default)]
-pub struct RenewedRoots;
+pub struct RenewedRoots(());
 
 impl RenewedRoots {
     /// Always fails.
