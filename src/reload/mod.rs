@@ -4,7 +4,11 @@
 
 mod changes;
 mod marks;
+mod restart;
 mod watcher;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -17,6 +21,7 @@ use parking_lot::Mutex;
 pub use watcher::start as watch;
 
 use marks::Marks;
+use restart::keep_what_needs_a_restart;
 
 use crate::config::{self, BackendUrl, Config, Overrides, PoolConfig};
 use crate::logging::event;
@@ -191,39 +196,6 @@ impl Reloader {
     }
 }
 
-/// What is bound at the start stays as it is; answers the fields whose change has no effect.
-fn keep_what_needs_a_restart(config: &mut Config, running: &Config) -> Vec<&'static str> {
-    let mut fields = Vec::new();
-    let mut keep = |field, differs: bool| {
-        if differs {
-            fields.push(field);
-        }
-    };
-    keep("listen", config.listen != running.listen);
-    keep("workers", config.workers != running.workers);
-    keep("front", config.front != running.front);
-    keep("proxy_protocol", config.proxy_protocol != running.proxy_protocol);
-    keep("admin", config.admin != running.admin);
-    let tls = |config: &Config| config.tls.as_ref().map(|tls| (tls.listen, tls.proxy_protocol));
-    let (new, old) = (tls(config), tls(running));
-    keep("tls.listen", new.map(|(listen, _)| listen) != old.map(|(listen, _)| listen));
-    let expects = |tls: Option<(_, bool)>| tls.is_some_and(|(_, expects)| expects);
-    keep("tls.proxy_protocol", new.is_some() && old.is_some() && expects(new) != expects(old));
-    config.listen = running.listen;
-    config.workers = running.workers;
-    config.front = running.front;
-    config.proxy_protocol = running.proxy_protocol;
-    config.admin.clone_from(&running.admin);
-    match (&mut config.tls, &running.tls) {
-        (Some(tls), Some(running)) => {
-            tls.listen = running.listen;
-            tls.proxy_protocol = running.proxy_protocol;
-        }
-        (tls, running) => tls.clone_from(running),
-    }
-    fields
-}
-
 /// Pools of this configuration; backends that `previous` has in the pool of the same name are taken over.
 /// Nothing that `previous` uses is changed by it.
 pub fn build(config: Config, previous: Option<&Live>) -> Live {
@@ -247,106 +219,5 @@ pub fn build(config: Config, previous: Option<&Live>) -> Live {
     match previous {
         Some(previous) => live.after(previous),
         None => live,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::config::parse;
-
-    fn config(text: &str) -> Config {
-        parse(text, &Overrides::default()).unwrap()
-    }
-
-    #[test]
-    fn a_backend_that_stays_keeps_its_counters_and_takes_its_new_weight() {
-        let before = build(config(r#"{"backends":[{"url":"http://a"},{"url":"http://b"}]}"#), None);
-        let text = r#"{"backends":[{"url":"http://b","weight":5},{"url":"http://c"}]}"#;
-        let after = build(config(text), Some(&before));
-        let backends = after.default_pool().backends();
-        let old = &before.default_pool().backends()[1];
-        assert_eq!(backends[0].id(), old.id());
-        assert_eq!((backends[0].weight(), backends[1].name()), (5, "http://c"));
-        assert_eq!(old.weight(), 1, "it still serves the configuration before");
-        backends[0].set_admin(AdminState::Draining, Instant::now());
-        assert_eq!(old.admin(), AdminState::Draining);
-    }
-
-    #[test]
-    fn the_configuration_that_serves_does_not_notice_the_next_one_being_built() {
-        let text = |weight: u32, more: &str| {
-            format!(
-                r#"{{"backends":[{{"url":"http://a","weight":{weight}{more}}},{{"url":"http://b","weight":9}}]}}"#
-            )
-        };
-        let before = build(config(&text(1, "")), None);
-        let backend = &before.default_pool().backends()[0];
-        backend.set_admin(AdminState::Draining, Instant::now());
-        backend.set_weight(7);
-        let changed = backend.changed();
-        let after = build(config(&text(0, r#","backup":true,"max_connections":3"#)), Some(&before));
-        let facts = |backend: &Backend| (backend.weight(), backend.is_backup(), backend.max_connections());
-        assert_eq!(facts(backend), (7, false, None));
-        assert_eq!((backend.admin(), backend.is_set_by_hand()), (AdminState::Draining, true));
-        assert_eq!(backend.changed(), changed);
-        assert_eq!(facts(&after.default_pool().backends()[0]), (0, true, Some(3)));
-    }
-
-    #[test]
-    fn a_large_hashed_pool_is_built_and_compared_in_no_time() {
-        let backends = |weight: u32| -> Vec<String> {
-            (0..1500)
-                .map(|n| format!(r#"{{"url":"http://10.0.{}.{}","weight":{weight}}}"#, n / 250, n % 250))
-                .collect()
-        };
-        let text = |weight| {
-            format!(r#"{{"algorithm":"consistent_hash","backends":[{}]}}"#, backends(weight).join(","))
-        };
-        let before = build(config(&text(1)), None);
-        let (new, began) = (config(&text(2)), Instant::now());
-        let changes = changes::of_config(&before.config, &new);
-        let after = build(new, Some(&before));
-        let built = began.elapsed();
-        assert_eq!(changes.len(), 1500);
-        assert!(built < Duration::from_millis(500), "{built:?} without optimisation");
-        assert_eq!(changes::of_clients(&before, &after), Vec::<String>::new(), "the same shares as before");
-    }
-
-    #[test]
-    fn what_is_bound_at_the_start_stays() {
-        let running = config(r#"{"listen":"127.0.0.1:1","workers":3}"#);
-        let mut new = config(r#"{"listen":"127.0.0.1:2","workers":4,"slow_start":"1s"}"#);
-        assert_eq!(keep_what_needs_a_restart(&mut new, &running), ["listen", "workers"]);
-        assert_eq!((new.listen, new.workers), (running.listen, 3));
-        assert_ne!(new.slow_start, running.slow_start);
-    }
-
-    #[test]
-    fn each_field_that_needs_a_restart_is_named_when_it_changes() {
-        let tls = |more: &str| {
-            format!(
-                r#"{{"tls":{{"listen":"127.0.0.1:4","certificates":[{{"certificate":"c","private_key":"k"}}]{more}}}}}"#
-            )
-        };
-        let named = |old: &str, new: &str| {
-            let (running, mut new) = (config(old), config(new));
-            let fields = keep_what_needs_a_restart(&mut new, &running);
-            assert_eq!(
-                (new.listen, new.tls.map(|tls| (tls.listen, tls.proxy_protocol))),
-                (running.listen, running.tls.map(|tls| (tls.listen, tls.proxy_protocol)))
-            );
-            fields
-        };
-        assert_eq!(named(&tls(""), &tls(r#","proxy_protocol":true"#)), ["tls.proxy_protocol"]);
-        assert_eq!(named(&tls(r#","proxy_protocol":true"#), "{}"), ["tls.listen"]);
-        assert_eq!(named("{}", &tls(r#","proxy_protocol":true"#)), ["tls.listen"]);
-        assert_eq!(
-            named("{}", r#"{"front":true,"proxy_protocol":true,"admin":{}}"#),
-            ["front", "proxy_protocol", "admin"]
-        );
-        assert_eq!(named(&tls(""), &tls(r#","redirect_http":true"#)), [""; 0]);
     }
 }

@@ -3,16 +3,15 @@
 //! rustls is a state machine under one lock, and no lock is held while a socket waits: ciphertext is read
 //! and written outside of it, so that a tunnel's two directions don't hold each other up.
 
-use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, RwLock};
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use parking_lot::Mutex;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
 
+use super::roots;
 use crate::config::BackendUrl;
 
 /// One read of ciphertext; a TLS record is no larger than 16 KiB and a little.
@@ -36,14 +35,7 @@ impl ClientSettings {
     /// What is wrong with the roots or the name, for people.
     pub fn of(url: &BackendUrl, ca: Option<&str>) -> Result<ClientSettings, String> {
         let name = name(url)?;
-        let known = ROOTS.read().get(ca.unwrap_or(SYSTEM)).map(|known| Arc::clone(&known.config));
-        if let Some(config) = known {
-            return Ok(ClientSettings { config, name });
-        }
-        let roots = Roots::read(ca)?;
-        let mut all = ROOTS.write();
-        let config = Arc::clone(&all.entry(ca.unwrap_or(SYSTEM).to_owned()).or_insert(roots).config);
-        Ok(ClientSettings { config, name })
+        Ok(ClientSettings { config: roots::in_force(ca)?, name })
     }
 
     /// Shakes hands on this socket within `limit`, of which `limit_reads` is told before each read what is
@@ -98,88 +90,13 @@ fn timed_out() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "timed out in the TLS handshake")
 }
 
-fn name(url: &BackendUrl) -> Result<ServerName<'static>, String> {
+/// What the backend's certificate has to be for.
+///
+/// # Errors
+/// There is no such name, or no need for it.
+pub(super) fn name(url: &BackendUrl) -> Result<ServerName<'static>, String> {
     let BackendUrl::Https { host, .. } = url else { return Err("not an https backend".to_owned()) };
     ServerName::try_from(host.clone()).map_err(|_| format!("{host:?} is no name for TLS"))
-}
-
-/// What connections to backends are verified with, by the file that is named: some hundred certificates, so
-/// they are not read for each connection.
-static ROOTS: RwLock<BTreeMap<String, Roots>> = RwLock::new(BTreeMap::new());
-/// Stands for the system's roots; no file has this name.
-const SYSTEM: &str = "";
-
-/// Roots, and what was made of them.
-#[derive(Debug, Clone)]
-struct Roots {
-    /// A digest of the certificates.
-    digest: u64,
-    config: Arc<ClientConfig>,
-}
-
-/// Roots that were read again and are not in use yet.
-#[derive(Debug, Default)]
-pub struct RenewedRoots(BTreeMap<String, Roots>);
-
-impl RenewedRoots {
-    /// Reads what this backend needs, each file once. Takes a lock.
-    ///
-    /// # Errors
-    /// What is wrong with the roots or the name, for people.
-    pub fn read(&mut self, url: &BackendUrl, ca: Option<&str>) -> Result<(), String> {
-        name(url)?;
-        let file = ca.unwrap_or(SYSTEM);
-        if self.0.contains_key(file) {
-            return Ok(());
-        }
-        let mut roots = Roots::read(ca)?;
-        // Where nothing has changed, sessions can still be resumed.
-        if let Some(known) = ROOTS.read().get(file).filter(|known| known.digest == roots.digest) {
-            roots = known.clone();
-        }
-        self.0.insert(file.to_owned(), roots);
-        Ok(())
-    }
-
-    /// From now on new connections are verified with these. Takes a lock.
-    pub fn take_effect(self) {
-        ROOTS.write().extend(self.0);
-    }
-}
-
-impl Roots {
-    fn read(ca: Option<&str>) -> Result<Roots, String> {
-        let certificates = match ca {
-            Some(file) => super::pem::certificates(file)?,
-            None => rustls_native_certs::load_native_certs().certs,
-        };
-        let mut hasher = DefaultHasher::new();
-        certificates.hash(&mut hasher);
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(store(ca, certificates)?)
-            .with_no_client_auth();
-        Ok(Roots { digest: hasher.finish(), config: Arc::new(config) })
-    }
-}
-
-/// A system's store may hold what can't be used; a file that somebody names may not.
-fn store(ca: Option<&str>, certificates: Vec<CertificateDer<'static>>) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    let Some(file) = ca else {
-        roots.add_parsable_certificates(certificates);
-        return match roots.is_empty() {
-            true => Err("this system has no root certificates; name a file with \"ca\"".to_owned()),
-            false => Ok(roots),
-        };
-    };
-    for (index, certificate) in certificates.into_iter().enumerate() {
-        let place = index + 1;
-        roots.add(certificate).map_err(|error| format!("{file}: certificate {place} is no root: {error}"))?;
-    }
-    Ok(roots)
 }
 
 /// An open session. Reading and writing may happen at once.
@@ -317,6 +234,8 @@ fn drain(tls: &mut ClientConnection) -> io::Result<Vec<u8>> {
 mod tests {
     use std::net::{TcpListener, TcpStream};
     use std::thread;
+
+    use rustls::RootCertStore;
 
     use super::*;
 

@@ -12,12 +12,16 @@ mod pairs;
 #[cfg(feature = "tls")]
 mod pem;
 #[cfg(feature = "tls")]
+mod roots;
+#[cfg(feature = "tls")]
 mod server;
 #[cfg(not(feature = "tls"))]
 mod without;
 
 #[cfg(feature = "tls")]
-pub use client::{ClientSession, ClientSettings, RenewedRoots};
+pub use client::{ClientSession, ClientSettings};
+#[cfg(feature = "tls")]
+pub use roots::RenewedRoots;
 #[cfg(feature = "tls")]
 pub use server::{ServerSession, ServerSettings};
 #[cfg(not(feature = "tls"))]
