@@ -4,7 +4,7 @@
 //! verdict. There is at most one probe a backend at a time. Between probes it closes connections to
 //! backends that nobody has used for too long.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::thread;
@@ -92,7 +92,8 @@ fn run(live: &SharedLive, transport: &dyn Transport, running: &Running) {
 /// Starts the probes that are due; says when the next one will be, or a reload may have changed things.
 fn probe_due(live: &Live, schedules: &mut HashMap<u64, Schedule>, reports: &Sender<Report>) -> Instant {
     let now = Instant::now();
-    schedules.retain(|id, _| live.backends().any(|backend| backend.id() == *id));
+    let known: HashSet<u64> = live.backends().map(|backend| backend.id()).collect();
+    schedules.retain(|id, _| known.contains(id));
     for pool in live.pools() {
         let check = &pool.config().health_check;
         for backend in pool.backends() {

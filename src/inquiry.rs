@@ -1,16 +1,16 @@
 //! `loadbalancer explain`: asks the running balancer's admin listener, and prints what it says for people.
 
 use std::io::{self, BufReader, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::by_hand::read_answer;
+use crate::by_hand::{Limited, read_answer};
 use crate::cli::Question;
 use crate::config::{AdminConfig, Config};
 
-/// A page that takes longer is not coming.
+/// A page that takes longer in all is not coming.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Why there is no answer.
@@ -70,8 +70,7 @@ fn encoded(text: &str) -> String {
 }
 
 fn ask(address: SocketAddr, admin: &AdminConfig, target: &str) -> io::Result<(u16, Vec<u8>)> {
-    let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
-    stream.set_read_timeout(Some(LIMIT))?;
+    let mut stream = Limited::connect(&address, LIMIT)?;
     let token =
         admin.token.as_ref().map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
     write!(stream, "GET {target} HTTP/1.1\r\nHost: {address}\r\n{token}Connection: close\r\n\r\n")?;

@@ -52,12 +52,15 @@ fn check(file: Option<&Path>, probe: bool, environment: &Environment) -> ExitCod
 }
 
 fn run(file: Option<&Path>, environment: &Environment) -> ExitCode {
+    let path = file.or(environment.config.as_deref()).map(Path::to_owned);
+    let mut origin = path.map(|path| ConfigFile::new(path, environment.overrides.clone()));
     let config = match load(file, environment) {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let path = file.or(environment.config.as_deref()).map(Path::to_owned);
-    let origin = path.map(|path| ConfigFile { path, overrides: environment.overrides.clone() });
+    if let Some(origin) = &mut origin {
+        origin.names_files_of(&config);
+    }
     let source = if environment.renewal { Source::Renewal } else { Source::Fresh };
     serve(environment.debug, |access_lines, requests| {
         let manager = ServiceManager::at(environment.notify_socket.as_deref());

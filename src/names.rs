@@ -53,9 +53,9 @@ fn until_due(live: &Live, last: Instant) -> Duration {
     live.config.timeouts.resolve.saturating_sub(last.elapsed())
 }
 
-/// Looks those names up that never were; for what a reload brings, before it serves.
-pub fn look_up_new(live: &Live) {
-    look_up_these(live.backends().filter(|backend| backend.address_book().get().is_empty()));
+/// Looks the names of these up, which a reload brings, before they serve.
+pub fn look_up_new<'a>(backends: impl Iterator<Item = &'a Arc<Backend>>) {
+    look_up_these(backends);
 }
 
 fn look_up_all(live: &Live) {

@@ -13,18 +13,11 @@ pub fn of(config: &Config) -> Vec<String> {
     found.extend(trusted_by_all(config));
     for pool in config.all_pools() {
         found.extend(slow_probes(pool));
+        found.extend(probe_ports(pool));
         found.extend(backups_only(pool));
         found.extend(own_listeners(config, pool));
     }
     found
-}
-
-/// A field of a pool by its path.
-fn path(pool: &PoolConfig, field: &str) -> String {
-    match pool.name.as_str() {
-        "default" => field.to_owned(),
-        name => format!("pools.{name}.{field}"),
-    }
 }
 
 fn open_files(config: &Config, available: u64) -> Vec<String> {
@@ -57,23 +50,37 @@ fn slow_probes(pool: &PoolConfig) -> Option<String> {
         format!(
             "{} {interval} is shorter than its timeout {timeout}: a backend that hangs is probed every \
              {timeout} only",
-            path(pool, "health_check.interval")
+            pool.path_of("health_check.interval")
         )
     })
+}
+
+/// A pool of nothing but Unix sockets that asks for a port itself is a mistake; here are others beside them,
+/// or the port is the top level's.
+fn probe_ports(pool: &PoolConfig) -> Vec<String> {
+    let Some(port) = pool.health_check.port else { return Vec::new() };
+    let sockets = pool.backends.iter().map(|it| &it.url).enumerate();
+    let sockets = sockets.filter(|(_, url)| matches!(url, BackendUrl::Unix { .. }));
+    let warning = |(index, url): (usize, &BackendUrl)| {
+        let field = pool.path_of("health_check.port");
+        let backend = pool.path_of(&format!("backends[{index}].url"));
+        format!("{field} {port} is of no effect for {backend} {url}, which has no port: its socket is probed")
+    };
+    sockets.map(warning).collect()
 }
 
 /// That no backend at all has a weight is a mistake.
 fn backups_only(pool: &PoolConfig) -> Option<String> {
     let takes_none = pool.backends.iter().filter(|it| !it.backup).all(|it| it.weight == 0);
     takes_none
-        .then(|| format!("{}: only backups take requests, every other weight is 0", path(pool, "backends")))
+        .then(|| format!("{}: only backups take requests, every other weight is 0", pool.path_of("backends")))
 }
 
 fn own_listeners(config: &Config, pool: &PoolConfig) -> Vec<String> {
     let warning = |(index, url): (usize, &BackendUrl)| {
         let mut addresses = literal_addresses(url).into_iter();
         let listener = addresses.find_map(|it| listener::at(config, it, listener::is_this_machine))?;
-        Some(format!("{} {}", path(pool, &format!("backends[{index}].url")), loops(url, listener)))
+        Some(format!("{} {}", pool.path_of(&format!("backends[{index}].url")), loops(url, listener)))
     };
     pool.backends.iter().map(|it| &it.url).enumerate().filter_map(warning).collect()
 }
@@ -128,6 +135,18 @@ mod tests {
         check(
             r#"{ "backends": [ { "url": "http://a" }, { "url": "http://localhost:8080" } ] }"#,
             &["backends[1].url http://localhost:8080 is this balancer's own `listen`"],
+        );
+    }
+
+    #[test]
+    fn a_probe_s_port_is_nothing_to_a_socket() {
+        check(
+            r#"{ "health_check": { "port": 9 }, "backends": [ { "url": "http://a" }, { "url": "unix:/a" } ],
+                 "pools": { "api": { "backends": [ { "url": "unix:/b" } ] } } }"#,
+            &[
+                "health_check.port 9 is of no effect for backends[1].url unix:/a",
+                "pools.api.health_check.port 9 is of no effect for pools.api.backends[0].url unix:/b",
+            ],
         );
     }
 

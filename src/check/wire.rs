@@ -42,7 +42,7 @@ pub fn open(backend: &BackendConfig, addresses: &[SocketAddr], limit: Duration) 
     let began = Instant::now();
     let deadline = began + limit;
     if let crate::config::BackendUrl::Unix { path } = &backend.url {
-        let socket = Socket::Unix(UnixStream::connect(path)?);
+        let socket = Socket::Unix(connect_unix(path, limit)?);
         return Ok(Opened { wire: Wire { socket, deadline }, address: None, took: began.elapsed() });
     }
     let mut last = io::Error::from(io::ErrorKind::NotFound);
@@ -58,6 +58,18 @@ pub fn open(backend: &BackendConfig, addresses: &[SocketAddr], limit: Duration) 
         }
     }
     Err(last)
+}
+
+/// Waits at most so long where whoever listens there accepts too slowly.
+fn connect_unix(path: &str, limit: Duration) -> io::Result<UnixStream> {
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+    // On Linux this bounds the wait for room in the listener's queue, too (socket(7), SO_SNDTIMEO).
+    socket.set_write_timeout(Some(limit.max(MIN_WAIT)))?;
+    socket.connect(&socket2::SockAddr::unix(path)?).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
+        _ => error,
+    })?;
+    Ok(socket.into())
 }
 
 fn secured(backend: &BackendConfig, stream: TcpStream, limit: Duration) -> io::Result<Socket> {
@@ -76,52 +88,156 @@ fn left_until(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now()).max(MIN_WAIT)
 }
 
+/// What a wait may take.
+///
+/// # Errors
+/// The deadline has passed.
+fn wait_until(deadline: Instant) -> io::Result<Option<Duration>> {
+    match Instant::now() < deadline {
+        true => Ok(Some(left_until(deadline))),
+        false => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+/// A socket with its deadline: for TLS one read may be many of these.
+struct Until<'w>(&'w TcpStream, Instant);
+
+impl Read for &Until<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let (mut stream, deadline) = (self.0, self.1);
+        stream.set_read_timeout(wait_until(deadline)?)?;
+        stream.read(buf)
+    }
+}
+
+impl Write for &Until<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let (mut stream, deadline) = (self.0, self.1);
+        stream.set_write_timeout(wait_until(deadline)?)?;
+        stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Wire {
     /// From now on everything together may take so long.
     pub fn allow(&mut self, time: Duration) {
         self.deadline = Instant::now() + time;
     }
-
-    /// # Errors
-    /// The deadline has passed.
-    fn wait_no_longer(&self) -> io::Result<()> {
-        if Instant::now() >= self.deadline {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        let left = Some(left_until(self.deadline));
-        match &self.socket {
-            Socket::Tcp(stream) | Socket::Tls(stream, _) => {
-                stream.set_read_timeout(left).and_then(|()| stream.set_write_timeout(left))
-            }
-            Socket::Unix(stream) => {
-                stream.set_read_timeout(left).and_then(|()| stream.set_write_timeout(left))
-            }
-        }
-    }
 }
 
 impl Read for Wire {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.wait_no_longer()?;
         match &mut self.socket {
-            Socket::Tcp(stream) => stream.read(buf),
-            Socket::Tls(stream, session) => session.read(stream, buf),
-            Socket::Unix(stream) => stream.read(buf),
+            Socket::Tcp(stream) => (&Until(stream, self.deadline)).read(buf),
+            Socket::Tls(stream, session) => session.read(&Until(stream, self.deadline), buf),
+            Socket::Unix(stream) => {
+                stream.set_read_timeout(wait_until(self.deadline)?)?;
+                stream.read(buf)
+            }
         }
     }
 }
 
 impl Write for Wire {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.wait_no_longer()?;
         match &mut self.socket {
-            Socket::Tcp(stream) => stream.write(bytes),
-            Socket::Tls(stream, session) => session.write_all(stream, bytes).map(|()| bytes.len()),
-            Socket::Unix(stream) => stream.write(bytes),
+            Socket::Tcp(stream) => (&Until(stream, self.deadline)).write(bytes),
+            Socket::Tls(stream, session) => {
+                session.write_all(&Until(stream, self.deadline), bytes).map(|()| bytes.len())
+            }
+            Socket::Unix(stream) => {
+                stream.set_write_timeout(wait_until(self.deadline)?)?;
+                stream.write(bytes)
+            }
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Overrides, parse};
+
+    /// Half a record of application data, a byte at a time: five minutes of it.
+    #[cfg(feature = "tls")]
+    fn trickle(mut socket: TcpStream) {
+        let record = [&[0x17, 3, 3, 0x40, 0][..], &[0; 0x4000]].concat();
+        let _ = record.chunks(1).all(|byte| {
+            std::thread::park_timeout(Duration::from_millis(20));
+            socket.write_all(byte).is_ok()
+        });
+    }
+
+    /// A backend that shakes hands, and then trickles; its port and the file with its certificate.
+    #[cfg(feature = "tls")]
+    fn trickles_by_tls(folder: &std::path::Path) -> (u16, String) {
+        let [certificate, private_key] =
+            ["cert.pem", "key.pem"].map(|name| folder.join(name).display().to_string());
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(&certificate, own.cert.pem()).unwrap();
+        std::fs::write(&private_key, own.signing_key.serialize_pem()).unwrap();
+        let pair = crate::config::CertificateConfig { certificate: certificate.clone(), private_key };
+        let settings = crate::tls::ServerSettings::load(&[pair]).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let mut session = settings.session().unwrap();
+            while session.is_handshaking() {
+                let (mut bytes, mut answer) = ([0; 4096], Vec::new());
+                let length = socket.read(&mut bytes).unwrap();
+                session.receive(&bytes[..length], &mut Vec::new()).unwrap();
+                session.drain(&mut answer).unwrap();
+                socket.write_all(&answer).unwrap();
+            }
+            trickle(socket);
+        });
+        (port, certificate)
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_record_of_tls_that_trickles_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let (port, ca) = trickles_by_tls(folder.path());
+        let text = format!(r#"{{ "backends": [ {{ "url": "https://localhost:{port}", "ca": "{ca}" }} ] }}"#);
+        let config = parse(&text, &Overrides::default()).unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let limit = Duration::from_secs(20);
+        let mut wire = super::open(&config.default_pool.backends[0], &[address], limit).unwrap().wire;
+        wire.allow(Duration::from_millis(300));
+        let begun = Instant::now();
+        let error = wire.read(&mut [0; 16]).unwrap_err();
+        assert!(matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn a_unix_socket_whose_queue_is_full_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("full.sock");
+        let listener = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+        listener.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
+        listener.listen(1).unwrap();
+        let text = format!(r#"{{ "backends": [ {{ "url": "unix:{}" }} ] }}"#, path.display());
+        let config = parse(&text, &Overrides::default()).unwrap();
+        let open = || super::open(&config.default_pool.backends[0], &[], Duration::from_millis(50));
+        let mut waiting = Vec::new();
+        let error = loop {
+            match open() {
+                Ok(opened) => waiting.push(opened),
+                Err(error) => break error,
+            }
+        };
+        assert!((1..10).contains(&waiting.len()));
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -13,6 +13,11 @@ use super::{
 
 const KIB: usize = 1024;
 
+/// Longer than the 60 s for which the usual cloud balancers keep an idle connection to us: whoever closes
+/// first must be the one that sends, or its next request meets a connection that is being closed. nginx's
+/// default, too.
+const CLIENT_IDLE: Duration = Duration::from_secs(75);
+
 /// Name of the pool of the top-level backends.
 pub(super) const POOL_NAME: &str = "default";
 /// Where a route that doesn't say begins.
@@ -32,6 +37,7 @@ pub(super) fn config() -> Config {
         rate_limit: None,
         circuit_breaker: Some(breaker()),
         slow_start: Duration::ZERO,
+        sticky_key: None,
         trusted_proxies: trusted_proxies(),
         host_header: HostHeader::Preserve,
         access_log: true,
@@ -92,7 +98,7 @@ pub(super) fn timeouts() -> Timeouts {
         queue: Duration::from_secs(5),
         client_header: Duration::from_secs(10),
         client_body: Duration::from_secs(30),
-        client_idle: Duration::from_secs(60),
+        client_idle: CLIENT_IDLE,
         client_write: Duration::from_secs(30),
         pre_drain: Duration::ZERO,
         drain: Duration::from_secs(30),

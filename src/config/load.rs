@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::error::ConfigErrors;
-use super::{Config, resolve};
+use super::{Config, read_regular, resolve};
 
 /// Larger files are no configuration; reading stops here.
 const MOST_FILE_BYTES: u64 = 1024 * 1024;
@@ -33,6 +33,20 @@ pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Config, Config
     parse(&text, overrides).map_err(|errors| errors.in_file(&name))
 }
 
+/// The same for a balancer that runs, where nobody waits in front of it: a pipe or a device in the file's
+/// place is a mistake, for it might be waited for without end.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_again(path: &Path, overrides: &Overrides) -> Result<Config, ConfigErrors> {
+    let name = path.display().to_string();
+    // One more, so that a file that is too large is told in the same words.
+    let text = read_regular(path, MOST_FILE_BYTES + 1).and_then(text_of);
+    let text = text.map_err(|message| ConfigErrors::whole_file(&name, message))?;
+    parse(&text, overrides).map_err(|errors| errors.in_file(&name))
+}
+
 /// Checks a configuration's text.
 ///
 /// # Errors
@@ -48,6 +62,10 @@ fn read(path: &Path) -> Result<String, String> {
     File::open(path)
         .and_then(|file| file.take(MOST_FILE_BYTES + 1).read_to_end(&mut bytes))
         .map_err(unreadable)?;
+    text_of(bytes)
+}
+
+fn text_of(bytes: Vec<u8>) -> Result<String, String> {
     if bytes.len() as u64 > MOST_FILE_BYTES {
         return Err("larger than 1 MiB, which no configuration is".to_string());
     }

@@ -9,6 +9,7 @@ mod address;
 mod defaults;
 mod document;
 mod error;
+mod file;
 mod load;
 mod names;
 mod raw;
@@ -27,7 +28,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use error::{ConfigErrors, Mistake};
-pub use load::{Overrides, load, parse};
+pub use file::read_regular;
+pub use load::{Overrides, load, load_again, parse};
 pub use units::write_duration;
 
 /// A whole, valid configuration.
@@ -55,6 +57,8 @@ pub struct Config {
     pub circuit_breaker: Option<BreakerConfig>,
     /// How long a backend that came back climbs to its full weight; zero is at once.
     pub slow_start: Duration,
+    /// The secret that sticky cookies are made with; `None` makes them a plain digest.
+    pub sticky_key: Option<String>,
     /// Peers whose `X-Forwarded-For` and `X-Request-ID` are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// What the backend sees as `Host`.
@@ -270,7 +274,7 @@ pub struct Limits {
 /// A token bucket for each client address.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RateLimit {
-    /// Tokens that flow in each second; more than 0.
+    /// Tokens that flow in each second; 0.00001 and up.
     pub requests_per_second: f64,
     /// What the bucket holds; 1 and up.
     pub burst: u32,

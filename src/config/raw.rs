@@ -44,6 +44,22 @@ impl<'d> Value<'d> {
         self.document.mistake(&self.path, self.raw, message.into());
     }
 
+    /// Adds a mistake at a field of this object; at the object itself where the field is left out.
+    pub fn mistake_in(&self, name: &str, message: impl Into<String>) {
+        let raw = self.field(name).unwrap_or(self.raw);
+        self.document.mistake(&child(&self.path, name), raw, message.into());
+    }
+
+    /// Whether this is an object with such a field, which is not null.
+    pub fn has(&self, name: &str) -> bool {
+        self.field(name).is_some_and(|raw| raw != "null")
+    }
+
+    fn field(&self, name: &str) -> Option<&'d str> {
+        let Entries(all) = serde_json::from_str::<Entries<'d>>(self.raw).ok()?;
+        all.into_iter().find(|(key, _)| key == name).map(|(_, raw)| raw)
+    }
+
     /// What `read` makes of this value; `None`, with a mistake added, where it is wrong.
     pub fn read<T>(&self, read: impl FnOnce(&Value<'d>) -> Result<T, String>) -> Option<T> {
         read(self).map_err(|message| self.mistake(message)).ok()

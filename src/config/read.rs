@@ -44,16 +44,16 @@ pub(super) fn whole<T: FromStr + PartialOrd + Display>(
     }
 }
 
-/// A number above 0 and up to `most`, fractions allowed.
-pub(super) fn above_zero(most: f64) -> impl Fn(&Value<'_>) -> Result<f64, String> {
+/// A number in `range`, fractions allowed.
+pub(super) fn number(range: RangeInclusive<f64>) -> impl Fn(&Value<'_>) -> Result<f64, String> {
     move |value| {
-        let right = format!("a number above 0, up to {most}");
+        let right = format!("a number from {} to {}", range.start(), range.end());
         let Scalar::Number(number) = value.scalar() else { return Err(value.wrong_type(&right)) };
         // Rust's parser, because serde_json's may be off by the last bit.
         number
             .parse()
             .ok()
-            .filter(|number| *number > 0.0 && *number <= most)
+            .filter(|number| range.contains(number))
             .ok_or_else(|| format!("{} is not {right}", clipped(number)))
     }
 }

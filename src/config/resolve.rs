@@ -4,13 +4,14 @@
 mod listeners;
 mod pools;
 mod routes;
+mod secret;
 
 use std::ops::RangeInclusive;
 
 use super::document::Document;
 use super::error::ConfigErrors;
 use super::raw::Fields;
-use super::read::{above_zero, boolean, duration, duration_or_zero, list, size, text, whole};
+use super::read::{boolean, duration, duration_or_zero, list, number, size, text, whole};
 use super::{
     BreakerConfig, Config, Limits, Overrides, RateLimit, RetryConfig, Timeouts, address, defaults, names,
     units,
@@ -24,8 +25,8 @@ const MAX_RETRIES: RangeInclusive<u32> = 0..=100;
 /// 0 leaves the three retries in flight that are always allowed.
 const PERCENT: RangeInclusive<u32> = 0..=100;
 const THRESHOLD: RangeInclusive<u32> = 1..=1000;
-/// A bucket of this many tokens a second limits nobody.
-const MOST_REQUESTS_PER_SECOND: f64 = 1e9;
+/// From one in a day and a bit, for which nobody waits, to as many as limit nobody.
+const REQUESTS_PER_SECOND: RangeInclusive<f64> = 1e-5..=1e9;
 const BURST: RangeInclusive<u32> = 1..=1_000_000_000;
 /// More connections, or more that wait, than one process can have.
 const MOST_CONNECTIONS: usize = 1_000_000;
@@ -55,6 +56,7 @@ fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -
         rate_limit: fields.object("rate_limit", rate_limit),
         circuit_breaker: fields.object("circuit_breaker", breaker),
         slow_start: fields.value("slow_start", default.slow_start, duration_or_zero),
+        sticky_key: fields.nullable("sticky_key", default.sticky_key, secret::sticky_key),
         trusted_proxies: fields.value(
             "trusted_proxies",
             default.trusted_proxies,
@@ -75,6 +77,10 @@ fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -
     apply(overrides, &mut config, document);
     // After the overrides, because named pools inherit the algorithm.
     config.pools = pools::named(fields, &config.default_pool);
+    if config.pools.is_empty() {
+        // Else it may be meant for those that say nothing of their own.
+        pools::check_probe_port(fields, &config.default_pool);
+    }
     config.routes = routes::routes(fields, &config.pools);
     listeners::check_distinct(fields, &config);
     config
@@ -164,7 +170,7 @@ fn rate_limit(fields: &Fields<'_>) -> Option<RateLimit> {
         requests_per_second: fields.value(
             "requests_per_second",
             default.requests_per_second,
-            above_zero(MOST_REQUESTS_PER_SECOND),
+            number(REQUESTS_PER_SECOND),
         ),
         burst: fields.value("burst", default.burst, whole(BURST)),
     };

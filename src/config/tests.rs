@@ -172,8 +172,10 @@ fn right_values() -> Vec<(&'static str, Vec<Json>)> {
         ("limits", vec![json!({ "max_body_bytes": 0, "max_queue": 0, "max_header_bytes": 1024 })]),
         ("rate_limit", vec![json!({ "enabled": true, "requests_per_second": 0.1, "burst": 1 })]),
         ("rate_limit", vec![json!({ "enabled": true, "requests_per_second": 1e9 })]),
+        ("rate_limit", vec![json!({ "enabled": true, "requests_per_second": 1e-5 })]),
         ("circuit_breaker", vec![json!({ "enabled": false }), json!({ "on_status": [500] })]),
         ("slow_start", vec![json!("1m30s")]),
+        ("sticky_key", vec![json!(null), json!("sixteen-or-more-characters")]),
         ("trusted_proxies", vec![json!([]), json!(["10.1.2.3/8", "::ffff:1.2.3.4", "fe80::/10"])]),
         ("host_header", vec![json!("backend")]),
         ("access_log", vec![json!(false)]),
@@ -186,6 +188,70 @@ fn right_values() -> Vec<(&'static str, Vec<Json>)> {
                          "redirect_http": true, "proxy_protocol": true })],
         ),
     ]
+}
+
+/// Every number that a file can have, with the least and the most of it.
+const NUMBERS: [(&str, &str, &str); 24] = [
+    ("workers", "1", "4096"),
+    ("backends.weight", "0", "65535"),
+    ("backends.max_connections", "1", "1000000"),
+    ("health_check.port", "1", "65535"),
+    ("health_check.healthy_threshold", "1", "1000"),
+    ("health_check.unhealthy_threshold", "1", "1000"),
+    ("retry.max_retries", "0", "100"),
+    ("retry.on_status", "100", "599"),
+    ("retry.buffer_body", "0", "67108864"),
+    ("retry.budget_percent", "0", "100"),
+    ("limits.max_connections", "1", "1000000"),
+    ("limits.max_connections_per_ip", "1", "1000000"),
+    ("limits.max_queue", "0", "1000000"),
+    ("limits.max_streams", "0", "65536"),
+    ("limits.max_header_bytes", "1024", "1048576"),
+    ("limits.max_body_bytes", "0", "18446744073709551615"),
+    ("limits.max_idle_per_backend", "0", "1000000"),
+    ("rate_limit.requests_per_second", "0.00001", "1000000000"),
+    ("rate_limit.burst", "1", "1000000000"),
+    ("circuit_breaker.failures", "1", "1000"),
+    ("circuit_breaker.on_status", "100", "599"),
+    ("timeouts.connect", "\"1ms\"", "\"24h\""),
+    ("timeouts.queue", "\"0s\"", "\"24h\""),
+    ("slow_start", "\"0s\"", "\"24h\""),
+];
+
+/// A file that has nothing but this field.
+fn file_with(field: &str, value: &str) -> String {
+    match field.split_once('.') {
+        Some(("backends", field)) => {
+            let other = r#"{ "url": "http://b" }"#;
+            format!(r#"{{ "backends": [ {{ "url": "http://a", "{field}": {value} }}, {other} ] }}"#)
+        }
+        Some((object, "on_status")) => format!(r#"{{ "{object}": {{ "on_status": [{value}] }} }}"#),
+        Some((object, field)) => format!(r#"{{ "{object}": {{ "{field}": {value} }} }}"#),
+        None => format!(r#"{{ "{field}": {value} }}"#),
+    }
+}
+
+#[test]
+fn every_number_has_a_least_and_a_most_and_nothing_else_is_one() {
+    for (field, least, most) in NUMBERS {
+        for right in [least, most] {
+            assert_eq!(parse(&file_with(field, right), &NO_OVERRIDES).err(), None, "{field} {right}");
+        }
+        let beyond = match (least.starts_with('"'), most) {
+            (true, _) => ["\"-1s\"", "\"1e99s\"", "\"NaNs\"", "\"24h1ms\""],
+            (false, "18446744073709551615") => ["-1", "1e400", "18446744073709551616", "0.5"],
+            (false, _) => ["-1", "1e400", "1e-20", "1000000001"],
+        };
+        for wrong in beyond {
+            let errors = parse(&file_with(field, wrong), &NO_OVERRIDES).expect_err(field);
+            assert_eq!(errors.mistakes().len(), 1, "{field} {wrong}: {errors}");
+            let path = errors.mistakes()[0].path.replace("[0]", "");
+            assert_eq!(path, field, "{wrong}");
+        }
+        for no_number in ["NaN", "Infinity", "-Infinity", "01", "+1", "0x10"] {
+            assert!(parse(&file_with(field, no_number), &NO_OVERRIDES).is_err(), "{field} {no_number}");
+        }
+    }
 }
 
 fn valid_file() -> impl Strategy<Value = Json> {

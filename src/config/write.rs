@@ -9,6 +9,9 @@ use super::{
     TlsConfig, defaults,
 };
 
+/// Stands for a secret, and is long enough for any of them.
+const HIDDEN: &str = "****************";
+
 impl Config {
     /// The pool `default`, then the named ones.
     pub fn all_pools(&self) -> impl Iterator<Item = &PoolConfig> {
@@ -19,13 +22,14 @@ impl Config {
     #[must_use]
     pub fn without_secrets(&self) -> Config {
         let mut shown = self.clone();
-        if let Some(token) = shown.admin.as_mut().and_then(|admin| admin.token.as_mut()) {
-            "********".clone_into(token);
+        let token = shown.admin.as_mut().and_then(|admin| admin.token.as_mut());
+        for secret in token.into_iter().chain(shown.sticky_key.as_mut()) {
+            HIDDEN.clone_into(secret);
         }
         shown
     }
 
-    /// The configuration as config.json would say it, defaults included. The admin token is in it.
+    /// The configuration as config.json would say it, defaults included. Its secrets are in it.
     pub fn to_json(&self) -> Json {
         let mut whole = Map::new();
         whole.insert("listen".into(), json!(self.listen.to_string()));
@@ -41,6 +45,7 @@ impl Config {
         whole.insert("rate_limit".into(), rate_limit(self.rate_limit.as_ref()));
         whole.insert("circuit_breaker".into(), self.breaker());
         whole.insert("slow_start".into(), json!(write_duration(self.slow_start)));
+        whole.insert("sticky_key".into(), json!(self.sticky_key));
         let networks = self.trusted_proxies.iter().map(|network| network.to_string());
         whole.insert("trusted_proxies".into(), networks.collect());
         whole.insert("host_header".into(), json!(self.host_header.to_string()));
@@ -67,6 +72,16 @@ impl Config {
     fn admin(&self) -> Json {
         let Some(admin) = &self.admin else { return Json::Null };
         json!({ "listen": admin.listen.to_string(), "token": admin.token })
+    }
+}
+
+impl PoolConfig {
+    /// The path of one of its fields, for messages: `pools.api.backends`.
+    pub fn path_of(&self, field: &str) -> String {
+        match self.name.as_str() {
+            defaults::POOL_NAME => field.to_owned(),
+            name => format!("pools.{name}.{field}"),
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::http::{Headers, RequestHead};
 use crate::logging::event;
 use crate::metrics::json::{View, entries, entry};
 use crate::pool::{AdminState, Backend, Live};
-use crate::proxy::{End, Outcome};
+use crate::proxy::{End, Outcome, Refusal};
 use crate::reload::Reloader;
 
 /// The largest weight, as in the configuration.
@@ -44,6 +44,9 @@ type Refused = (u16, &'static str, String);
 impl Admin {
     /// Answers one request.
     pub fn handle(&self, request: &mut ClientRequest, live: &Live) -> Outcome {
+        if let Some(refusal) = refusal(request, live) {
+            return Outcome::refused(request, refusal);
+        }
         let head = Arc::clone(&request.head);
         if let Err(refused) = self.may_ask(&head) {
             return refuse(request, refused);
@@ -100,6 +103,12 @@ impl Admin {
             false => Ok(()),
         }
     }
+}
+
+/// What the other listeners refuse before anything is asked.
+fn refusal(request: &ClientRequest, live: &Live) -> Option<Refusal> {
+    let is_too_long = request.head.byte_len() > live.config.limits.max_header_bytes;
+    request.flaw().map(Refusal::Flawed).or(is_too_long.then_some(Refusal::HeadTooLarge))
 }
 
 fn is_known(path: &str) -> bool {

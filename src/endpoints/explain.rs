@@ -50,6 +50,7 @@ fn forecast(head: &RequestHead, client: &str, live: &Live) -> Result<Value, Refu
         algorithm: pool.config().algorithm,
         key: client_key.key.map(|key| String::from_utf8_lossy(key).into_owned()),
         tries: vec![one],
+        left_out: 0,
     };
     Ok(words::forecast(&story, client))
 }

@@ -2,47 +2,28 @@
 //! words for them.
 //!
 //! Only the admin listener tells of it, so without one nothing is noted ([`Trace::default`] notes nothing).
-//! Memory is bounded: [`MAX_RECORDS`] requests, and [`MAX_SHOWN`] backends of each attempt.
+//! Memory is bounded (`memory`): so many requests and so many bytes in all, [`MAX_TRIES`] choices of each and
+//! [`MAX_SHOWN`] backends of each choice.
 
+mod memory;
 pub mod words;
 
-use std::collections::VecDeque;
-use std::net::IpAddr;
+pub use memory::{Explanations, MAX_RECORDS, Record};
+
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-
-use parking_lot::Mutex;
 
 use crate::config::Algorithm;
 use crate::http::RequestHead;
 use crate::pool::{Backend, ClientKey, Pool, Standing, Tried};
 
-/// Requests that are remembered.
-pub const MAX_RECORDS: usize = 10_000;
+/// Choices of a request that are told of: the first ones, and the last. A configuration may allow a hundred
+/// retries, and a request that waits for a place makes one choice after the other.
+const MAX_TRIES: usize = 8;
 /// Backends that are told of in an attempt, for pools may have hundreds.
 const MAX_SHOWN: usize = 16;
 /// Longest method and target that are remembered, in bytes.
 const MAX_TEXT_BYTES: usize = 256;
-
-/// One request.
-pub struct Record {
-    /// Its `X-Request-ID`.
-    pub id: String,
-    /// When its head was complete.
-    pub time: SystemTime,
-    /// Method and target.
-    pub request: String,
-    /// The client's address.
-    pub client: IpAddr,
-    /// From its head to its answer's last byte.
-    pub took: Duration,
-    /// The status that the client got.
-    pub status: u16,
-    /// The word of a refusal or of a break-off.
-    pub reason: Option<&'static str>,
-    /// What happened on its way to a backend; `None` where it was not on its way to one.
-    pub story: Option<Box<Story>>,
-}
 
 /// What happened on a request's way to a backend.
 pub struct Story {
@@ -54,6 +35,8 @@ pub struct Story {
     pub key: Option<String>,
     /// The attempts, and at the end perhaps a choice that found nothing.
     pub tries: Vec<Try>,
+    /// Attempts between the last of `tries` and the one before it that are not told of.
+    pub left_out: usize,
 }
 
 /// One choice, and the attempt that followed.
@@ -85,10 +68,6 @@ pub enum Fate {
 #[derive(Default)]
 pub struct Trace(Option<Box<Story>>);
 
-/// The last requests.
-#[derive(Default)]
-pub struct Explanations(Mutex<VecDeque<Record>>);
-
 impl Trace {
     /// One that takes notes.
     pub fn on() -> Trace {
@@ -97,6 +76,7 @@ impl Trace {
             algorithm: Algorithm::RoundRobin,
             key: None,
             tries: Vec::new(),
+            left_out: 0,
         })))
     }
 
@@ -125,14 +105,33 @@ impl Trace {
         let standings = pool.standings(tried, chosen, now, at);
         let mut one = Try::new(client, chosen, standings);
         one.began = now.saturating_duration_since(since);
-        story.tries.push(one);
+        story.add(one);
     }
 
     /// The attempt that followed has ended.
     pub fn ended(&mut self, took: Duration, fate: impl FnOnce() -> Fate) {
         if let Some(last) = self.0.as_mut().and_then(|story| story.tries.last_mut()) {
-            last.ended = Some((took, fate()));
+            let fate = match fate() {
+                Fate::Failed(why) => Fate::Failed(shortened(&why)),
+                answered => answered,
+            };
+            last.ended = Some((took, fate));
         }
+    }
+}
+
+impl Story {
+    fn add(&mut self, one: Try) {
+        if self.tries.len() >= MAX_TRIES {
+            self.tries.pop();
+            self.left_out += 1;
+        }
+        self.tries.push(one);
+    }
+
+    fn bytes(&self) -> usize {
+        let tries: usize = self.tries.iter().map(Try::bytes).sum();
+        size_of::<Story>() + self.pool.len() + self.key.as_ref().map_or(0, String::len) + tries
     }
 }
 
@@ -148,36 +147,29 @@ impl Try {
         standings.sort_by_key(|(backend, _)| !is_chosen(backend));
         let not_shown = standings.len().saturating_sub(MAX_SHOWN);
         standings.truncate(MAX_SHOWN);
+        standings.shrink_to_fit();
+        for (_, standing) in &mut standings {
+            if let Standing::Unhealthy { problem, .. } = standing {
+                *problem = shortened(problem);
+            }
+        }
         let by_cookie = chosen.is_some_and(|chosen| {
             client.sticky.is_some_and(|value| value == chosen.sticky_value().as_bytes())
         });
         Try { chosen: chosen.cloned(), by_cookie, standings, not_shown, began: Duration::ZERO, ended: None }
     }
-}
 
-impl Explanations {
-    /// Remembers one more; the oldest goes. Takes a lock.
-    pub fn add(&self, record: Record) {
-        let mut records = self.0.lock();
-        let oldest = if records.len() >= MAX_RECORDS { records.pop_front() } else { None };
-        records.push_back(record);
-        drop(records);
-        drop(oldest); // frees memory, so not under the lock
-    }
-
-    /// What is remembered of the latest request with this id, told by `tell`. Takes a lock.
-    pub fn find<R>(&self, id: &str, tell: impl FnOnce(&Record) -> R) -> Option<R> {
-        self.0.lock().iter().rev().find(|record| record.id == id).map(tell)
-    }
-
-    /// How many are remembered. Takes a lock.
-    pub fn len(&self) -> usize {
-        self.0.lock().len()
-    }
-
-    /// Whether none is. Takes a lock.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    fn bytes(&self) -> usize {
+        let text = |(_, standing): &(Arc<Backend>, Standing)| match standing {
+            Standing::Unhealthy { problem, .. } => problem.len(),
+            _ => 0,
+        };
+        let fate = match &self.ended {
+            Some((_, Fate::Failed(why))) => why.len(),
+            _ => 0,
+        };
+        let standings = size_of_val(self.standings.as_slice());
+        size_of::<Try>() + standings + self.standings.iter().map(text).sum::<usize>() + fate
     }
 }
 
@@ -197,28 +189,6 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn record(id: usize) -> Record {
-        Record {
-            id: id.to_string(),
-            time: SystemTime::UNIX_EPOCH,
-            request: "GET /".into(),
-            client: IpAddr::from([127, 0, 0, 1]),
-            took: Duration::ZERO,
-            status: id as u16,
-            reason: None,
-            story: None,
-        }
-    }
-
-    #[test]
-    fn the_last_ten_thousand_are_remembered() {
-        let explanations = Explanations::default();
-        (0..MAX_RECORDS + 5).for_each(|id| explanations.add(record(id)));
-        assert_eq!(explanations.len(), MAX_RECORDS);
-        assert!(explanations.find("4", |_| ()).is_none());
-        assert_eq!(explanations.find("5", |record| record.status), Some(5));
-    }
 
     #[test]
     fn long_targets_are_cut_between_characters() {

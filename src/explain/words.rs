@@ -24,6 +24,9 @@ pub fn page(record: &Record) -> Value {
         page["pool"] = json!(story.pool);
         page["algorithm"] = json!(story.algorithm.to_string());
         page["attempts"] = story.tries.iter().map(|one| attempt(story, one)).collect();
+        if story.left_out > 0 {
+            page["attempts_not_shown"] = json!(story.left_out);
+        }
     }
     page
 }
@@ -78,7 +81,10 @@ fn sentence(record: &Record) -> String {
         return format!("{what} was answered {} by the balancer itself: {why}.", record.status);
     };
     let mut parts = Vec::new();
-    for one in &story.tries {
+    for (index, one) in story.tries.iter().enumerate() {
+        if story.left_out > 0 && index + 1 == story.tries.len() {
+            parts.push(format!("{} more are not told of", story.left_out));
+        }
         let Some(chosen) = &one.chosen else {
             let which = if parts.is_empty() { "no backend" } else { "no other backend" };
             let why = none_usable(story, one);

@@ -8,6 +8,8 @@ pub mod headers;
 pub mod request_id;
 pub mod status;
 
+use std::borrow::Cow;
+
 pub use headers::Headers;
 
 /// The protocol versions that a client may speak.
@@ -46,15 +48,24 @@ pub struct RequestHead {
 impl RequestHead {
     /// The path without its query; `/` for targets that have none (`*`, `http://host`).
     pub fn path(&self) -> &str {
-        let origin = match self.authority() {
-            Some(authority) => {
-                let start = "://".len() + self.target.find("://").unwrap_or(0) + authority.len();
-                &self.target[start..]
-            }
-            None => &self.target,
-        };
-        let path = origin.split(['?', '#']).next().unwrap_or("/");
+        let path = self.behind_authority().split(['?', '#']).next().unwrap_or("/");
         if path.starts_with('/') { path } else { "/" }
+    }
+
+    /// The target in origin form: the path, `/` where there is none, and the query, whatever stands in it.
+    pub fn path_and_query(&self) -> Cow<'_, str> {
+        let origin = self.behind_authority().split('#').next().unwrap_or_default();
+        match origin.as_bytes().first() {
+            Some(b'/') => origin.into(),
+            Some(b'?') if self.authority().is_some() => format!("/{origin}").into(),
+            _ => "/".into(),
+        }
+    }
+
+    fn behind_authority(&self) -> &str {
+        let Some(authority) = self.authority() else { return &self.target };
+        let start = "://".len() + self.target.find("://").unwrap_or(0) + authority.len();
+        &self.target[start..]
     }
 
     /// The host and port of a target in absolute form (RFC 9112 section 3.2.2).
@@ -73,6 +84,11 @@ impl RequestHead {
     pub fn host(&self) -> &str {
         let field = || self.headers.get("host").and_then(|value| std::str::from_utf8(value).ok());
         self.authority().or_else(field).unwrap_or("")
+    }
+
+    /// Bytes of the method, the target and the fields.
+    pub fn byte_len(&self) -> usize {
+        self.method.len() + self.target.len() + self.headers.byte_len()
     }
 
     /// Whether the client means to send another request on this connection (RFC 9112 section 9.3).
@@ -113,6 +129,24 @@ mod tests {
             ("http://h?q", "/"),
         ] {
             assert_eq!(head(target).path(), path, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_target_without_a_path_keeps_its_query() {
+        for (target, expected) in [
+            ("/a?b=c", "/a?b=c"),
+            ("/?u=http://x/y", "/?u=http://x/y"),
+            ("http://a", "/"),
+            ("http://a?x=1", "/?x=1"),
+            ("http://a?u=/b", "/?u=/b"),
+            ("http://a?u=http://c/d", "/?u=http://c/d"),
+            ("HTTPS://a:1/b?c#d", "/b?c"),
+            ("*", "/"),
+            ("foo?u=http://a/b", "/"),
+            ("?x", "/"),
+        ] {
+            assert_eq!(head(target).path_and_query(), expected, "{target}");
         }
     }
 

@@ -48,8 +48,9 @@ fn line(request: &ClientRequest, outcome: &Outcome) -> Vec<u8> {
     line
 }
 
+/// Cut before the character that goes beyond.
 fn shortened(text: &str) -> &str {
-    text.get(..MAX_LOGGED_BYTES).unwrap_or(text)
+    &text[..text.floor_char_boundary(MAX_LOGGED_BYTES)]
 }
 
 #[cfg(test)]
@@ -57,6 +58,14 @@ mod tests {
     use super::*;
     use crate::logging::logfmt;
     use crate::proxy::{Refusal, fakes};
+
+    #[test]
+    fn a_long_target_is_cut_between_characters() {
+        let odd = format!("/{}", "é".repeat(MAX_LOGGED_BYTES));
+        assert_eq!(shortened(&odd).len(), MAX_LOGGED_BYTES - 1);
+        assert_eq!(shortened("/é"), "/é");
+        assert_eq!(shortened(&"x".repeat(3000)).len(), MAX_LOGGED_BYTES);
+    }
 
     #[test]
     fn a_client_can_not_forge_a_field() {

@@ -22,6 +22,9 @@ const MAX_BUCKETS: usize = 4096;
 /// Buckets looked at to find an old one.
 const SAMPLE: usize = 16;
 
+/// Nobody is told to come back later than in a day.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
     tokens: f64,
@@ -60,7 +63,8 @@ impl RateLimiter {
             bucket.tokens -= 1.0;
             Ok(())
         } else {
-            Err(Duration::from_secs_f64((1.0 - bucket.tokens) / limit.requests_per_second))
+            let seconds = (1.0 - bucket.tokens) / limit.requests_per_second;
+            Err(Duration::try_from_secs_f64(seconds).map_or(LONGEST_WAIT, |wait| wait.min(LONGEST_WAIT)))
         }
     }
 }
@@ -112,6 +116,16 @@ mod tests {
         assert!(limiter.take(client(2), &LIMIT, start).is_ok(), "another client has its own bucket");
         assert!(limiter.take(client(1), &LIMIT, start + Duration::from_millis(500)).is_ok());
         assert!(limiter.take(client(1), &LIMIT, start + Duration::from_millis(510)).is_err());
+    }
+
+    #[test]
+    fn a_rate_of_next_to_nothing_has_a_wait_that_can_be_said() {
+        for requests_per_second in [1e-5, 1e-20, f64::MIN_POSITIVE, 0.0] {
+            let (limiter, limit) = (RateLimiter::default(), RateLimit { requests_per_second, burst: 1 });
+            let now = Instant::now();
+            assert!(limiter.take(client(1), &limit, now).is_ok());
+            assert_eq!(limiter.take(client(1), &limit, now), Err(LONGEST_WAIT), "{requests_per_second}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What one request sees from its start to its end, even while a reload swaps it for the next ones.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -29,8 +30,9 @@ impl Live {
 
     /// The one that follows `previous`.
     pub fn after(mut self, previous: &Live) -> Live {
-        let stays = |backend: &Arc<Backend>| self.backends().any(|other| Arc::ptr_eq(other, backend));
-        self.has_lost_backends = previous.has_lost_backends || !previous.backends().all(stays);
+        let ids: HashSet<u64> = self.backends().map(|backend| backend.id()).collect();
+        let have_all_stayed = previous.backends().all(|backend| ids.contains(&backend.id()));
+        self.has_lost_backends = previous.has_lost_backends || !have_all_stayed;
         self
     }
 
@@ -75,7 +77,7 @@ impl SharedLive {
     }
 
     /// From now on this is the current one; requests under way keep theirs. Takes the lock.
-    pub fn set(&self, live: Live) {
-        *self.0.write() = Arc::new(live);
+    pub fn set(&self, live: Arc<Live>) {
+        *self.0.write() = live;
     }
 }

@@ -10,6 +10,7 @@ pub mod backend;
 pub mod balancer;
 pub mod breaker;
 pub mod health;
+mod homes;
 pub mod lease;
 pub mod live;
 mod policy;
@@ -24,6 +25,7 @@ pub use admin::AdminState;
 pub use backend::{AddressBook, Backend};
 pub use balancer::{Balancer, Candidate, ClientKey};
 pub use breaker::BreakerState;
+pub use homes::Homes;
 pub use lease::Lease;
 pub use live::{Live, SharedLive};
 pub use policy::Policy;
@@ -191,7 +193,7 @@ pub(crate) mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{BreakerConfig, Overrides, parse};
+    use crate::config::{BackendConfig, BreakerConfig, Overrides, parse};
     use crate::pool::backend::tests::backends;
 
     struct First;
@@ -244,9 +246,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_backup_serves_only_when_no_other_can() {
-        let pool = first_of(2);
-        let config = BackendConfigs::backup(pool.backends()[0].url());
-        pool.backends()[0].reconfigure(&config, Instant::now());
+        let pool = with_first(2, |config| config.backup = true);
         let id = |tried: &Tried| lease(&pool, tried).unwrap().backend().id();
         assert_eq!(id(&Tried::default()), pool.backends()[1].id());
         let mut tried = Tried::default();
@@ -256,25 +256,19 @@ pub(crate) mod tests {
         assert_eq!(id(&Tried::default()), pool.backends()[0].id());
     }
 
-    struct BackendConfigs;
-    impl BackendConfigs {
-        fn backup(url: &crate::config::BackendUrl) -> crate::config::BackendConfig {
-            crate::config::BackendConfig {
-                url: url.clone(),
-                weight: 1,
-                max_connections: None,
-                backup: true,
-                ca: None,
-            }
-        }
+    /// The same, the first one configured in another way.
+    fn with_first(count: u16, change: impl Fn(&mut BackendConfig)) -> Pool {
+        let mut all = backends(count);
+        let url = all[0].url().clone();
+        let mut config = BackendConfig { url, weight: 1, max_connections: None, backup: false, ca: None };
+        change(&mut config);
+        all[0] = Arc::new(all[0].successor(config, None));
+        pool(all, Box::new(First))
     }
 
     #[test]
     fn no_more_than_max_connections_at_once() {
-        let pool = first_of(1);
-        let mut config = BackendConfigs::backup(pool.backends()[0].url());
-        config.max_connections = Some(2);
-        pool.backends()[0].reconfigure(&config, Instant::now());
+        let pool = with_first(1, |config| config.max_connections = Some(2));
         let held: Vec<_> = (0..2).map(|_| lease(&pool, &Tried::default()).unwrap()).collect();
         assert_eq!(lease(&pool, &Tried::default()).err(), Some(NoLease::AllFull));
         drop(held);
@@ -328,7 +322,7 @@ pub(crate) mod tests {
     #[test]
     fn a_sticky_cookie_keeps_to_its_backend_while_it_is_usable() {
         let pool = first_of(3);
-        let value = sticky::value(&pool.backends()[2]);
+        let value = pool.backends()[2].sticky_value().to_owned();
         let client = ClientKey { sticky: Some(value.as_bytes()), ..client() };
         let id = || pool.lease(&client, &Tried::default(), Instant::now()).unwrap().backend().id();
         assert_eq!(id(), pool.backends()[2].id());

@@ -1,25 +1,71 @@
 //! What a sticky cookie says: a digest of the backend's URL, so that every instance with the same
-//! configuration reads it alike and nobody learns an address from it.
+//! configuration reads it alike and nobody reads an address in it.
+//!
+//! A digest of something that has few values can be found by trying all of them, and addresses of a private
+//! network are few. Where that matters a configuration has a secret for it (`sticky_key`), and the value
+//! says nothing to anybody who does not have it. There is no secret by default: it would have to be the same
+//! in every instance and after every start, so it can only come from the configuration.
 
 use md5::{Digest, Md5};
 
 use super::Backend;
 
-/// Rounds of the digest: whoever wants to guess an address from it has to pay for each guess.
+/// Rounds of the digest where there is no secret: each guess costs that many.
 const ROUNDS: usize = 64;
+/// What MD5 works on at once, which is what HMAC pads a secret to (RFC 2104).
+const BLOCK_BYTES: usize = 64;
 
-/// The cookie's value for this backend.
-pub fn value(backend: &Backend) -> String {
-    let mut digest = backend.digest();
-    for _ in 0..ROUNDS {
-        let mut hasher = Md5::new_with_prefix(b"sticky");
-        hasher.update(digest.to_be_bytes());
-        digest = u128::from_be_bytes(hasher.finalize().into());
-    }
+/// The cookie's value for the backend with this digest of its URL.
+pub fn value(digest: u128, key: Option<&str>) -> String {
+    let digest = match key {
+        Some(key) => keyed(key.as_bytes(), digest),
+        None => (0..ROUNDS).fold(digest, |digest, _| of(&[b"sticky", &digest.to_be_bytes()])),
+    };
     format!("{:016x}", digest as u64)
 }
 
 /// Whether this value names this backend.
 pub fn names(value: &[u8], backend: &Backend) -> bool {
     value == backend.sticky_value().as_bytes()
+}
+
+/// HMAC (RFC 2104), for which MD5 is still sound: what is broken is finding two texts of one digest.
+fn keyed(key: &[u8], digest: u128) -> u128 {
+    let short = of(&[key]).to_be_bytes();
+    let key = if key.len() > BLOCK_BYTES { &short } else { key };
+    let padded = |with: u8| -> [u8; BLOCK_BYTES] {
+        std::array::from_fn(|index| key.get(index).copied().unwrap_or(0) ^ with)
+    };
+    let inner = of(&[&padded(0x36), &digest.to_be_bytes()]);
+    of(&[&padded(0x5c), &inner.to_be_bytes()])
+}
+
+fn of(parts: &[&[u8]]) -> u128 {
+    let mut hasher = Md5::new();
+    parts.iter().for_each(|part| hasher.update(part));
+    u128::from_be_bytes(hasher.finalize().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_changes_every_value_and_instances_that_share_it_agree() {
+        let values = [None, Some("one secret of ours"), Some("another secret")].map(|key| value(7, key));
+        assert!(values[0] != values[1] && values[1] != values[2], "{values:?}");
+        assert_eq!(value(7, Some("one secret of ours")), values[1]);
+        assert_ne!(value(8, Some("one secret of ours")), values[1]);
+        assert!(values.iter().all(|value| value.len() == 16));
+    }
+
+    /// Python's `hmac.new(key, bytes(15) + b"\x07", "md5")`.
+    #[test]
+    fn the_secret_is_used_as_rfc_2104_says() {
+        assert_eq!(value(7, Some("key")), HMAC_SHORT);
+        assert_eq!(value(7, Some(&"k".repeat(100))), HMAC_LONG);
+    }
+
+    const HMAC_SHORT: &str = "32de6d0675583294";
+    const HMAC_LONG: &str = "6619ba56ce4078b5";
 }

@@ -3,8 +3,14 @@
 //! valid changes nothing.
 
 mod changes;
+mod marks;
+mod restart;
 mod watcher;
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -14,10 +20,14 @@ use parking_lot::Mutex;
 
 pub use watcher::start as watch;
 
-use crate::config::{self, Config, Overrides, PoolConfig};
+use marks::Marks;
+use restart::keep_what_needs_a_restart;
+
+use crate::config::{self, BackendUrl, Config, Overrides, PoolConfig};
 use crate::logging::event;
-use crate::pool::{Backend, Live, Policy, Pool, SharedLive};
+use crate::pool::{AdminState, Backend, Live, Policy, Pool, SharedLive};
 use crate::service_manager::ServiceManager;
+use crate::tls::files::Renewed;
 use crate::tls::{self, ServerSettings};
 use crate::transport::Transport;
 use crate::{balance, descriptors, names};
@@ -29,6 +39,21 @@ pub struct ConfigFile {
     pub path: PathBuf,
     /// What wins over it.
     pub overrides: Overrides,
+    /// What it was like, and the files that it names, when they were first read.
+    marks: Marks,
+}
+
+impl ConfigFile {
+    /// To be called before the file is read: what changes from now on is noticed.
+    pub fn new(path: PathBuf, overrides: Overrides) -> ConfigFile {
+        let marks = Marks::of([path.clone()]);
+        ConfigFile { path, overrides, marks }
+    }
+
+    /// The same for the files that it names, before they are read.
+    pub fn names_files_of(&mut self, config: &Config) {
+        self.marks.add(Marks::of_files_named_in(config));
+    }
 }
 
 /// Reads the configuration again.
@@ -37,6 +62,8 @@ pub struct Reloader {
     live: Arc<SharedLive>,
     transport: Arc<dyn Transport>,
     manager: Arc<ServiceManager>,
+    /// What the files were like when they were last read, those of a reload that failed included.
+    loaded: Mutex<Marks>,
     /// Takes new certificates.
     certificates: OnceLock<Box<dyn Fn(ServerSettings) + Send + Sync>>,
     /// One at a time.
@@ -51,7 +78,16 @@ impl Reloader {
         transport: Arc<dyn Transport>,
         manager: Arc<ServiceManager>,
     ) -> Reloader {
-        Reloader { file, live, transport, manager, certificates: OnceLock::new(), turn: Mutex::new(()) }
+        let loaded = file.as_ref().map(|file| file.marks.clone()).unwrap_or_default();
+        Reloader {
+            file,
+            live,
+            transport,
+            manager,
+            loaded: Mutex::new(loaded),
+            certificates: OnceLock::new(),
+            turn: Mutex::new(()),
+        }
     }
 
     /// The file, if there is one.
@@ -64,10 +100,9 @@ impl Reloader {
         let _ = self.certificates.set(Box::new(take));
     }
 
-    /// Every file whose change asks for a reload. Takes a lock.
-    pub fn files(&self) -> Vec<PathBuf> {
-        let named = tls::files::names(&self.live.get().config);
-        self.file.iter().map(|file| file.path.clone()).chain(named.into_iter().map(PathBuf::from)).collect()
+    /// What the files were like when they were last read. Takes a lock.
+    fn loaded(&self) -> Marks {
+        self.loaded.lock().clone()
     }
 
     /// Reads the file and, if it is valid, makes it what requests see from now on; says in a line what
@@ -91,95 +126,91 @@ impl Reloader {
             event(Warn, "reload", "there is no configuration file to read again", &[]);
             return Err("there is no configuration file to read again".to_owned());
         };
-        let refuse = |mistakes: String| {
-            for mistake in mistakes.lines() {
-                event(Error, "reload", "not reloaded", &[("mistake", &mistake)]);
+        // Before anything is read, so that what changes while it is read is read again.
+        let mut marks = self.loaded().again();
+        let read = config::load_again(&file.path, &file.overrides).map_err(|mistakes| mistakes.to_string());
+        let read = read.and_then(|config| {
+            let named = Marks::of_files_named_in(&config);
+            marks.add(named.clone());
+            let files = tls::files::read_again(&config).map_err(|problems| problems.join("\n"))?;
+            Ok((config, files, named))
+        });
+        let result = match read {
+            Ok((mut config, files, named)) => {
+                marks.retain(&named, &file.path);
+                descriptors::fit(&mut config);
+                Ok(self.take_over(config, files))
             }
-            mistakes
+            Err(mistakes) => {
+                for mistake in mistakes.lines() {
+                    event(Error, "reload", "not reloaded", &[("mistake", &mistake)]);
+                }
+                // What is in force is watched on, and what was named and could not be read.
+                Err(mistakes)
+            }
         };
-        let mut config = config::load(Some(&file.path), &file.overrides)
-            .map_err(|mistakes| refuse(mistakes.to_string()))?;
-        let settings = tls::files::read(&config).map_err(|problems| refuse(problems.join("\n")))?;
-        descriptors::fit(&mut config);
-        let summary = self.take_over(config);
-        if let (Some(settings), Some(take)) = (settings, self.certificates.get()) {
-            take(settings);
-            event(Info, "reload", "certificates were read again", &[]);
-        }
-        Ok(summary)
+        *self.loaded.lock() = marks;
+        result
     }
 
-    fn take_over(&self, mut config: Config) -> String {
+    /// All that takes time comes before the swap and touches nothing that is in use, or after it.
+    fn take_over(&self, mut config: Config, files: Renewed) -> String {
         let before = self.live.get();
         for field in keep_what_needs_a_restart(&mut config, &before.config) {
             event(Warn, "reload", "needs a restart", &[("field", &field)]);
         }
-        let by_hand: Vec<String> = before
-            .backends()
-            .filter(|backend| backend.is_set_by_hand())
-            .map(|backend| backend.name().to_owned())
-            .collect();
-        if !by_hand.is_empty() {
-            event(Warn, "reload", "what was set by hand is overridden", &[("backends", &by_hand.join(" "))]);
-        }
         let mut changes = changes::of_config(&before.config, &config);
-        let after = build(config, Some(&before));
-        names::look_up_new(&after);
-        changes.extend(changes::of_clients(&before, &after));
-        let gone = before.backends().filter(|one| after.backends().all(|other| other.id() != one.id()));
-        let gone: Vec<Arc<Backend>> = gone.map(Arc::clone).collect();
-        self.live.set(after);
-        for backend in gone {
-            self.transport.forget(&backend);
+        let after = Arc::new(build(config, Some(&before)));
+        let known: HashSet<u64> = before.backends().map(|backend| backend.id()).collect();
+        names::look_up_new(after.backends().filter(|backend| !known.contains(&backend.id())));
+        let by_hand: Vec<_> = before.backends().filter(|backend| backend.is_set_by_hand()).collect();
+        if !by_hand.is_empty() {
+            let names: Vec<_> = by_hand.iter().map(|backend| backend.name()).collect();
+            event(Warn, "reload", "what was set by hand is overridden", &[("backends", &names.join(" "))]);
         }
+
+        self.live.set(Arc::clone(&after));
+        files.roots.take_effect();
+        if let (Some(settings), Some(take)) = (files.server, self.certificates.get()) {
+            take(settings);
+            event(Info, "reload", "certificates were read again", &[]);
+        }
+
+        self.let_go(&before, &after);
+        changes.extend(changes::of_clients(&before, &after));
         let summary = if changes.is_empty() { "nothing has changed".to_owned() } else { changes.join(", ") };
         event(Info, "reload", "configuration reloaded", &[("changes", &summary)]);
         summary
     }
-}
 
-/// What is bound at the start stays as it is; answers the fields whose change has no effect.
-fn keep_what_needs_a_restart(config: &mut Config, running: &Config) -> Vec<&'static str> {
-    let mut fields = Vec::new();
-    let mut keep = |field, differs: bool| {
-        if differs {
-            fields.push(field);
+    /// Of backends that have left, and of what people have asked of those that stay.
+    fn let_go(&self, before: &Live, after: &Live) {
+        let now = Instant::now();
+        let stay: HashSet<u64> = after.backends().map(|backend| backend.id()).collect();
+        for backend in before.backends() {
+            match stay.contains(&backend.id()) {
+                true => backend.set_admin(AdminState::Enabled, now),
+                false => self.transport.forget(backend),
+            }
         }
-    };
-    keep("listen", config.listen != running.listen);
-    keep("workers", config.workers != running.workers);
-    keep("front", config.front != running.front);
-    keep("proxy_protocol", config.proxy_protocol != running.proxy_protocol);
-    keep("admin", config.admin != running.admin);
-    let listens = |config: &Config| config.tls.as_ref().map(|tls| tls.listen);
-    keep("tls.listen", listens(config) != listens(running));
-    config.listen = running.listen;
-    config.workers = running.workers;
-    config.front = running.front;
-    config.proxy_protocol = running.proxy_protocol;
-    config.admin.clone_from(&running.admin);
-    match (&mut config.tls, &running.tls) {
-        (Some(tls), Some(running)) => tls.listen = running.listen,
-        (tls, running) => tls.clone_from(running),
     }
-    fields
 }
 
 /// Pools of this configuration; backends that `previous` has in the pool of the same name are taken over.
+/// Nothing that `previous` uses is changed by it.
 pub fn build(config: Config, previous: Option<&Live>) -> Live {
     let policy = Arc::new(Policy::new(&config));
-    let now = Instant::now();
+    let sticky_key = config.sticky_key.as_deref();
     let pool = |pool: &PoolConfig| {
         let known = previous.and_then(|live| live.pools().iter().find(|it| it.config().name == pool.name));
+        let known: HashMap<&BackendUrl, &Arc<Backend>> =
+            known.into_iter().flat_map(|pool| pool.backends()).map(|it| (it.url(), it)).collect();
         let backends = pool.backends.iter().map(|backend| {
-            let stays = known.and_then(|pool| pool.backends().iter().find(|it| it.is_meant_by(backend)));
-            match stays {
-                Some(stays) => {
-                    stays.reconfigure(backend, now);
-                    Arc::clone(stays)
-                }
-                None => Arc::new(Backend::new(backend.clone())),
-            }
+            let stays = known.get(&backend.url).filter(|it| it.is_meant_by(backend));
+            Arc::new(match stays {
+                Some(stays) => stays.successor(backend.clone(), sticky_key),
+                None => Backend::with_sticky_key(backend.clone(), sticky_key),
+            })
         });
         Pool::new(pool.clone(), backends.collect(), balance::balancer(pool.algorithm), Arc::clone(&policy))
     };
@@ -188,34 +219,5 @@ pub fn build(config: Config, previous: Option<&Live>) -> Live {
     match previous {
         Some(previous) => live.after(previous),
         None => live,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::parse;
-
-    fn config(text: &str) -> Config {
-        parse(text, &Overrides::default()).unwrap()
-    }
-
-    #[test]
-    fn a_backend_that_stays_keeps_its_counters_and_takes_its_new_weight() {
-        let before = build(config(r#"{"backends":[{"url":"http://a"},{"url":"http://b"}]}"#), None);
-        let text = r#"{"backends":[{"url":"http://b","weight":5},{"url":"http://c"}]}"#;
-        let after = build(config(text), Some(&before));
-        let backends = after.default_pool().backends();
-        assert!(Arc::ptr_eq(&backends[0], &before.default_pool().backends()[1]));
-        assert_eq!((backends[0].weight(), backends[1].name()), (5, "http://c"));
-    }
-
-    #[test]
-    fn what_is_bound_at_the_start_stays() {
-        let running = config(r#"{"listen":"127.0.0.1:1","workers":3}"#);
-        let mut new = config(r#"{"listen":"127.0.0.1:2","workers":4,"slow_start":"1s"}"#);
-        assert_eq!(keep_what_needs_a_restart(&mut new, &running), ["listen", "workers"]);
-        assert_eq!((new.listen, new.workers), (running.listen, 3));
-        assert_ne!(new.slow_start, running.slow_start);
     }
 }

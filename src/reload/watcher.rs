@@ -1,16 +1,22 @@
-//! The thread that watches the configuration's file and the files that it names, and asks for a reload when it has changed.
+//! The thread that watches the configuration's file and the files that it names, and asks for a reload when one has changed.
 //!
-//! It reads them every half second and compares: that sees a write in place, a rename over it, a
-//! swapped symbolic link and a bind mount alike, of which notifications of the kernel miss some. A change
-//! counts when it was seen twice, so that a file that is still being written is not read half.
+//! It reads them every half second and compares with what was read for the last reload: that sees a write in
+//! place, a rename over it, a swapped symbolic link and a bind mount alike, of which notifications of the
+//! kernel miss some. A change counts when it was seen twice, so that a file that is still being written is not
+//! read half, and one that is about to be replaced is not missed.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use log::Level::{Info, Warn};
+
 use super::Reloader;
+use super::marks::Marks;
+use crate::logging::event;
 use crate::shutdown::Running;
 
 /// Between two looks.
@@ -18,35 +24,172 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The stack of a thread that reads a small file.
 const STACK_BYTES: usize = 512 << 10;
 
+/// What the thread remembers from one look to the next.
+pub(super) struct Watcher {
+    configuration: PathBuf,
+    seen: Marks,
+    /// Files that were said to be gone.
+    gone: BTreeSet<PathBuf>,
+}
+
 /// Starts the thread, if there is a file to watch.
 ///
 /// # Errors
 /// The operating system's, for the thread.
 pub fn start(reloader: Arc<Reloader>, running: Running) -> io::Result<()> {
-    if reloader.file().is_none() {
-        return Ok(());
+    let Some(file) = reloader.file() else { return Ok(()) };
+    let mut watcher = Watcher::new(file.path.clone(), reloader.loaded());
+    if let Some(why) = reloader.loaded().problem_of(&file.path) {
+        let fields: [(&str, &dyn std::fmt::Display); 2] = [("file", &file.path.display()), ("is", &why)];
+        event(Warn, "reload", "the configuration can't be watched", &fields);
     }
-    let mut loaded = contents(&reloader.files());
     let work = move || {
-        let mut seen = loaded.clone();
         while !running.wait(PAUSE) {
-            let now = contents(&reloader.files());
-            // A file that is gone for a moment is about to be replaced.
-            let is_whole = now.iter().all(Option::is_some);
-            if is_whole && now != loaded && now == seen {
+            if watcher.look(&reloader.loaded()) {
                 // What is wrong with it is in the log.
                 let _ = reloader.reload();
-                // It may name other files now.
-                loaded = contents(&reloader.files());
-                seen.clone_from(&loaded);
-                continue;
             }
-            seen = now;
         }
     };
     thread::Builder::new().name("reload".into()).stack_size(STACK_BYTES).spawn(work).map(drop)
 }
 
-fn contents(files: &[PathBuf]) -> Vec<Option<Vec<u8>>> {
-    files.iter().map(|file| std::fs::read(file).ok()).collect()
+impl Watcher {
+    /// For this file and those that were `loaded` with it.
+    pub fn new(configuration: PathBuf, loaded: Marks) -> Watcher {
+        Watcher { configuration, seen: loaded, gone: BTreeSet::new() }
+    }
+
+    /// Looks at all files again; whether there is something to load. Says which are missing, each once.
+    pub fn look(&mut self, loaded: &Marks) -> bool {
+        let now = loaded.again();
+        if now != self.seen {
+            self.seen = now;
+            return false;
+        }
+        let change = now.since(loaded, &self.configuration);
+        self.tell(change.gone);
+        change.is_to_be_loaded
+    }
+
+    fn tell(&mut self, gone: BTreeSet<PathBuf>) {
+        for file in gone.difference(&self.gone) {
+            event(
+                Warn,
+                "reload",
+                "a file is gone; what it held stays in force",
+                &[("file", &file.display())],
+            );
+        }
+        for file in self.gone.iter().filter(|file| !self.seen.lacks(file)) {
+            event(Info, "reload", "a file that was gone is back", &[("file", &file.display())]);
+        }
+        self.gone.extend(gone);
+        self.gone.retain(|file| self.seen.lacks(file));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Overrides, load};
+    use crate::pool::{Backend, SharedLive};
+    use crate::reload::{ConfigFile, build};
+    use crate::service_manager::ServiceManager;
+    use crate::transport::{AttemptError, BackendReply, Outgoing, Transport};
+
+    fn file_for(port: u16) -> String {
+        format!(r#"{{ "backends": [ {{ "url": "http://127.0.0.1:{port}" }} ] }}"#)
+    }
+
+    /// Writes another configuration while a reload lets go of a backend.
+    struct Meddler(PathBuf);
+
+    impl Transport for Meddler {
+        fn send(&self, _: &Backend, _: Outgoing<'_>) -> Result<BackendReply, AttemptError> {
+            unreachable!("nobody asks")
+        }
+        fn forget(&self, backend: &Backend) {
+            if backend.name() == "http://127.0.0.1:1" {
+                std::fs::write(&self.0, file_for(3)).unwrap();
+            }
+        }
+        fn tidy(&self) {}
+    }
+
+    fn reloader(path: &Path) -> Reloader {
+        let file = ConfigFile::new(path.to_owned(), Overrides::default());
+        let config = load(Some(path), &Overrides::default()).unwrap();
+        let live = Arc::new(SharedLive::new(build(config, None)));
+        let manager = Arc::new(ServiceManager::default());
+        Reloader::new(Some(file), live, Arc::new(Meddler(path.to_owned())), manager)
+    }
+
+    #[test]
+    fn what_changes_during_a_reload_is_loaded_by_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        std::fs::write(&path, file_for(1)).unwrap();
+        let reloader = reloader(&path);
+        let mut watcher = Watcher::new(path.clone(), reloader.loaded());
+        let mut looks = || [watcher.look(&reloader.loaded()), watcher.look(&reloader.loaded())];
+        let backend = || reloader.live.get().default_pool().backends()[0].name().to_owned();
+        assert_eq!(looks(), [false, false]);
+        std::fs::write(&path, file_for(2)).unwrap();
+        assert_eq!(looks(), [false, true]);
+        reloader.reload().unwrap();
+        assert_eq!(backend(), "http://127.0.0.1:2");
+        assert_eq!(looks(), [false, true], "it was changed in between");
+        reloader.reload().unwrap();
+        assert_eq!(backend(), "http://127.0.0.1:3");
+        assert_eq!(looks(), [false, false]);
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn what_changes_beside_a_file_with_a_mistake_is_tried_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, ca) = (folder.path().join("config.json"), folder.path().join("ca.pem"));
+        let root = || rcgen::generate_simple_self_signed(["root".to_owned()]).unwrap().cert.pem();
+        let right =
+            format!(r#"{{ "backends": [ {{ "url": "https://127.0.0.1:9", "ca": "{}" }} ] }}"#, ca.display());
+        std::fs::write(&ca, root()).unwrap();
+        std::fs::write(&path, &right).unwrap();
+        let reloader = reloader(&path);
+        reloader.reload().unwrap();
+        let mut watcher = Watcher::new(path.clone(), reloader.loaded());
+        let mut looks = || [watcher.look(&reloader.loaded()), watcher.look(&reloader.loaded())];
+        std::fs::write(&path, "{").unwrap();
+        assert_eq!(looks(), [false, true]);
+        reloader.reload().unwrap_err();
+        std::fs::write(&ca, root()).unwrap();
+        assert_eq!(looks(), [false, true]);
+        reloader.reload().unwrap_err();
+        assert_eq!(looks(), [false, false], "nothing has changed since");
+        std::fs::remove_file(&ca).unwrap();
+        std::fs::write(&path, &right).unwrap();
+        assert_eq!(looks(), [false, true]);
+        reloader.reload().unwrap_err();
+        assert_eq!(looks(), [false, false]);
+        std::fs::write(&ca, root()).unwrap();
+        assert_eq!(looks(), [false, true], "what was missing is read");
+        reloader.reload().unwrap();
+        assert_eq!(looks(), [false, false]);
+    }
+
+    #[test]
+    fn a_reload_by_hand_is_not_done_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        std::fs::write(&path, file_for(7)).unwrap();
+        let reloader = reloader(&path);
+        let mut watcher = Watcher::new(path.clone(), reloader.loaded());
+        for wrong in [file_for(8), "{".to_owned()] {
+            std::fs::write(&path, wrong).unwrap();
+            let _ = reloader.reload();
+            assert!(!watcher.look(&reloader.loaded()) && !watcher.look(&reloader.loaded()));
+        }
+    }
 }

@@ -5,13 +5,13 @@
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
 
+use super::roots;
 use crate::config::BackendUrl;
 
 /// One read of ciphertext; a TLS record is no larger than 16 KiB and a little.
@@ -27,16 +27,15 @@ pub struct ClientSettings {
 }
 
 impl ClientSettings {
-    /// For this backend, verified against the system's roots or those in `ca`. `Err` for one that is not
-    /// `https`.
+    /// For this backend as things stand, verified against the system's roots or those in `ca`; whoever keeps
+    /// them longer than for a connection misses a file that is renewed. `Err` for one that is not `https`.
+    /// Takes a lock.
     ///
     /// # Errors
     /// What is wrong with the roots or the name, for people.
     pub fn of(url: &BackendUrl, ca: Option<&str>) -> Result<ClientSettings, String> {
-        let BackendUrl::Https { host, .. } = url else { return Err("not an https backend".to_owned()) };
-        let name = ServerName::try_from(host.clone()).map_err(|_| format!("{host:?} is no name for TLS"))?;
-        let config = config(ca)?;
-        Ok(ClientSettings { config, name })
+        let name = name(url)?;
+        Ok(ClientSettings { config: roots::in_force(ca)?, name })
     }
 
     /// Shakes hands on this socket within `limit`, of which `limit_reads` is told before each read what is
@@ -91,53 +90,13 @@ fn timed_out() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "timed out in the TLS handshake")
 }
 
-/// What the roots made of each file (`None` is the system's) were made into, and the file's age: they are
-/// some hundred certificates, and every probe asks.
-static CONFIGS: Mutex<Vec<Known>> = Mutex::new(Vec::new());
-
-type Known = (Option<String>, Option<SystemTime>, Arc<ClientConfig>);
-
-/// The settings for these roots. Takes a lock.
-fn config(ca: Option<&str>) -> Result<Arc<ClientConfig>, String> {
-    let changed = ca.and_then(|file| std::fs::metadata(file).ok()?.modified().ok());
-    let mut configs = CONFIGS.lock();
-    if let Some((.., known)) = configs.iter().find(|(file, at, _)| file.as_deref() == ca && *at == changed) {
-        return Ok(Arc::clone(known));
-    }
-    let roots = match ca {
-        Some(file) => roots_in(file)?,
-        None => system_roots()?,
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let config = Arc::new(config);
-    configs.retain(|(file, ..)| file.as_deref() != ca);
-    configs.push((ca.map(str::to_owned), changed, Arc::clone(&config)));
-    Ok(config)
-}
-
-fn roots_in(file: &str) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| format!("{file}: {error}"))?;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| format!("{file}: {error}"))?;
-        roots.add(certificate).map_err(|error| format!("{file}: {error}"))?;
-    }
-    if roots.is_empty() { Err(format!("{file} has no certificate")) } else { Ok(roots) }
-}
-
-fn system_roots() -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(found.certs);
-    match roots.is_empty() {
-        true => Err("this system has no root certificates; name a file with \"ca\"".to_owned()),
-        false => Ok(roots),
-    }
+/// What the backend's certificate has to be for.
+///
+/// # Errors
+/// There is no such name, or no need for it.
+pub(super) fn name(url: &BackendUrl) -> Result<ServerName<'static>, String> {
+    let BackendUrl::Https { host, .. } = url else { return Err("not an https backend".to_owned()) };
+    ServerName::try_from(host.clone()).map_err(|_| format!("{host:?} is no name for TLS"))
 }
 
 /// An open session, for one thread at a time. Whether a call waits is the socket's to say that it is given.
@@ -286,6 +245,8 @@ fn drain(tls: &mut ClientConnection) -> io::Result<Vec<u8>> {
 mod tests {
     use std::net::{TcpListener, TcpStream};
     use std::thread;
+
+    use rustls::RootCertStore;
 
     use super::*;
 

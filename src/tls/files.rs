@@ -1,30 +1,51 @@
 //! The files that a configuration names for TLS: read at the start, by `check` and at a reload, so that
 //! what is wrong with one is known before anything depends on it.
 
-use super::{ClientSettings, ServerSettings};
+use super::{RenewedRoots, ServerSettings};
 use crate::config::{BackendUrl, Config};
 
-/// Settings of the TLS listener, if there is one; all other files are looked at as well.
+/// What was read again at a reload, and is not in use yet.
+#[derive(Debug)]
+pub struct Renewed {
+    /// For the TLS listener, if there is one.
+    pub server: Option<ServerSettings>,
+    /// For connections to backends.
+    pub roots: RenewedRoots,
+}
+
+/// Settings of the TLS listener, if there is one. All other files are looked at as well, and connections to
+/// backends are verified with them from now on.
 ///
 /// # Errors
 /// Each field whose files can't be used, and why.
 pub fn read(config: &Config) -> Result<Option<ServerSettings>, Vec<String>> {
-    let mut problems = Vec::new();
+    let renewed = read_again(config)?;
+    renewed.roots.take_effect();
+    Ok(renewed.server)
+}
+
+/// The same without an effect.
+///
+/// # Errors
+/// Each field whose files can't be used, and why.
+pub fn read_again(config: &Config) -> Result<Renewed, Vec<String>> {
+    let (mut roots, mut problems) = (RenewedRoots::default(), Vec::new());
     for pool in config.all_pools() {
-        for backend in &pool.backends {
+        for (index, backend) in pool.backends.iter().enumerate() {
             if let BackendUrl::Https { .. } = backend.url
-                && let Err(problem) = ClientSettings::of(&backend.url, backend.ca.as_deref())
+                && let Err(problem) = roots.read(&backend.url, backend.ca.as_deref())
             {
-                problems.push(format!("{}: {problem}", backend.url));
+                let field = if backend.ca.is_some() { "ca" } else { "url" };
+                problems.push(format!("{}: {problem}", pool.path_of(&format!("backends[{index}].{field}"))));
             }
         }
     }
-    let settings = config.tls.as_ref().map(|tls| ServerSettings::load(&tls.certificates)).transpose();
-    match settings {
-        Ok(settings) if problems.is_empty() => Ok(settings),
+    let server = config.tls.as_ref().map(|tls| ServerSettings::load(&tls.certificates)).transpose();
+    match server {
+        Ok(server) if problems.is_empty() => Ok(Renewed { server, roots }),
         Ok(_) => Err(problems),
         Err(found) => {
-            problems.extend(found.into_iter().map(|problem| format!("tls.certificates: {problem}")));
+            problems.extend(found);
             Err(problems)
         }
     }
@@ -38,4 +59,28 @@ pub fn names(config: &Config) -> Vec<String> {
     let pools = config.all_pools();
     names.extend(pools.flat_map(|pool| &pool.backends).filter_map(|backend| backend.ca.clone()));
     names
+}
+
+#[cfg(all(test, feature = "tls"))]
+mod tests {
+    use super::*;
+    use crate::config::{Overrides, parse};
+
+    #[test]
+    fn a_file_with_roots_is_told_by_its_field() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::write(path("empty.pem"), "").unwrap();
+        let text = format!(
+            r#"{{ "backends": [ {{ "url": "http://a" }}, {{ "url": "https://b", "ca": "{}" }} ],
+                 "pools": {{ "api": {{ "backends": [ {{ "url": "https://c", "ca": "{}" }} ] }} }} }}"#,
+            path("empty.pem"),
+            path("missing.pem"),
+        );
+        let problems = read(&parse(&text, &Overrides::default()).unwrap()).unwrap_err();
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[0].starts_with("backends[1].ca: ") && problems[0].contains("empty"), "{problems:?}");
+        assert!(problems[1].starts_with("pools.api.backends[0].ca: "), "{problems:?}");
+        assert!(problems[1].contains("No such file"), "{problems:?}");
+    }
 }

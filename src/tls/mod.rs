@@ -3,8 +3,16 @@
 //! that this binary has none.
 
 #[cfg(feature = "tls")]
+mod by_name;
+#[cfg(feature = "tls")]
 mod client;
 pub mod files;
+#[cfg(feature = "tls")]
+mod pairs;
+#[cfg(feature = "tls")]
+mod pem;
+#[cfg(feature = "tls")]
+mod roots;
 #[cfg(feature = "tls")]
 mod server;
 #[cfg(not(feature = "tls"))]
@@ -13,6 +21,8 @@ mod without;
 #[cfg(feature = "tls")]
 pub use client::{ClientSession, ClientSettings};
 #[cfg(feature = "tls")]
+pub use roots::RenewedRoots;
+#[cfg(feature = "tls")]
 pub use server::{ServerSession, ServerSettings};
 #[cfg(not(feature = "tls"))]
-pub use without::{ClientSession, ClientSettings, ServerSession, ServerSettings};
+pub use without::{ClientSession, ClientSettings, RenewedRoots, ServerSession, ServerSettings};

@@ -5,14 +5,10 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-use rustls::client::verify_server_name;
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, ServerConnection};
 
+use super::by_name::ByName;
+use super::pairs;
 use crate::config::CertificateConfig;
 
 /// One write's worth of plaintext; a TLS record.
@@ -32,23 +28,14 @@ impl ServerSettings {
     /// Reads the certificates and keys. The first certificate is for clients that name no known host.
     ///
     /// # Errors
-    /// Each file that is wrong, and how, for people.
+    /// Each field whose file is wrong, and how, for people.
     pub fn load(certificates: &[CertificateConfig]) -> Result<ServerSettings, Vec<String>> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let (mut keys, mut problems) = (Vec::new(), Vec::new());
-        for certificate in certificates {
-            match certified_key(certificate, &provider) {
-                Ok(key) => keys.push(Arc::new(key)),
-                Err(problem) => problems.push(problem),
-            }
-        }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
+        let keys = pairs::read(certificates, &provider)?;
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| vec![error.to_string()])?;
-        let mut config = config.with_no_client_auth().with_cert_resolver(Arc::new(ByName(keys)));
+            .map_err(|error| vec![format!("tls: {error}")])?;
+        let mut config = config.with_no_client_auth().with_cert_resolver(Arc::new(ByName::new(keys)));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(ServerSettings(Arc::new(config)))
     }
@@ -62,39 +49,6 @@ impl ServerSettings {
         // What is to be sent is taken out at once, so there is nothing to limit.
         tls.set_buffer_limit(None);
         Ok(ServerSession(tls))
-    }
-}
-
-fn certified_key(files: &CertificateConfig, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
-    let (certificate, key) = (&files.certificate, &files.private_key);
-    let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect)
-        .map_err(|error| format!("{certificate}: {error}"))?;
-    if chain.is_empty() {
-        return Err(format!("{certificate}: there is no certificate in it"));
-    }
-    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{key}: {error}"))?;
-    CertifiedKey::from_der(chain, secret, provider).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => format!("{key}: not the key of {certificate}"),
-        error => format!("{certificate} with {key}: {error}"),
-    })
-}
-
-/// Chooses by the name that the client asks for (SNI).
-#[derive(Debug)]
-struct ByName(Vec<Arc<CertifiedKey>>);
-
-impl ResolvesServerCert for ByName {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let wanted = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
-        let is_for = |key: &&Arc<CertifiedKey>| {
-            let certificate =
-                key.end_entity_cert().ok().and_then(|der| ParsedCertificate::try_from(der).ok());
-            certificate
-                .zip(wanted.as_ref())
-                .is_some_and(|(certificate, name)| verify_server_name(&certificate, name).is_ok())
-        };
-        self.0.iter().find(is_for).or(self.0.first()).map(Arc::clone)
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::config::{BackendUrl, CertificateConfig};
 
+const NO_TLS: &str = "this binary was built without TLS";
+
 /// There is none.
 #[derive(Debug, Clone)]
 pub struct ClientSettings(Infallible);
@@ -20,7 +22,7 @@ impl ClientSettings {
     /// # Errors
     /// That this binary has no TLS.
     pub fn of(_: &BackendUrl, _: Option<&str>) -> Result<ClientSettings, String> {
-        Err("this binary was built without TLS".to_owned())
+        Err(NO_TLS.to_owned())
     }
 
     /// Never called.
@@ -35,6 +37,23 @@ impl ClientSettings {
     ) -> io::Result<ClientSession> {
         match self.0 {}
     }
+}
+
+/// There are none.
+#[derive(Debug, Default)]
+pub struct RenewedRoots(());
+
+impl RenewedRoots {
+    /// Always fails.
+    ///
+    /// # Errors
+    /// That this binary has no TLS.
+    pub fn read(&mut self, _: &BackendUrl, _: Option<&str>) -> Result<(), String> {
+        Err(NO_TLS.to_owned())
+    }
+
+    /// Does nothing.
+    pub fn take_effect(self) {}
 }
 
 impl ClientSession {
@@ -98,7 +117,7 @@ impl ServerSettings {
     /// # Errors
     /// That this binary has no TLS.
     pub fn load(_: &[CertificateConfig]) -> Result<ServerSettings, Vec<String>> {
-        Err(vec!["this binary was built without TLS".to_owned()])
+        Err(vec![format!("tls: {NO_TLS}")])
     }
 
     /// Never called.

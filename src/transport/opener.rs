@@ -14,7 +14,7 @@ use crate::tls::ClientSettings;
 /// How connections to this backend are made; `port` takes the place of its own.
 pub fn opener(backend: &Backend, port: Option<u16>) -> impl Fn(&Limits) -> io::Result<Wire> + use<> {
     let (url, book) = (backend.url().clone(), backend.address_book());
-    let tls = ClientSettings::of(&url, backend.ca());
+    let ca = backend.ca().map(str::to_owned);
     let connections = AtomicUsize::new(0);
     let addresses = move || {
         let mut addresses = book.get().to_vec();
@@ -27,10 +27,11 @@ pub fn opener(backend: &Backend, port: Option<u16>) -> impl Fn(&Limits) -> io::R
     move |limits| match &url {
         BackendUrl::Http { .. } => Wire::tcp(&addresses(), limits.connect),
         BackendUrl::Https { .. } => {
-            let tls = tls.as_ref().map_err(|problem| io::Error::other(problem.clone()))?;
+            // Asked for each connection: a file with roots may have been renewed.
+            let tls = ClientSettings::of(&url, ca.as_deref()).map_err(io::Error::other)?;
             let begun = Instant::now();
             let wire = Wire::tcp(&addresses(), limits.connect)?;
-            wire.with_tls(tls, limits.connect.saturating_sub(begun.elapsed()))
+            wire.with_tls(&tls, limits.connect.saturating_sub(begun.elapsed()))
         }
         BackendUrl::Unix { path } => Wire::unix(path, limits.connect),
     }

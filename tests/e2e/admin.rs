@@ -140,3 +140,20 @@ fn the_main_listener_has_none_of_it() {
     assert_eq!(admin.balancer.get("/backends").text(), "a", "it is passed on");
     assert_eq!(admin.balancer.ask("POST", "/reload", &[], b"").text(), "a");
 }
+
+#[test]
+fn what_can_be_read_in_two_ways_is_refused_here_too() {
+    let backend = Backend::named("a");
+    let admin = Admin::on_loopback(&[&backend]);
+    let refused = |fields: &[(&str, &str)], status: u16, reason: &str| {
+        let answer = admin.ask("POST", "/backends/drain?url=http://x", fields);
+        assert_eq!((answer.status, answer.header("x-lb-reason")), (status, Some(reason)), "{fields:?}");
+        // What follows could be anything where the end of a request is in doubt.
+        assert!(status != 400 || answer.header("connection") == Some("close"), "{fields:?}");
+    };
+    refused(&[("Content-Length", "4"), ("Transfer-Encoding", "chunked")], 400, "ambiguous_framing");
+    refused(&[("Transfer-Encoding", "gzip, chunked")], 400, "ambiguous_framing");
+    refused(&[("Host", "localhost"), ("Host", "localhost")], 400, "bad_host");
+    let long = "x".repeat(40_000);
+    refused(&[("X-Long", &long)], 431, "head_too_large");
+}

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Authority, Backend, Balancer, Run, config};
+use crate::support::{Authority, Backend, Balancer, Run, config, eventually};
 
 #[test]
 fn the_system_s_roots_decide_where_no_ca_is_named() {
@@ -27,4 +27,30 @@ fn the_system_s_roots_decide_where_no_ca_is_named() {
     assert!(line.contains("invalid peer certificate"), "{line}");
     assert_eq!(distrusting.get("/").status, 503);
     assert_eq!(backend.asked().len(), 3, "nothing was told to whom nobody vouches for");
+}
+
+#[test]
+fn a_new_authority_is_believed_by_requests_as_by_probes() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path());
+    let backend = Backend::named("from behind tls");
+    let inner = Balancer::start(config(&[&backend], json!({ "tls": authority.listener() })));
+    let url = format!("https://localhost:{}", inner.address_as("tls").port());
+    let outer = Balancer::start(config(
+        &[],
+        json!({
+            "backends": [{ "url": url, "ca": authority.file() }],
+            "limits": { "max_idle_per_backend": 0 },
+            "retry": { "max_retries": 0 },
+            "circuit_breaker": { "enabled": false },
+        }),
+    ));
+    assert_eq!(outer.get("/").text(), "from behind tls");
+    let second = Authority::new(folder.path());
+    second.listener();
+    inner.wait_for_log("certificates were read again");
+    outer.wait_for_log("configuration reloaded");
+    eventually("the new authority is believed", || outer.get("/").status == 200);
+    outer.wait_for_states(&["healthy"]);
+    assert_eq!(outer.get("/").text(), "from behind tls");
 }

@@ -105,3 +105,24 @@ fn a_shorter_interval_does_not_wait_for_the_longer_one_to_pass() {
     balancer.write_config(&config.to_string());
     eventually("it is looked up again", || balancer.get("/").text() == "there");
 }
+
+#[test]
+fn while_a_reload_looks_a_name_up_the_configuration_before_serves_as_it_was() {
+    let Some(names) = Names::with("backend.test never\n") else { return };
+    let (old, new) = (Backend::named("old"), Backend::named("new"));
+    let balancer = start(&names, &config(&[&old], json!({})));
+    let mut next = by_name(new.address().port(), json!({ "workers": 3 }));
+    next["backends"].as_array_mut().unwrap().push(json!({ "url": old.url(), "weight": 0 }));
+    balancer.write_config(&next.to_string());
+    // It is said before the look-up, which has no end yet.
+    balancer.wait_for_log("needs a restart");
+    for _ in 0..20 {
+        assert_eq!(balancer.get("/").text(), "old");
+        std::thread::park_timeout(std::time::Duration::from_millis(20));
+    }
+    assert_eq!(balancer.metrics()["backends"][0]["weight"], 1);
+    names.are("backend.test 127.0.0.1\n");
+    balancer.wait_for_log("configuration reloaded");
+    (0..4).for_each(|_| assert_eq!(balancer.get("/").text(), "new"));
+    assert_eq!(balancer.metrics()["backends"][1]["weight"], 0);
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Balancer, config};
+use crate::support::{Backend, Balancer, Run, config};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
@@ -50,4 +50,26 @@ fn it_survives_a_reload_and_another_order() {
     balancer.write_config(&new.to_string());
     balancer.wait_for_log("algorithm round_robin -> least_conn");
     assert_honoured(&balancer, &given);
+}
+
+#[test]
+fn a_secret_makes_values_of_its_own_on_which_instances_agree_and_is_never_told() {
+    let backends = NAMES.map(Backend::named);
+    let keyed = |key: &str| of(&backends, json!({ "sticky_key": key }));
+    let (first, second) = ("first-secret-of-ours", "second-secret-of-ours");
+    let without = Balancer::start(of(&backends, json!({})));
+    let [one, other] = [(); 2].map(|()| Balancer::start(keyed(first)));
+    let given = cookies(&one);
+    assert_honoured(&other, &given);
+    let value = |cookies: Vec<(String, String)>| cookies.into_iter().find(|(name, _)| name == "a").unwrap().1;
+    let [plain, of_first] = [&without, &one].map(|balancer| value(cookies(balancer)));
+    assert_ne!(plain, of_first);
+    one.write_config(&keyed(second).to_string());
+    let line = one.wait_for_log("configuration reloaded");
+    assert!(line.contains("sticky_key") && !line.contains("secret"), "{line}");
+    assert_ne!(value(cookies(&one)), of_first);
+    let shown = Run::of(["check"]).file(&keyed(first).to_string()).output();
+    assert!(shown.stdout.contains("\"sticky_key\"") && !shown.stdout.contains(first), "{shown:?}");
+    let short = Run::of(["check"]).file(&keyed("tooshort").to_string()).output();
+    assert!(short.stderr.contains("sticky_key") && !short.stderr.contains("tooshort"), "{short:?}");
 }

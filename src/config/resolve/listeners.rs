@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::secret;
 use crate::config::error::quoted;
 use crate::config::raw::{Fields, Scalar, Value};
 use crate::config::read::{boolean, text};
@@ -9,7 +10,6 @@ use crate::config::{AdminConfig, CertificateConfig, Config, TlsConfig, address, 
 
 const CERTIFICATES: &str = r#"a list such as [ { "certificate": "cert.pem", "private_key": "key.pem" } ]"#;
 const FILE: &str = r#"the name of a PEM file, such as "cert.pem""#;
-const TOKEN: &str = "a secret of visible ASCII characters, or null";
 
 pub(super) fn tls(fields: &Fields<'_>) -> Option<TlsConfig> {
     let value = fields.get("tls").filter(not_null)?;
@@ -62,7 +62,7 @@ pub(super) fn admin(fields: &Fields<'_>) -> Option<AdminConfig> {
     Some(value.object(|fields| {
         let admin = AdminConfig {
             listen: listen(fields, defaults::admin_listen()),
-            token: fields.nullable("token", None, token),
+            token: fields.nullable("token", None, secret::token),
         };
         // A token that was reported already is not missing as well.
         let has_token = fields.get("token").is_some_and(|token| not_null(&token));
@@ -73,28 +73,52 @@ pub(super) fn admin(fields: &Fields<'_>) -> Option<AdminConfig> {
     }))
 }
 
-/// Never repeats what it was given: that may be the secret.
-fn token(value: &Value<'_>) -> Result<String, String> {
-    match value.scalar() {
-        Scalar::Text(token) if is_token(&token) => Ok(token),
-        _ => Err(format!("not a token; write {TOKEN}")),
-    }
-}
-
-fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-/// No two listeners can have one address.
+/// No two listeners can have one address, and one on all addresses has each of them.
 pub(super) fn check_distinct(fields: &Fields<'_>, config: &Config) {
-    let tls = config.tls.as_ref().map(|tls| tls.listen);
-    let admin = config.admin.as_ref().map(|admin| admin.listen);
-    let taken = |address: SocketAddr| address == config.listen && address.port() != 0;
-    if let Some(value) = fields.get("tls").filter(|_| tls.is_some_and(taken)) {
-        value.mistake("listens where the plain listener does; write another address or port");
+    let plain = ("listen", Some(config.listen));
+    let tls = ("tls.listen", config.tls.as_ref().map(|tls| tls.listen));
+    let admin = ("admin.listen", config.admin.as_ref().map(|admin| admin.listen));
+    for (object, (_, own), others) in [("tls", tls, &[plain][..]), ("admin", admin, &[plain, tls])] {
+        let (Some(own), Some(value)) = (own, fields.get(object)) else { continue };
+        let is_taken = |other: &&(&str, Option<SocketAddr>)| other.1.is_some_and(|other| clash(own, other));
+        if let Some((other, Some(address))) = others.iter().find(is_taken) {
+            let message =
+                format!("{own} overlaps `{other}`, which is {address}; write another address or port");
+            value.mistake_in("listen", message);
+        }
     }
-    let taken_or_tls = |address| taken(address) || (tls == Some(address) && address.port() != 0);
-    if let Some(value) = fields.get("admin").filter(|_| admin.is_some_and(taken_or_tls)) {
-        value.mistake("listens where another listener does; write another address or port");
+}
+
+/// Whether a machine of both families is the one that answers on `[::]` for IPv4 is its own setting, so the
+/// families are not compared.
+fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_one_family = one.is_ipv4() == other.is_ipv4();
+    let overlap = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    is_one_family && overlap && one.port() == other.port() && one.port() != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Overrides, parse};
+
+    #[test]
+    fn two_listeners_clash_where_one_has_the_other_s_address() {
+        for (one, other, expected) in [
+            ("0.0.0.0:1", "127.0.0.1:1", true),
+            ("127.0.0.1:1", "0.0.0.0:1", true),
+            ("127.0.0.1:1", "127.0.0.2:1", false),
+            ("[::]:1", "[::1]:1", true),
+            ("[::]:1", "127.0.0.1:1", false),
+            ("0.0.0.0:0", "0.0.0.0:0", false),
+        ] {
+            assert_eq!(clash(one.parse().unwrap(), other.parse().unwrap()), expected, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn the_field_is_named_where_it_is_left_out_too() {
+        let errors = parse(r#"{ "listen": ":9090", "admin": {} }"#, &Overrides::default()).unwrap_err();
+        assert_eq!(errors.mistakes()[0].path, "admin.listen");
     }
 }

@@ -32,6 +32,18 @@ pub(super) fn pool(fields: &Fields<'_>, name: &str, parent: &PoolConfig) -> Pool
     }
 }
 
+/// A port that the pool asks for itself, where none of its backends has one.
+pub(super) fn check_probe_port(fields: &Fields<'_>, pool: &PoolConfig) {
+    let is_unix = |backend: &BackendConfig| matches!(backend.url, BackendUrl::Unix { .. });
+    let is_for_none = !pool.backends.is_empty() && pool.backends.iter().all(is_unix);
+    if let Some(check) = fields.get("health_check").filter(|check| is_for_none && check.has("port")) {
+        check.mistake_in(
+            "port",
+            "of no effect: every backend of this pool is a Unix socket, which has no port; write null",
+        );
+    }
+}
+
 /// The pools under `pools`; what they don't say is as in the pool `default`.
 pub(super) fn named(fields: &Fields<'_>, default: &PoolConfig) -> Vec<PoolConfig> {
     let parent = PoolConfig { backends: Vec::new(), ..default.clone() };
@@ -40,7 +52,11 @@ pub(super) fn named(fields: &Fields<'_>, default: &PoolConfig) -> Vec<PoolConfig
             if let Err(message) = check_pool_name(name) {
                 value.mistake(message);
             }
-            value.object(|fields| pool(fields, name, &parent))
+            value.object(|fields| {
+                let pool = pool(fields, name, &parent);
+                check_probe_port(fields, &pool);
+                pool
+            })
         };
         pools.all().into_iter().map(one).collect()
     })

@@ -10,34 +10,34 @@ use crate::pool::breaker::{BreakerState, Generation};
 impl Backend {
     /// Whether its breaker lets a request pass. Takes a lock unless all is well.
     pub fn breaker_admits(&self, now: Instant) -> bool {
-        self.breaker_is_clean.load(Relaxed) || self.breaker.lock().admits(now)
+        self.kept.breaker_is_clean.load(Relaxed) || self.kept.breaker.lock().admits(now)
     }
 
     /// The breaker's state. Takes a lock.
     pub fn breaker_state(&self) -> BreakerState {
-        self.breaker.lock().state()
+        self.kept.breaker.lock().state()
     }
 
     /// How long an open breaker stays so. Takes a lock.
     pub fn breaker_opens_in(&self, now: Instant) -> Option<Duration> {
-        self.breaker.lock().opens_until().map(|until| until.saturating_duration_since(now))
+        self.kept.breaker.lock().opens_until().map(|until| until.saturating_duration_since(now))
     }
 
     /// Closes the breaker, whatever it was. Takes a lock.
     pub fn reset_breaker(&self) {
-        if !self.breaker_is_clean.load(Relaxed) {
-            self.breaker.lock().reset();
-            self.breaker_is_clean.store(true, Relaxed);
+        if !self.kept.breaker_is_clean.load(Relaxed) {
+            self.kept.breaker.lock().reset();
+            self.kept.breaker_is_clean.store(true, Relaxed);
         }
     }
 
     /// A claim on the breaker; `None` where it does not admit. Takes a lock unless all is well.
     pub(in crate::pool) fn claim_breaker(&self, now: Instant) -> Option<Generation> {
-        self.breaker.lock().claim(now)
+        self.kept.breaker.lock().claim(now)
     }
 
     pub(in crate::pool) fn breaker_is_clean(&self) -> bool {
-        self.breaker_is_clean.load(Relaxed)
+        self.kept.breaker_is_clean.load(Relaxed)
     }
 
     /// A result for the breaker; says what it has come to. One that closes lets the backend come back, which
@@ -49,9 +49,9 @@ impl Backend {
         config: &BreakerConfig,
         now: Instant,
     ) -> Option<BreakerState> {
-        let mut breaker = self.breaker.lock();
+        let mut breaker = self.kept.breaker.lock();
         let change = breaker.record(claimed, passed, config, now);
-        self.breaker_is_clean.store(breaker.is_clean(), Relaxed);
+        self.kept.breaker_is_clean.store(breaker.is_clean(), Relaxed);
         drop(breaker);
         if change == Some(BreakerState::Closed) {
             self.begin_climb(now);
@@ -60,6 +60,6 @@ impl Backend {
     }
 
     pub(in crate::pool) fn abandon_breaker(&self, claimed: Generation, now: Instant) {
-        self.breaker.lock().abandon(claimed, now);
+        self.kept.breaker.lock().abandon(claimed, now);
     }
 }

@@ -12,56 +12,57 @@ const RECENT: f64 = 0.1;
 impl Backend {
     /// Requests that it has now.
     pub fn active(&self) -> u32 {
-        self.active.load(Relaxed)
+        self.kept.active.load(Relaxed)
     }
 
     /// Attempts so far, those under way included.
     pub fn total_requests(&self) -> u64 {
-        self.total_requests.load(Relaxed)
+        self.kept.total_requests.load(Relaxed)
     }
 
     /// Attempts that failed.
     pub fn total_failures(&self) -> u64 {
-        self.total_failures.load(Relaxed)
+        self.kept.total_failures.load(Relaxed)
     }
 
     /// How long its answers' heads took.
     pub fn latency(&self) -> &Histogram {
-        &self.latency
+        &self.kept.latency
     }
 
     /// How long they took of late, in microseconds; 0 while there was none.
     pub fn recent_latency_us(&self) -> f64 {
-        f64::from_bits(self.recent_us.load(Relaxed))
+        f64::from_bits(self.kept.recent_us.load(Relaxed))
     }
 
     /// One compare-and-swap, so that two workers can't both take the last place.
     pub(in crate::pool) fn begin(&self) -> bool {
         let most = self.max_connections().unwrap_or(u32::MAX);
         let claimed = self
+            .kept
             .active
             .fetch_update(Relaxed, Relaxed, |active| (active < most).then_some(active + 1))
             .is_ok();
         if claimed {
-            self.total_requests.fetch_add(1, Relaxed);
+            self.kept.total_requests.fetch_add(1, Relaxed);
         }
         claimed
     }
 
     pub(in crate::pool) fn end(&self) {
-        self.active.fetch_sub(1, Relaxed);
+        self.kept.active.fetch_sub(1, Relaxed);
     }
 
     pub(in crate::pool) fn count_failure(&self) {
-        self.total_failures.fetch_add(1, Relaxed);
+        self.kept.total_failures.fetch_add(1, Relaxed);
     }
 
     pub(in crate::pool) fn count_latency(&self, latency: Duration) {
-        self.latency.record(latency);
+        self.kept.latency.record(latency);
         let newest = latency.as_micros() as f64;
         let recent = self.recent_latency_us();
         // Two at once may lose one of them, which a mean can bear.
         let mean = if recent == 0.0 { newest } else { recent + (newest - recent) * RECENT };
-        self.recent_us.store(mean.to_bits(), Relaxed);
+        self.kept.recent_us.store(mean.to_bits(), Relaxed);
     }
 }

@@ -5,8 +5,8 @@ mod breaker;
 mod counts;
 mod state;
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use md5::{Digest, Md5};
@@ -21,25 +21,32 @@ pub use address_book::AddressBook;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-/// One configured backend. Shared by all workers and, while it stays configured, by one configuration
-/// after the other; counters are relaxed, locks are held for a few instructions and never together.
+/// One configured backend, as one configuration has it. Shared by all workers. What a configuration says of
+/// it is its own, so that a newer one can be built while this one serves; what the backend has done and how
+/// it is, is kept from one to the next ([`Backend::successor`]). Counters are relaxed, locks are held for a
+/// few instructions and never together.
 pub struct Backend {
-    id: u64,
     url: BackendUrl,
     ca: Option<String>,
+    weight: AtomicU32,
+    /// Whether `weight` was set by hand.
+    weight_by_hand: AtomicBool,
+    max_connections: Option<u32>,
+    backup: bool,
+    sticky_key: Option<String>,
+    /// What a sticky cookie says of it, once somebody has asked.
+    sticky: OnceLock<String>,
+    kept: Arc<Kept>,
+}
+
+/// What a backend keeps while it stays configured.
+struct Kept {
+    id: u64,
     name: String,
     /// A digest of the name, the same in every process.
     digest: u128,
-    /// What a sticky cookie says of it.
-    sticky: OnceLock<String>,
     addresses: AddressBook,
-    weight: AtomicU32,
-    /// 0 for none.
-    max_connections: AtomicU32,
-    backup: AtomicBool,
     admin: AtomicU8,
-    /// Whether `weight` was set by hand.
-    weight_by_hand: AtomicBool,
     healthy: AtomicBool,
     health: Mutex<HealthTracker>,
     last_checked: Mutex<Option<SystemTime>>,
@@ -61,23 +68,14 @@ pub struct Backend {
     recent_us: AtomicU64,
 }
 
-impl Backend {
-    /// A backend that is usable from the start. Its addresses come later, from whoever looks names up.
-    pub fn new(config: BackendConfig) -> Backend {
-        let name = config.url.to_string();
-        Backend {
+impl Kept {
+    fn new(name: String) -> Kept {
+        Kept {
             id: NEXT_ID.fetch_add(1, Relaxed),
             digest: u128::from_be_bytes(Md5::digest(&name).into()),
             name,
-            url: config.url,
-            ca: config.ca,
-            sticky: OnceLock::new(),
             addresses: AddressBook::default(),
-            weight: AtomicU32::new(config.weight),
-            max_connections: AtomicU32::new(config.max_connections.unwrap_or(0)),
-            backup: AtomicBool::new(config.backup),
             admin: AtomicU8::new(AdminState::Enabled as u8),
-            weight_by_hand: AtomicBool::new(false),
             healthy: AtomicBool::new(true),
             health: Mutex::default(),
             last_checked: Mutex::new(None),
@@ -94,15 +92,49 @@ impl Backend {
             recent_us: AtomicU64::new(0),
         }
     }
+}
 
-    /// Unique in this process, never reused.
+impl Backend {
+    /// A backend that is usable from the start. Its addresses come later, from whoever looks names up.
+    pub fn new(config: BackendConfig) -> Backend {
+        let kept = Arc::new(Kept::new(config.url.to_string()));
+        Backend::over(kept, config, None)
+    }
+
+    /// The same with a secret that its sticky cookie is made with, see [`super::sticky`].
+    pub fn with_sticky_key(config: BackendConfig, key: Option<&str>) -> Backend {
+        let kept = Arc::new(Kept::new(config.url.to_string()));
+        Backend::over(kept, config, key)
+    }
+
+    /// This very backend as a newer configuration has it, which must mean it ([`Backend::is_meant_by`]).
+    /// Changes nothing about this one.
+    pub fn successor(&self, config: BackendConfig, sticky_key: Option<&str>) -> Backend {
+        Backend::over(Arc::clone(&self.kept), config, sticky_key)
+    }
+
+    fn over(kept: Arc<Kept>, config: BackendConfig, sticky_key: Option<&str>) -> Backend {
+        Backend {
+            url: config.url,
+            ca: config.ca,
+            weight: AtomicU32::new(config.weight),
+            weight_by_hand: AtomicBool::new(false),
+            max_connections: config.max_connections,
+            backup: config.backup,
+            sticky_key: sticky_key.map(str::to_owned),
+            sticky: OnceLock::new(),
+            kept,
+        }
+    }
+
+    /// Unique in this process, never reused; kept from one configuration to the next.
     pub fn id(&self) -> u64 {
-        self.id
+        self.kept.id
     }
 
     /// Its URL, as in logs and metrics.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.kept.name
     }
 
     /// Where it is.
@@ -117,26 +149,17 @@ impl Backend {
 
     /// A digest of its URL: the same in every process, and nobody's address.
     pub fn digest(&self) -> u128 {
-        self.digest
+        self.kept.digest
     }
 
     /// See [`super::sticky`].
     pub fn sticky_value(&self) -> &str {
-        self.sticky.get_or_init(|| super::sticky::value(self))
+        self.sticky.get_or_init(|| super::sticky::value(self.digest(), self.sticky_key.as_deref()))
     }
 
     /// Whether a configuration means this very backend, so that it stays when that one is read.
     pub fn is_meant_by(&self, config: &BackendConfig) -> bool {
         self.url == config.url && self.ca == config.ca
-    }
-
-    /// Takes over what a newer configuration says, and drops what was set by hand.
-    pub fn reconfigure(&self, config: &BackendConfig, now: Instant) {
-        self.weight.store(config.weight, Relaxed);
-        self.weight_by_hand.store(false, Relaxed);
-        self.max_connections.store(config.max_connections.unwrap_or(0), Relaxed);
-        self.backup.store(config.backup, Relaxed);
-        self.set_admin(AdminState::Enabled, now);
     }
 
     /// Its share of the requests; 0 takes none.
@@ -157,12 +180,12 @@ impl Backend {
 
     /// Most requests at once.
     pub fn max_connections(&self) -> Option<u32> {
-        Some(self.max_connections.load(Relaxed)).filter(|most| *most > 0)
+        self.max_connections
     }
 
     /// Whether it serves only when no other backend of its pool can.
     pub fn is_backup(&self) -> bool {
-        self.backup.load(Relaxed)
+        self.backup
     }
 
     /// Whether people have changed its state or weight since the configuration was read.
@@ -174,7 +197,7 @@ impl Backend {
     pub fn authority(&self) -> String {
         match &self.url {
             BackendUrl::Http { .. } | BackendUrl::Https { .. } => {
-                self.name.split_once("://").map_or(self.name.as_str(), |(_, rest)| rest).to_owned()
+                self.kept.name.split_once("://").map_or(self.name(), |(_, rest)| rest).to_owned()
             }
             BackendUrl::Unix { .. } => "localhost".to_owned(),
         }
@@ -182,14 +205,12 @@ impl Backend {
 
     /// Where to connect. The book stays up to date when it is kept.
     pub fn address_book(&self) -> AddressBook {
-        self.addresses.clone()
+        self.kept.addresses.clone()
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::pool::health::Thresholds;
 

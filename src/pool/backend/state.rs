@@ -11,14 +11,14 @@ use crate::pool::health::{Flip, Thresholds};
 impl Backend {
     /// What people have asked of it.
     pub fn admin(&self) -> AdminState {
-        AdminState::from_u8(self.admin.load(Relaxed))
+        AdminState::from_u8(self.kept.admin.load(Relaxed))
     }
 
     /// See [`Backend::admin`]. One that may take requests again climbs, if that is asked for. Takes locks,
     /// one after the other, where that changes its state.
     pub fn set_admin(&self, state: AdminState, now: Instant) {
         let (before, was) = (self.state(), self.admin());
-        self.admin.store(state as u8, Relaxed);
+        self.kept.admin.store(state as u8, Relaxed);
         self.note_change(before, now);
         if state == AdminState::Enabled && was != state {
             self.begin_climb(now);
@@ -44,7 +44,7 @@ impl Backend {
 
     /// The verdict of the probes.
     pub fn is_healthy(&self) -> bool {
-        self.healthy.load(Relaxed)
+        self.kept.healthy.load(Relaxed)
     }
 
     /// What people are told.
@@ -59,12 +59,12 @@ impl Backend {
 
     /// Since when it is in that state; `None` when it always was. Takes a lock.
     pub fn changed(&self) -> Option<Instant> {
-        *self.changed.lock()
+        *self.kept.changed.lock()
     }
 
     fn note_change(&self, before: &str, now: Instant) {
         if self.state() != before {
-            *self.changed.lock() = Some(now);
+            *self.kept.changed.lock() = Some(now);
         }
     }
 
@@ -72,14 +72,14 @@ impl Backend {
     /// back, a part of it. Takes a lock only then.
     pub fn share(&self, slow_start: Duration, now: Instant) -> u32 {
         let full = self.weight().saturating_mul(FULL_SHARE);
-        if !self.is_climbing.load(Relaxed) || slow_start.is_zero() {
+        if !self.kept.is_climbing.load(Relaxed) || slow_start.is_zero() {
             return full;
         }
-        let mut since = self.back_since.lock();
+        let mut since = self.kept.back_since.lock();
         let Some(climbed) = since.map(|since| now.saturating_duration_since(since)) else { return full };
         if climbed >= slow_start {
             *since = None;
-            self.is_climbing.store(false, Relaxed);
+            self.kept.is_climbing.store(false, Relaxed);
             return full;
         }
         ((f64::from(full) * climbed.as_secs_f64() / slow_start.as_secs_f64()) as u32).max(1)
@@ -95,15 +95,15 @@ impl Backend {
         at: SystemTime,
         now: Instant,
     ) -> Option<Flip> {
-        *self.last_checked.lock() = Some(at);
+        *self.kept.last_checked.lock() = Some(at);
         if let Some(problem) = problem {
-            problem.clone_into(&mut self.last_problem.lock());
+            problem.clone_into(&mut self.kept.last_problem.lock());
         }
         let before = self.state();
         let flip = {
-            let mut health = self.health.lock();
+            let mut health = self.kept.health.lock();
             let flip = health.observe(problem.is_none(), thresholds);
-            self.healthy.store(health.is_healthy(), Relaxed);
+            self.kept.healthy.store(health.is_healthy(), Relaxed);
             flip
         };
         self.note_change(before, now);
@@ -116,23 +116,23 @@ impl Backend {
 
     /// From now on it climbs to its full weight. Takes a lock.
     pub fn begin_climb(&self, now: Instant) {
-        *self.back_since.lock() = Some(now);
-        self.is_climbing.store(true, Relaxed);
+        *self.kept.back_since.lock() = Some(now);
+        self.kept.is_climbing.store(true, Relaxed);
     }
 
     /// Probes that have failed in a row. Takes a lock.
     pub fn failed_probes(&self) -> u32 {
-        self.health.lock().failed()
+        self.kept.health.lock().failed()
     }
 
     /// When the last probe ended. Takes a lock.
     pub fn last_checked(&self) -> Option<SystemTime> {
-        *self.last_checked.lock()
+        *self.kept.last_checked.lock()
     }
 
     /// What the last failed probe said. Takes a lock.
     pub fn last_problem(&self) -> String {
-        self.last_problem.lock().clone()
+        self.kept.last_problem.lock().clone()
     }
 }
 

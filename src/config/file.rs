@@ -1,0 +1,52 @@
+//! Reading a file that a configuration names, when nobody is there to notice that it never ends.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// The whole content of a regular file. A pipe would wait for whoever writes into it and a device may have no
+/// end, so they are refused unopened.
+///
+/// # Errors
+/// For people: what the system said, or that it is no regular file, or longer than `most_bytes`.
+pub fn read_regular(path: &Path, most_bytes: u64) -> Result<Vec<u8>, String> {
+    let unreadable = |error: io::Error| format!("cannot be read: {error}");
+    let is_regular = |metadata: &std::fs::Metadata| match (metadata.is_file(), metadata.is_dir()) {
+        (true, _) => Ok(()),
+        (_, true) => Err("cannot be read: it is a directory".to_owned()),
+        _ => Err("not a regular file; write a file's name, not a pipe's or a device's".to_owned()),
+    };
+    is_regular(&std::fs::metadata(path).map_err(unreadable)?)?;
+    // It may have become a pipe in between, and opening one waits unless asked not to.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(unreadable)?;
+    is_regular(&file.metadata().map_err(unreadable)?)?;
+    let mut bytes = Vec::new();
+    file.take(most_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+    match bytes.len() as u64 > most_bytes {
+        true => Err(format!("larger than {most_bytes} bytes")),
+        false => Ok(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_regular_file_of_a_bounded_size_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "four").unwrap();
+        assert_eq!(read_regular(&path, 4), Ok(b"four".to_vec()));
+        assert_eq!(read_regular(&path, 3), Err("larger than 3 bytes".to_owned()));
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        for special in [pipe.as_path(), Path::new("/dev/zero")] {
+            let error = read_regular(special, 4).unwrap_err();
+            assert!(error.starts_with("not a regular file"), "{error}");
+        }
+        assert!(read_regular(folder.path(), 4).unwrap_err().contains("directory"));
+        assert!(read_regular(&folder.path().join("none"), 4).unwrap_err().contains("No such file"));
+    }
+}

@@ -1,0 +1,81 @@
+//! What a reload can't change: the listeners and the threads that stand behind them.
+
+use crate::config::Config;
+
+/// What is bound at the start stays as it is; answers the fields whose change has no effect.
+pub(super) fn keep_what_needs_a_restart(config: &mut Config, running: &Config) -> Vec<&'static str> {
+    let mut fields = Vec::new();
+    let mut keep = |field, differs: bool| {
+        if differs {
+            fields.push(field);
+        }
+    };
+    keep("listen", config.listen != running.listen);
+    keep("workers", config.workers != running.workers);
+    keep("front", config.front != running.front);
+    keep("proxy_protocol", config.proxy_protocol != running.proxy_protocol);
+    keep("admin", config.admin != running.admin);
+    let tls = |config: &Config| config.tls.as_ref().map(|tls| (tls.listen, tls.proxy_protocol));
+    let (new, old) = (tls(config), tls(running));
+    keep("tls.listen", new.map(|(listen, _)| listen) != old.map(|(listen, _)| listen));
+    let expects = |tls: Option<(_, bool)>| tls.is_some_and(|(_, expects)| expects);
+    keep("tls.proxy_protocol", new.is_some() && old.is_some() && expects(new) != expects(old));
+    config.listen = running.listen;
+    config.workers = running.workers;
+    config.front = running.front;
+    config.proxy_protocol = running.proxy_protocol;
+    config.admin.clone_from(&running.admin);
+    match (&mut config.tls, &running.tls) {
+        (Some(tls), Some(running)) => {
+            tls.listen = running.listen;
+            tls.proxy_protocol = running.proxy_protocol;
+        }
+        (tls, running) => tls.clone_from(running),
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Overrides, parse};
+
+    fn config(text: &str) -> Config {
+        parse(text, &Overrides::default()).unwrap()
+    }
+
+    #[test]
+    fn what_is_bound_at_the_start_stays() {
+        let running = config(r#"{"listen":"127.0.0.1:1","workers":3}"#);
+        let mut new = config(r#"{"listen":"127.0.0.1:2","workers":4,"slow_start":"1s"}"#);
+        assert_eq!(keep_what_needs_a_restart(&mut new, &running), ["listen", "workers"]);
+        assert_eq!((new.listen, new.workers), (running.listen, 3));
+        assert_ne!(new.slow_start, running.slow_start);
+    }
+
+    #[test]
+    fn each_field_that_needs_a_restart_is_named_when_it_changes() {
+        let tls = |more: &str| {
+            format!(
+                r#"{{"tls":{{"listen":"127.0.0.1:4","certificates":[{{"certificate":"c","private_key":"k"}}]{more}}}}}"#
+            )
+        };
+        let named = |old: &str, new: &str| {
+            let (running, mut new) = (config(old), config(new));
+            let fields = keep_what_needs_a_restart(&mut new, &running);
+            assert_eq!(
+                (new.listen, new.tls.map(|tls| (tls.listen, tls.proxy_protocol))),
+                (running.listen, running.tls.map(|tls| (tls.listen, tls.proxy_protocol)))
+            );
+            fields
+        };
+        assert_eq!(named(&tls(""), &tls(r#","proxy_protocol":true"#)), ["tls.proxy_protocol"]);
+        assert_eq!(named(&tls(r#","proxy_protocol":true"#), "{}"), ["tls.listen"]);
+        assert_eq!(named("{}", &tls(r#","proxy_protocol":true"#)), ["tls.listen"]);
+        assert_eq!(
+            named("{}", r#"{"front":true,"proxy_protocol":true,"admin":{}}"#),
+            ["front", "proxy_protocol", "admin"]
+        );
+        assert_eq!(named(&tls(""), &tls(r#","redirect_http":true"#)), [""; 0]);
+    }
+}
