@@ -34,6 +34,7 @@ pub(super) fn config() -> Config {
         slow_start: Duration::ZERO,
         trusted_proxies: trusted_proxies(),
         host_header: HostHeader::Preserve,
+        via: true,
         access_log: true,
         front: false,
         proxy_protocol: false,

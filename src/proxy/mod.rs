@@ -27,7 +27,7 @@ pub use refusal::Refusal;
 
 use crate::explain::{Fate, Trace};
 use crate::frontend::{ClientRequest, MAX_ANNOUNCED_BODY};
-use crate::http::{BodyLength, Headers, request_id};
+use crate::http::{BodyLength, Headers, request_id, upgrade};
 use crate::logging::event;
 use crate::pool::{Backend, BreakerState, ClientKey, Lease, Live, NoLease, Pool, Tried};
 use crate::shutdown::Running;
@@ -55,8 +55,8 @@ struct Answer {
 pub struct Proxy {
     transport: Arc<dyn Transport>,
     budget: Budget,
-    /// Our name in `Via`: by it we know a request that comes round again.
-    via: String,
+    /// Our name in `Via`, or where that is switched off: by it we know a request that comes round again.
+    name: String,
     /// Waits between attempts end when the process does.
     running: Running,
 }
@@ -78,7 +78,7 @@ impl Proxy {
 
     /// Brings the request to a backend and the answer back; answers for the backends where none can.
     pub fn handle(&self, request: &mut ClientRequest, live: &Live) -> Outcome {
-        if forwarded::has_passed(&request.head, &self.via) {
+        if forwarded::has_passed(&request.head, &self.name) {
             return Outcome::refused(request, Refusal::Loop);
         }
         if declares_too_much(request, live) {
@@ -230,12 +230,12 @@ impl Proxy {
             client: request.client,
             secure: request.secure,
             request_id: &request.id,
-            via: &self.via,
+            name: &self.name,
+            via: live.config.via,
         };
         let mut headers = forwarded::to_backend(&request.head, &forwarding);
-        if let (true, Some(protocol)) = (request.responder.can_tunnel(), request.head.headers.get("upgrade"))
-        {
-            forwarded::add_upgrade(&mut headers, protocol);
+        if let Some(protocols) = upgrade::wanted(&request.head).filter(|_| request.responder.can_tunnel()) {
+            forwarded::add_upgrade(&mut headers, &protocols);
         }
         headers
     }

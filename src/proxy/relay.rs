@@ -28,7 +28,7 @@ pub fn relay(
     lease: Lease,
     cookie: Option<String>,
 ) -> Outcome {
-    let mut headers = forwarded::to_client(&reply.headers, &request.id);
+    let mut headers = forwarded::to_client(reply.status, &reply.headers, &request.id);
     if let Some(cookie) = cookie {
         headers.push("Set-Cookie", cookie.as_bytes());
     }

@@ -80,7 +80,7 @@ fn a_request_that_comes_round_again_is_not_sent_on() {
     let (mut request, seen) = fakes::get("/");
     let script = Script::of([]);
     let proxy = Proxy::new(script.clone(), Running::forever());
-    Arc::get_mut(&mut request.head).unwrap().headers.push("Via", format!("1.1 {}", proxy.via).as_bytes());
+    Arc::get_mut(&mut request.head).unwrap().headers.push("Via", format!("1.1 {}", proxy.name).as_bytes());
     assert_eq!(proxy.handle(&mut request, &fakes::live(3)).status, 508);
     assert!(script.got.lock().is_empty());
     assert!(seen.text().contains("X-LB-Reason: loop_detected\r\n"));
