@@ -27,8 +27,13 @@ impl Live {
         Live { config, pools, routes, has_lost_backends: false }
     }
 
-    /// The one that follows `previous`.
+    /// The one that follows `previous`; a pool that stays keeps the line of those that wait.
     pub fn after(mut self, previous: &Live) -> Live {
+        for pool in &mut self.pools {
+            if let Some(earlier) = previous.pools.iter().find(|it| it.config().name == pool.config().name) {
+                pool.take_over_line(earlier);
+            }
+        }
         let stays = |backend: &Arc<Backend>| self.backends().any(|other| Arc::ptr_eq(other, backend));
         self.has_lost_backends = previous.has_lost_backends || !previous.backends().all(stays);
         self

@@ -11,6 +11,7 @@ pub mod balancer;
 pub mod breaker;
 pub mod health;
 pub mod lease;
+pub mod line;
 pub mod live;
 mod policy;
 pub mod routes;
@@ -25,6 +26,7 @@ pub use backend::{AddressBook, Backend};
 pub use balancer::{Balancer, Candidate, ClientKey};
 pub use breaker::BreakerState;
 pub use lease::Lease;
+pub use line::Line;
 pub use live::{Live, SharedLive};
 pub use policy::Policy;
 pub use standing::Standing;
@@ -37,6 +39,7 @@ pub struct Pool {
     backends: Vec<Arc<Backend>>,
     balancer: Box<dyn Balancer>,
     policy: Arc<Policy>,
+    line: Arc<Line>,
 }
 
 /// The backends that one request has tried already.
@@ -81,7 +84,7 @@ impl Pool {
         balancer: Box<dyn Balancer>,
         policy: Arc<Policy>,
     ) -> Pool {
-        Pool { config, backends, balancer, policy }
+        Pool { config, backends, balancer, policy, line: Arc::default() }
     }
 
     /// What the configuration says of it.
@@ -94,9 +97,19 @@ impl Pool {
         &self.backends
     }
 
-    /// What holds for all backends, and where requests wait for a place.
+    /// What holds for all backends.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Where requests wait while all its backends have as many as they may have.
+    pub fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// Who waits with the pool of the earlier configuration waits here, and comes before whoever comes now.
+    fn take_over_line(&mut self, earlier: &Pool) {
+        self.line = Arc::clone(&earlier.line);
     }
 
     /// How many backends can take a request, as far as probes and people are concerned.
@@ -122,7 +135,7 @@ impl Pool {
         while !candidates.is_empty() {
             let chosen = self.balancer.pick(&candidates, client).min(candidates.len() - 1);
             let backend = candidates[chosen].backend;
-            if let Some(lease) = Lease::claim(backend, &self.policy, past_breaker, now) {
+            if let Some(lease) = self.claim(backend, past_breaker, now) {
                 return Ok(lease);
             }
             // Another worker was faster.
@@ -181,7 +194,11 @@ impl Pool {
     ) -> Option<Lease> {
         let wanted = client.sticky?;
         let found = candidates.iter().find(|candidate| sticky::names(wanted, candidate.backend))?;
-        Lease::claim(found.backend, &self.policy, past_breaker, now)
+        self.claim(found.backend, past_breaker, now)
+    }
+
+    fn claim(&self, backend: &Arc<Backend>, past_breaker: bool, now: Instant) -> Option<Lease> {
+        Lease::claim(backend, (&self.policy, &self.line), past_breaker, now)
     }
 }
 
@@ -283,7 +300,7 @@ pub(crate) mod tests {
 
     fn fail(pool: &Pool, index: usize, times: u32) {
         for _ in 0..times {
-            let lease = Lease::claim(&pool.backends()[index], &pool.policy, false, Instant::now());
+            let lease = pool.claim(&pool.backends()[index], false, Instant::now());
             lease.expect("a place").failed(Instant::now());
         }
     }

@@ -64,7 +64,7 @@ pub struct Proxy {
 impl Proxy {
     /// A proxy with a name of its own.
     pub fn new(transport: Arc<dyn Transport>, running: Running) -> Proxy {
-        Proxy { transport, budget: Budget::default(), via: format!("lb-{:08x}", fastrand::u32(..)), running }
+        Proxy { transport, budget: Budget::default(), name: format!("lb-{:08x}", fastrand::u32(..)), running }
     }
 
     /// Says who the client is and gives the request its id. Before anything is logged or limited.
@@ -106,7 +106,7 @@ impl Proxy {
         let refusal = loop {
             let found = match &held {
                 // It is better than waiting.
-                Some(_) => pool.lease(&client, &tried, Instant::now()).map_err(|_| Refusal::NoBackend),
+                Some(_) => lease_at_once(pool, &client, &tried).map_err(|_| Refusal::NoBackend),
                 None => self.lease(pool, &client, &tried, &watch, live),
             };
             let chosen = found.as_ref().ok().map(Lease::backend);
@@ -183,31 +183,25 @@ impl Proxy {
         live: &Live,
     ) -> Result<Lease, Refusal> {
         let started = Instant::now();
-        // Who waits already comes first.
-        let mut found = match pool.policy().waiting() {
-            0 => pool.lease(client, tried, started),
-            _ => Err(NoLease::AllFull),
-        };
-        let mut waiter = None;
+        match lease_at_once(pool, client, tried) {
+            Ok(lease) => return Ok(lease),
+            Err(NoLease::NoneUsable) => return Err(Refusal::NoBackend),
+            Err(NoLease::AllFull) => {}
+        }
+        let waiter = pool.line().join(live.config.limits.max_queue).ok_or(Refusal::QueueFull)?;
         loop {
-            match found {
-                Ok(lease) => return Ok(lease),
-                Err(NoLease::NoneUsable) => return Err(Refusal::NoBackend),
-                Err(NoLease::AllFull) => {}
-            }
-            if waiter.is_none() {
-                waiter = pool.policy().wait_in_line(live.config.limits.max_queue);
-            } else if let Some(waiter) = &waiter {
-                waiter.wait(PLACE_TURN);
-            }
-            if waiter.is_none() {
-                return Err(Refusal::QueueFull);
+            if waiter.is_first() {
+                match pool.lease(client, tried, Instant::now()) {
+                    Ok(lease) => return Ok(lease),
+                    Err(NoLease::NoneUsable) => return Err(Refusal::NoBackend),
+                    Err(NoLease::AllFull) => {}
+                }
             }
             let too_long = started.elapsed() >= live.config.timeouts.queue;
             if too_long || watch.is_client_gone() || self.running.has_ended() {
                 return Err(Refusal::QueueTimeout);
             }
-            found = pool.lease(client, tried, Instant::now());
+            waiter.wait(PLACE_TURN);
         }
     }
 
@@ -238,6 +232,14 @@ impl Proxy {
             forwarded::add_upgrade(&mut headers, &protocols);
         }
         headers
+    }
+}
+
+/// A backend for one attempt, unless somebody waits for one already: who waits comes first.
+fn lease_at_once(pool: &Pool, client: &ClientKey<'_>, tried: &Tried) -> Result<Lease, NoLease> {
+    match pool.line().is_empty() {
+        true => pool.lease(client, tried, Instant::now()),
+        false => Err(NoLease::AllFull),
     }
 }
 

@@ -86,6 +86,83 @@ fn a_request_that_comes_round_again_is_not_sent_on() {
     assert!(seen.text().contains("X-LB-Reason: loop_detected\r\n"));
 }
 
+/// One backend with one place, and a client that asks for it.
+fn one_place() -> (Proxy, Live) {
+    let live = fakes::live(1);
+    let mut config = live.config.default_pool.backends[0].clone();
+    config.max_connections = Some(1);
+    live.default_pool().backends()[0].reconfigure(&config, Instant::now());
+    (Proxy::new(Script::of([]), Running::forever()), live)
+}
+
+fn lease(proxy: &Proxy, live: &Live) -> Result<Lease, Refusal> {
+    let client = ClientKey::of([127, 0, 0, 1].into());
+    proxy.lease(live.default_pool(), &client, &Tried::default(), &Watch::default(), live)
+}
+
+fn wait_for_length(live: &Live, length: usize) {
+    while live.default_pool().line().len() != length {
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_free_place_goes_to_whoever_has_waited_longest() {
+    const WAITING: usize = 12;
+    let (proxy, live) = one_place();
+    let held = lease(&proxy, &live).unwrap();
+    let served = parking_lot::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for number in 0..WAITING {
+            let (proxy, live, served) = (&proxy, &live, &served);
+            scope.spawn(move || {
+                let place = lease(proxy, live).unwrap();
+                served.lock().push(number);
+                drop(place);
+                // Whoever comes again is the last in the line.
+                drop(lease(proxy, live).unwrap());
+                served.lock().push(number);
+            });
+            wait_for_length(live, number + 1);
+        }
+        drop(held);
+    });
+    assert_eq!(served.lock()[..WAITING], (0..WAITING).collect::<Vec<_>>());
+}
+
+#[test]
+fn nobody_passes_a_line_and_a_reload_keeps_it() {
+    let (proxy, live) = one_place();
+    let held = lease(&proxy, &live).unwrap();
+    std::thread::scope(|scope| {
+        let (proxy, live) = (&proxy, &live);
+        let first = scope.spawn(move || lease(proxy, live).map(|_| Instant::now()));
+        wait_for_length(live, 1);
+        let backend = Arc::clone(&live.default_pool().backends()[0]);
+        let next = fakes::live_of(vec![backend]).after(live);
+        let second = scope.spawn(move || lease(proxy, &next).map(|_| Instant::now()));
+        wait_for_length(live, 2);
+        let client = ClientKey::of([127, 0, 0, 1].into());
+        let passing = lease_at_once(live.default_pool(), &client, &Tried::default());
+        assert_eq!(passing.err(), Some(NoLease::AllFull));
+        drop(held);
+        let [first, second] = [first, second].map(|thread| thread.join().unwrap().unwrap());
+        assert!(first <= second);
+    });
+}
+
+#[test]
+fn waiting_has_its_limits() {
+    let (proxy, mut live) = one_place();
+    live.config.limits.max_queue = 0;
+    let _held = lease(&proxy, &live).unwrap();
+    assert_eq!(lease(&proxy, &live).err(), Some(Refusal::QueueFull));
+    live.config.limits.max_queue = 1;
+    live.config.timeouts.queue = Duration::from_millis(1);
+    assert_eq!(lease(&proxy, &live).err(), Some(Refusal::QueueTimeout));
+    assert!(live.default_pool().line().is_empty());
+}
+
 /// Handles a POST of 100,000 bytes where five are allowed.
 fn handle_too_large(length: crate::http::BodyLength) -> (Outcome, String, usize) {
     let (mut request, seen) = fakes::request("POST", "/", &[b'x'; 100_000]);
