@@ -59,6 +59,7 @@ pub struct Backend {
     latency: Histogram,
     /// Recent latency in microseconds, as the bits of an f64; 0 while there is none.
     recent_us: AtomicU64,
+    answers: AtomicU32,
 }
 
 impl Backend {
@@ -92,6 +93,7 @@ impl Backend {
             total_failures: AtomicU64::new(0),
             latency: Histogram::default(),
             recent_us: AtomicU64::new(0),
+            answers: AtomicU32::new(0),
         }
     }
 
