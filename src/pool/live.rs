@@ -27,7 +27,7 @@ impl Live {
         Live { config, pools, routes, has_lost_backends: false }
     }
 
-    /// The one that follows `previous`; a pool that stays keeps the line of those that wait.
+    /// The one that follows `previous`; a pool that stays keeps the line of those that wait, where it can.
     pub fn after(mut self, previous: &Live) -> Live {
         for pool in &mut self.pools {
             if let Some(earlier) = previous.pools.iter().find(|it| it.config().name == pool.config().name) {

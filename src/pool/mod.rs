@@ -107,9 +107,13 @@ impl Pool {
         &self.line
     }
 
-    /// Who waits with the pool of the earlier configuration waits here, and comes before whoever comes now.
+    /// Who waits with the pool of the earlier configuration waits here, and comes before whoever comes now:
+    /// unless there are backends that only who comes now can go to.
     fn take_over_line(&mut self, earlier: &Pool) {
-        self.line = Arc::clone(&earlier.line);
+        let is_known = |backend: &Arc<Backend>| earlier.backends.iter().any(|it| Arc::ptr_eq(it, backend));
+        if self.backends.iter().all(is_known) {
+            self.line = Arc::clone(&earlier.line);
+        }
     }
 
     /// How many backends can take a request, as far as probes and people are concerned.

@@ -14,6 +14,7 @@ pub mod retry;
 mod attempt;
 mod body;
 mod budget;
+mod place;
 mod relay;
 mod tunnel;
 
@@ -29,10 +30,9 @@ use crate::explain::{Fate, Trace};
 use crate::frontend::{ClientRequest, MAX_ANNOUNCED_BODY};
 use crate::http::{BodyLength, Headers, request_id, upgrade};
 use crate::logging::event;
-use crate::pool::{Backend, BreakerState, ClientKey, Lease, Live, NoLease, Pool, Tried};
+use crate::pool::{Backend, BreakerState, Lease, Live, Tried};
 use crate::shutdown::Running;
 use crate::transport::{AttemptError, BackendReply, Stage, Transport};
-use crate::watch::Watch;
 use attempt::Prepared;
 use budget::{Account, Budget};
 use retry::{RequestFacts, Verdict};
@@ -40,10 +40,6 @@ use retry::{RequestFacts, Verdict};
 /// A request waits a second in all for a place in the retry budget.
 const BUDGET_TURNS: u32 = 50;
 const BUDGET_TURN: Duration = Duration::from_millis(20);
-
-/// How long a request that waits for a place with a backend sleeps at most: so soon it is noticed that
-/// its client has gone.
-const PLACE_TURN: Duration = Duration::from_millis(50);
 
 /// A backend's answer, its body still unread.
 struct Answer {
@@ -106,8 +102,8 @@ impl Proxy {
         let refusal = loop {
             let found = match &held {
                 // It is better than waiting.
-                Some(_) => lease_at_once(pool, &client, &tried).map_err(|_| Refusal::NoBackend),
-                None => self.lease(pool, &client, &tried, &watch, live),
+                Some(_) => place::at_once(pool, &client, &tried).map_err(|_| Refusal::NoBackend),
+                None => place::wait_for(pool, &client, &tried, (live, &watch, &self.running)),
             };
             let chosen = found.as_ref().ok().map(Lease::backend);
             // An answer that is held is passed on where no other can be had.
@@ -173,38 +169,6 @@ impl Proxy {
         Outcome::refused(request, refusal).after(attempts)
     }
 
-    /// A backend for one attempt; where all have as many requests as they may have, waits for a place.
-    fn lease(
-        &self,
-        pool: &Pool,
-        client: &ClientKey<'_>,
-        tried: &Tried,
-        watch: &Watch,
-        live: &Live,
-    ) -> Result<Lease, Refusal> {
-        let started = Instant::now();
-        match lease_at_once(pool, client, tried) {
-            Ok(lease) => return Ok(lease),
-            Err(NoLease::NoneUsable) => return Err(Refusal::NoBackend),
-            Err(NoLease::AllFull) => {}
-        }
-        let waiter = pool.line().join(live.config.limits.max_queue).ok_or(Refusal::QueueFull)?;
-        loop {
-            if waiter.is_first() {
-                match pool.lease(client, tried, Instant::now()) {
-                    Ok(lease) => return Ok(lease),
-                    Err(NoLease::NoneUsable) => return Err(Refusal::NoBackend),
-                    Err(NoLease::AllFull) => {}
-                }
-            }
-            let too_long = started.elapsed() >= live.config.timeouts.queue;
-            if too_long || watch.is_client_gone() || self.running.has_ended() {
-                return Err(Refusal::QueueTimeout);
-            }
-            waiter.wait(PLACE_TURN);
-        }
-    }
-
     /// A place in the retry budget, or none within a moment. When a backend dies, all that it had comes
     /// back at once: in turns, most of it can be had elsewhere.
     fn wait_for_budget(&self, account: &mut Account<'_>, live: &Live) -> bool {
@@ -232,14 +196,6 @@ impl Proxy {
             forwarded::add_upgrade(&mut headers, &protocols);
         }
         headers
-    }
-}
-
-/// A backend for one attempt, unless somebody waits for one already: who waits comes first.
-fn lease_at_once(pool: &Pool, client: &ClientKey<'_>, tried: &Tried) -> Result<Lease, NoLease> {
-    match pool.line().is_empty() {
-        true => pool.lease(client, tried, Instant::now()),
-        false => Err(NoLease::AllFull),
     }
 }
 

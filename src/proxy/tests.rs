@@ -1,7 +1,9 @@
 use super::fakes::{Script, Step};
 use super::*;
 use crate::frontend::Ending;
+use crate::pool::{ClientKey, NoLease};
 use crate::transport::{Cause, Stage};
+use crate::watch::Watch;
 
 fn refused() -> Step {
     Step::Fails(AttemptError { stage: Stage::Connect, cause: Cause::Refused, reused: false })
@@ -97,7 +99,8 @@ fn one_place() -> (Proxy, Live) {
 
 fn lease(proxy: &Proxy, live: &Live) -> Result<Lease, Refusal> {
     let client = ClientKey::of([127, 0, 0, 1].into());
-    proxy.lease(live.default_pool(), &client, &Tried::default(), &Watch::default(), live)
+    let waits = (live, &Watch::default(), &proxy.running);
+    place::wait_for(live.default_pool(), &client, &Tried::default(), waits)
 }
 
 fn wait_for_length(live: &Live, length: usize) {
@@ -143,11 +146,27 @@ fn nobody_passes_a_line_and_a_reload_keeps_it() {
         let second = scope.spawn(move || lease(proxy, &next).map(|_| Instant::now()));
         wait_for_length(live, 2);
         let client = ClientKey::of([127, 0, 0, 1].into());
-        let passing = lease_at_once(live.default_pool(), &client, &Tried::default());
+        let passing = place::at_once(live.default_pool(), &client, &Tried::default());
         assert_eq!(passing.err(), Some(NoLease::AllFull));
         drop(held);
         let [first, second] = [first, second].map(|thread| thread.join().unwrap().unwrap());
         assert!(first <= second);
+    });
+}
+
+#[test]
+fn who_may_go_to_a_new_backend_does_not_wait_behind_those_who_may_not() {
+    let (proxy, live) = one_place();
+    let _held = lease(&proxy, &live).unwrap();
+    std::thread::scope(|scope| {
+        let mut impatient = fakes::live_of(live.default_pool().backends().to_vec()).after(&live);
+        impatient.config.timeouts.queue = Duration::from_millis(300);
+        let (proxy, live) = (&proxy, &live);
+        let waiting = scope.spawn(move || lease(proxy, &impatient).err());
+        wait_for_length(live, 1);
+        let more = [live.default_pool().backends(), fakes::live(1).default_pool().backends()].concat();
+        assert!(lease(proxy, &fakes::live_of(more).after(live)).is_ok());
+        assert_eq!(waiting.join().unwrap(), Some(Refusal::QueueTimeout));
     });
 }
 
