@@ -112,7 +112,8 @@ fn headers_to_backend(bencher: Bencher) {
         client: CLIENT,
         secure: false,
         request_id: "0123456789abcdef0123456789abcdef",
-        via: "lb-0123456789abcdef",
+        name: "lb-0123456789abcdef",
+        via: true,
     };
     bencher.bench(|| forwarded::to_backend(black_box(&head), &forwarding));
 }
@@ -130,7 +131,7 @@ fn headers_to_client(bencher: Bencher) {
     ] {
         answer.push(name, value.as_bytes());
     }
-    bencher.bench(|| forwarded::to_client(black_box(&answer), "0123456789abcdef0123456789abcdef"));
+    bencher.bench(|| forwarded::to_client(200, black_box(&answer), "0123456789abcdef0123456789abcdef"));
 }
 
 #[divan::bench]

@@ -52,6 +52,21 @@ fn every_example_loads() {
     assert!(found > 20, "{found} examples");
 }
 
+/// Who copies an example from there gets no warning for it.
+#[test]
+fn check_has_nothing_against_the_examples_for_those_who_move() {
+    let page = read("docs/MOVING.md");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    // Certificates are not there to be read.
+    for example in blocks(&page, "json").into_iter().filter(|example| !example.contains("certificates")) {
+        std::fs::write(file.path(), example).unwrap();
+        let check = Command::new(env!("CARGO_BIN_EXE_loadbalancer")).arg("check").arg(file.path()).output();
+        let check = check.unwrap();
+        assert!(check.status.success());
+        assert_eq!(String::from_utf8_lossy(&check.stderr), "", "{example}");
+    }
+}
+
 /// What others' programs say of their configuration in this page; a program that is not here is told of.
 #[test]
 fn what_others_configure_is_theirs() {

@@ -21,7 +21,7 @@ const ONE_CONNECTION_S: [&str; 10] = [
 ];
 
 const REQUEST_ID: &str = "id-1";
-const VIA: &str = "lb-me";
+const NAME: &str = "lb-me";
 const PEER: &str = "198.51.100.9";
 const CLIENT: &str = "192.0.2.7";
 
@@ -31,19 +31,19 @@ const CLIENT: &str = "192.0.2.7";
 /// tell the backend who they are. What has no line end when it comes in has none when it goes out.
 pub fn forwarded_head(input: &[u8]) {
     let head = read_head(input);
-    for trusted in [false, true] {
-        let headers = to_backend(&head, &forwarding(trusted));
+    for (trusted, via) in [(false, true), (true, true), (true, false)] {
+        let headers = to_backend(&head, &forwarding(trusted, via));
         check_backend_s(&head, &headers, trusted);
         if framing::check(&head).is_ok() {
             check_characters(&headers);
         }
         let again = RequestHead { headers, ..head.clone() };
-        assert!(has_passed(&again, VIA), "a request that comes round again is not known");
+        assert!(has_passed(&again, NAME), "a request that comes round again is not known");
     }
     check_client_s(&head.headers);
 }
 
-fn forwarding(trusted: bool) -> Forwarding<'static> {
+fn forwarding(trusted: bool, via: bool) -> Forwarding<'static> {
     // As a socket that takes both families shows an IPv4 peer.
     let peer = format!("::ffff:{PEER}").parse().expect("an address");
     Forwarding {
@@ -52,12 +52,21 @@ fn forwarding(trusted: bool) -> Forwarding<'static> {
         client: CLIENT.parse().expect("an address"),
         secure: false,
         request_id: REQUEST_ID,
-        via: VIA,
+        name: NAME,
+        via,
     }
 }
 
 fn check_backend_s(head: &RequestHead, headers: &Headers, trusted: bool) {
-    let ours = ["host", "via", "x-forwarded-for", "x-real-ip", "x-forwarded-proto", "x-forwarded-host"];
+    let ours = [
+        "host",
+        "via",
+        "x-lb-passed",
+        "x-forwarded-for",
+        "x-real-ip",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+    ];
     nothing_of_one_connection(&head.headers, headers, &[&ours[..], &["x-request-id"]].concat());
     assert_eq!(only(headers, "host"), head.host().as_bytes());
     assert_eq!(only(headers, "x-real-ip"), CLIENT.as_bytes());
@@ -65,11 +74,11 @@ fn check_backend_s(head: &RequestHead, headers: &Headers, trusted: bool) {
     let way = only(headers, "x-forwarded-for");
     let proto = only(headers, "x-forwarded-proto");
     // There is none where nobody has said one, as HTTP/1.0 may.
-    let is_said = !head.host().is_empty()
-        || trusted && headers.get("x-forwarded-host").is_some_and(|said| !said.is_empty());
+    let is_said = !head.host().is_empty() || trusted && headers.get("x-forwarded-host").is_some();
     let host = if is_said { only(headers, "x-forwarded-host") } else { b"" };
     assert_eq!(headers.get("x-forwarded-host"), is_said.then_some(host), "an empty name");
     assert!(!is_said || !host.is_empty(), "an empty name");
+    assert!(proto == b"http" || proto == b"https", "a scheme that is none");
     if trusted {
         assert!(way.ends_with(PEER.as_bytes()), "the peer is not the last hop");
         let hops = head.headers.tokens("x-forwarded-for").count();
@@ -77,11 +86,16 @@ fn check_backend_s(head: &RequestHead, headers: &Headers, trusted: bool) {
     } else {
         assert_eq!(way, PEER.as_bytes(), "a stranger's word for the way");
         assert_eq!((proto, host), (&b"http"[..], head.host().as_bytes()), "a stranger's word");
+        for (name, _) in headers.iter() {
+            let name = name.to_ascii_lowercase().replace('_', "-");
+            let is_told = name == "forwarded" || name.starts_with("x-forwarded-");
+            assert!(!is_told || ours.contains(&name.as_str()), "{name} of a stranger");
+        }
     }
 }
 
 fn check_client_s(answer: &Headers) {
-    let headers = to_client(answer, REQUEST_ID);
+    let headers = to_client(200, answer, REQUEST_ID);
     nothing_of_one_connection(answer, &headers, &["x-request-id"]);
     assert_eq!(only(&headers, "x-request-id"), REQUEST_ID.as_bytes());
     let kept = headers.len() - 1;

@@ -21,7 +21,7 @@ pub fn balancer(algorithm: Algorithm) -> Box<dyn Balancer> {
         Algorithm::RoundRobin => Box::new(round_robin::RoundRobin::default()),
         Algorithm::LeastConn => Box::new(least_conn::LeastConn::default()),
         Algorithm::IpHash => Box::new(ip_hash::IpHash),
-        Algorithm::PowerOfTwo => Box::new(power_of_two::PowerOfTwo),
+        Algorithm::PowerOfTwo => Box::new(power_of_two::PowerOfTwo::default()),
         Algorithm::ConsistentHash => Box::new(consistent_hash::ConsistentHash),
     }
 }

@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(open_files(&config, 1_000_000), Vec::<String>::new());
         let found = open_files(&config, 1024).remove(0);
         assert!(
-            found.contains("4096") && found.contains("1024 open files") && found.contains("446"),
+            found.contains("4096") && found.contains("1024 open files") && found.contains("432"),
             "{found}"
         );
     }

@@ -40,6 +40,7 @@ pub(super) fn config() -> Config {
         sticky_key: None,
         trusted_proxies: trusted_proxies(),
         host_header: HostHeader::Preserve,
+        via: true,
         access_log: true,
         front: true,
         proxy_protocol: false,

@@ -63,6 +63,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// What the backend sees as `Host`.
     pub host_header: HostHeader,
+    /// Whether our name is added to `Via`; where not, a field of our own shows a loop.
+    pub via: bool,
     /// Whether each request writes a line on standard output.
     pub access_log: bool,
     /// Whether the plain listener stands behind the checking front.

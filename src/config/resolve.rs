@@ -67,6 +67,7 @@ fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -
             default.host_header,
             text(names::HOST_HEADER, names::host_header),
         ),
+        via: fields.value("via", default.via, boolean),
         access_log: fields.value("access_log", default.access_log, boolean),
         front: fields.value("front", default.front, boolean),
         proxy_protocol: fields.value("proxy_protocol", default.proxy_protocol, boolean),

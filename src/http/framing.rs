@@ -1,10 +1,14 @@
 //! What is malformed or ambiguous in a request's head: whatever two parsers could read in two ways
 //! is refused, never repaired. The caller answers 400 and closes the connection.
 //!
-//! Rules: RFC 9112 sections 3.2 (Host), 5 (fields), 6.1 to 6.3 (framing) and 11.2 (smuggling).
+//! Rules: RFC 9112 sections 3.2 (target, Host), 5 (fields), 6.1 to 6.3 (framing) and 11.2 (smuggling).
 
 use super::headers::{is_token, trim};
 use super::{BodyLength, RequestHead, Version};
+
+/// Fields that a head may have, and members that its `Connection` may have: what costs work for each
+/// field is bounded, however short they are. Browsers send some 20, proxies before us 20 more.
+pub const MAX_FIELDS: usize = 256;
 
 /// Why a head is refused; [`Flaw::word`] is what users see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +19,8 @@ pub enum Flaw {
     AmbiguousFraming,
     /// No, repeated or impossible `Host`.
     BadHost,
+    /// More than [`MAX_FIELDS`] fields, or members of `Connection`.
+    TooManyFields,
 }
 
 impl Flaw {
@@ -24,6 +30,7 @@ impl Flaw {
             Flaw::Malformed => "malformed_request",
             Flaw::AmbiguousFraming => "ambiguous_framing",
             Flaw::BadHost => "bad_host",
+            Flaw::TooManyFields => "head_too_large",
         }
     }
 }
@@ -33,13 +40,23 @@ impl Flaw {
 /// # Errors
 /// The first flaw found.
 pub fn check(head: &RequestHead) -> Result<BodyLength, Flaw> {
+    check_number(head)?;
     check_characters(head)?;
     check_host(head)?;
     body_length(head)
 }
 
+/// First of all, so that nothing else has to count.
+fn check_number(head: &RequestHead) -> Result<(), Flaw> {
+    let fits =
+        head.headers.len() <= MAX_FIELDS && head.headers.tokens("connection").nth(MAX_FIELDS).is_none();
+    if fits { Ok(()) } else { Err(Flaw::TooManyFields) }
+}
+
 fn check_characters(head: &RequestHead) -> Result<(), Flaw> {
-    let target_fits = head.target.bytes().all(|byte| byte > b' ' && byte != 0x7f);
+    // A fragment is the client's own business and has no place in a target; where one is sent, a backend
+    // may read it as a part of the path, and the next one not.
+    let target_fits = head.target.bytes().all(|byte| byte > b' ' && byte != 0x7f && byte != b'#');
     if !is_token(head.method.as_bytes()) || head.target.is_empty() || !target_fits {
         return Err(Flaw::Malformed);
     }
@@ -84,7 +101,7 @@ fn check_host(head: &RequestHead) -> Result<(), Flaw> {
 
 /// A name, an IPv4 address or a bracketed IPv6 address, perhaps with a port. Looser than RFC 3986
 /// (backends know their names), but with nothing that could end a header or start a path.
-fn is_host(host: &[u8]) -> bool {
+pub fn is_host(host: &[u8]) -> bool {
     let (name, port) = match host {
         [b'[', ..] => match host.iter().position(|byte| *byte == b']') {
             Some(end) => host.split_at(end + 1),

@@ -7,6 +7,7 @@ pub mod framing;
 pub mod headers;
 pub mod request_id;
 pub mod status;
+pub mod upgrade;
 
 use std::borrow::Cow;
 

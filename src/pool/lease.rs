@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::breaker::{BreakerState, Generation};
-use super::{Backend, Policy};
+use super::{Backend, Line, Policy};
 
 /// A counted claim; ends when dropped, also in a panic.
 pub struct Lease {
     backend: Arc<Backend>,
     policy: Arc<Policy>,
+    /// Hears when the place gets free.
+    line: Arc<Line>,
     claimed_at: Instant,
     /// The claim on the breaker, until a result was told.
     breaker: Option<Generation>,
@@ -21,7 +23,7 @@ impl Lease {
     /// breaker: the last resort, whose result must not disturb it.
     pub(super) fn claim(
         backend: &Arc<Backend>,
-        policy: &Arc<Policy>,
+        (policy, line): (&Arc<Policy>, &Arc<Line>),
         past_breaker: bool,
         now: Instant,
     ) -> Option<Lease> {
@@ -31,6 +33,7 @@ impl Lease {
         let mut lease = Lease {
             backend: Arc::clone(backend),
             policy: Arc::clone(policy),
+            line: Arc::clone(line),
             claimed_at: now,
             breaker: None,
         };
@@ -84,7 +87,7 @@ impl Drop for Lease {
         {
             self.backend.abandon_breaker(claimed, self.claimed_at);
         }
-        self.policy.freed();
+        self.line.freed();
     }
 }
 
@@ -95,8 +98,9 @@ mod tests {
 
     #[test]
     fn active_lives_as_long_as_the_lease() {
-        let (backend, policy, now) = (&backends(1)[0], Arc::new(Policy::default()), Instant::now());
-        let claim = || Lease::claim(backend, &policy, false, now).unwrap();
+        let (backend, now) = (&backends(1)[0], Instant::now());
+        let (policy, line) = (Arc::default(), Arc::default());
+        let claim = || Lease::claim(backend, (&policy, &line), false, now).unwrap();
         let (one, two) = (claim(), claim());
         assert_eq!((backend.active(), backend.total_requests()), (2, 2));
         one.failed(now);

@@ -28,8 +28,13 @@ impl Live {
         Live { config, pools, routes, has_lost_backends: false }
     }
 
-    /// The one that follows `previous`.
+    /// The one that follows `previous`; a pool that stays keeps the line of those that wait, where it can.
     pub fn after(mut self, previous: &Live) -> Live {
+        for pool in &mut self.pools {
+            if let Some(earlier) = previous.pools.iter().find(|it| it.config().name == pool.config().name) {
+                pool.take_over_line(earlier);
+            }
+        }
         let ids: HashSet<u64> = self.backends().map(|backend| backend.id()).collect();
         let have_all_stayed = previous.backends().all(|backend| ids.contains(&backend.id()));
         self.has_lost_backends = previous.has_lost_backends || !have_all_stayed;

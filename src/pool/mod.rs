@@ -12,12 +12,14 @@ pub mod breaker;
 pub mod health;
 mod homes;
 pub mod lease;
+pub mod line;
 pub mod live;
 mod policy;
 pub mod routes;
 mod standing;
 pub mod sticky;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,6 +29,7 @@ pub use balancer::{Balancer, Candidate, ClientKey};
 pub use breaker::BreakerState;
 pub use homes::Homes;
 pub use lease::Lease;
+pub use line::Line;
 pub use live::{Live, SharedLive};
 pub use policy::Policy;
 pub use standing::Standing;
@@ -39,6 +42,7 @@ pub struct Pool {
     backends: Vec<Arc<Backend>>,
     balancer: Box<dyn Balancer>,
     policy: Arc<Policy>,
+    line: Arc<Line>,
 }
 
 /// The backends that one request has tried already.
@@ -83,7 +87,7 @@ impl Pool {
         balancer: Box<dyn Balancer>,
         policy: Arc<Policy>,
     ) -> Pool {
-        Pool { config, backends, balancer, policy }
+        Pool { config, backends, balancer, policy, line: Arc::default() }
     }
 
     /// What the configuration says of it.
@@ -96,9 +100,24 @@ impl Pool {
         &self.backends
     }
 
-    /// What holds for all backends, and where requests wait for a place.
+    /// What holds for all backends.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Where requests wait while all its backends have as many as they may have.
+    pub fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// Who waits with the pool of the earlier configuration waits here, and comes before whoever comes now:
+    /// unless there are backends that only who comes now can go to.
+    fn take_over_line(&mut self, earlier: &Pool) {
+        let known: HashSet<u64> = earlier.backends.iter().map(|backend| backend.id()).collect();
+        let is_known = |backend: &Arc<Backend>| known.contains(&backend.id());
+        if self.backends.iter().all(is_known) {
+            self.line = Arc::clone(&earlier.line);
+        }
     }
 
     /// How many backends can take a request, as far as probes and people are concerned.
@@ -124,7 +143,7 @@ impl Pool {
         while !candidates.is_empty() {
             let chosen = self.balancer.pick(&candidates, client).min(candidates.len() - 1);
             let backend = candidates[chosen].backend;
-            if let Some(lease) = Lease::claim(backend, &self.policy, past_breaker, now) {
+            if let Some(lease) = self.claim(backend, past_breaker, now) {
                 return Ok(lease);
             }
             // Another worker was faster.
@@ -183,7 +202,11 @@ impl Pool {
     ) -> Option<Lease> {
         let wanted = client.sticky?;
         let found = candidates.iter().find(|candidate| sticky::names(wanted, candidate.backend))?;
-        Lease::claim(found.backend, &self.policy, past_breaker, now)
+        self.claim(found.backend, past_breaker, now)
+    }
+
+    fn claim(&self, backend: &Arc<Backend>, past_breaker: bool, now: Instant) -> Option<Lease> {
+        Lease::claim(backend, (&self.policy, &self.line), past_breaker, now)
     }
 }
 
@@ -277,7 +300,7 @@ pub(crate) mod tests {
 
     fn fail(pool: &Pool, index: usize, times: u32) {
         for _ in 0..times {
-            let lease = Lease::claim(&pool.backends()[index], &pool.policy, false, Instant::now());
+            let lease = pool.claim(&pool.backends()[index], false, Instant::now());
             lease.expect("a place").failed(Instant::now());
         }
     }

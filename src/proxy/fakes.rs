@@ -99,10 +99,14 @@ pub(crate) fn request(method: &str, target: &str, body: &[u8]) -> (ClientRequest
 
 /// The default configuration on that many backends.
 pub(crate) fn live(count: u16) -> Live {
+    live_of(backends(count))
+}
+
+pub(crate) fn live_of(backends: Vec<Arc<Backend>>) -> Live {
     let config: Config = crate::config::load(None, &Overrides::default()).expect("the defaults are valid");
     let (pool, policy) = (config.default_pool.clone(), Arc::new(Policy::new(&config)));
     let balancer = balance::balancer(pool.algorithm);
-    Live::new(config, vec![Pool::new(pool, backends(count), balancer, policy)])
+    Live::new(config, vec![Pool::new(pool, backends, balancer, policy)])
 }
 
 /// What a scripted backend does.

@@ -3,29 +3,18 @@
 //! Hop-by-hop fields end here (RFC 9110 section 7.6.1), the forwarding fields are set, and nothing
 //! else is added that the client, or the backend, did not send.
 
+mod hop_by_hop;
+mod story;
+
 use std::net::IpAddr;
 
 use crate::http::{Headers, RequestHead, Version};
+use hop_by_hop::HopByHop;
 
-/// Fields that belong to one connection; `Expect` is answered here, framing is rebuilt.
-const HOP_BY_HOP: [&str; 12] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "http2-settings",
-    "content-length",
-    "expect",
-];
-
-/// Fields that we set ourselves towards the backend.
-const SET_HERE: [&str; 6] =
-    ["host", "x-forwarded-for", "x-real-ip", "x-forwarded-proto", "x-forwarded-host", "x-request-id"];
+/// Carries our name where `Via` is switched off; one field for each instance that was passed.
+const PASSED: &str = "X-LB-Passed";
+/// Upgrade Required: the one answer that `Upgrade` is a part of, besides 101 (RFC 9110 section 15.5.22).
+const UPGRADE_REQUIRED: u16 = 426;
 
 /// What the forwarding fields say.
 pub struct Forwarding<'a> {
@@ -39,34 +28,45 @@ pub struct Forwarding<'a> {
     pub secure: bool,
     /// The request's id.
     pub request_id: &'a str,
-    /// Our name in `Via`.
-    pub via: &'a str,
+    /// Our name, by which a request that comes round again is known.
+    pub name: &'a str,
+    /// Whether the name stands in `Via`; else in a field of our own.
+    pub via: bool,
 }
 
 /// The fields for the backend, `Host` first; empty where the client sent none.
 pub fn to_backend(head: &RequestHead, forwarding: &Forwarding<'_>) -> Headers {
     let mut headers = Headers::with_capacity(head.headers.len() + 8, head.headers.byte_len() + 256);
     headers.push("Host", head.host().as_bytes());
+    let hop_by_hop = HopByHop::of(&head.headers);
     for (name, value) in head.headers.iter() {
-        if !is_one_of(name, &SET_HERE) && !ends_here(&head.headers, name) {
+        let is_dropped =
+            story::is_set_here(name) || (!forwarding.peer_is_trusted && story::is_about_the_way(name));
+        if !is_dropped && !hop_by_hop.has(name) {
             headers.push(name, value);
         }
     }
     push_forwarded_for(&mut headers, head, forwarding);
     headers.push_shown("X-Real-IP", forwarding.client);
-    let proto: &[u8] = if forwarding.secure { b"https" } else { b"http" };
-    headers.push("X-Forwarded-Proto", believed(head, "x-forwarded-proto", forwarding).unwrap_or(proto));
-    let host = head.host().as_bytes();
-    let said = believed(head, "x-forwarded-host", forwarding).filter(|said| !said.is_empty());
-    let host = said.unwrap_or(host);
+    let believed = Some(&head.headers).filter(|_| forwarding.peer_is_trusted);
+    let ours: &[u8] = if forwarding.secure { b"https" } else { b"http" };
+    headers.push("X-Forwarded-Proto", believed.and_then(story::scheme).unwrap_or(ours));
+    let host = believed.and_then(story::host).unwrap_or(head.host().as_bytes());
     // HTTP/1.0 may come without one.
     if !host.is_empty() {
         headers.push("X-Forwarded-Host", host);
     }
     headers.push("X-Request-ID", forwarding.request_id.as_bytes());
-    let version = if head.version == Version::Http10 { "1.0" } else { "1.1" };
-    headers.push_shown("Via", format_args!("{version} {}", forwarding.via));
+    push_name(&mut headers, head.version, forwarding);
     headers
+}
+
+fn push_name(headers: &mut Headers, version: Version, forwarding: &Forwarding<'_>) {
+    let version = if version == Version::Http10 { "1.0" } else { "1.1" };
+    match forwarding.via {
+        true => headers.push_shown("Via", format_args!("{version} {}", forwarding.name)),
+        false => headers.push(PASSED, forwarding.name.as_bytes()),
+    }
 }
 
 /// The protocol that prepared fields ask to be upgraded to.
@@ -80,36 +80,31 @@ pub fn add_upgrade(headers: &mut Headers, protocol: &[u8]) {
     headers.push("Upgrade", protocol);
 }
 
-/// The fields for the client, with the request's id at the end.
-pub fn to_client(backend: &Headers, request_id: &str) -> Headers {
-    let mut headers = Headers::with_capacity(backend.len() + 1, backend.byte_len() + 64);
+/// The fields for the client of an answer with this status, with the request's id at the end.
+pub fn to_client(status: u16, backend: &Headers, request_id: &str) -> Headers {
+    let mut headers = Headers::with_capacity(backend.len() + 2, backend.byte_len() + 64);
+    let hop_by_hop = HopByHop::of(backend);
     for (name, value) in backend.iter() {
-        if !name.eq_ignore_ascii_case("x-request-id") && !ends_here(backend, name) {
+        if !name.eq_ignore_ascii_case("x-request-id") && !hop_by_hop.has(name) {
             headers.push(name, value);
+        }
+    }
+    if status == UPGRADE_REQUIRED {
+        let protocols: Vec<&[u8]> = backend.tokens("upgrade").collect();
+        if !protocols.is_empty() {
+            add_upgrade(&mut headers, &protocols.join(&b", "[..]));
         }
     }
     headers.push("X-Request-ID", request_id.as_bytes());
     headers
 }
 
-/// Whether the request has been here before: our name stands in its `Via`.
-pub fn has_passed(head: &RequestHead, via: &str) -> bool {
-    head.headers.tokens("via").any(|hop| hop.split(|byte| *byte == b' ').nth(1) == Some(via.as_bytes()))
-}
-
-/// Hop-by-hop by definition, or because `Connection` names it. `Host` can't be named away.
-fn ends_here(headers: &Headers, name: &str) -> bool {
-    is_one_of(name, &HOP_BY_HOP)
-        || (headers.has_token("connection", name) && !name.eq_ignore_ascii_case("host"))
-}
-
-fn is_one_of(name: &str, list: &[&str]) -> bool {
-    list.iter().any(|other| name.eq_ignore_ascii_case(other))
-}
-
-/// What a trusted proxy says; an empty value says nothing.
-fn believed<'a>(head: &'a RequestHead, name: &str, forwarding: &Forwarding<'_>) -> Option<&'a [u8]> {
-    head.headers.get(name).filter(|value| forwarding.peer_is_trusted && !value.is_empty())
+/// Whether the request has been here before: our name stands in its `Via`, or in the field that takes its
+/// place. Both are looked at, for a reload may have changed which one is sent.
+pub fn has_passed(head: &RequestHead, name: &str) -> bool {
+    let name = name.as_bytes();
+    head.headers.tokens("via").any(|hop| hop.split(|byte| *byte == b' ').nth(1) == Some(name))
+        || head.headers.tokens(PASSED).any(|passed| passed == name)
 }
 
 /// The way so far with the peer at its end; a stranger's story of the way is dropped.
@@ -128,5 +123,4 @@ fn push_forwarded_for(headers: &mut Headers, head: &RequestHead, forwarding: &Fo
 }
 
 #[cfg(test)]
-#[path = "forwarded/tests.rs"]
 mod tests;

@@ -14,6 +14,7 @@ pub mod retry;
 mod attempt;
 mod body;
 mod budget;
+mod place;
 mod relay;
 mod tunnel;
 
@@ -27,12 +28,11 @@ pub use refusal::Refusal;
 
 use crate::explain::{Fate, Trace};
 use crate::frontend::ClientRequest;
-use crate::http::{BodyLength, Headers, request_id};
+use crate::http::{BodyLength, Headers, request_id, upgrade};
 use crate::logging::event;
-use crate::pool::{Backend, BreakerState, ClientKey, Lease, Live, NoLease, Pool, Tried};
+use crate::pool::{Backend, BreakerState, Lease, Live, Tried};
 use crate::shutdown::Running;
 use crate::transport::{AttemptError, BackendReply, Cause, Stage, Transport};
-use crate::watch::Watch;
 use attempt::Prepared;
 use budget::{Account, Budget};
 use retry::{RequestFacts, Verdict};
@@ -40,10 +40,6 @@ use retry::{RequestFacts, Verdict};
 /// A request waits a second in all for a place in the retry budget.
 const BUDGET_TURNS: u32 = 50;
 const BUDGET_TURN: Duration = Duration::from_millis(20);
-
-/// How long a request that waits for a place with a backend sleeps at most: so soon it is noticed that
-/// its client has gone.
-const PLACE_TURN: Duration = Duration::from_millis(50);
 
 /// A backend's answer, its body still unread.
 struct Answer {
@@ -55,8 +51,8 @@ struct Answer {
 pub struct Proxy {
     transport: Arc<dyn Transport>,
     budget: Budget,
-    /// Our name in `Via`: by it we know a request that comes round again.
-    via: String,
+    /// Our name in `Via`, or where that is switched off: by it we know a request that comes round again.
+    name: String,
     /// Waits between attempts end when the process does.
     running: Running,
 }
@@ -64,7 +60,7 @@ pub struct Proxy {
 impl Proxy {
     /// A proxy with a name of its own.
     pub fn new(transport: Arc<dyn Transport>, running: Running) -> Proxy {
-        Proxy { transport, budget: Budget::default(), via: format!("lb-{:08x}", fastrand::u32(..)), running }
+        Proxy { transport, budget: Budget::default(), name: format!("lb-{:08x}", fastrand::u32(..)), running }
     }
 
     /// Says who the client is and gives the request its id. Before anything is logged or limited.
@@ -78,7 +74,7 @@ impl Proxy {
 
     /// Brings the request to a backend and the answer back; answers for the backends where none can.
     pub fn handle(&self, request: &mut ClientRequest, live: &Live) -> Outcome {
-        if forwarded::has_passed(&request.head, &self.via) {
+        if forwarded::has_passed(&request.head, &self.name) {
             return Outcome::refused(request, Refusal::Loop);
         }
         if declares_too_much(request, live) {
@@ -106,8 +102,8 @@ impl Proxy {
         let refusal = loop {
             let found = match &held {
                 // It is better than waiting.
-                Some(_) => pool.lease(&client, &tried, Instant::now()).map_err(|_| Refusal::NoBackend),
-                None => self.lease(pool, &client, &tried, &watch, live),
+                Some(_) => place::at_once(pool, &client, &tried).map_err(|_| Refusal::NoBackend),
+                None => place::wait_for(pool, &client, &tried, (live, &watch, &self.running)),
             };
             let chosen = found.as_ref().ok().map(Lease::backend);
             // An answer that is held is passed on where no other can be had.
@@ -174,44 +170,6 @@ impl Proxy {
         Outcome::refused(request, refusal).after(attempts)
     }
 
-    /// A backend for one attempt; where all have as many requests as they may have, waits for a place.
-    fn lease(
-        &self,
-        pool: &Pool,
-        client: &ClientKey<'_>,
-        tried: &Tried,
-        watch: &Watch,
-        live: &Live,
-    ) -> Result<Lease, Refusal> {
-        let started = Instant::now();
-        // Who waits already comes first.
-        let mut found = match pool.policy().waiting() {
-            0 => pool.lease(client, tried, started),
-            _ => Err(NoLease::AllFull),
-        };
-        let mut waiter = None;
-        loop {
-            match found {
-                Ok(lease) => return Ok(lease),
-                Err(NoLease::NoneUsable) => return Err(Refusal::NoBackend),
-                Err(NoLease::AllFull) => {}
-            }
-            if waiter.is_none() {
-                waiter = pool.policy().wait_in_line(live.config.limits.max_queue);
-            } else if let Some(waiter) = &waiter {
-                waiter.wait(PLACE_TURN);
-            }
-            if waiter.is_none() {
-                return Err(Refusal::QueueFull);
-            }
-            let too_long = started.elapsed() >= live.config.timeouts.queue;
-            if too_long || watch.is_client_gone() || self.running.has_ended() {
-                return Err(Refusal::QueueTimeout);
-            }
-            found = pool.lease(client, tried, Instant::now());
-        }
-    }
-
     /// A place in the retry budget, or none within a moment. When a backend dies, all that it had comes
     /// back at once: in turns, most of it can be had elsewhere.
     fn wait_for_budget(&self, account: &mut Account<'_>, live: &Live) -> bool {
@@ -231,12 +189,12 @@ impl Proxy {
             client: request.client,
             secure: request.secure,
             request_id: &request.id,
-            via: &self.via,
+            name: &self.name,
+            via: live.config.via,
         };
         let mut headers = forwarded::to_backend(&request.head, &forwarding);
-        if let (true, Some(protocol)) = (request.responder.can_tunnel(), request.head.headers.get("upgrade"))
-        {
-            forwarded::add_upgrade(&mut headers, protocol);
+        if let Some(protocols) = upgrade::wanted(&request.head).filter(|_| request.responder.can_tunnel()) {
+            forwarded::add_upgrade(&mut headers, &protocols);
         }
         headers
     }

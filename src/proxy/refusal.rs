@@ -13,7 +13,7 @@ use crate::transport::{AttemptError, Cause, Stage};
 /// Why the balancer answers for a request itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The request is malformed or ambiguous.
+    /// The request is malformed or ambiguous, or has too many fields.
     Flawed(Flaw),
     /// The client broke off its body, or its chunks are malformed.
     BodyIncomplete,
@@ -64,6 +64,9 @@ const fn look(status: u16, word: &'static str, text: &'static str) -> Look {
 impl Refusal {
     fn look(self) -> Look {
         match self {
+            Refusal::Flawed(Flaw::TooManyFields) | Refusal::HeadTooLarge => {
+                look(431, "head_too_large", "Request Header Fields Too Large")
+            }
             Refusal::Flawed(flaw) => look(400, flaw.word(), "Bad Request: malformed or ambiguous"),
             Refusal::BodyIncomplete => {
                 look(400, "body_incomplete", "Bad Request: the body is malformed or broke off")
@@ -72,7 +75,6 @@ impl Refusal {
             Refusal::BodyTooLarge => {
                 look(413, "body_too_large", "Content Too Large: over the limit for bodies")
             }
-            Refusal::HeadTooLarge => look(431, "head_too_large", "Request Header Fields Too Large"),
             Refusal::RateLimited { .. } => {
                 look(429, "rate_limited", "Too Many Requests: rate limit exceeded")
             }

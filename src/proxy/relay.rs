@@ -30,7 +30,7 @@ pub fn relay(
     cookie: Option<String>,
     body_left: u64,
 ) -> Outcome {
-    let mut headers = forwarded::to_client(&reply.headers, &request.id);
+    let mut headers = forwarded::to_client(reply.status, &reply.headers, &request.id);
     if let Some(cookie) = cookie {
         headers.push("Set-Cookie", cookie.as_bytes());
     }

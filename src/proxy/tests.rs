@@ -1,7 +1,9 @@
 use super::fakes::{Script, Step};
 use super::*;
 use crate::frontend::Ending;
+use crate::pool::{ClientKey, NoLease};
 use crate::transport::{Cause, Stage};
+use crate::watch::Watch;
 
 fn refused() -> Step {
     Step::Fails(AttemptError { stage: Stage::Connect, cause: Cause::Refused, reused: false })
@@ -80,10 +82,105 @@ fn a_request_that_comes_round_again_is_not_sent_on() {
     let (mut request, seen) = fakes::get("/");
     let script = Script::of([]);
     let proxy = Proxy::new(script.clone(), Running::forever());
-    Arc::get_mut(&mut request.head).unwrap().headers.push("Via", format!("1.1 {}", proxy.via).as_bytes());
+    Arc::get_mut(&mut request.head).unwrap().headers.push("Via", format!("1.1 {}", proxy.name).as_bytes());
     assert_eq!(proxy.handle(&mut request, &fakes::live(3)).status, 508);
     assert!(script.got.lock().is_empty());
     assert!(seen.text().contains("X-LB-Reason: loop_detected\r\n"));
+}
+
+/// One backend with one place, and a client that asks for it.
+fn one_place() -> (Proxy, Live) {
+    let live = fakes::live(1);
+    let mut config = live.config.default_pool.backends[0].clone();
+    config.max_connections = Some(1);
+    let backend = Arc::new(live.default_pool().backends()[0].successor(config, None));
+    let live = fakes::live_of(vec![backend]);
+    (Proxy::new(Script::of([]), Running::forever()), live)
+}
+
+fn lease(proxy: &Proxy, live: &Live) -> Result<Lease, Refusal> {
+    let client = ClientKey::of([127, 0, 0, 1].into());
+    let waits = (live, &Watch::default(), &proxy.running);
+    place::wait_for(live.default_pool(), &client, &Tried::default(), waits)
+}
+
+fn wait_for_length(live: &Live, length: usize) {
+    while live.default_pool().line().len() != length {
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_free_place_goes_to_whoever_has_waited_longest() {
+    const WAITING: usize = 12;
+    let (proxy, live) = one_place();
+    let held = lease(&proxy, &live).unwrap();
+    let served = parking_lot::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for number in 0..WAITING {
+            let (proxy, live, served) = (&proxy, &live, &served);
+            scope.spawn(move || {
+                let place = lease(proxy, live).unwrap();
+                served.lock().push(number);
+                drop(place);
+                // Whoever comes again is the last in the line.
+                drop(lease(proxy, live).unwrap());
+                served.lock().push(number);
+            });
+            wait_for_length(live, number + 1);
+        }
+        drop(held);
+    });
+    assert_eq!(served.lock()[..WAITING], (0..WAITING).collect::<Vec<_>>());
+}
+
+#[test]
+fn nobody_passes_a_line_and_a_reload_keeps_it() {
+    let (proxy, live) = one_place();
+    let held = lease(&proxy, &live).unwrap();
+    std::thread::scope(|scope| {
+        let (proxy, live) = (&proxy, &live);
+        let first = scope.spawn(move || lease(proxy, live).map(|_| Instant::now()));
+        wait_for_length(live, 1);
+        let backend = Arc::clone(&live.default_pool().backends()[0]);
+        let next = fakes::live_of(vec![backend]).after(live);
+        let second = scope.spawn(move || lease(proxy, &next).map(|_| Instant::now()));
+        wait_for_length(live, 2);
+        let client = ClientKey::of([127, 0, 0, 1].into());
+        let passing = place::at_once(live.default_pool(), &client, &Tried::default());
+        assert_eq!(passing.err(), Some(NoLease::AllFull));
+        drop(held);
+        let [first, second] = [first, second].map(|thread| thread.join().unwrap().unwrap());
+        assert!(first <= second);
+    });
+}
+
+#[test]
+fn who_may_go_to_a_new_backend_does_not_wait_behind_those_who_may_not() {
+    let (proxy, live) = one_place();
+    let _held = lease(&proxy, &live).unwrap();
+    std::thread::scope(|scope| {
+        let mut impatient = fakes::live_of(live.default_pool().backends().to_vec()).after(&live);
+        impatient.config.timeouts.queue = Duration::from_millis(300);
+        let (proxy, live) = (&proxy, &live);
+        let waiting = scope.spawn(move || lease(proxy, &impatient).err());
+        wait_for_length(live, 1);
+        let more = [live.default_pool().backends(), fakes::live(1).default_pool().backends()].concat();
+        assert!(lease(proxy, &fakes::live_of(more).after(live)).is_ok());
+        assert_eq!(waiting.join().unwrap(), Some(Refusal::QueueTimeout));
+    });
+}
+
+#[test]
+fn waiting_has_its_limits() {
+    let (proxy, mut live) = one_place();
+    live.config.limits.max_queue = 0;
+    let _held = lease(&proxy, &live).unwrap();
+    assert_eq!(lease(&proxy, &live).err(), Some(Refusal::QueueFull));
+    live.config.limits.max_queue = 1;
+    live.config.timeouts.queue = Duration::from_millis(1);
+    assert_eq!(lease(&proxy, &live).err(), Some(Refusal::QueueTimeout));
+    assert!(live.default_pool().line().is_empty());
 }
 
 /// Handles a POST of 100,000 bytes where five are allowed.

@@ -73,7 +73,7 @@ mod tests {
         assert_eq!(named(&tls(r#","proxy_protocol":true"#), "{}"), ["tls.listen"]);
         assert_eq!(named("{}", &tls(r#","proxy_protocol":true"#)), ["tls.listen"]);
         assert_eq!(
-            named("{}", r#"{"front":true,"proxy_protocol":true,"admin":{}}"#),
+            named("{}", r#"{"front":false,"proxy_protocol":true,"admin":{}}"#),
             ["front", "proxy_protocol", "admin"]
         );
         assert_eq!(named(&tls(""), &tls(r#","redirect_http":true"#)), [""; 0]);

@@ -1,49 +1,89 @@
-//! The combined format of nginx and Apache (and the common one, which ends earlier):
-//! `CLIENT - USER [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.1" 200 2326 "REFERER" "AGENT" 0.123`.
-//! nginx's `$request_time` is the latency where it stands at the end; a number without a point is
-//! something else (Apache's `%D` counts microseconds, `%T` whole seconds).
+//! The combined format of nginx and Apache (and the common one, which ends earlier), with or without a
+//! virtual host in front: `CLIENT - USER [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.1" 200 2326 "REFERER"
+//! "AGENT"`, and behind it what the format's author liked, see [`super::tail`].
 
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::line::{Entry, Line, address, latency_in};
+use super::clf_time::{TIME_BYTES, seconds_since_1970};
+use super::line::{Entry, Line, address};
+use super::tail::Tail;
+use crate::http::headers::is_token;
 
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-/// `10/Oct/2000:13:55:36 -0700`
-const TIME_BYTES: usize = 26;
-const DAY_SECONDS: i64 = 24 * 60 * 60;
+/// With these a server refuses by itself, before any backend is asked: no request of HTTP, none in time,
+/// too large, or (494 to 497, nginx's own) not as its TLS wants it.
+const SERVERS_OWN: [&str; 10] = ["400", "408", "413", "414", "431", "494", "495", "496", "497", "505"];
 
 pub(super) fn read(line: &str) -> Result<Line<'_>, &'static str> {
     let (client, rest) = line.split_once(' ').ok_or("neither our format nor the combined one")?;
+    let (client, rest) = behind_host(client, rest);
     let client = address(client)?;
-    let (_, rest) = rest.split_once(" [").ok_or("no time in [ ]")?;
-    let at = rest.get(..TIME_BYTES).and_then(seconds_since_1970).ok_or("no time in [ ]")?;
-    let rest = rest[TIME_BYTES..].strip_prefix("] \"").ok_or("no request after the time")?;
+    let (at, rest) = behind_time(rest)?;
     let end = closing_quote(rest).ok_or("a request without its closing quote")?;
-    let rest_after = rest[end + 1..].trim_start();
-    let has_status = rest_after.split(' ').next().is_some_and(is_status);
-    if !has_status {
+    let (request, rest) = (&rest[..end], rest[end + 1..].trim_start());
+    let (status, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+    if !is_status(status) {
         return Err("no status after the request");
     }
     // What is no request (a TLS hello, noise) no backend was asked for.
-    let Some(target) = rest[..end].split(' ').nth(1) else { return Ok(Line::Other) };
-    let last = rest_after.rsplit(' ').next().filter(|last| is_decimal(last));
-    let latency = last.map(|last| latency_in(last, 1.0)).transpose()?;
-    let target = Cow::Borrowed(target);
-    Ok(Line::Request(Entry { at, is_whole_second: true, latency, client, target, backend: None }))
+    let Some(target) = target(request) else { return Ok(Line::Other) };
+    let tail = Tail::read(rest);
+    if SERVERS_OWN.contains(&status) && !tail.tells_of_backend {
+        return Ok(Line::Other);
+    }
+    Ok(Line::Request(Entry {
+        at,
+        is_whole_second: true,
+        latency: tail.latency,
+        client,
+        forwarded: tail.forwarded,
+        target: Cow::Borrowed(target),
+        backend: None,
+    }))
 }
 
+/// Apache's vhost_combined has `HOST:PORT` first.
+fn behind_host<'a>(first: &'a str, rest: &'a str) -> (&'a str, &'a str) {
+    match rest.split_once(' ') {
+        Some((second, after))
+            if first.contains(':') && address(first).is_err() && address(second).is_ok() =>
+        {
+            (second, after)
+        }
+        _ => (first, rest),
+    }
+}
+
+/// When it was, and what follows the quote after it. A user's name may look like the start of a time.
+fn behind_time(text: &str) -> Result<(Duration, &str), &'static str> {
+    let mut reason = "no time in [ ]";
+    for (start, open) in text.match_indices(" [") {
+        let text = &text[start + open.len()..];
+        let Some(at) = text.get(..TIME_BYTES).and_then(seconds_since_1970) else { continue };
+        match text[TIME_BYTES..].strip_prefix("] \"") {
+            Some(rest) => return Ok((at, rest)),
+            None => reason = "no request after the time",
+        }
+    }
+    Err(reason)
+}
+
+/// Three digits; Traefik writes 0 for a WebSocket.
 fn is_status(text: &str) -> bool {
-    text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit())
+    text == "0" || (text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-fn is_decimal(text: &str) -> bool {
-    text.contains('.') && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+/// Of a request of HTTP/1.0 or later that can have been passed on.
+fn target(request: &str) -> Option<&str> {
+    let (method, rest) = request.split_once(' ')?;
+    let (target, version) = rest.rsplit_once(' ')?;
+    let is_http = is_token(method.as_bytes()) && version.starts_with("HTTP/") && !target.is_empty();
+    let is_passed_on = !matches!((method, target), ("CONNECT" | "PRI", _) | (_, "-"));
+    (is_http && is_passed_on).then_some(target)
 }
 
 /// The first quote that no backslash stands before.
-fn closing_quote(text: &str) -> Option<usize> {
+pub(super) fn closing_quote(text: &str) -> Option<usize> {
     let mut escaped = false;
     text.bytes().position(|byte| {
         let closes = byte == b'"' && !escaped;
@@ -52,43 +92,9 @@ fn closing_quote(text: &str) -> Option<usize> {
     })
 }
 
-fn seconds_since_1970(text: &str) -> Option<Duration> {
-    let bytes = text.as_bytes();
-    let number = |from: usize, to: usize| -> Option<i64> {
-        let digits = text.get(from..to)?;
-        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
-    };
-    let marks = [(2, b'/'), (6, b'/'), (11, b':'), (14, b':'), (17, b':'), (20, b' ')];
-    if marks.iter().any(|(at, mark)| bytes.get(*at) != Some(mark)) {
-        return None;
-    }
-    let month = MONTHS.iter().position(|month| text.get(3..6) == Some(month))? as i64 + 1;
-    let (day, year) = (number(0, 2)?, number(7, 11)?);
-    let (hour, minute, second) = (number(12, 14)?, number(15, 17)?, number(18, 20)?);
-    let is_real = (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60;
-    let sign = match bytes.get(21)? {
-        b'+' => 1,
-        b'-' => -1,
-        _ => return None,
-    };
-    let offset = sign * (number(22, 24)? * 3600 + number(24, 26)? * 60);
-    let local = days_since_1970(year, month, day) * DAY_SECONDS + hour * 3600 + minute * 60 + second;
-    u64::try_from(local - offset).ok().filter(|_| is_real).map(Duration::from_secs)
-}
-
-/// In the Gregorian calendar; years begin in March here, so that the leap day is the last one.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    const DAYS_TO_1970: i64 = 719_468;
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - DAYS_TO_1970
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
-    use std::time::SystemTime;
 
     use proptest::prelude::*;
 
@@ -118,6 +124,42 @@ mod tests {
             let line = format!("{APACHE}{end}");
             assert_eq!(entry(&line).latency, ms.map(Duration::from_millis), "{end}");
         }
+    }
+
+    #[test]
+    fn a_user_may_be_called_anything() {
+        for user in ["fr ank [x] \\x22q\\x22", "[", " [ [", "[10/Oct/2000:13:55:36 -0700] x"] {
+            let line = APACHE.replacen("frank", user, 1);
+            assert_eq!(entry(&line).at, Duration::from_secs(971_211_336), "{user}");
+        }
+    }
+
+    #[test]
+    fn a_virtual_host_may_stand_in_front() {
+        let line = format!("www.example.com:80 {APACHE}");
+        assert_eq!(entry(&line).client, IpAddr::from([192, 0, 2, 9]));
+    }
+
+    #[test]
+    fn what_the_server_refused_by_itself_is_no_request() {
+        for (from, to) in [
+            ("\" 200", "\" 400"),
+            ("\" 200", "\" 408"),
+            ("GET /a.gif?x HTTP/1.0", "hello there"),
+            ("GET /a.gif?x HTTP/1.0", "GET /half-li"),
+            ("GET /a.gif?x HTTP/1.0", "-"),
+            ("GET /a.gif?x HTTP/1.0", ""),
+            ("GET /a.gif?x HTTP/1.0", "PRI * HTTP/1.1"),
+            ("GET /a.gif?x HTTP/1.0", "CONNECT example.com:443 HTTP/1.1"),
+        ] {
+            let line = APACHE.replacen(from, to, 1);
+            assert_eq!(read(&line), Ok(Line::Other), "{line}");
+        }
+        for status in ["404", "499", "502", "101", "0"] {
+            entry(&APACHE.replacen("\" 200", &format!("\" {status}"), 1));
+        }
+        let by_a_backend = format!("{} 0.020 0.019", APACHE.replacen("\" 200", "\" 400", 1));
+        assert_eq!(entry(&by_a_backend).latency, Some(Duration::from_millis(20)));
     }
 
     #[test]
@@ -152,15 +194,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn dates_are_those_of_another_calendar(seconds in 0u64..8_000_000_000, hours in -12i64..=14) {
-            let local = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds + 15 * 3600) - Duration::from_secs((15 - hours) as u64 * 3600);
-            let text = humantime::format_rfc3339_seconds(local).to_string();
-            let (sign, month) = (if hours < 0 { '-' } else { '+' }, MONTHS[text[5..7].parse::<usize>().unwrap() - 1]);
-            let date = format!("{}/{month}/{}:{} {sign}{:02}00", &text[8..10], &text[..4], &text[11..19], hours.abs());
-            prop_assert_eq!(seconds_since_1970(&date), Some(Duration::from_secs(seconds)), "{}", date);
-        }
-
         #[test]
         fn no_text_panics(text in any::<String>(), start in "[0-9.]{7} - - \\[[0-9A-Za-z/: +-]{26}\\] \"[ -~]{0,20}") {
             let _ = read(&text);

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use super::combined;
+use super::{combined, formats};
 use crate::logging::logfmt;
 
 /// Longer than any request is: what is beyond it is no latency.
@@ -19,7 +19,8 @@ const RFC3339_T: usize = 10;
 pub enum Line<'a> {
     /// A request that a backend was asked for, or that may have been.
     Request(Entry<'a>),
-    /// Something else that belongs in a log: an event, a request to an endpoint, one refused unasked.
+    /// Something else that belongs in a log: an event, a request to an endpoint, one that the server refused
+    /// by itself.
     Other,
 }
 
@@ -34,6 +35,8 @@ pub struct Entry<'a> {
     pub latency: Option<Duration>,
     /// Who asked.
     pub client: IpAddr,
+    /// What `X-Forwarded-For` said, if the log says so.
+    pub forwarded: Option<&'a str>,
     /// What for, with its query.
     pub target: Cow<'a, str>,
     /// Who answered, if the log says so.
@@ -45,11 +48,12 @@ pub struct Entry<'a> {
 /// # Errors
 /// What is not as it should be, for people.
 pub fn read(line: &str) -> Result<Line<'_>, &'static str> {
-    match line.as_bytes().get(RFC3339_T) {
+    let result = match line.as_bytes().get(RFC3339_T) {
         Some(b'T') => ours(line),
         _ if line.trim().is_empty() => Err("an empty line"),
         _ => combined::read(line),
-    }
+    };
+    result.map_err(|reason| formats::name(line).unwrap_or(reason))
 }
 
 fn ours(line: &str) -> Result<Line<'_>, &'static str> {
@@ -74,7 +78,7 @@ fn ours(line: &str) -> Result<Line<'_>, &'static str> {
         return Ok(Line::Other);
     }
     let client = client.ok_or("no client")?;
-    Ok(Line::Request(Entry { at, is_whole_second: false, latency, client, target, backend }))
+    Ok(Line::Request(Entry { at, is_whole_second: false, latency, client, forwarded: None, target, backend }))
 }
 
 fn time_since_1970(text: &str) -> Result<Duration, &'static str> {

@@ -6,21 +6,29 @@
 //! share (it may be slower with more to do) is not simulated. The log is read once, line by line; what is
 //! kept of it is a window of lines, what runs at once, and one entry a client.
 
+mod clf_time;
 mod clients;
 mod combined;
+mod formats;
 mod input;
 pub mod line;
 mod order;
 mod progress;
 mod report;
 mod simulation;
+mod tail;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use crate::cli::ReplayOptions;
 use crate::config::{Algorithm, BackendUrl, Config, HashKey};
+use crate::http::Headers;
 use crate::pool::ClientKey;
+use crate::proxy::client_address::client_address;
 use clients::Clients;
 use input::Input;
 use line::{Entry, Line};
@@ -33,8 +41,8 @@ use simulation::Simulation;
 pub const ALL: &str = "all";
 /// How long a request takes whose log does not say it.
 const ASSUMED_LATENCY: Duration = Duration::from_millis(100);
-/// Unreadable lines that are shown, each with its number.
-const SHOWN_LINES: usize = 5;
+/// Reasons why lines can't be read that are shown, each with the first line's number.
+const SHOWN_REASONS: usize = 5;
 /// Backends that a log may name besides the configured ones and that are told apart.
 const MAX_UNKNOWN: usize = 1000;
 
@@ -77,6 +85,8 @@ struct Replay {
     /// The configured backends, then those that only the log knows, by their place.
     places: HashMap<String, u16>,
     hashes_path: bool,
+    /// Whose word for the client is taken, as a balancer takes it.
+    trusted_proxies: Vec<IpNet>,
 }
 
 impl Replay {
@@ -96,6 +106,7 @@ impl Replay {
             clients: Clients::default(),
             report: Report::new(notes(config)),
             places: names.zip(0..).collect(),
+            trusted_proxies: config.trusted_proxies.clone(),
             hashes_path: config.default_pool.hash_key == HashKey::Path,
         })
     }
@@ -109,7 +120,7 @@ impl Replay {
                 self.simulate(false);
             }
             Ok(Line::Other) => self.report.other += 1,
-            Err(reason) => self.report.unreadable(reason, SHOWN_LINES),
+            Err(reason) => self.report.unreadable(reason, SHOWN_REASONS),
         }
     }
 
@@ -119,7 +130,17 @@ impl Replay {
         let logged = entry.backend.as_deref().map(|name| self.place(name));
         let path = || entry.target.split('?').next().unwrap_or_default();
         let key = self.hashes_path.then(|| path().into());
-        Arrival::new(entry.client, key, logged, entry.latency.unwrap_or(ASSUMED_LATENCY))
+        Arrival::new(self.client(entry), key, logged, entry.latency.unwrap_or(ASSUMED_LATENCY))
+    }
+
+    /// Who asked: where the log has `X-Forwarded-For`, that is who a balancer would take for the client.
+    fn client(&mut self, entry: &Entry<'_>) -> IpAddr {
+        let Some(forwarded) = entry.forwarded else { return entry.client };
+        let mut headers = Headers::default();
+        headers.push("X-Forwarded-For", forwarded.as_bytes());
+        let client = client_address(entry.client, &headers, &self.trusted_proxies);
+        self.report.unbelieved += u64::from(client == entry.client);
+        client
     }
 
     fn place(&mut self, name: &str) -> u16 {

@@ -17,12 +17,22 @@ pub struct Report {
     pub requests: u64,
     /// Lines that are no request to a backend.
     pub other: u64,
+    /// Requests whose `X-Forwarded-For` was not believed.
+    pub unbelieved: u64,
     unreadable: u64,
-    /// The first few of them.
-    shown: Vec<String>,
+    /// The first few reasons for that.
+    shown: Vec<Shown>,
     without_latency: u64,
     span: Option<(Duration, Duration)>,
     notes: Vec<String>,
+}
+
+/// Lines that can't be read for the same reason.
+struct Shown {
+    reason: &'static str,
+    /// The first one's number.
+    line: u64,
+    lines: u64,
 }
 
 impl Report {
@@ -31,11 +41,13 @@ impl Report {
         Report { notes, ..Report::default() }
     }
 
-    /// The line read last can't be read; `most` of them are shown.
-    pub fn unreadable(&mut self, reason: &str, most: usize) {
+    /// The line read last can't be read; `most` reasons are shown.
+    pub fn unreadable(&mut self, reason: &'static str, most: usize) {
         self.unreadable += 1;
-        if self.shown.len() < most {
-            self.shown.push(format!("line {}: {reason}", self.lines));
+        if let Some(shown) = self.shown.iter_mut().find(|shown| shown.reason == reason) {
+            shown.lines += 1;
+        } else if self.shown.len() < most {
+            self.shown.push(Shown { reason, line: self.lines, lines: 1 });
         }
     }
 
@@ -58,8 +70,15 @@ impl Report {
             let (count, ms) = (counted(self.without_latency, "request"), ASSUMED_LATENCY.as_millis());
             lines.push(format!("note: {count} without a latency, taken to last {ms} ms"));
         }
-        lines.extend(self.shown.iter().cloned());
-        let shown = self.shown.len() as u64;
+        if self.unbelieved > 0 {
+            let count = counted(self.unbelieved, "request");
+            lines.push(format!(
+                "note: X-Forwarded-For of {count} does not count, for its peer is not in trusted_proxies: that \
+                 peer is taken for the client"
+            ));
+        }
+        lines.extend(self.shown.iter().map(Shown::text));
+        let shown: u64 = self.shown.iter().map(|shown| shown.lines).sum();
         if self.unreadable > shown {
             lines.push(format!("and {} more lines that can't be read", grouped(self.unreadable - shown)));
         }
@@ -105,6 +124,16 @@ impl Report {
             ));
         }
         text
+    }
+}
+
+impl Shown {
+    fn text(&self) -> String {
+        let more = match self.lines - 1 {
+            0 => String::new(),
+            more => format!(" (and {})", counted(more, "more line")),
+        };
+        format!("line {}: {}{more}", self.line, self.reason)
     }
 }
 

@@ -129,6 +129,86 @@ fn a_stranger_s_story_is_replaced() {
 }
 
 #[test]
+fn a_stranger_s_other_stories_are_dropped_too() {
+    let stories = [
+        ("Forwarded", "for=192.0.2.1;proto=https"),
+        ("X-Forwarded-Port", "443"),
+        ("X-Forwarded-Prefix", "/admin"),
+        ("X-Forwarded-Server", "inside"),
+        ("X_Forwarded_For", "192.0.2.1"),
+        ("X_Real_IP", "192.0.2.1"),
+    ];
+    let (backend, balancer) = strict();
+    balancer.ask("GET", "/", &stories, b"");
+    let expected = "host via x-forwarded-for x-forwarded-host x-forwarded-proto x-real-ip x-request-id";
+    assert_eq!(backend.wait_for(1).names().join(" "), expected);
+    let (backend, balancer) = one();
+    balancer.ask("GET", "/", &stories, b"");
+    let asked = backend.wait_for(1);
+    for (name, value) in &stories[..4] {
+        assert_eq!(asked.all(&name.to_lowercase()), [*value], "{name} of a trusted peer");
+    }
+    assert_eq!((asked.header("x_forwarded_for"), asked.header("x_real_ip")), (None, None));
+}
+
+#[test]
+fn what_a_trusted_proxy_says_has_to_make_sense() {
+    let (backend, balancer) = one();
+    let fields = [("X-Forwarded-Proto", "javascript"), ("X-Forwarded-Host", "shop.example/?")];
+    balancer.ask("GET", "/", &fields, b"");
+    let asked = backend.wait_for(1);
+    assert_eq!(asked.all("x-forwarded-proto"), ["http"]);
+    assert_eq!(asked.all("x-forwarded-host"), ["example.com"]);
+}
+
+/// As Java's HttpClient and curl's `--http2` ask.
+#[test]
+fn an_upgrade_that_carries_http_is_not_passed_on() {
+    let (backend, balancer) = one();
+    let fields = [
+        ("Connection", "Upgrade, HTTP2-Settings"),
+        ("Upgrade", "h2c"),
+        ("HTTP2-Settings", "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA"),
+    ];
+    assert_eq!(balancer.ask("GET", "/", &fields, b"").text(), "one");
+    let asked = backend.wait_for(1);
+    for name in ["upgrade", "http2-settings"] {
+        assert_eq!(asked.header(name), None, "{name}");
+    }
+    assert!(!asked.header("connection").unwrap_or("").to_lowercase().contains("upgrade"));
+}
+
+#[test]
+fn a_426_says_what_to_upgrade_to() {
+    let headers = vec![("Upgrade", "TLS/1.2, HTTP/1.1"), ("Connection", "Upgrade")];
+    let answer = Answer { status: 426, headers, ..Answer::ok("by TLS, please") };
+    let backend = Backend::that(Behaviour::Answers(answer));
+    let answer = Balancer::over(&[&backend]).get("/");
+    assert_eq!((answer.status, answer.header("upgrade")), (426, Some("TLS/1.2, HTTP/1.1")));
+    assert!(answer.all("connection").iter().any(|value| value.eq_ignore_ascii_case("upgrade")));
+}
+
+#[test]
+fn more_fields_than_there_may_be_are_431_on_both_listeners() {
+    let backend = Backend::named("one");
+    for front in [false, true] {
+        let balancer = Balancer::start(config(&[&backend], json!({ "front": front })));
+        // `Host` is one, too.
+        for (fields, status) in [(255, 200), (256, 431)] {
+            let mut client = balancer.connect();
+            client.send(format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "a: b\r\n".repeat(fields)));
+            let answer = client.read_response();
+            assert_eq!(answer.status, status, "{fields} fields and Host, front {front}");
+            let reason = Some("head_too_large").filter(|_| status == 431);
+            assert_eq!(answer.header("x-lb-reason"), reason);
+        }
+        let mut client = balancer.connect();
+        client.send(format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: {}\r\n\r\n", "a,".repeat(257)));
+        assert_eq!(client.read_response().status, 431, "members of Connection, front {front}");
+    }
+}
+
+#[test]
 fn every_request_has_an_id_of_its_own() {
     let (backend, balancer) = one();
     let ids = [0, 1].map(|_| balancer.get("/").header("x-request-id").unwrap().to_owned());
@@ -174,6 +254,22 @@ fn a_request_that_comes_round_again_is_stopped() {
     let answer = balancer.get("/");
     assert_eq!(answer.status, 508);
     assert_eq!(answer.all("x-lb-reason"), ["loop_detected"]);
+}
+
+#[test]
+fn without_via_a_loop_is_still_found() {
+    let (seen, loops) = (Backend::named("seen"), Backend::that(Behaviour::Refuses));
+    let listen = loops.address().to_string();
+    let route = json!([{ "path": "/seen", "pool": "seen" }]);
+    let pools = json!({ "seen": { "backends": [{ "url": seen.url() }], "health_check": { "type": "tcp" } } });
+    let more = json!({ "via": false, "listen": listen, "health_check": { "path": "/lb-health" },
+                       "pools": pools, "routes": route });
+    let balancer = Balancer::start(config(&[&loops], more));
+    assert_eq!(balancer.get("/").all("x-lb-reason"), ["loop_detected"]);
+    balancer.get("/seen");
+    let asked = seen.wait_for(1);
+    assert_eq!(asked.header("via"), None);
+    assert!(asked.header("x-lb-passed").unwrap().starts_with("lb-"));
 }
 
 #[test]

@@ -129,6 +129,33 @@ fn without_a_queue_free_workers_take_what_comes() {
     (0..200).for_each(|_| assert_eq!(client.get("/").text(), "one"));
 }
 
+/// Requests that wait for a place with a backend: those of one pool are nothing to another.
+#[test]
+fn a_pool_whose_line_is_full_is_no_other_pool_s_business() {
+    let (busy, other) = (ByHand::start(), ByHand::start());
+    let mut config = busy.config(json!({ "listen": "127.0.0.1:0", "limits": { "max_queue": 1 } }));
+    config["backends"][0]["max_connections"] = json!(1);
+    let mut places = other.entry();
+    places[0]["max_connections"] = json!(1);
+    config["pools"] = json!({ "other": { "backends": places } });
+    config["routes"] = json!([{ "path": "/other", "pool": "other" }]);
+    let balancer = Balancer::start(config);
+    let _holding = balancer.asking("/busy");
+    let _held = busy.next();
+    let mut waiting: Vec<_> = (0..2).map(|_| balancer.asking("/busy")).collect();
+    eventually("one is refused, so one waits", || {
+        waiting.iter_mut().any(|client| client.is_answered_within(Duration::from_millis(1)))
+    });
+    let mut first = balancer.asking("/other");
+    let mut exchange = other.next();
+    let mut second = balancer.asking("/other");
+    exchange.send(PLAIN);
+    exchange.keep_alive();
+    assert_eq!(first.read_response().text(), "plain");
+    other.next().send(PLAIN);
+    assert_eq!(second.read_response().text(), "plain");
+}
+
 /// Their clients are still sending, and whoever ends an answer waits for those; nobody else may.
 #[test]
 fn refused_uploads_hold_nobody_up() {

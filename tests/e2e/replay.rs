@@ -1,5 +1,7 @@
 //! `loadbalancer replay`: a recorded log through the code that chooses backends.
 
+use std::path::Path;
+
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -109,8 +111,7 @@ fn lines_that_can_not_be_read_are_named_and_counted() {
     let run = Run::of(["replay", "-"]).input(&text).output();
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(run.stderr.contains("line 1: neither our format nor the combined one"), "{run:?}");
-    assert!(run.stderr.contains("line 102: a client that is no address"), "{run:?}");
-    assert!(run.stderr.ends_with("and 3 more lines that can't be read"), "{run:?}");
+    assert!(run.stderr.contains("line 102: a client that is no address (and 6 more lines)"), "{run:?}");
     assert!(run.stdout.contains("0 lines of something else, 8 that can't be read"), "{run:?}");
 }
 
@@ -149,4 +150,56 @@ fn a_long_log_says_how_far_it_is() {
         ["10 %", "20 %", "30 %", "40 %", "50 %", "60 %", "70 %", "80 %", "90 %", "100 %"]
     );
     assert!(lines[10].starts_with("replayed in "), "{run:?}");
+}
+
+/// Logs that other programs wrote, on valid and on invalid requests.
+fn theirs(name: &str, config: &str) -> Finished {
+    let log = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/replay").join(name);
+    Run::of(["replay"]).arg(log).arg("--config").file(config).output()
+}
+
+#[test]
+fn logs_of_others_are_read_and_what_their_server_refused_is_left_out() {
+    for (name, requests, left_out) in [
+        ("nginx_main.log", 94, 12),
+        ("nginx_request_time.log", 94, 12),
+        ("apache_combined.log", 96, 10),
+        ("apache_vhost_combined.log", 96, 10),
+        ("traefik.log", 99, 0),
+    ] {
+        let run = theirs(name, "{}");
+        assert_eq!(run.code, Some(0), "{name}: {run:?}");
+        assert!(run.stdout.starts_with(&format!("{requests} requests of ")), "{name}: {run:?}");
+        let said = format!("left out: {left_out} lines of something else, 0 that can't be read");
+        assert!(left_out == 0 || run.stdout.contains(&said), "{name}: {run:?}");
+        let without_times = run.stderr.contains("without a latency");
+        assert_eq!(without_times, name != "nginx_request_time.log", "{name}: {run:?}");
+    }
+}
+
+#[test]
+fn a_proxy_before_the_log_s_server_is_the_client_only_where_it_is_not_trusted() {
+    let run = theirs("nginx_main.log", "{}");
+    assert!(run.stderr.contains("X-Forwarded-For of 1 request does not count"), "{run:?}");
+    assert!(run.stdout.starts_with("94 requests of 10 clients"), "{run:?}");
+    let run = theirs("nginx_main.log", r#"{ "trusted_proxies": ["192.0.2.0/24"] }"#);
+    assert!(!run.stderr.contains("X-Forwarded-For"), "{run:?}");
+    assert!(run.stdout.starts_with("94 requests of 11 clients"), "{run:?}");
+}
+
+#[test]
+fn a_format_that_is_not_read_is_called_by_its_name_once() {
+    for (name, word) in [
+        ("haproxy.log", "HAProxy's httplog"),
+        ("haproxy_rsyslog.log", "HAProxy's httplog"),
+        ("caddy.log", "Caddy's JSON log"),
+        ("traefik_json.log", "Traefik's JSON log"),
+        ("envoy.log", "Envoy's log"),
+        ("aws_alb.log", "AWS application load balancer"),
+    ] {
+        let run = theirs(name, "{}");
+        assert_eq!(run.code, Some(1), "{name}: {run:?}");
+        assert_eq!(run.stderr.matches(word).count(), 1, "{name}: {run:?}");
+        assert!(!run.stderr.contains("no address"), "{name}: {run:?}");
+    }
 }

@@ -2,7 +2,9 @@
 //! `weights`), ties, and what the hashes hold on to.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
+use loadbalancer::demo::echo::EchoOptions;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Backend, Balancer, Behaviour, Client, config, eventually};
@@ -140,4 +142,26 @@ fn consistent_hash_without_its_key_is_the_one_by_client() {
     for key in ["header:X-User", "cookie:user"] {
         assert_eq!(homes(&over(key), &clients), expected, "{key}");
     }
+}
+
+/// Latencies of real backends are noise where these are equal, and noise decides nothing.
+#[test]
+fn power_of_two_shares_by_weight_and_leaves_a_slow_backend_alone() {
+    const REQUESTS: usize = 200;
+    let backends = ["heavy", "light"].map(Backend::named);
+    let balancer = weighted(&backends, 3, json!({ "algorithm": "power_of_two" }));
+    let mut client = balancer.connect();
+    (0..REQUESTS).for_each(|_| drop(client.get("/")));
+    let heavy = backends[0].asked().len();
+    assert!((130..=170).contains(&heavy), "{heavy} of {REQUESTS} by 3 to 1");
+
+    let echo = |latency_ms| {
+        let latency = Duration::from_millis(latency_ms);
+        Backend::that(Behaviour::Echo(EchoOptions { latency, ..EchoOptions::default() }))
+    };
+    let backends = [echo(100), echo(0), echo(0)];
+    let balancer = weighted(&backends, 1, json!({ "algorithm": "power_of_two" }));
+    (0..REQUESTS).for_each(|_| drop(balancer.get("/")));
+    let slow = &balancer.metrics_after(REQUESTS as u64)["backends"][0]["total_requests"];
+    assert!(slow.as_u64().unwrap() <= 20, "{slow} of {REQUESTS} to the slow one");
 }

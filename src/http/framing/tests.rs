@@ -143,6 +143,10 @@ fn targets_may_be_odd_but_not_controls() {
         ("x", false),
         ("/a b", false),
         ("/\x01", false),
+        ("/a#b", false),
+        ("/?a#", false),
+        ("http://h/#", false),
+        ("/a%23b", true),
         ("/\x7f", false),
         ("http://", false),
         ("http://u@h/", false),
@@ -151,6 +155,19 @@ fn targets_may_be_odd_but_not_controls() {
         let mut head = head(Version::Http11, &[]);
         head.target = target.into();
         assert_eq!(check(&head).is_ok(), good, "{target:?}");
+    }
+}
+
+#[test]
+fn fields_and_members_of_connection_have_a_bound() {
+    for (fields, members, fits) in [(255, 0, true), (256, 0, false), (0, 256, true), (0, 257, false)] {
+        let mut head = head(Version::Http11, &[]);
+        (0..fields).for_each(|_| head.headers.push("a", b"b"));
+        if members > 0 {
+            head.headers.push("Connection", vec!["a"; members].join(",").as_bytes());
+        }
+        let expected = if fits { Ok(BodyLength::None) } else { Err(Flaw::TooManyFields) };
+        assert_eq!(check(&head), expected, "{fields} fields and Host, {members} members");
     }
 }
 

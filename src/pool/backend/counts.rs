@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::Backend;
 use crate::histogram::Histogram;
 
-/// The newest answer counts this much in the recent latency.
-const RECENT: f64 = 0.1;
+/// The newest answer counts this much in the recent latency, once there are enough of them: what counts is
+/// some thirty answers.
+const RECENT: f64 = 0.03;
 
 impl Backend {
     /// Requests that it has now.
@@ -30,9 +31,15 @@ impl Backend {
         &self.kept.latency
     }
 
-    /// How long they took of late, in microseconds; 0 while there was none.
+    /// How long they took of late, in microseconds; 0 while there was none. The mean of their orders of
+    /// magnitude (a geometric one), so that one answer that took fifty times as long counts little.
     pub fn recent_latency_us(&self) -> f64 {
         f64::from_bits(self.kept.recent_us.load(Relaxed))
+    }
+
+    /// How many answers that is the mean of, at least.
+    pub fn answers(&self) -> u32 {
+        self.kept.answers.load(Relaxed)
     }
 
     /// One compare-and-swap, so that two workers can't both take the last place.
@@ -59,10 +66,15 @@ impl Backend {
 
     pub(in crate::pool) fn count_latency(&self, latency: Duration) {
         self.kept.latency.record(latency);
-        let newest = latency.as_micros() as f64;
+        let newest = (latency.as_micros() as f64).max(1.0);
+        let answers = self.kept.answers.load(Relaxed).saturating_add(1);
+        self.kept.answers.store(answers, Relaxed);
         let recent = self.recent_latency_us();
         // Two at once may lose one of them, which a mean can bear.
-        let mean = if recent == 0.0 { newest } else { recent + (newest - recent) * RECENT };
+        let mean = match recent == 0.0 {
+            true => newest,
+            false => recent * (newest / recent).powf(RECENT.max(1.0 / f64::from(answers))),
+        };
         self.kept.recent_us.store(mean.to_bits(), Relaxed);
     }
 }

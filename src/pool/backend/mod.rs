@@ -66,6 +66,7 @@ struct Kept {
     latency: Histogram,
     /// Recent latency in microseconds, as the bits of an f64; 0 while there is none.
     recent_us: AtomicU64,
+    answers: AtomicU32,
 }
 
 impl Kept {
@@ -90,6 +91,7 @@ impl Kept {
             total_failures: AtomicU64::new(0),
             latency: Histogram::default(),
             recent_us: AtomicU64::new(0),
+            answers: AtomicU32::new(0),
         }
     }
 }

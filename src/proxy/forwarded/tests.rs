@@ -18,7 +18,8 @@ fn forwarding(trusted: bool) -> Forwarding<'static> {
         client: "192.0.2.7".parse().unwrap(),
         secure: false,
         request_id: "id-1",
-        via: "lb-me",
+        name: "lb-me",
+        via: true,
     }
 }
 
@@ -120,6 +121,62 @@ fn our_own_via_is_recognised_and_others_are_not() {
 }
 
 #[test]
+fn without_via_a_field_of_ours_shows_that_a_request_comes_round_again() {
+    let head = head(&[("Via", "1.0 a"), ("X-LB-Passed", "lb-other")]);
+    let headers = to_backend(&head, &Forwarding { via: false, ..forwarding(false) });
+    assert_eq!(headers.get_all("via").collect::<Vec<_>>(), [b"1.0 a"], "what others say stays");
+    assert_eq!(headers.get_all("x-lb-passed").collect::<Vec<_>>(), [&b"lb-other"[..], b"lb-me"]);
+    let again = RequestHead { headers, ..head };
+    assert!(has_passed(&again, "lb-me") && has_passed(&again, "lb-other") && !has_passed(&again, "lb"));
+}
+
+#[test]
+fn a_stranger_s_other_stories_are_dropped_and_a_trusted_peer_s_kept() {
+    let stories = [
+        ("Forwarded", "for=6.6.6.6"),
+        ("X-Forwarded-Port", "443"),
+        ("X-Forwarded-Prefix", "/admin"),
+        ("X-Forwarded-Server", "inside"),
+        ("X_Forwarded_Ssl", "on"),
+    ];
+    let head = head(&stories);
+    let names = |trusted| sent(&head, trusted).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    for (name, _) in stories {
+        assert!(!names(false).contains(&name.to_owned()), "{name} of a stranger");
+        assert!(names(true).contains(&name.to_owned()), "{name} of a trusted peer");
+    }
+}
+
+#[test]
+fn nobody_s_look_alike_stands_beside_what_we_set() {
+    let head = head(&[("X_Forwarded_For", "6.6.6.6"), ("x_real_ip", "6.6.6.6"), ("X_REQUEST_ID", "x")]);
+    for trusted in [false, true] {
+        let fields = sent(&head, trusted);
+        assert!(fields.iter().all(|(name, _)| !name.contains('_')), "{fields:?}");
+    }
+}
+
+#[test]
+fn what_is_no_host_and_no_scheme_is_not_believed() {
+    let head = head(&[("X-Forwarded-Proto", "javascript"), ("X-Forwarded-Host", "evil.example/?")]);
+    let fields = sent(&head, true);
+    assert_eq!(value(&fields, "x-forwarded-proto"), "http");
+    assert_eq!(value(&fields, "x-forwarded-host"), "example.com");
+}
+
+#[test]
+fn a_426_keeps_what_it_asks_for() {
+    let mut backend = Headers::default();
+    for (name, value) in [("Upgrade", "TLS/1.2"), ("connection", "upgrade"), ("upgrade", "HTTP/1.1")] {
+        backend.push(name, value.as_bytes());
+    }
+    let found = to_client(426, &backend, "id-1");
+    assert_eq!(found.get_all("upgrade").collect::<Vec<_>>(), [b"TLS/1.2, HTTP/1.1"]);
+    assert_eq!(found.get("connection"), Some(&b"Upgrade"[..]));
+    assert_eq!(to_client(200, &backend, "id-1").get("upgrade"), None);
+}
+
+#[test]
 fn the_answer_loses_hop_by_hop_fields_and_gains_the_id() {
     let mut backend = Headers::default();
     for (name, value) in [
@@ -133,7 +190,7 @@ fn the_answer_loses_hop_by_hop_fields_and_gains_the_id() {
     ] {
         backend.push(name, value.as_bytes());
     }
-    let found = to_client(&backend, "id-1");
+    let found = to_client(200, &backend, "id-1");
     let expected = [("set-cookie", &b"a=1"[..]), ("set-cookie", b"b=2"), ("X-Request-ID", b"id-1")];
     assert_eq!(found.iter().collect::<Vec<_>>(), expected);
 }

@@ -1,0 +1,74 @@
+//! Which protocols a request may leave HTTP for (RFC 9110 section 7.8). Pure.
+//!
+//! What clients put into `Upgrade`, and what becomes of it: `websocket`, `tcp` (docker's attach and exec),
+//! `SPDY/3.1` (kubectl exec) and whatever else begins behind a 101 are passed on, for bytes are carried
+//! both ways unread. `h2c` (Java's HttpClient, curl `--http2`), `h2`, `HTTP/…` and `TLS/…` are not: what
+//! follows such an upgrade are more requests, which would run past every rule here, and `h2c` needs a
+//! field (`HTTP2-Settings`) that is for the next hop alone. Such a request is answered as though it had
+//! not asked.
+
+use super::RequestHead;
+use super::Version;
+
+/// Protocols that carry requests of HTTP, open or encrypted.
+const CARRY_HTTP: [&str; 5] = ["h2c", "h2", "h3", "http", "tls"];
+
+/// What the backend may be asked to change to: the members of `Upgrade` that we can carry, as the client
+/// wrote them. `None` where there are none, or `Connection` does not name the field, or in HTTP/1.0.
+pub fn wanted(head: &RequestHead) -> Option<Vec<u8>> {
+    if head.version == Version::Http10 || !head.headers.has_token("connection", "upgrade") {
+        return None;
+    }
+    let carried: Vec<&[u8]> =
+        head.headers.tokens("upgrade").filter(|protocol| !carries_http(protocol)).collect();
+    (!carried.is_empty()).then(|| carried.join(&b", "[..]))
+}
+
+fn carries_http(protocol: &[u8]) -> bool {
+    let name = protocol.split(|byte| *byte == b'/').next().unwrap_or_default();
+    CARRY_HTTP.iter().any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Headers;
+    use super::*;
+
+    fn head(version: Version, fields: &[(&str, &str)]) -> RequestHead {
+        let mut headers = Headers::default();
+        for (name, value) in fields {
+            headers.push(name, value.as_bytes());
+        }
+        RequestHead { method: "GET".into(), target: "/".into(), version, headers }
+    }
+
+    #[test]
+    fn what_carries_http_is_not_passed_on() {
+        for (upgrade, passed) in [
+            ("websocket", Some("websocket")),
+            ("WebSocket", Some("WebSocket")),
+            ("tcp", Some("tcp")),
+            ("SPDY/3.1", Some("SPDY/3.1")),
+            ("h2c", None),
+            ("H2C", None),
+            ("h2", None),
+            ("HTTP/2.0", None),
+            ("TLS/1.2, HTTP/1.1", None),
+            ("h2c, websocket", Some("websocket")),
+            ("websocket, raw", Some("websocket, raw")),
+            ("h2c-not", Some("h2c-not")),
+            ("", None),
+        ] {
+            let head = head(Version::Http11, &[("Connection", "Upgrade"), ("Upgrade", upgrade)]);
+            assert_eq!(wanted(&head), passed.map(|it| it.as_bytes().to_vec()), "{upgrade:?}");
+        }
+    }
+
+    #[test]
+    fn connection_has_to_name_it_on_whatever_line() {
+        let two = [("Connection", "keep-alive"), ("connection", "HTTP2-Settings, upgrade"), ("Upgrade", "x")];
+        assert_eq!(wanted(&head(Version::Http11, &two)).as_deref(), Some(&b"x"[..]));
+        assert_eq!(wanted(&head(Version::Http11, &[("Upgrade", "x")])), None);
+        assert_eq!(wanted(&head(Version::Http10, &two)), None, "HTTP/1.0 knows no upgrade");
+    }
+}

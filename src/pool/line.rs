@@ -1,0 +1,138 @@
+//! The line before a pool whose backends all have as many requests as they may have
+//! (`max_connections`): first come, first served.
+//!
+//! Only the first in it may claim a place; whoever leaves it, with a place or without, calls the next. So
+//! nobody is overtaken, neither by one who waits nor by one who has just come, and a place that gets free
+//! wakes one thread. Any place suits anybody: which backends have room does not depend on who asks.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
+
+/// See the module.
+#[derive(Default)]
+pub struct Line {
+    /// How many wait; spares the lock where nobody does.
+    length: AtomicUsize,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// The oldest first.
+    waiting: VecDeque<(u64, Sender<()>)>,
+    /// Of the one who comes next.
+    number: u64,
+}
+
+/// A request that waits for a place; leaves the line when dropped.
+pub struct Waiter<'a> {
+    line: &'a Line,
+    number: u64,
+    call: Receiver<()>,
+}
+
+impl Line {
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.length.load(SeqCst)
+    }
+
+    /// Whether nobody waits, so that a place may be taken at once.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Goes to its end; `None` where `most` wait already. Takes the lock.
+    pub fn join(&self, most: usize) -> Option<Waiter<'_>> {
+        let mut queue = self.queue.lock();
+        if queue.waiting.len() >= most {
+            return None;
+        }
+        let (caller, call) = bounded(1);
+        let number = queue.number;
+        queue.number += 1;
+        queue.waiting.push_back((number, caller));
+        self.length.store(queue.waiting.len(), SeqCst);
+        Some(Waiter { line: self, number, call })
+    }
+
+    /// A place with a backend has got free. Takes the lock where somebody waits.
+    pub(super) fn freed(&self) {
+        if !self.is_empty() {
+            call_first(&self.queue.lock());
+        }
+    }
+}
+
+fn call_first(queue: &Queue) {
+    if let Some((_, caller)) = queue.waiting.front() {
+        // One that was called already looks anyway.
+        let _ = caller.try_send(());
+    }
+}
+
+impl Waiter<'_> {
+    /// Whether the next free place is this one's. Takes the lock.
+    pub fn is_first(&self) -> bool {
+        self.line.queue.lock().waiting.front().is_some_and(|(number, _)| *number == self.number)
+    }
+
+    /// Waits to be called, at most this long.
+    pub fn wait(&self, most: Duration) {
+        let _ = self.call.recv_timeout(most);
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.line.queue.lock();
+        if let Ok(index) = queue.waiting.binary_search_by_key(&self.number, |(number, _)| *number) {
+            queue.waiting.remove(index);
+            self.line.length.store(queue.waiting.len(), SeqCst);
+            // Several places may have got free at once.
+            if index == 0 {
+                call_first(&queue);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn was_called(waiter: &Waiter<'_>) -> bool {
+        waiter.call.try_recv().is_ok()
+    }
+
+    #[test]
+    fn a_free_place_calls_the_oldest_and_each_calls_the_next() {
+        let line = Line::default();
+        let [first, second, third] = [(); 3].map(|()| line.join(3).unwrap());
+        assert!(line.join(3).is_none(), "it has a bound");
+        line.freed();
+        assert_eq!([&first, &second, &third].map(was_called), [true, false, false]);
+        assert_eq!([&first, &second, &third].map(Waiter::is_first), [true, false, false]);
+        drop(first);
+        assert!(was_called(&second) && second.is_first());
+        drop(second);
+        assert!(was_called(&third) && third.is_first());
+        drop(third);
+        assert!(line.is_empty());
+    }
+
+    #[test]
+    fn who_gives_up_in_the_middle_leaves_the_order_as_it_is() {
+        let line = Line::default();
+        let [first, second, third] = [(); 3].map(|()| line.join(9).unwrap());
+        drop(second);
+        assert_eq!(line.len(), 2);
+        assert_eq!([&first, &third].map(was_called), [false, false]);
+        drop(first);
+        assert!(was_called(&third) && third.is_first());
+    }
+}

@@ -1,0 +1,133 @@
+//! What a line is that can't be read: the names of others' formats, by what only they have.
+
+use super::clf_time::TIME_BYTES;
+use super::line::address;
+
+/// The format's name, as a reason; `None` where it is none that is known.
+pub(super) fn name(line: &str) -> Option<&'static str> {
+    let first = line.split(' ').next().unwrap_or_default();
+    let second = line.split(' ').nth(1).unwrap_or_default();
+    let has = |text: &str| line.contains(text);
+    let name = match () {
+        () if has("\"logger\":\"http.log.access") => "Caddy's JSON log, which is not read here",
+        () if has("\"ClientAddr\"") && has("\"DownstreamStatus\"") => {
+            "Traefik's JSON log, which is not read here"
+        }
+        () if line.starts_with('{') => "JSON, which is not read here",
+        () if is_envoys(line) => "Envoy's log, which names no client and is not read here",
+        () if line.split(" [").skip(1).any(begins_with_haproxys_time) => {
+            "HAProxy's httplog, which is not read here (option httplog clf is)"
+        }
+        () if matches!(first, "http" | "https" | "h2" | "grpcs" | "ws" | "wss") && is_rfc3339(second) => {
+            "the log of an AWS application load balancer, which is not read here"
+        }
+        () if is_rfc3339(first) && has(" \"") && !has("level=") => {
+            "the log of a classic AWS load balancer, which is not read here"
+        }
+        () if line.starts_with("#Version") || line.starts_with("#Fields") || is_w3c(line) => {
+            "a W3C log (IIS, CloudFront), which is not read here"
+        }
+        () if is_caddys_console(line) => "Caddy's log for a console, which is not read here",
+        () if is_after_syslog(line) => "a line behind syslog's time and host: cut those off first",
+        () => return None,
+    };
+    Some(name)
+}
+
+/// `[2026-11-27T20:28:24.088Z] "GET …`
+fn is_envoys(line: &str) -> bool {
+    let inner = line.strip_prefix('[').and_then(|rest| rest.split_once("] \""));
+    inner.is_some_and(|(time, _)| is_rfc3339(time))
+}
+
+/// `27/Nov/2026:20:17:56.845]`: local, with milliseconds.
+fn begins_with_haproxys_time(text: &str) -> bool {
+    const BYTES: usize = "27/Nov/2026:20:17:56.845".len();
+    let is_time = |time: &str| {
+        let bytes = time.as_bytes();
+        bytes[2] == b'/' && bytes[6] == b'/' && bytes[11] == b':' && bytes[20] == b'.'
+    };
+    text.get(..BYTES).is_some_and(is_time) && text[BYTES..].starts_with(']')
+}
+
+/// `2026-11-27T20:00:00…`
+fn is_rfc3339(text: &str) -> bool {
+    is_date(text, b'-') && text.as_bytes().get(10) == Some(&b'T')
+}
+
+/// `2026-11-27 20:00:00 …`, blanks or tabs between.
+fn is_w3c(line: &str) -> bool {
+    is_date(line, b'-') && matches!(line.as_bytes().get(10), Some(b' ' | b'\t'))
+}
+
+/// `2026/11/27 20:00:00.000\tINFO\t…`
+fn is_caddys_console(line: &str) -> bool {
+    is_date(line, b'/') && line.contains('\t')
+}
+
+fn is_date(text: &str, mark: u8) -> bool {
+    let bytes = text.as_bytes();
+    let is_digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+    (0..4).all(is_digit)
+        && bytes.get(4) == Some(&mark)
+        && is_digit(5)
+        && bytes.get(7) == Some(&mark)
+        && is_digit(9)
+}
+
+/// `Nov 27 20:15:01 lb1 nginx: 192.0.2.1 - - [`: an address stands somewhere before the time.
+fn is_after_syslog(line: &str) -> bool {
+    let Some((before, time)) = line.split_once(" [") else { return false };
+    let mut words = before.split(' ');
+    let is_address_first = words.next().is_some_and(|word| address(word).is_ok());
+    let has_time = time.get(..TIME_BYTES).and_then(super::clf_time::seconds_since_1970).is_some();
+    !is_address_first && has_time && before.contains(": ") && words.any(|word| address(word).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_called_by_its_name() {
+        for (line, word) in [
+            (r#"{"level":"info","ts":1.5,"logger":"http.log.access","msg":"handled request"}"#, "Caddy"),
+            (r#"{"ClientAddr":"192.0.2.11:44999","DownstreamStatus":200}"#, "Traefik"),
+            (r#"{"time":"x"}"#, "JSON"),
+            (r#"[2026-11-27T20:28:24.088Z] "GET / HTTP/1.1" 200 - 0 5 13 12 "-" "curl""#, "Envoy"),
+            (r#"192.0.2.1:60510 [27/Nov/2026:20:17:56.845] fe fe/<NOSRV> -1/-1/-1/-1/0 400 0"#, "HAProxy"),
+            (
+                r#"Nov 27 20:15:01 lb1 haproxy[1]: 192.0.2.1:60 [27/Nov/2026:20:17:56.846] fe be/s1"#,
+                "HAProxy",
+            ),
+            (
+                r#"h2 2026-11-27T20:00:02.186641Z app/my-lb/50 192.0.2.19:48160 198.51.100.3:9000"#,
+                "application",
+            ),
+            (
+                r#"2026-11-27T20:00:02.186641Z my-lb 192.0.2.19:48160 198.51.100.3:80 200 "GET / HTTP/1.1""#,
+                "classic",
+            ),
+            ("#Fields: date time c-ip", "W3C"),
+            ("2026-11-27\t20:00:00\tFRA56\t5\t192.0.2.1", "W3C"),
+            ("2026/11/27 20:00:00.000\tINFO\thttp.log.access\thandled request", "console"),
+            (
+                r#"Nov 27 20:15:01 lb1 nginx: 192.0.2.1 - - [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.1" 200 5"#,
+                "syslog",
+            ),
+        ] {
+            let found = name(line).unwrap_or_default();
+            assert!(found.contains(word), "{line}: {found:?}");
+        }
+        for line in [
+            "nonsense",
+            "example.com - - x",
+            "",
+            "2026",
+            "[x",
+            "192.0.2.1 - - [10/Oct/2000:25:55:36 -0700] x",
+        ] {
+            assert_eq!(name(line), None, "{line}");
+        }
+    }
+}
