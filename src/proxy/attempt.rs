@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::body::ReplayBody;
+use super::body::{ReplayBody, Rest};
 use super::forwarded;
 use super::retry::RequestFacts;
 use crate::config::{Config, HostHeader, RetryConfig};
@@ -127,9 +127,9 @@ impl<'a> Prepared<'a> {
         self.watch.is_body_timed_out()
     }
 
-    /// Bytes that may still come of the body.
-    pub fn body_left(&self) -> u64 {
-        self.body.left()
+    /// What the attempt that was answered has not taken of the body.
+    pub fn rest_of_body(mut self) -> Rest {
+        self.body.rest()
     }
 
     /// Whether an attempt failed because the body is over its limit.

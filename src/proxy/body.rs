@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
+use super::forwarded;
 use crate::client_side::ClientSide;
 use crate::http::{BodyLength, Headers};
 use crate::watch::Place;
@@ -57,9 +58,12 @@ impl<'a> ReplayBody<'a> {
         !self.overflowed
     }
 
-    /// Bytes that may still come from the client.
-    pub fn left(&self) -> u64 {
-        self.max_bytes.saturating_sub(self.read_bytes)
+    /// What the current attempt has not taken.
+    pub fn rest(&mut self) -> Rest {
+        let mut kept = std::mem::take(&mut self.kept);
+        kept.drain(..self.position.min(kept.len()));
+        let left = self.max_bytes.saturating_sub(self.read_bytes);
+        Rest { kept, trailers: self.trailers.clone(), left }
     }
 
     /// Starts again from the beginning.
@@ -140,43 +144,57 @@ impl ClientSide for ReplayBody<'_> {
     }
 
     fn interim(&mut self, status: u16, headers: &Headers) {
-        self.source.interim(status, headers);
+        self.source.interim(status, &forwarded::interim(headers));
     }
 }
 
 /// What is left of a body whose answer has begun: it is passed on, and never sent again.
-pub struct RestOfBody<'a> {
-    source: &'a mut dyn ClientSide,
+#[derive(Debug)]
+pub struct Rest {
+    /// Was read from the client for an attempt before, and has not gone to the backend that answers.
+    kept: Vec<u8>,
+    trailers: Headers,
+    /// Bytes that may still come from the client.
     left: u64,
 }
 
+/// The rest and the client that it comes from.
+pub struct RestOfBody<'a> {
+    source: &'a mut dyn ClientSide,
+    rest: &'a mut Rest,
+}
+
 impl<'a> RestOfBody<'a> {
-    /// Beyond `left` bytes reading fails.
-    pub fn new(source: &'a mut dyn ClientSide, left: u64) -> RestOfBody<'a> {
-        RestOfBody { source, left }
+    /// Of this client.
+    pub fn new(source: &'a mut dyn ClientSide, rest: &'a mut Rest) -> RestOfBody<'a> {
+        RestOfBody { source, rest }
     }
 
-    /// Bytes that may still come.
-    pub fn left(&self) -> u64 {
-        self.left
-    }
-
-    fn count(&mut self, amount: usize) -> io::Result<usize> {
+    fn read_with(
+        &mut self,
+        buf: &mut [u8],
+        more: impl FnOnce(&mut dyn ClientSide, &mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        if !self.rest.kept.is_empty() {
+            let amount = buf.len().min(self.rest.kept.len());
+            buf[..amount].copy_from_slice(&self.rest.kept[..amount]);
+            self.rest.kept.drain(..amount);
+            return Ok(amount);
+        }
+        let amount = more(self.source, buf)?;
         let too_large = || io::Error::other("request body over its limit");
-        self.left = self.left.checked_sub(amount as u64).ok_or_else(too_large)?;
+        self.rest.left = self.rest.left.checked_sub(amount as u64).ok_or_else(too_large)?;
         Ok(amount)
     }
 }
 
 impl ClientSide for RestOfBody<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let amount = self.source.read(buf)?;
-        self.count(amount)
+        self.read_with(buf, |source, buf| source.read(buf))
     }
 
     fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let amount = self.source.try_read(buf)?;
-        self.count(amount)
+        self.read_with(buf, |source, buf| source.try_read(buf))
     }
 
     fn readiness(&self) -> Option<BorrowedFd<'_>> {
@@ -188,7 +206,10 @@ impl ClientSide for RestOfBody<'_> {
     }
 
     fn trailers(&mut self) -> Headers {
-        self.source.trailers()
+        match self.rest.trailers.is_empty() {
+            true => self.source.trailers(),
+            false => std::mem::take(&mut self.rest.trailers),
+        }
     }
 
     fn interim(&mut self, _: u16, _: &Headers) {}
@@ -251,6 +272,20 @@ mod tests {
             prop_assert_eq!(&read, &body);
             prop_assert_eq!(replay.is_replayable(), body.len() <= kept);
         }
+    }
+
+    #[test]
+    fn the_rest_begins_where_the_attempt_stands_that_was_answered() {
+        let mut source = Sent(b"0123456789");
+        let mut body = ReplayBody::new(&mut source, 100, Some(20));
+        body.read(&mut [0; 6]).unwrap();
+        body.rewind();
+        body.read(&mut [0; 2]).unwrap();
+        let mut rest = body.rest();
+        assert_eq!((&rest.kept[..], rest.left), (&b"2345"[..], 14));
+        let mut source = Sent(b"6789");
+        let read = read_to_end(&mut RestOfBody::new(&mut source, &mut rest)).unwrap();
+        assert_eq!((&read[..], rest.left), (&b"23456789"[..], 10));
     }
 
     #[test]

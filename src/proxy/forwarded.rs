@@ -99,6 +99,17 @@ pub fn to_client(status: u16, backend: &Headers, request_id: &str) -> Headers {
     headers
 }
 
+/// The fields for the client of an interim answer.
+pub fn interim(backend: &Headers) -> Headers {
+    let hop_by_hop = HopByHop::of(backend);
+    let mut headers = Headers::with_capacity(backend.len(), backend.byte_len());
+    backend
+        .iter()
+        .filter(|(name, _)| !hop_by_hop.has(name))
+        .for_each(|(name, value)| headers.push(name, value));
+    headers
+}
+
 /// Whether the request has been here before: our name stands in its `Via`, or in the field that takes its
 /// place. Both are looked at, for a reload may have changed which one is sent.
 pub fn has_passed(head: &RequestHead, name: &str) -> bool {

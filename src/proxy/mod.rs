@@ -152,10 +152,9 @@ impl Proxy {
             }
         };
         if let Some(Answer { reply, lease }) = held {
-            let body_left = prepared.body_left();
-            drop(prepared);
+            let rest = prepared.rest_of_body();
             let cookie = client_key::set_cookie(pool.config(), &client, lease.backend(), request.secure);
-            return relay::relay(request, reply, lease, cookie, body_left).after(attempts);
+            return relay::relay(request, reply, lease, cookie, rest).after(attempts);
         }
         if prepared.client_is_gone() {
             return Outcome::client_gone().after(attempts);

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::body::RestOfBody;
+use super::body::{Rest, RestOfBody};
 use super::{End, Outcome, forwarded, tunnel};
 use crate::frontend::{ClientRequest, Framing};
 use crate::http::{Headers, status};
@@ -21,14 +21,14 @@ enum Broken {
     Client,
 }
 
-/// Relays the answer, with this cookie of ours; the lease lives until its last byte went out. Of the
-/// request's body, which may still be under way, at most `body_left` bytes are passed on.
+/// Relays the answer, with this cookie of ours; the lease lives until its last byte went out. The rest of the
+/// request's body may still be under way.
 pub fn relay(
     request: &mut ClientRequest,
     mut reply: BackendReply,
     lease: Lease,
     cookie: Option<String>,
-    body_left: u64,
+    rest: Rest,
 ) -> Outcome {
     let mut headers = forwarded::to_client(reply.status, &reply.headers, &request.id);
     if let Some(cookie) = cookie {
@@ -43,7 +43,7 @@ pub fn relay(
     let code = reply.status;
     let framing = framing(&request.head.method, &reply);
     request.responder.start_as(code, &reply.reason, &headers, framing);
-    let end = match relay_body(request, reply, body_left) {
+    let end = match relay_body(request, reply, rest) {
         Ok(()) => End::Relayed,
         Err(Broken::Client) => End::ClientGone,
         Err(Broken::Backend) => {
@@ -75,11 +75,7 @@ fn is_event_stream(headers: &Headers) -> bool {
         .is_some_and(|kind| kind.to_ascii_lowercase().starts_with(b"text/event-stream"))
 }
 
-fn relay_body(
-    request: &mut ClientRequest,
-    mut reply: BackendReply,
-    mut body_left: u64,
-) -> Result<(), Broken> {
+fn relay_body(request: &mut ClientRequest, mut reply: BackendReply, mut rest: Rest) -> Result<(), Broken> {
     let is_event_stream = is_event_stream(&reply.headers);
     let responder = &mut request.responder;
     if status::has_no_body(&request.head.method, reply.status) {
@@ -102,9 +98,7 @@ fn relay_body(
     };
     let mut piece = vec![0; most as usize];
     loop {
-        let mut upload = RestOfBody::new(responder, body_left);
-        let read = reply.body.read(&mut piece, &mut upload);
-        body_left = upload.left();
+        let read = reply.body.read(&mut piece, &mut RestOfBody::new(responder, &mut rest));
         match read {
             Ok(0) => return responder.finish_with(&reply.body.trailers()).map_err(|_| Broken::Client),
             Ok(amount) => responder.write(&piece[..amount]).map_err(|_| Broken::Client)?,
