@@ -67,7 +67,7 @@ impl Exchange {
         for _ in 0..=MAX_INTERIM {
             let head = self.next_head(request)?;
             match head.status {
-                101 if request.upgrade => {
+                101 if request.upgrade && self.upload.is_none() => {
                     return Ok((head, Framing { mode: BodyMode::NoBody, keeps: false }));
                 }
                 // Nobody asked for another protocol, and a client that got this would wait for one.

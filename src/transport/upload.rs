@@ -28,7 +28,13 @@ pub struct Upload {
     sent: usize,
     /// When something last moved.
     progress: Instant,
+    /// Steps since the backend was last listened to.
+    unheard: u8,
 }
+
+/// Where client and backend are so fast that nobody ever waits, the backend is listened to this often all the
+/// same: it may have answered.
+const MAX_UNHEARD: u8 = 8;
 
 /// Who has ended an upload too early.
 #[derive(Debug)]
@@ -42,7 +48,7 @@ pub enum Broken {
 /// What a step has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// The backend says something.
+    /// The backend may have something to say.
     BackendSpeaks,
     /// Something moved; there may be more.
     Moved,
@@ -58,7 +64,14 @@ impl Upload {
             BodyLength::Known(length) => Some(length),
             BodyLength::Chunked => None,
         };
-        Some(Upload { left, is_whole: false, pending: Vec::new(), sent: 0, progress: Instant::now() })
+        Some(Upload {
+            left,
+            is_whole: false,
+            pending: Vec::new(),
+            sent: 0,
+            progress: Instant::now(),
+            unheard: 0,
+        })
     }
 
     /// What is to be sent before anything else goes behind the head: a small body that is here already
@@ -96,7 +109,12 @@ impl Upload {
         }
         if has_moved {
             self.progress = Instant::now();
-            return Ok(Step::Moved);
+            self.unheard += 1;
+            if self.unheard < MAX_UNHEARD {
+                return Ok(Step::Moved);
+            }
+            self.unheard = 0;
+            return Ok(Step::BackendSpeaks);
         }
         self.wait(connection, client, limits)
     }
