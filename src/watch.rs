@@ -35,6 +35,7 @@ pub trait Place: Send + Sync {
 /// One request in flight.
 #[derive(Debug, Default)]
 pub struct Watch {
+    client_ended: AtomicBool,
     client_gone: AtomicBool,
     body_timed_out: AtomicBool,
     wait: Mutex<Option<Weak<dyn Interrupt>>>,
@@ -49,6 +50,16 @@ impl Watch {
         if let Some(wait) = self.wait.lock().as_ref().and_then(Weak::upgrade) {
             wait.interrupt();
         }
+    }
+
+    /// The client has ended its side: most likely it has gone, too, but it may wait for its answer.
+    pub fn client_has_ended(&self) {
+        self.client_ended.store(true, Relaxed);
+    }
+
+    /// Whether nothing new should be begun for the client.
+    pub fn has_client_ended(&self) -> bool {
+        self.client_ended.load(Relaxed) || self.is_client_gone()
     }
 
     /// Whether it has.

@@ -1,7 +1,7 @@
 //! The listening sockets: where they come from, and who accepts on them.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use log::Level::Warn;
@@ -78,7 +78,9 @@ pub(super) fn serve(
 ) -> io::Result<Doors> {
     let config = live.get().config.clone();
     let front = |listener, tls, proxy_protocol, sink| {
-        Front::start(listener, FrontSettings { tls, proxy_protocol }, limits(live), sink).map(Arc::new)
+        let may_send_proxy_header = Box::new(may_send_proxy_header(live));
+        let how = FrontSettings { tls, proxy_protocol, may_send_proxy_header };
+        Front::start(listener, how, limits(live), sink).map(Arc::new)
     };
     let mut doors: Doors = Vec::new();
     doors.push(match config.front || config.proxy_protocol {
@@ -97,6 +99,15 @@ pub(super) fn serve(
         doors.push(front(listener, None, false, sink)?);
     }
     Ok(doors)
+}
+
+fn may_send_proxy_header(live: &Arc<SharedLive>) -> impl Fn(IpAddr) -> bool + Send + Sync + 'static {
+    let live = Arc::clone(live);
+    move |peer| {
+        let live = live.get();
+        let from = live.config.proxy_protocol_from.as_ref();
+        from.is_none_or(|networks| networks.iter().any(|network| network.contains(&peer)))
+    }
 }
 
 fn limits(live: &Arc<SharedLive>) -> impl Fn() -> ClientLimits + Send + Sync + 'static {

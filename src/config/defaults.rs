@@ -44,6 +44,7 @@ pub(super) fn config() -> Config {
         access_log: true,
         front: true,
         proxy_protocol: false,
+        proxy_protocol_from: None,
         tls: None,
         admin: None,
     }

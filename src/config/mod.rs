@@ -71,6 +71,8 @@ pub struct Config {
     pub front: bool,
     /// Whether connections to the plain listener begin with a PROXY header; puts it behind the front.
     pub proxy_protocol: bool,
+    /// Who may send a PROXY header, to either listener; `None` is everybody.
+    pub proxy_protocol_from: Option<Vec<IpNet>>,
     /// The TLS listener.
     pub tls: Option<TlsConfig>,
     /// The admin listener.

@@ -71,6 +71,11 @@ fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -
         access_log: fields.value("access_log", default.access_log, boolean),
         front: fields.value("front", default.front, boolean),
         proxy_protocol: fields.value("proxy_protocol", default.proxy_protocol, boolean),
+        proxy_protocol_from: fields.nullable(
+            "proxy_protocol_from",
+            default.proxy_protocol_from,
+            list(address::NETWORKS, text(address::NETWORK, address::network)),
+        ),
         tls: listeners::tls(fields),
         admin: listeners::admin(fields),
         ..default

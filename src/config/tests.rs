@@ -181,6 +181,7 @@ fn right_values() -> Vec<(&'static str, Vec<Json>)> {
         ("access_log", vec![json!(false)]),
         ("front", vec![json!(true)]),
         ("proxy_protocol", vec![json!(true)]),
+        ("proxy_protocol_from", vec![json!(null), json!([]), json!(["10.1.2.3/8", "fe80::/10"])]),
         ("admin", vec![json!({}), json!({ "listen": "0.0.0.0:9", "token": "s3cret" })]),
         (
             "tls",

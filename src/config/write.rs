@@ -53,6 +53,10 @@ impl Config {
         whole.insert("access_log".into(), json!(self.access_log));
         whole.insert("front".into(), json!(self.front));
         whole.insert("proxy_protocol".into(), json!(self.proxy_protocol));
+        let from = self.proxy_protocol_from.as_ref();
+        let from =
+            from.map(|networks| networks.iter().map(|network| network.to_string()).collect::<Vec<_>>());
+        whole.insert("proxy_protocol_from".into(), json!(from));
         whole.insert("tls".into(), self.tls.as_ref().map_or(Json::Null, tls));
         whole.insert("admin".into(), self.admin());
         Json::Object(whole)

@@ -3,6 +3,8 @@
 use std::io;
 use std::net::TcpListener;
 
+use socket2::SockFilter;
+
 /// Connections that may wait to be accepted, at least and at most; the kernel's own limit
 /// (`net.core.somaxconn`) is 4096, too.
 const ACCEPT_QUEUE: (usize, usize) = (64, 4096);
@@ -21,4 +23,27 @@ pub(super) fn set_socket_options(listener: &TcpListener, max_connections: usize)
     socket.listen(max_connections.clamp(least, most) as i32)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_keepalive(true)
+}
+
+/// From now on nobody begins to connect: requests for a connection go unheard, and when the socket is closed the
+/// next try is refused. Who has begun before can still end it.
+///
+/// # Errors
+/// The operating system's, where it knows no such filters.
+pub(super) fn refuse_newcomers(listener: &TcpListener) -> io::Result<()> {
+    // Instructions of the kernel's classic packet filter (linux/filter.h), over a TCP header.
+    const LOAD_BYTE: u16 = 0x30;
+    const AND: u16 = 0x54;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 0x02;
+    const SYN_AND_ACK: u32 = 0x12;
+    socket2::SockRef::from(listener).attach_filter(&[
+        SockFilter::new(LOAD_BYTE, 0, 0, FLAGS),
+        SockFilter::new(AND, 0, 0, SYN_AND_ACK),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 1, SYN),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ])
 }

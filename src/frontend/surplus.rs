@@ -1,4 +1,5 @@
-//! Connections that were one too many are closed without a word to the client, so others must be told.
+//! Connections that are closed without a word to the client, because they are one too many or a stranger's: so
+//! others must be told.
 
 use std::time::{Duration, Instant};
 
@@ -11,21 +12,30 @@ use crate::logging::event;
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Counts them and says so now and then.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Surplus {
+    /// The word of the metrics.
+    reason: &'static str,
+    /// The words of the log.
+    words: &'static str,
     untold: u64,
     told: Option<Instant>,
 }
 
 impl Surplus {
+    /// None yet.
+    pub fn of(reason: &'static str, words: &'static str) -> Surplus {
+        Surplus { reason, words, untold: 0, told: None }
+    }
+
     /// So many were closed.
     pub fn closed(&mut self, count: u64, sink: &dyn Sink, now: Instant) {
-        (0..count).for_each(|_| sink.refused("too_many_connections"));
+        (0..count).for_each(|_| sink.refused(self.reason));
         self.untold += count;
         let is_time = self.told.is_none_or(|told| now.saturating_duration_since(told) >= PAUSE);
         if self.untold > 0 && is_time {
-            event(Warn, "frontend", "closed connections over their limit", &[("closed", &self.untold)]);
-            *self = Surplus { untold: 0, told: Some(now) };
+            event(Warn, "frontend", self.words, &[("closed", &self.untold)]);
+            (self.untold, self.told) = (0, Some(now));
         }
     }
 }

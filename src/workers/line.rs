@@ -70,7 +70,7 @@ impl Line {
             let mut job = place.lock();
             let Some(waiting) = job.as_ref() else { return false };
             let request = &waiting.request;
-            if request.received.elapsed() >= limit || request.watch.is_client_gone() {
+            if request.received.elapsed() >= limit || request.watch.has_client_ended() {
                 overdue.extend(job.take());
                 self.void.fetch_add(1, Relaxed);
                 return false;

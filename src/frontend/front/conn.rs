@@ -5,15 +5,15 @@ use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Instant;
 
-use proxy_header::{ParseConfig, ProxyHeader};
 use rustix::net::{RecvFlags, SendFlags};
 
 use super::buffer::Buffer;
+use super::proxy_header::{self, Parsed};
 use super::scratch;
 use crate::tls::ServerSession;
 
-/// The longest PROXY header is one of version 2 with its extensions.
-const MAX_PROXY_HEADER_BYTES: usize = 4096;
+/// Read at a time; room for the longest PROXY header.
+const MAX_RECEIVED: usize = 2 * proxy_header::MAX_BYTES;
 
 /// Where a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,8 @@ pub(super) struct Conn {
     pub progress: Instant,
     /// There may be more to read.
     pub readable: bool,
+    /// The system has told that the client ends its side; it may have to be read yet.
+    pub is_end_told: bool,
     /// The client has ended its side.
     pub has_ended: bool,
     /// We have ended ours.
@@ -79,11 +81,12 @@ impl Conn {
             let amount = scratch::with(|scratch| {
                 let room = scratch.len();
                 let amount = self.read_socket(scratch)?;
-                // A short read has emptied the socket; what comes later is told of again.
-                self.readable &= amount == room;
+                // A short read has emptied the socket, and what comes later is told of again; but for an end
+                // that was told of together with the bytes before it.
+                self.readable &= amount == room || self.is_end_told;
                 self.take_in(&scratch[..amount]).map(|()| amount)
             })?;
-            if amount == 0 || self.input.len() - before >= 2 * MAX_PROXY_HEADER_BYTES {
+            if amount == 0 || self.input.len() - before >= MAX_RECEIVED {
                 break;
             }
         }
@@ -202,21 +205,17 @@ impl Conn {
         let _ = socket2::SockRef::from(&self.client).set_linger(Some(std::time::Duration::ZERO));
     }
 
-    /// Reads the PROXY header, if it is all there: `false` where it is not. Versions 1 and 2 of
-    /// <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>.
+    /// Reads the PROXY header, if it is all there: `false` where it is not.
     pub fn take_proxy_header(&mut self) -> Result<bool, Gone> {
-        let config = ParseConfig::default();
-        let (source, length) = match ProxyHeader::parse(self.input.bytes(), config) {
-            Ok((header, length)) => (header.proxied_address().map(|address| address.source), length),
-            Err(proxy_header::Error::BufferTooShort) if self.input.len() < MAX_PROXY_HEADER_BYTES => {
-                return Ok(false);
+        match proxy_header::parse(self.input.bytes()) {
+            Parsed::Partial => Ok(false),
+            Parsed::Malformed => Err(Gone),
+            Parsed::Whole(client, length) => {
+                self.peer = client.unwrap_or(self.peer);
+                self.input.consume(length);
+                Ok(true)
             }
-            Err(_) => return Err(Gone),
-        };
-        // Without an address it is the proxy itself that asks (a health check).
-        self.peer = source.unwrap_or(self.peer);
-        self.input.consume(length);
-        Ok(true)
+        }
     }
 
     /// What stood behind the PROXY header is TLS's.

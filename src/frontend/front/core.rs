@@ -38,11 +38,14 @@ pub(super) struct Core {
     pub tls: Option<RwLock<ServerSettings>>,
     /// Whether each connection begins with a PROXY header.
     pub proxy_protocol: bool,
+    pub may_send_proxy_header: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
     /// Each answer says that it is its connection's last.
     pub ends: AtomicBool,
     pub per_network: Mutex<HashMap<IpAddr, usize>>,
-    /// Connections that were one too many.
+    /// Connections that were one too many ...
     pub surplus: Mutex<Surplus>,
+    /// ... and those of peers that may send no PROXY header.
+    pub strangers: Mutex<Surplus>,
     /// Whose turn it is to take the next connection.
     pub turn: AtomicUsize,
 }
@@ -53,8 +56,26 @@ thread_local! {
     static RETURNED: RefCell<Option<Returned>> = const { RefCell::new(None) };
 }
 
-/// Connections and their slots.
+/// Connections and their keys.
 type Returned = Vec<(Box<Conn>, usize)>;
+
+/// Requests of one client that are answered at once, before others have their turn.
+const MAX_IN_A_ROW: usize = 32;
+/// Reads of what a client still sends though its connection is over, likewise.
+const MAX_THROWN_AWAY: usize = 32;
+
+fn next_returned() -> Option<(Box<Conn>, usize)> {
+    RETURNED.with_borrow_mut(|all| all.as_mut().and_then(Vec::pop))
+}
+
+/// Nothing is collected any more once this is dropped, even by a panic.
+struct NoneReturned;
+
+impl Drop for NoneReturned {
+    fn drop(&mut self) {
+        RETURNED.set(None);
+    }
+}
 
 /// What becomes of a connection that was looked at.
 enum Next {
@@ -67,6 +88,10 @@ enum Next {
 impl Core {
     /// A client has connected. Takes locks, one after the other.
     pub fn welcome(self: &Arc<Self>, client: TcpStream, peer: SocketAddr, now: Instant) -> Result<(), Gone> {
+        if self.proxy_protocol && !(self.may_send_proxy_header)(peer.ip().to_canonical()) {
+            self.strangers.lock().closed(1, &*self.sink, now);
+            return Err(Gone);
+        }
         let tls = self.tls.as_ref().map(|tls| tls.read().session()).transpose().map_err(|_| Gone)?;
         client.set_nodelay(true).map_err(|_| Gone)?;
         let secure = tls.is_some();
@@ -95,13 +120,17 @@ impl Core {
             output: Default::default(),
             progress: now,
             readable: false,
+            is_end_told: false,
             has_ended: false,
             is_shut: false,
         });
         if !self.proxy_protocol {
             self.count_network(&mut conn)?;
         }
-        let Some(index) = self.table.claim() else { return Err(Gone) };
+        let Some(index) = self.table.claim() else {
+            self.uncount(conn.network);
+            return Err(Gone);
+        };
         let Some(slot) = self.table.slot(index) else { return Err(Gone) };
         let mut slot = slot.lock();
         match self.polls[home].add(&conn.client, index) {
@@ -133,6 +162,10 @@ impl Core {
     pub fn ready(self: &Arc<Self>, index: usize, ready: Ready, now: Instant) {
         let Some(slot) = self.table.slot(index) else { return };
         let mut slot = slot.lock();
+        if slot.key != index {
+            // It was told of before, and has gone.
+            return;
+        }
         match std::mem::replace(&mut slot.holder, Holder::Front) {
             Holder::Slot(conn) => {
                 drop(slot);
@@ -207,7 +240,13 @@ impl Core {
         let screened = framing::check(&head);
         let (peer, secure, watch) = (conn.peer, conn.secure, Arc::new(Watch::default()));
         conn.requests = conn.requests.saturating_add(1);
-        slot.lock().holder = Holder::Worker(Arc::clone(&watch));
+        let mut slot = slot.lock();
+        slot.holder = Holder::Worker(Arc::clone(&watch));
+        if slot.missed.broken {
+            // That was told while it was looked at, and is not told again.
+            watch.client_has_gone();
+        }
+        drop(slot);
         let stream = Lent::new(Arc::clone(self), index, conn, &head, screened, Arc::clone(&watch));
         let request = ClientRequest::new(head, screened, peer, secure, watch, Box::new(stream));
         let is_nested = RETURNED.with_borrow(Option::is_some);
@@ -215,11 +254,29 @@ impl Core {
             return self.sink.take(request);
         }
         RETURNED.set(Some(Vec::new()));
+        let _at_the_end = NoneReturned;
         self.sink.take(request);
-        while let Some((conn, index)) = RETURNED.with_borrow_mut(|all| all.as_mut().and_then(Vec::pop)) {
+        for _ in 0..MAX_IN_A_ROW {
+            let Some((conn, index)) = next_returned() else { return };
             self.work(conn, index, Ready::default(), Instant::now());
         }
-        RETURNED.set(None);
+        while let Some((conn, index)) = next_returned() {
+            self.look_again(conn, index);
+        }
+    }
+
+    /// Others have their turn before it is looked at again. Takes a lock.
+    fn look_again(&self, conn: Box<Conn>, index: usize) {
+        let Some(slot) = self.table.slot(index) else { return };
+        let mut slot = slot.lock();
+        // Tells of all that is possible once more; what is missed until then comes with it.
+        match self.polls[conn.home].hush(&conn.client, index, false) {
+            Ok(()) => slot.holder = Holder::Slot(conn),
+            Err(_) => {
+                drop(slot);
+                self.let_go(conn, index);
+            }
+        }
     }
 
     /// It is gone. Takes locks, one after the other.
@@ -228,6 +285,11 @@ impl Core {
         // Closed first: its number may be given to another one as soon as the slot is free.
         drop(conn);
         self.table.forget(index);
+        self.uncount(network);
+    }
+
+    /// It counts for its client no more. Takes a lock.
+    fn uncount(&self, network: Option<IpAddr>) {
         if let Some(network) = network {
             let mut counts = self.per_network.lock();
             if let Some(count) = counts.get_mut(&network) {
@@ -241,6 +303,7 @@ impl Core {
 
     fn advance(&self, conn: &mut Conn, index: usize, ready: Ready, now: Instant) -> Result<Next, Gone> {
         conn.readable |= ready.read;
+        conn.is_end_told |= ready.ended;
         if ready.broken && !ready.read {
             return Err(Gone);
         }
@@ -272,8 +335,7 @@ impl Core {
                     }
                 }
                 Stage::Closing => {
-                    conn.receive()?;
-                    conn.input.clear();
+                    self.throw_away(conn, index)?;
                 }
             }
             if conn.stage == stage {
@@ -283,9 +345,23 @@ impl Core {
         self.close_if_over(conn)
     }
 
+    /// Reads what a client still sends. Left unread it would turn the end of the connection into a reset,
+    /// which may cost the client the answer.
+    fn throw_away(&self, conn: &mut Conn, index: usize) -> Result<(), Gone> {
+        for _ in 0..MAX_THROWN_AWAY {
+            conn.receive()?;
+            conn.input.clear();
+            if !conn.readable || conn.has_ended {
+                return Ok(());
+            }
+        }
+        // There is more; others have their turn before.
+        self.polls[conn.home].hush(&conn.client, index, false).map_err(|_| Gone)
+    }
+
     /// Its handshake is made: from now on it is looked after with the others.
     fn move_in(&self, conn: &mut Conn, index: usize) -> Result<(), Gone> {
-        let home = index % self.client_loops;
+        let home = self.turn.load(Relaxed) % self.client_loops;
         self.polls[conn.home].remove(&conn.client).map_err(|_| Gone)?;
         conn.home = home;
         // What has come by now is told of again.

@@ -15,6 +15,7 @@ use crate::duplex::Duplex;
 use crate::frontend::{ClientStream, Ending};
 use crate::http::chunked::Decoder;
 use crate::http::framing::Flaw;
+use crate::http::upgrade;
 use crate::http::{BodyLength, Headers, RequestHead, Version};
 use crate::readiness::{self, Interest};
 use crate::watch::Watch;
@@ -63,9 +64,7 @@ impl Lent {
         let expects =
             || head.headers.get("expect").is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
         let expects_continue = is_new && !matches!(body, Body::Whole) && expects();
-        let asks =
-            || head.headers.has_token("connection", "upgrade") && head.headers.get("upgrade").is_some();
-        let asks_upgrade = is_new && asks();
+        let asks_upgrade = upgrade::wanted(head).is_some();
         Lent {
             core,
             index,

@@ -15,6 +15,7 @@ mod head;
 mod lent;
 mod mode;
 mod poll;
+mod proxy_header;
 mod room;
 mod scratch;
 mod sweep;
@@ -22,18 +23,21 @@ mod table;
 mod tunnel;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use parking_lot::RwLock;
+use log::Level::Debug;
+use parking_lot::{Mutex, RwLock};
 
 use super::door::{Counts, Door};
 use super::limits::ClientLimits;
 use super::sink::Sink;
-use super::socket_options::set_socket_options;
+use super::socket_options::{refuse_newcomers, set_socket_options};
+use super::surplus::Surplus;
+use crate::logging::event;
 use crate::supervised;
 use crate::tls::ServerSettings;
 use core::Core;
@@ -45,6 +49,8 @@ use table::{Holder, Table};
 
 /// The stack of a thread whose buffers are on the heap; a handshake takes some.
 const STACK_BYTES: usize = 512 << 10;
+/// TCP's own handshake takes that long with most clients.
+const HANDSHAKE: Duration = Duration::from_millis(50);
 /// A loop reads heads for that many processors' workers; measured with two.
 const PROCESSORS_PER_LOOP: usize = 4;
 
@@ -61,6 +67,8 @@ pub struct FrontSettings {
     pub tls: Option<ServerSettings>,
     /// Whether each connection begins with a PROXY header.
     pub proxy_protocol: bool,
+    /// Who may send one; asked again and again, so a reload takes effect.
+    pub may_send_proxy_header: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
 }
 
 impl Front {
@@ -90,9 +98,14 @@ impl Front {
             limits: Box::new(limits),
             tls: how.tls.map(RwLock::new),
             proxy_protocol: how.proxy_protocol,
+            may_send_proxy_header: how.may_send_proxy_header,
             ends: AtomicBool::new(false),
             per_network: Default::default(),
-            surplus: Default::default(),
+            surplus: Mutex::new(Surplus::of("too_many_connections", "closed connections over their limit")),
+            strangers: Mutex::new(Surplus::of(
+                "forbidden_proxy",
+                "closed connections of peers that may send no PROXY header",
+            )),
             turn: AtomicUsize::new(0),
         });
         for number in 0..core.polls.len() {
@@ -131,7 +144,14 @@ impl Door for Front {
         self.core.ends.store(true, Relaxed);
     }
 
+    /// Closing the socket would reset whoever has connected and was not accepted yet. So nobody new can begin
+    /// to connect, those who have begun are accepted, and then it is closed.
     fn drain(&self) {
+        self.announce_end();
+        match refuse_newcomers(&self.listener) {
+            Ok(()) => thread::sleep(HANDSHAKE),
+            Err(error) => event(Debug, "front", "new clients can't be refused early", &[("error", &error)]),
+        }
         self.drain_after_pause();
         let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Read);
     }

@@ -50,12 +50,13 @@ impl Room {
         let mut silent: Vec<(bool, Instant, usize)> = Vec::new();
         for index in core.table.indices() {
             let Some(slot) = core.table.slot(index) else { continue };
-            if let Holder::Slot(conn) = &slot.lock().holder
+            let slot = slot.lock();
+            if let Holder::Slot(conn) = &slot.holder
                 && conn.output.is_empty()
                 && now.saturating_duration_since(conn.since) >= MIN_SILENCE
             {
                 // Who has never asked for anything goes first, whatever it has begun to send.
-                silent.push((conn.requests > 0 && conn.stage == Stage::Idle, conn.since, index));
+                silent.push((conn.requests > 0 && conn.stage == Stage::Idle, conn.since, slot.key));
             }
         }
         silent.sort_unstable();
@@ -68,6 +69,9 @@ impl Room {
 fn close(core: &Core, index: usize, since: Instant) -> bool {
     let Some(slot) = core.table.slot(index) else { return false };
     let mut slot = slot.lock();
+    if slot.key != index {
+        return false;
+    }
     match std::mem::replace(&mut slot.holder, Holder::Front) {
         Holder::Slot(conn) if conn.since == since && !conn.has_unread() => {
             drop(slot);

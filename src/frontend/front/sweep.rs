@@ -11,9 +11,13 @@ use super::poll::Ready;
 use super::table::Holder;
 use crate::frontend::limits::ClientLimits;
 
-/// A client that has ended its side may still wait for its answer, but is taken for gone after this;
-/// nginx waits not at all, HAProxy by default for ever.
-const GONE: Duration = Duration::from_millis(500);
+/// A client that ends its side may have gone, or may have said all it had to say and wait for its answer; the
+/// two look alike until something is sent to it. So a request that still waits for a worker is dropped after
+/// this, ...
+const NOT_WORTH_A_WORKER: Duration = Duration::from_millis(500);
+/// ... and one that a worker has goes on for so long. nginx waits not at all, HAProxy by default for ever. A
+/// client that resets its connection has gone for certain, and frees its worker at once.
+const GONE: Duration = Duration::from_secs(5);
 /// In a drain a connection that has been silent for so long is closed: one that is in use sends its next
 /// request before, and learns from the answer that it was the last.
 pub(super) const DRAIN_IDLE: Duration = Duration::from_secs(1);
@@ -27,12 +31,14 @@ impl Core {
         for index in self.table.indices() {
             let Some(slot) = self.table.slot(index) else { continue };
             let mut slot = slot.lock();
-            if let (Some(since), Holder::Worker(watch)) = (slot.ended_since, &slot.holder)
-                && now.saturating_duration_since(since) >= GONE
-            {
-                let watch = Arc::clone(watch);
+            if let (Some(since), Holder::Worker(watch)) = (slot.ended_since, &slot.holder) {
+                let (watch, ended_for) = (Arc::clone(watch), now.saturating_duration_since(since));
                 drop(slot);
-                watch.client_has_gone();
+                if ended_for >= GONE {
+                    watch.client_has_gone();
+                } else if ended_for >= NOT_WORTH_A_WORKER {
+                    watch.client_has_ended();
+                }
                 continue;
             }
             let fate = match &slot.holder {
@@ -43,8 +49,9 @@ impl Core {
                 continue;
             }
             if let Holder::Slot(conn) = std::mem::replace(&mut slot.holder, Holder::Front) {
+                let key = slot.key;
                 drop(slot);
-                self.end(conn, index, fate, now);
+                self.end(conn, key, fate, now);
             }
         }
     }

@@ -1,6 +1,9 @@
 //! All connections of a front, each in a slot of its own. A slot says who has its connection: the slot
 //! itself, a thread of the front that is just looking at it, or a worker it was lent to. What happens to it
 //! meanwhile is noted for whoever brings it back.
+//!
+//! A connection's key is its slot and how often that was used before: what the system tells of a connection
+//! may be looked at after it has gone, and must not be taken for news of the next one in its slot.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -16,10 +19,15 @@ use crate::watch::Watch;
 const SEGMENT: usize = 1024;
 /// More than a million connections have never been asked for; 16 KB of pointers.
 const SEGMENTS: usize = 1024;
+/// Slots there can be; a key counts a slot's uses in steps of this.
+const SLOTS: usize = SEGMENT * SEGMENTS;
+/// A slot's uses are counted up to this, so that no key is one of the poll's own.
+const MAX_KEY: usize = usize::MAX >> 1;
 
 /// See the module.
 pub(super) struct Table {
     segments: Box<[OnceLock<Segment>]>,
+    /// Keys for the next connections.
     free: Mutex<Vec<usize>>,
     /// Slots that were ever used.
     used: AtomicUsize,
@@ -32,6 +40,8 @@ type Segment = Box<[Mutex<Slot>]>;
 /// One connection's.
 #[derive(Default)]
 pub(super) struct Slot {
+    /// The connection's.
+    pub key: usize,
     pub holder: Holder,
     /// What has become possible while the connection was away.
     pub missed: Ready,
@@ -66,11 +76,11 @@ impl Table {
         }
     }
 
-    /// A slot for a new connection; `None` where there can be no more. Takes a lock.
+    /// A key and a slot for a new connection; `None` where there can be no more. Takes locks.
     pub fn claim(&self) -> Option<usize> {
         let mut free = self.free.lock();
-        let index = match free.pop() {
-            Some(index) => index,
+        let key = match free.pop() {
+            Some(key) => key,
             None => {
                 let index = self.used.load(Relaxed);
                 let make = || (0..SEGMENT).map(|_| Mutex::default()).collect();
@@ -80,24 +90,31 @@ impl Table {
             }
         };
         self.open.fetch_add(1, Relaxed);
-        Some(index)
+        self.slot(key)?.lock().key = key;
+        Some(key)
     }
 
-    /// A slot; `None` for a number that was never given out.
-    pub fn slot(&self, index: usize) -> Option<&Mutex<Slot>> {
+    /// The slot of a key or a number; `None` for one that was never given out.
+    pub fn slot(&self, key: usize) -> Option<&Mutex<Slot>> {
+        let index = key % SLOTS;
         self.segments.get(index / SEGMENT)?.get()?.get(index % SEGMENT)
     }
 
-    /// The connection is gone. Takes locks, one after the other.
-    pub fn forget(&self, index: usize) {
-        if let Some(slot) = self.slot(index) {
-            *slot.lock() = Slot::default();
+    /// The connection is gone; said twice it does no harm. Takes locks, one after the other.
+    pub fn forget(&self, key: usize) {
+        let next = key.checked_add(SLOTS).filter(|next| *next < MAX_KEY).unwrap_or(key % SLOTS);
+        let Some(slot) = self.slot(key) else { return };
+        let mut slot = slot.lock();
+        if slot.key != key {
+            return;
         }
-        self.free.lock().push(index);
+        *slot = Slot { key: next, ..Slot::default() };
+        drop(slot);
+        self.free.lock().push(next);
         self.open.fetch_sub(1, Relaxed);
     }
 
-    /// Slots that may have a connection.
+    /// Numbers of slots that may have a connection.
     pub fn indices(&self) -> std::ops::Range<usize> {
         0..self.used.load(Relaxed)
     }
@@ -118,9 +135,13 @@ mod tests {
         let all: Vec<_> = (0..SEGMENT + 1).map(|_| table.claim().unwrap()).collect();
         assert_eq!((all[SEGMENT], table.open()), (SEGMENT, SEGMENT + 1));
         table.forget(7);
+        table.forget(7);
         assert_eq!(table.open(), SEGMENT);
-        assert_eq!(table.claim(), Some(7));
+        let again = table.claim().unwrap();
+        assert_eq!(again % SLOTS, 7);
+        assert_ne!(again, 7, "it is another connection");
+        assert_eq!(table.slot(7).unwrap().lock().key, again);
         assert_eq!(table.indices(), 0..SEGMENT + 1);
-        assert!(table.slot(SEGMENT).is_some() && table.slot(SEGMENT * SEGMENTS).is_none());
+        assert!(table.slot(SEGMENT).is_some() && table.slot(2 * SEGMENT).is_none());
     }
 }
