@@ -4,12 +4,14 @@
 //!
 //! Inputs are text that people can read and write by hand; bytes that are no UTF-8 are allowed.
 
+mod body;
 mod client;
 mod config;
 mod forwarded;
 mod head;
 mod log;
 
+pub use body::chunked_body;
 pub use client::{client_address, request_id};
 pub use config::{config_text, url};
 pub use forwarded::forwarded_head;
@@ -20,7 +22,8 @@ pub use log::{log_line, replayed_line};
 pub type Property = fn(&[u8]);
 
 /// Every property under the name of its fuzz target and its corpus.
-pub const TARGETS: [(&str, Property); 8] = [
+pub const TARGETS: [(&str, Property); 9] = [
+    ("chunked_body", chunked_body),
     ("client_address", client_address),
     ("config_text", config_text),
     ("forwarded_head", forwarded_head),

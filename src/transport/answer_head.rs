@@ -85,6 +85,30 @@ mod tests {
     }
 
     proptest! {
+        /// With fields of any bytes that a value may have: what comes out is what went in, and no cut of it is
+        /// taken for more than a start.
+        #[test]
+        fn a_head_is_what_it_was(
+            status in 100u16..1000,
+            fields in proptest::collection::vec(("[!#-'*+.0-9A-Z^-z|~-]{1,12}", "[ -~\u{80}-\u{ff}\t]{0,20}"), 0..20),
+            cut: proptest::sample::Index,
+        ) {
+            let mut text = format!("HTTP/1.1 {status} Word\r\n").into_bytes();
+            for (name, value) in &fields {
+                text.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+            }
+            text.extend_from_slice(b"\r\n");
+            let Parsed::Whole(head, length) = parse(&text) else {
+                return Err(TestCaseError::fail("no head"));
+            };
+            prop_assert_eq!((head.status, length, head.headers.len()), (status, text.len(), fields.len()));
+            for ((name, value), (sent_name, sent_value)) in head.headers.iter().zip(&fields) {
+                prop_assert_eq!(name, sent_name);
+                prop_assert_eq!(value, sent_value.trim_matches([' ', '\t']).as_bytes());
+            }
+            prop_assert!(matches!(parse(&text[..cut.index(text.len())]), Parsed::Partial));
+        }
+
         #[test]
         fn any_bytes_are_something(bytes: Vec<u8>) {
             if let Parsed::Whole(_, length) = parse(&bytes) {

@@ -5,10 +5,12 @@
 //!
 //! Some servers close after an answer without having said so. A connection is *proven* once it has carried a
 //! second exchange, or has stayed open for a moment behind an answer; what can't be sent again takes only
-//! such a one, or a fresh one.
+//! such a one, or a fresh one. The moment is longer where no connection of the backend has ever carried a second
+//! exchange: one that is busy may be late to close.
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::Limits;
@@ -16,8 +18,10 @@ use super::wire::Wire;
 use crate::pool::AddressBook;
 use parking_lot::Mutex;
 
-/// A connection that is still open so long after an answer is one that its backend keeps.
+/// A connection that is still open so long after an answer is one that its backend keeps ...
 const PROVEN_AFTER: Duration = Duration::from_millis(20);
+/// ... where the backend is known to keep any; else after this.
+const PROVEN_AFTER_AT_FIRST: Duration = Duration::from_millis(250);
 /// So is one that has carried that many exchanges.
 const PROVEN_BY: u32 = 2;
 
@@ -39,6 +43,8 @@ pub struct Link {
     open: Box<Open>,
     book: AddressBook,
     idle: Mutex<Vec<Idle>>,
+    /// The backend was seen to keep a connection, and not to close one without a word since.
+    keeps: AtomicBool,
 }
 
 impl std::fmt::Debug for Link {
@@ -54,7 +60,7 @@ impl Link {
         open: impl Fn(&Limits) -> io::Result<Wire> + Send + Sync + 'static,
         book: AddressBook,
     ) -> Link {
-        Link { open: Box::new(open), book, idle: Mutex::default() }
+        Link { open: Box::new(open), book, idle: Mutex::default(), keeps: AtomicBool::new(false) }
     }
 
     /// Keeps a connection that has served so often for later; beyond `max_idle` the oldest goes. Takes a
@@ -62,6 +68,9 @@ impl Link {
     pub fn put(&self, stream: Arc<Wire>, served: u32, limits: &Limits) {
         if limits.max_idle == 0 || limits.idle.is_zero() {
             return;
+        }
+        if served >= PROVEN_BY {
+            self.keeps.store(true, Relaxed);
         }
         let now = Instant::now();
         let mut surplus = Vec::new();
@@ -92,8 +101,13 @@ impl Link {
             let entry = self.pop(proven)?;
             let is_young = entry.since.elapsed() < limits.idle;
             let leads_there = entry.stream.peer().is_none_or(|peer| self.book.leads_to(peer));
-            if is_young && leads_there && entry.stream.is_silent() {
-                return Some((entry.stream, entry.served));
+            if is_young && leads_there {
+                if entry.stream.is_silent() {
+                    return Some((entry.stream, entry.served));
+                }
+                if entry.served < PROVEN_BY {
+                    self.keeps.store(false, Relaxed);
+                }
             }
         }
     }
@@ -103,7 +117,8 @@ impl Link {
         if !proven {
             return idle.pop();
         }
-        let is_proven = |idle: &Idle| idle.served >= PROVEN_BY || idle.since.elapsed() >= PROVEN_AFTER;
+        let moment = if self.keeps.load(Relaxed) { PROVEN_AFTER } else { PROVEN_AFTER_AT_FIRST };
+        let is_proven = |idle: &Idle| idle.served >= PROVEN_BY || idle.since.elapsed() >= moment;
         let place = idle.iter().rposition(is_proven)?;
         Some(idle.remove(place))
     }
@@ -176,17 +191,28 @@ mod tests {
         assert!(link.take(&LIMITS, false).is_none(), "the name leads elsewhere now");
     }
 
+    fn pass(time: Duration) {
+        let begun = Instant::now();
+        while begun.elapsed() < time {
+            std::thread::park_timeout(time);
+        }
+    }
+
     #[test]
     fn what_can_not_be_sent_again_takes_a_proven_connection() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let link = link(&listener);
         link.put(link.open(&LIMITS).unwrap(), 1, &LIMITS);
         assert!(link.take(&LIMITS, true).is_none(), "it has only just answered for the first time");
-        let waited = Instant::now();
-        while waited.elapsed() < PROVEN_AFTER {
-            std::thread::park_timeout(PROVEN_AFTER);
-        }
-        assert!(link.take(&LIMITS, true).is_some(), "it has stayed open");
+        pass(PROVEN_AFTER);
+        assert!(link.take(&LIMITS, true).is_none(), "the backend is not known to keep any");
+        pass(PROVEN_AFTER_AT_FIRST);
+        let (proven, _) = link.take(&LIMITS, true).expect("it has stayed open for long");
+        link.put(proven, PROVEN_BY, &LIMITS);
+        drop(link.take(&LIMITS, true));
+        link.put(link.open(&LIMITS).unwrap(), 1, &LIMITS);
+        pass(PROVEN_AFTER);
+        assert!(link.take(&LIMITS, true).is_some(), "now it is");
         link.put(link.open(&LIMITS).unwrap(), PROVEN_BY, &LIMITS);
         link.put(link.open(&LIMITS).unwrap(), 1, &LIMITS);
         assert_eq!(link.take(&LIMITS, true).unwrap().1, PROVEN_BY, "it has served twice");

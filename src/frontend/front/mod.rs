@@ -149,7 +149,7 @@ impl Door for Front {
     fn drain(&self) {
         self.announce_end();
         match refuse_newcomers(&self.listener) {
-            Ok(()) => thread::sleep(HANDSHAKE),
+            Ok(()) => thread::park_timeout(HANDSHAKE),
             Err(error) => event(Debug, "front", "new clients can't be refused early", &[("error", &error)]),
         }
         self.drain_after_pause();

@@ -17,7 +17,7 @@ use crate::frontend::limits::ClientLimits;
 const NOT_WORTH_A_WORKER: Duration = Duration::from_millis(500);
 /// ... and one that a worker has goes on for so long. nginx waits not at all, HAProxy by default for ever. A
 /// client that resets its connection has gone for certain, and frees its worker at once.
-const GONE: Duration = Duration::from_secs(5);
+const GONE: Duration = Duration::from_secs(3);
 /// In a drain a connection that has been silent for so long is closed: one that is in use sends its next
 /// request before, and learns from the answer that it was the last.
 pub(super) const DRAIN_IDLE: Duration = Duration::from_secs(1);
