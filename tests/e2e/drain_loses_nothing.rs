@@ -128,6 +128,9 @@ fn posts_on_new_connections_are_answered_or_refused_whole() {
 
 #[test]
 fn an_upload_that_has_begun_is_finished() {
+    if !behind_front() {
+        return skip("tiny_http does not show what it has not read to the end of its head");
+    }
     let backend = Backend::named("counted");
     let mut balancer = Balancer::start(config(&[&backend], json!({})));
     let mut clients: Vec<Client> = (0..4).map(|_| balancer.connect()).collect();

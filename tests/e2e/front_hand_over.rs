@@ -329,6 +329,9 @@ fn reloads_and_a_renewal_find_connections_lent() {
 
 #[test]
 fn sixty_four_descriptors_are_enough() {
+    if !behind_front() {
+        return skip("tiny_http takes more descriptors a client, and accepts whoever comes");
+    }
     let backend = Backend::named("one");
     let balancer =
         Run::with(&config(&[&backend], json!({ "workers": 2, "limits": { "max_idle_per_backend": 2 } })))

@@ -142,13 +142,18 @@ impl Drop for Server {
 
 fn serve(mut stream: TcpStream, closes: bool, connections: &AtomicUsize) {
     stream.set_nodelay(true).unwrap();
-    let (mut piece, mut is_counted) = ([0; 4096], false);
+    let (mut piece, mut seen, mut is_counted) = ([0; 4096], Vec::new(), false);
     while let Ok(amount @ 1..) = stream.read(&mut piece) {
-        if !piece.starts_with(b"GET /health ") && !is_counted {
+        seen.extend_from_slice(&piece[..amount]);
+        let is_whole = seen.ends_with(if seen.starts_with(b"POST ") { b"hello" } else { b"\r\n\r\n" });
+        if !is_whole {
+            continue;
+        }
+        if !seen.starts_with(b"GET /health ") && !is_counted {
             is_counted = true;
             connections.fetch_add(1, SeqCst);
         }
-        let _ = amount;
+        seen.clear();
         if stream.write_all(PLAIN.as_bytes()).is_err() || closes {
             return;
         }
@@ -267,6 +272,9 @@ fn an_upgrade_with_a_body_is_a_tunnel() {
 
 #[test]
 fn an_upgrade_to_http_2_is_a_plain_request_and_leaves_the_connection() {
+    if !behind_front() {
+        return skip("tiny_http gives each upgrade the raw connection, so it is the last request");
+    }
     let (backend, balancer) = balancer_by_hand(json!({}));
     let mut client = balancer.connect();
     let text = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n";
