@@ -144,7 +144,7 @@ fn reasons() -> Vec<String> {
         "src/proxy/refusal.rs",
         "src/proxy/outcome.rs",
         "src/http/framing.rs",
-        "src/frontend/surplus.rs",
+        "src/frontend/front/mod.rs",
         "src/frontend/front/core.rs",
         "src/frontend/front/sweep.rs",
         "src/middleware/redirect.rs",

@@ -18,11 +18,18 @@ pub(super) fn set_socket_options(listener: &TcpListener, max_connections: usize)
     let socket = socket2::SockRef::from(listener);
     // A predecessor may have left it so.
     socket.set_nonblocking(false)?;
+    admit_newcomers(listener);
     // std's queue of 128 overflows in a burst, and while one process takes over from another.
     let (least, most) = ACCEPT_QUEUE;
     socket.listen(max_connections.clamp(least, most) as i32)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_keepalive(true)
+}
+
+/// Takes [`refuse_newcomers`] back.
+pub(super) fn admit_newcomers(listener: &TcpListener) {
+    // Mostly there is nothing to take back, which is an error.
+    let _ = socket2::SockRef::from(listener).detach_filter();
 }
 
 /// From now on nobody begins to connect: requests for a connection go unheard, and when the socket is closed the
@@ -46,4 +53,26 @@ pub(super) fn refuse_newcomers(listener: &TcpListener) -> io::Result<()> {
         SockFilter::new(RETURN, 0, 0, 0),
         SockFilter::new(RETURN, 0, 0, u32::MAX),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn who_has_connected_stays_and_the_next_one_waits_until_they_are_admitted() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let connect = |limit| TcpStream::connect_timeout(&address, limit);
+        let before = connect(Duration::from_secs(5)).unwrap();
+        refuse_newcomers(&listener).unwrap();
+        assert!(connect(Duration::from_millis(100)).is_err());
+        let (accepted, _) = listener.accept().unwrap();
+        assert_eq!(accepted.peer_addr().unwrap(), before.local_addr().unwrap());
+        admit_newcomers(&listener);
+        assert!(connect(Duration::from_secs(5)).is_ok());
+    }
 }

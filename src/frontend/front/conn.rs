@@ -188,6 +188,7 @@ impl Conn {
             tls.drain(self.output.end()).map_err(|_| Gone)?;
         }
         self.enter(Stage::Closing, now);
+        self.progress = now;
         self.flush(now)
     }
 

@@ -335,7 +335,7 @@ impl Core {
                     }
                 }
                 Stage::Closing => {
-                    self.throw_away(conn, index)?;
+                    self.throw_away(conn, index, now)?;
                 }
             }
             if conn.stage == stage {
@@ -347,9 +347,11 @@ impl Core {
 
     /// Reads what a client still sends. Left unread it would turn the end of the connection into a reset,
     /// which may cost the client the answer.
-    fn throw_away(&self, conn: &mut Conn, index: usize) -> Result<(), Gone> {
+    fn throw_away(&self, conn: &mut Conn, index: usize, now: Instant) -> Result<(), Gone> {
         for _ in 0..MAX_THROWN_AWAY {
-            conn.receive()?;
+            if conn.receive()? > 0 {
+                conn.since = now;
+            }
             conn.input.clear();
             if !conn.readable || conn.has_ended {
                 return Ok(());

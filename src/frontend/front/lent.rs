@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::conn::{Conn, broken};
 use super::core::Core;
@@ -294,6 +294,3 @@ impl Drop for Lent {
         self.end(Ending::BrokenOff);
     }
 }
-
-/// How long a client that is still sending gets to take notice of its last answer.
-pub(super) const LINGER: Duration = Duration::from_secs(1);

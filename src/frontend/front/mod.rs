@@ -35,7 +35,7 @@ use parking_lot::{Mutex, RwLock};
 use super::door::{Counts, Door};
 use super::limits::ClientLimits;
 use super::sink::Sink;
-use super::socket_options::{refuse_newcomers, set_socket_options};
+use super::socket_options::{admit_newcomers, refuse_newcomers, set_socket_options};
 use super::surplus::Surplus;
 use crate::logging::event;
 use crate::supervised;
@@ -154,6 +154,8 @@ impl Door for Front {
         }
         self.drain_after_pause();
         let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Read);
+        // Whoever else has the socket may listen on it again.
+        admit_newcomers(&self.listener);
     }
 
     fn pause(&self) -> io::Result<()> {

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use super::conn::{Conn, Gone, Stage};
 use super::core::Core;
-use super::lent::LINGER;
 use super::mode::Mode;
 use super::poll::Ready;
 use super::table::Holder;
@@ -18,6 +17,11 @@ const NOT_WORTH_A_WORKER: Duration = Duration::from_millis(500);
 /// ... and one that a worker has goes on for so long. nginx waits not at all, HAProxy by default for ever. A
 /// client that resets its connection has gone for certain, and frees its worker at once.
 const GONE: Duration = Duration::from_secs(3);
+/// How long a client that has had its last answer may be silent before the connection is closed: one that is
+/// still sending would lose the answer to a reset (RFC 9112 section 9.6). nginx waits for 5 s, ...
+const LINGER: Duration = Duration::from_secs(1);
+/// ... and how long it may send, whatever it sends. nginx takes 30 s.
+const MAX_LINGER: Duration = Duration::from_secs(5);
 /// In a drain a connection that has been silent for so long is closed: one that is in use sends its next
 /// request before, and learns from the answer that it was the last.
 pub(super) const DRAIN_IDLE: Duration = Duration::from_secs(1);
@@ -98,12 +102,14 @@ fn fate(conn: &Conn, limits: &ClientLimits, now: Instant) -> Fate {
     let age = now.saturating_duration_since(conn.since);
     let has_output = !conn.output.is_empty();
     let is_stalled = has_output && now.saturating_duration_since(conn.progress) >= limits.client_write;
+    // Of a connection that closes: since it began to, or since the client took the last of its answer.
+    let has_lingered = now.saturating_duration_since(conn.progress) >= MAX_LINGER;
     match conn.stage {
         Stage::Proxy | Stage::Handshake if age >= limits.client_header => Fate::Cut,
         Stage::Proxy | Stage::Handshake => Fate::Stays,
         _ if is_stalled => Fate::Cut,
         Stage::Head if age >= limits.client_header => Fate::TooSlow,
-        Stage::Closing if !has_output && age >= LINGER => Fate::Cut,
+        Stage::Closing if !has_output && (age >= LINGER || has_lingered) => Fate::Cut,
         // What has come and was not looked at yet is not silence.
         Stage::Idle if !has_output && age >= limits.client_idle && !conn.has_unread() => match conn.tls {
             Some(_) => Fate::Farewell,
