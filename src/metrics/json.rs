@@ -14,9 +14,9 @@ pub struct Gauges {
     pub uptime: Duration,
     /// The configuration's word.
     pub algorithm: String,
-    /// Requests that have come in and not ended.
+    /// Requests that somebody handles; the balancer's own pages are none of them.
     pub active_requests: u64,
-    /// Those of them that wait for a worker.
+    /// Requests that wait for a worker.
     pub queued_requests: u64,
     /// Open connections of clients.
     pub client_connections: u64,

@@ -50,7 +50,7 @@ impl Page {
         let rows: [(&str, &str, u64); 4] = [
             (
                 "loadbalancer_active_requests",
-                "Requests that have come in and not ended.",
+                "Requests that somebody handles, besides those for own pages.",
                 gauges.active_requests,
             ),
             ("loadbalancer_queued_requests", "Requests that wait for a worker.", gauges.queued_requests),

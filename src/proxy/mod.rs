@@ -201,7 +201,7 @@ impl Proxy {
 }
 
 fn declares_too_much(request: &ClientRequest, live: &Live) -> bool {
-    let limit = live.config.limits.max_body_bytes.unwrap_or(u64::MAX);
+    let limit = live.config.limits.max_body_bytes.unwrap_or(u64::MAX).min(request.responder.longest_body());
     matches!(request.screened, Ok(BodyLength::Known(length)) if length > limit)
 }
 

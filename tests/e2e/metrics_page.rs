@@ -4,10 +4,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Backend, Balancer, eventually, let_pass};
+use crate::support::{Backend, Balancer, behind_front, eventually, let_pass};
 
 #[test]
 fn open_connections_of_clients_are_counted() {
+    if !behind_front() {
+        return; // tiny_http shows no connections
+    }
     let backend = Backend::named("one");
     let balancer = Balancer::over(&[&backend]);
     let mut reader = balancer.connect();
