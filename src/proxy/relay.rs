@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::body::RestOfBody;
 use super::{End, Outcome, forwarded, tunnel};
@@ -22,13 +22,14 @@ enum Broken {
 }
 
 /// Relays the answer, with this cookie of ours; the lease lives until its last byte went out. Of the
-/// request's body, which may still be under way, at most `body_left` bytes are passed on.
+/// request's body, which may still be under way, at most `body_left` bytes are passed on. A stream may be
+/// silent for `stream`.
 pub fn relay(
     request: &mut ClientRequest,
     mut reply: BackendReply,
     lease: Lease,
     cookie: Option<String>,
-    body_left: u64,
+    (body_left, stream): (u64, Duration),
 ) -> Outcome {
     let mut headers = forwarded::to_client(reply.status, &reply.headers, &request.id);
     if let Some(cookie) = cookie {
@@ -43,7 +44,7 @@ pub fn relay(
     let code = reply.status;
     let framing = framing(&request.head.method, &reply);
     request.responder.start_as(code, &reply.reason, &headers, framing);
-    let end = match relay_body(request, reply, body_left) {
+    let end = match relay_body(request, reply, body_left, stream) {
         Ok(()) => End::Relayed,
         Err(Broken::Client) => End::ClientGone,
         Err(Broken::Backend) => {
@@ -79,6 +80,7 @@ fn relay_body(
     request: &mut ClientRequest,
     mut reply: BackendReply,
     mut body_left: u64,
+    stream: Duration,
 ) -> Result<(), Broken> {
     let is_event_stream = is_event_stream(&reply.headers);
     let responder = &mut request.responder;
@@ -91,6 +93,10 @@ fn relay_body(
             place.leave();
         }
     }
+    let mut is_stream = is_event_stream;
+    if is_stream {
+        reply.body.wait_at_most(stream);
+    }
     // Small answers are here already and go out with their head in one write; otherwise the head
     // must not wait for a body that may take its time.
     if !reply.body_is_here {
@@ -102,6 +108,10 @@ fn relay_body(
     };
     let mut piece = vec![0; most as usize];
     loop {
+        if !is_stream && request.place.as_ref().is_some_and(|place| place.has_left()) {
+            is_stream = true;
+            reply.body.wait_at_most(stream);
+        }
         let mut upload = RestOfBody::new(responder, body_left);
         let read = reply.body.read(&mut piece, &mut upload);
         body_left = upload.left();

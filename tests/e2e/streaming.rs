@@ -478,3 +478,22 @@ fn a_long_answer_to_a_last_request_is_not_cut() {
         exchange.keep_alive();
     }
 }
+
+#[test]
+fn an_event_stream_may_be_silent_for_longer_than_an_answer() {
+    let more = json!({ "timeouts": { "request": "200ms", "stream": "1m" }, "retry": { "max_retries": 0 } });
+    let (backend, balancer) = balancer_by_hand(more);
+    let mut client = balancer.asking("/events");
+    let mut exchange = backend.next();
+    exchange.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n");
+    client.read_until("data: 1\n\n");
+    assert!(!client.is_closed_within(Duration::from_millis(700)), "it is cut");
+    exchange.send("data: 2\n\n");
+    client.read_until("data: 2\n\n");
+    // What is no stream keeps its limit.
+    let mut other = balancer.asking("/plain");
+    let mut exchange = backend.next();
+    exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
+    other.read_until("half");
+    assert!(other.is_closed_within(patience()), "it is waited for");
+}
