@@ -37,7 +37,7 @@ fn a_request_in_flight_is_finished_and_nothing_new_is_taken() {
 #[test]
 fn signals_that_mean_something_to_others_end_nothing() {
     let backend = Backend::named("one");
-    let mut balancer = Balancer::over(&[&backend]);
+    let balancer = Balancer::over(&[&backend]);
     for (signal, name) in [
         (Signal::USR1, "SIGUSR1"),
         (Signal::WINCH, "SIGWINCH"),
