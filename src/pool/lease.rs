@@ -53,6 +53,7 @@ impl Lease {
     /// claim goes on. May take a lock.
     pub fn answered(&mut self, status: u16, latency: Duration) -> Option<BreakerState> {
         self.backend.count_latency(latency);
+        self.backend.count_response(status);
         let breaker = self.policy.breaker.as_ref()?;
         let passed = !breaker.on_status.contains(&status);
         // The usual case: nothing to note, and no lock.
@@ -146,5 +147,13 @@ mod tests {
         assert_eq!((backend.active(), backend.total_failures()), (1, 1));
         drop(two);
         assert_eq!((backend.active(), backend.total_failures()), (0, 1));
+        for status in [200, 302, 500, 503, 999] {
+            claim().answered(status, Duration::ZERO);
+        }
+        assert_eq!(
+            backend.responses(),
+            [0, 1, 1, 0, 3],
+            "one out of the range is a mistake of the backend's"
+        );
     }
 }
