@@ -11,10 +11,11 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use parking_lot::{Mutex, MutexGuard};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -22,6 +23,8 @@ const USAGE: &str = "usage: floor ADDRESS WORKERS BACKEND...";
 const MAX_FIELDS: usize = 64;
 /// Longest request, longest head of an answer, and the pieces a body is read in.
 const BUFFER_BYTES: usize = 64 << 10;
+/// What is read of a client at once.
+const PIECE_BYTES: usize = 8 << 10;
 const MAX_DESCRIPTORS: usize = 32 << 10;
 
 /// Nobody has the client; what it sends wakes the loop.
@@ -95,7 +98,7 @@ impl Clients {
     }
 
     fn place(&self, index: usize) -> MutexGuard<'_, Option<(TcpStream, Vec<u8>)>> {
-        self.slots[index].client.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slots[index].client.lock()
     }
 
     /// Something has come from this client.
@@ -138,7 +141,7 @@ impl Clients {
 
 /// The next request if all of it is here.
 fn next(index: usize, mut stream: &TcpStream, input: &mut Vec<u8>) -> io::Result<Option<Job>> {
-    let mut piece = [0; BUFFER_BYTES];
+    let mut piece = [0; PIECE_BYTES];
     loop {
         let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut head = httparse::Request::new(&mut fields);
