@@ -62,7 +62,7 @@ lint: ## formatting, lints and docs
 
 check: lint test ## what continuous integration runs
 
-bench: ## compare with a reverse proxy on this machine (needs wrk; see bench/run)
+bench: ## compare with other proxies on this machine (see bench/README.md)
 	./bench/run
 
 clean: ## remove what was built
