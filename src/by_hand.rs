@@ -2,9 +2,7 @@
 //! `check --probe`. What they want to know lies below what an HTTP library shows: whether an answer broke
 //! off, and how long a connection stays open behind it.
 
-use std::io::{self, BufRead, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::io::{self, BufRead, ErrorKind, Read};
 
 use crate::http::chunked::Decoder;
 
@@ -29,55 +27,6 @@ impl Whole {
     /// The first field of this lower-cased name.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
-    }
-}
-
-/// A connection on which everything together may take so long, however it trickles.
-pub struct Limited {
-    stream: TcpStream,
-    deadline: Instant,
-}
-
-impl Limited {
-    /// Connects; the time for that counts as well.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub fn connect(address: &SocketAddr, limit: Duration) -> io::Result<Limited> {
-        let deadline = Instant::now() + limit;
-        Ok(Limited { stream: TcpStream::connect_timeout(address, limit)?, deadline })
-    }
-
-    fn left(&self) -> io::Result<Option<Duration>> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(too_late()) } else { Ok(Some(left)) }
-    }
-}
-
-/// What the system calls a wait that was too long is "try again".
-fn in_time(error: io::Error) -> io::Error {
-    if error.kind() == ErrorKind::WouldBlock { too_late() } else { error }
-}
-
-fn too_late() -> io::Error {
-    io::Error::new(ErrorKind::TimedOut, "no whole answer in time")
-}
-
-impl Read for Limited {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(self.left()?)?;
-        self.stream.read(buf).map_err(in_time)
-    }
-}
-
-impl Write for Limited {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(self.left()?)?;
-        self.stream.write(bytes).map_err(in_time)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
@@ -167,8 +116,6 @@ fn not_http(what: &str) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
-    use std::thread;
 
     use super::*;
 
@@ -196,26 +143,6 @@ mod tests {
         check("HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 0\r\n\r\n", Ok((200, "", false)));
         check("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", Ok((200, "", false)));
         check("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n", Ok((200, "", true)));
-    }
-
-    #[test]
-    fn an_answer_that_trickles_is_given_up() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        thread::spawn(move || {
-            let (mut peer, _) = listener.accept().unwrap();
-            let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
-            // Five hours of it.
-            head.iter().chain(&[b'x'; 1_000_000]).all(|byte| {
-                thread::park_timeout(Duration::from_millis(20));
-                peer.write_all(&[*byte]).is_ok()
-            });
-        });
-        let begun = Instant::now();
-        let limited = Limited::connect(&address, Duration::from_millis(300)).unwrap();
-        let error = read_answer(&mut io::BufReader::new(limited)).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::TimedOut);
-        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     }
 
     #[test]

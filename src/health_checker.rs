@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -18,6 +19,7 @@ use crate::logging::event;
 use crate::pool::health::{Flip, Thresholds};
 use crate::pool::{Backend, Live, SharedLive};
 use crate::shutdown::Running;
+use crate::supervised;
 use crate::transport::Transport;
 use crate::transport::probe::probe;
 
@@ -25,6 +27,8 @@ use crate::transport::probe::probe;
 const JITTER: f64 = 0.1;
 /// The stack of a probe's thread.
 const PROBE_STACK_BYTES: usize = 256 << 10;
+/// The stack of the thread that starts them.
+const STACK_BYTES: usize = 256 << 10;
 
 /// A reload is noticed so soon.
 const RELOAD_NOTICED: Duration = Duration::from_millis(500);
@@ -69,12 +73,8 @@ struct Report {
 ///
 /// # Errors
 /// The operating system's, for the thread.
-pub fn start(
-    live: Arc<SharedLive>,
-    transport: Arc<dyn Transport>,
-    running: Running,
-) -> io::Result<thread::JoinHandle<()>> {
-    thread::Builder::new().name("health".into()).spawn(move || run(&live, &*transport, &running))
+pub fn start(live: Arc<SharedLive>, transport: Arc<dyn Transport>, running: Running) -> io::Result<()> {
+    supervised::start("health", STACK_BYTES, move || run(&live, &*transport, &running))
 }
 
 fn run(live: &SharedLive, transport: &dyn Transport, running: &Running) {
@@ -115,7 +115,9 @@ fn probe_due(live: &Live, schedules: &mut HashMap<u64, Schedule>, reports: &Send
 fn start_probe(backend: Arc<Backend>, check: HealthCheckConfig, reports: Sender<Report>) -> bool {
     let thresholds = Thresholds { healthy: check.healthy_threshold, unhealthy: check.unhealthy_threshold };
     let work = move || {
-        let result = probe(&backend, &check);
+        // Without a report the backend would never be probed again.
+        let probed = catch_unwind(AssertUnwindSafe(|| probe(&backend, &check)));
+        let result = probed.unwrap_or_else(|_| Err("the probe panicked".to_owned()));
         // Nobody waits for it once the health thread has ended.
         let _ = reports.send(Report { backend, thresholds, result });
     };

@@ -1,17 +1,18 @@
 //! `loadbalancer explain`: asks the running balancer's admin listener, and prints what it says for people.
 
-use std::io::{self, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::by_hand::{Limited, read_answer};
 use crate::cli::Question;
 use crate::config::{AdminConfig, Config};
 
 /// A page that takes longer in all is not coming.
 const LIMIT: Duration = Duration::from_secs(5);
+
+/// No page is as long.
+const MAX_PAGE_BYTES: u64 = 16 << 20;
 
 /// Why there is no answer.
 pub enum Failure {
@@ -32,7 +33,7 @@ pub fn run(config: &Config, question: &Question) -> Result<String, Failure> {
         return Err(Failure::Usage(text.to_owned()));
     };
     let address = reachable(admin.listen);
-    let (status, body) = ask(address, admin, &target(question))
+    let (status, body) = ask(address, admin, &target(question), LIMIT)
         .map_err(|error| Failure::Run(format!("cannot ask the admin listener at {address}: {error}")))?;
     match (status, serde_json::from_slice(&body)) {
         (200, Ok(page)) => Ok(text(&page)),
@@ -69,13 +70,25 @@ fn encoded(text: &str) -> String {
     text.bytes().map(escape).collect()
 }
 
-fn ask(address: SocketAddr, admin: &AdminConfig, target: &str) -> io::Result<(u16, Vec<u8>)> {
-    let mut stream = Limited::connect(&address, LIMIT)?;
-    let token =
-        admin.token.as_ref().map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
-    write!(stream, "GET {target} HTTP/1.1\r\nHost: {address}\r\n{token}Connection: close\r\n\r\n")?;
-    let answer = read_answer(&mut BufReader::new(stream))?;
-    Ok((answer.status, answer.body))
+fn ask(
+    address: SocketAddr,
+    admin: &AdminConfig,
+    target: &str,
+    limit: Duration,
+) -> Result<(u16, Vec<u8>), ureq::Error> {
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .proxy(None)
+        .timeout_global(Some(limit))
+        .build();
+    let mut request = ureq::Agent::new_with_config(config).get(format!("http://{address}{target}"));
+    if let Some(token) = &admin.token {
+        request = request.header("Authorization", format!("Bearer {token}"));
+    }
+    let mut answer = request.call()?;
+    let page = answer.body_mut().with_config().limit(MAX_PAGE_BYTES).read_to_vec()?;
+    Ok((answer.status().as_u16(), page))
 }
 
 /// The sentence, then each attempt with what spoke against the other backends.
@@ -101,6 +114,11 @@ fn text(page: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+    use std::thread;
+    use std::time::Instant;
+
     use serde_json::json;
 
     use super::*;
@@ -124,5 +142,24 @@ mod tests {
                         not http://b  not its turn\n    and 3 more\n";
         assert_eq!(text(&page), expected);
         assert_eq!(text(&json!({ "sentence": "It was limited." })), "It was limited.\n");
+    }
+
+    #[test]
+    fn a_page_that_trickles_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listen = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            let (mut peer, _) = listener.accept().unwrap();
+            let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
+            // Five hours of it.
+            head.iter().chain(&[b'x'; 1_000_000]).all(|byte| {
+                thread::park_timeout(Duration::from_millis(20));
+                peer.write_all(&[*byte]).is_ok()
+            });
+        });
+        let (admin, begun) = (AdminConfig { listen, token: None }, Instant::now());
+        let error = ask(listen, &admin, "/explain", Duration::from_millis(300)).unwrap_err();
+        assert!(error.to_string().contains("timeout"), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     }
 }

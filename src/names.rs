@@ -16,8 +16,11 @@ use crate::config::BackendUrl;
 use crate::logging::event;
 use crate::pool::{Backend, Live, SharedLive};
 use crate::shutdown::Running;
+use crate::supervised;
 use crate::transport::look_up;
 
+/// A look-up goes through the system's libraries.
+const STACK_BYTES: usize = 512 << 10;
 /// How long the start waits for the first look-up; a slow resolver must not hold it up.
 const FIRST_ROUND: Duration = Duration::from_secs(1);
 
@@ -31,7 +34,7 @@ const MOST_AT_ONCE: usize = 16;
 ///
 /// # Errors
 /// The operating system's, for the thread.
-pub fn start(live: Arc<SharedLive>, running: Running) -> io::Result<thread::JoinHandle<()>> {
+pub fn start(live: Arc<SharedLive>, running: Running) -> io::Result<()> {
     let (first_round, done) = bounded(1);
     let work = move || {
         look_up_all(&live.get());
@@ -44,9 +47,9 @@ pub fn start(live: Arc<SharedLive>, running: Running) -> io::Result<thread::Join
             }
         }
     };
-    let thread = thread::Builder::new().name("names".into()).spawn(work)?;
+    supervised::start("names", STACK_BYTES, work)?;
     let _: Result<(), _> = done.recv_timeout(FIRST_ROUND);
-    Ok(thread)
+    Ok(())
 }
 
 fn until_due(live: &Live, last: Instant) -> Duration {

@@ -21,8 +21,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -46,6 +46,8 @@ const SERVING: u8 = b'S';
 
 /// How long the new process may take to start: names are looked up, and the machine may be busy.
 const START_LIMIT: Duration = Duration::from_secs(30);
+/// How often it is looked meanwhile whether the whole was called off.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// How long a step after that may take.
 const STEP_LIMIT: Duration = Duration::from_secs(10);
 
@@ -69,7 +71,7 @@ impl Origin {
 /// The old process's side.
 pub struct Successor {
     channel: UnixStream,
-    pid: u32,
+    child: Child,
 }
 
 impl Successor {
@@ -82,25 +84,37 @@ impl Successor {
         listeners: &[&TcpListener],
         sockets_stay: bool,
         by_hand: &str,
+        is_called_off: impl FnMut() -> bool,
     ) -> io::Result<Successor> {
         let (ours, theirs) = UnixStream::pair()?;
-        let mut child = Command::new(&origin.program)
+        let child = Command::new(&origin.program)
             .args(&origin.arguments)
             .env(MARK, "1")
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
             .spawn()?;
-        let successor = Successor { channel: ours, pid: child.id() };
-        let result = successor.hand_over(listeners, sockets_stay, by_hand);
-        if let Err(error) = result {
-            // It must not serve beside us; where it has ended already, this fails and that is fine.
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(error);
+        let successor = Successor { channel: ours, child };
+        match successor.hand_over(listeners, sockets_stay, by_hand, is_called_off) {
+            Ok(()) => Ok(successor),
+            Err(error) => {
+                successor.abandon();
+                Err(error)
+            }
         }
-        Ok(successor)
     }
 
-    fn hand_over(&self, listeners: &[&TcpListener], sockets_stay: bool, by_hand: &str) -> io::Result<()> {
+    /// It must not serve beside us; where it has ended already, this fails and that is fine.
+    pub fn abandon(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn hand_over(
+        &self,
+        listeners: &[&TcpListener],
+        sockets_stay: bool,
+        by_hand: &str,
+        mut is_called_off: impl FnMut() -> bool,
+    ) -> io::Result<()> {
         let sockets: Vec<_> = listeners.iter().take(MAX_SOCKETS).map(|listener| listener.as_fd()).collect();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
@@ -109,7 +123,14 @@ impl Successor {
         sendmsg(&self.channel, &[IoSlice::new(&word)], &mut control, SendFlags::NOSIGNAL)?;
         self.channel.set_write_timeout(Some(START_LIMIT))?;
         send_text(&self.channel, by_hand)?;
-        expect(&self.channel, READY, START_LIMIT)
+        let deadline = Instant::now() + START_LIMIT;
+        while !is_called_off() {
+            match expect(&self.channel, READY, LOOK_PAUSE) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline => {}
+                result => return result,
+            }
+        }
+        Err(io::Error::other("called off"))
     }
 
     /// Lets it accept, and waits until it does. To be called when this process accepts no more.
@@ -123,7 +144,7 @@ impl Successor {
 
     /// The new process's number.
     pub fn pid(&self) -> u32 {
-        self.pid
+        self.child.id()
     }
 }
 
@@ -237,7 +258,8 @@ mod tests {
     fn a_socket_goes_through_the_channel() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let successor = Successor { channel: ours, pid: 0 };
+        let child = Command::new("/bin/true").spawn().unwrap();
+        let successor = Successor { channel: ours, child };
         let other = std::thread::spawn(move || {
             let mut received = receive_sockets(&theirs).unwrap();
             assert!(received.sockets_stay);
@@ -247,7 +269,7 @@ mod tests {
             predecessor.serving();
             received.listeners.remove(0).local_addr().unwrap()
         });
-        successor.hand_over(&[&listener], true, "[1]").unwrap();
+        successor.hand_over(&[&listener], true, "[1]", || false).unwrap();
         successor.go().unwrap();
         assert_eq!(other.join().unwrap(), listener.local_addr().unwrap());
     }
@@ -256,8 +278,22 @@ mod tests {
     fn a_successor_that_ends_is_noticed() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let origin = Origin { program: "/bin/true".into(), arguments: Vec::new() };
-        assert!(Successor::start(&origin, &[&listener], false, "").is_err());
+        assert!(Successor::start(&origin, &[&listener], false, "", || false).is_err());
         let missing = Origin { program: "/no/such/program".into(), arguments: Vec::new() };
-        assert!(Successor::start(&missing, &[&listener], false, "").is_err());
+        assert!(Successor::start(&missing, &[&listener], false, "", || false).is_err());
+    }
+
+    #[test]
+    fn a_silent_successor_is_ended_when_the_renewal_is_called_off() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let origin = Origin { program: "/bin/sleep".into(), arguments: vec!["60".into()] };
+        let begun = Instant::now();
+        let mut looks = 0;
+        let called_off = || {
+            looks += 1;
+            looks > 2
+        };
+        assert!(Successor::start(&origin, &[&listener], false, "", called_off).is_err());
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     }
 }

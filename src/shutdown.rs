@@ -6,12 +6,18 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
-use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, never};
-use signal_hook::consts::{SIGHUP, SIGTERM, SIGUSR2};
+use log::Level::Info;
+use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::iterator::Signals;
+
+use crate::logging::event;
+use crate::supervised;
+
+/// The stack of the thread that hears signals.
+const STACK_BYTES: usize = 128 << 10;
 
 /// Exit status after a second Ctrl-C, as a shell reports a process ended by SIGINT.
 pub const INTERRUPTED: i32 = 130;
@@ -37,18 +43,34 @@ pub type Requests = Receiver<Request>;
 pub fn listen() -> io::Result<Requests> {
     let (requests, inbox) = bounded(16);
     listen_for_ctrl_c(requests.clone())?;
-    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGUSR2])?;
-    thread::Builder::new().name("signals".into()).stack_size(128 << 10).spawn(move || {
+    let mut signals = Signals::new([SIGTERM, SIGQUIT, SIGHUP, SIGUSR2, SIGUSR1, SIGWINCH, SIGTTIN, SIGTTOU])?;
+    supervised::start("signals", STACK_BYTES, move || {
         for signal in signals.forever() {
             let request = match signal {
                 SIGHUP => Request::Reload,
                 SIGUSR2 => Request::Renew,
-                _ => Request::Drain("SIGTERM"),
+                SIGTERM => Request::Drain("SIGTERM"),
+                SIGQUIT => Request::Drain("SIGQUIT"),
+                // What operators of nginx and HAProxy send to reopen logs, to stop workers, to pause: nothing
+                // of that is to be done here, and nobody who sends one means to end the process.
+                other => {
+                    event(Info, "app", "this signal asks for nothing here", &[("signal", &name(other))]);
+                    continue;
+                }
             };
             let _ = requests.try_send(request);
         }
     })?;
     Ok(inbox)
+}
+
+fn name(signal: i32) -> &'static str {
+    match signal {
+        SIGUSR1 => "SIGUSR1",
+        SIGWINCH => "SIGWINCH",
+        SIGTTIN => "SIGTTIN",
+        _ => "SIGTTOU",
+    }
 }
 
 fn listen_for_ctrl_c(requests: Sender<Request>) -> io::Result<()> {
@@ -100,6 +122,8 @@ impl Running {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     #[test]

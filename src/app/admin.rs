@@ -3,7 +3,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -15,6 +14,7 @@ use crate::middleware::{AccessLog, Middleware, Next, Recover};
 use crate::pool::{Live, SharedLive};
 use crate::proxy::Proxy;
 use crate::reload::Reloader;
+use crate::supervised;
 
 /// See the module.
 const THREADS: usize = 2;
@@ -36,11 +36,11 @@ pub(super) fn start(
     let admin = Arc::new(Admin { figures, reloader, token });
     let links: Arc<[Arc<dyn Middleware>]> =
         Arc::from([Arc::new(AccessLog(access_lines)) as Arc<dyn Middleware>, Arc::new(Recover)]);
-    for number in 0..THREADS {
+    for _ in 0..THREADS {
         let (waiting, admin, links, live) =
             (waiting.clone(), Arc::clone(&admin), Arc::clone(&links), Arc::clone(live));
         let work = move || answer(&waiting, &admin, &links, &live);
-        thread::Builder::new().name(format!("admin-{number}")).stack_size(STACK_BYTES).spawn(work)?;
+        supervised::start("admin", STACK_BYTES, work)?;
     }
     Ok(Some(Arc::new(Waiting(requests))))
 }

@@ -20,6 +20,14 @@ const DRAIN_NAMES: usize = 3;
 /// How often it looks whether that has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
+/// What has become of a renewal.
+enum Renewal {
+    Done,
+    Failed,
+    /// By a signal of this name that asks for the end.
+    CalledOff(&'static str),
+}
+
 /// Why the process ends.
 enum End {
     /// A signal of this name.
@@ -59,8 +67,11 @@ impl App {
         loop {
             match requests.recv() {
                 Ok(Request::Drain(signal)) => return End::Signal(signal),
-                Ok(Request::Renew) if self.renew() => return End::HandedOver,
-                Ok(Request::Renew) => {}
+                Ok(Request::Renew) => match self.renew(requests) {
+                    Renewal::Done => return End::HandedOver,
+                    Renewal::CalledOff(signal) => return End::Signal(signal),
+                    Renewal::Failed => {}
+                },
                 // What is wrong with the file is in the log.
                 Ok(Request::Reload) => _ = self.reloader.reload(),
                 Err(_) => return End::Signal("none"),
@@ -68,31 +79,43 @@ impl App {
         }
     }
 
-    /// Whether another process has taken over; if not, this one goes on.
-    fn renew(&self) -> bool {
+    /// Hands over to another process, unless this one is to end meanwhile.
+    fn renew(&self, requests: &Receiver<Request>) -> Renewal {
         let Some(origin) = &self.origin else {
             event(Error, "app", "this process can't be renewed", &[]);
-            return false;
+            return Renewal::Failed;
         };
-        match self.hand_over(origin) {
+        let mut ends = None;
+        // What else is asked for meanwhile is the new process's to do, which reads the configuration anew.
+        let mut is_called_off = || {
+            while let Ok(request) = requests.try_recv() {
+                if let Request::Drain(signal) = request {
+                    ends = Some(signal);
+                }
+            }
+            ends.is_some()
+        };
+        let handed_over = self.hand_over(origin, &mut is_called_off);
+        match handed_over {
             Ok(pid) => {
                 self.manager.succeeded_by(pid);
                 event(Info, "app", "another process has taken over", &[("pid", &pid)]);
-                true
+                Renewal::Done
             }
             Err(error) => {
                 event(Error, "app", "renewal failed, this process goes on", &[("error", &error)]);
-                false
+                ends.map_or(Renewal::Failed, Renewal::CalledOff)
             }
         }
     }
 
-    fn hand_over(&self, origin: &Origin) -> std::io::Result<u32> {
+    fn hand_over(&self, origin: &Origin, is_called_off: impl FnMut() -> bool) -> std::io::Result<u32> {
         let listeners: Vec<_> = self.doors.iter().map(|door| door.listener()).collect();
-        let successor =
-            Successor::start(origin, &listeners, self.sockets_stay, &by_hand::told(&self.live.get()))?;
+        let set_by_hand = by_hand::told(&self.live.get());
+        let successor = Successor::start(origin, &listeners, self.sockets_stay, &set_by_hand, is_called_off)?;
         let paused = self.doors.iter().try_for_each(|door| door.pause());
         if let Err(error) = paused.and_then(|()| successor.go()) {
+            successor.abandon();
             self.doors.iter().try_for_each(|door| door.resume())?;
             return Err(error);
         }

@@ -10,6 +10,9 @@ use crate::by_hand::{Whole, read_answer};
 use crate::config::{BackendConfig, BackendUrl, HealthCheckConfig, HealthCheckKind};
 use crate::transport::look_up;
 
+/// Who keeps a connection keeps it for longer.
+const AT_ONCE: Duration = Duration::from_millis(50);
+
 /// What was found, as far as it came; a step that fails is the last one.
 #[derive(Debug)]
 pub struct Findings {
@@ -28,6 +31,8 @@ pub struct Findings {
 pub enum Idle {
     /// It closes it at once.
     ClosesAtOnce,
+    /// It closes it at once, and its answer did not say so.
+    ClosesUnsaid,
     /// It closes it after this time.
     ClosesAfter(Duration),
     /// It still keeps it after this time, when nobody looked any more.
@@ -117,6 +122,7 @@ fn watch(reader: &mut BufReader<Wire>, watched: Duration) -> Idle {
             Idle::Keeps(watched)
         }
         // An end, a reset, or words of parting.
+        _ if began.elapsed() < AT_ONCE => Idle::ClosesUnsaid,
         _ => Idle::ClosesAfter(began.elapsed()),
     }
 }

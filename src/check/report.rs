@@ -66,6 +66,7 @@ fn passes(status: Option<u16>, took: Duration) -> String {
 fn keeps(idle: &Idle) -> String {
     match idle {
         Idle::ClosesAtOnce => "closes after each answer, so every request opens a connection".to_owned(),
+        Idle::ClosesUnsaid => "closes after each answer, and its answers do not say so".to_owned(),
         Idle::ClosesAfter(time) => format!("closes after {}", seconds(*time)),
         Idle::Keeps(time) => format!("keeps connections for {} and longer", seconds(*time)),
         Idle::Unknown(reason) => format!("unknown: {reason}"),
@@ -78,13 +79,20 @@ fn warnings(config: &Config, backend: &BackendConfig, findings: &Findings) -> Ve
     let own = addresses.iter().find_map(|it| listener::at(config, *it, listener::is_this_machine));
     warnings.extend(own.map(|listener| loops(&backend.url, listener)));
     let ours = config.timeouts.backend_idle;
+    if findings.idle == Some(Idle::ClosesUnsaid) && !ours.is_zero() {
+        warnings.push(
+            "a connection that looks kept is closed: a GET that meets one is sent again, a POST gets a connection \
+             of its own; \"Connection: close\" in its answers, or backend_idle \"0s\", saves the attempts"
+                .to_owned(),
+        );
+    }
     if let Some(Idle::ClosesAfter(theirs)) = &findings.idle
-        && *theirs <= ours
+        && theirs.mul_f64(ADVISED) < ours
     {
         let advised =
             Duration::from_millis((theirs.as_millis() as f64 * ADVISED / 100.0).max(1.0) as u64 * 100);
         warnings.push(format!(
-            "backend_idle {} is longer than the {} this backend allows: a request may meet a connection that \
+            "backend_idle {} is more than 80 % of the {} this backend allows: a request may meet a connection that \
              is just being closed; write \"{}\" or less",
             write_duration(ours),
             seconds(*theirs),
@@ -126,15 +134,28 @@ mod tests {
             report(Idle::ClosesAfter(Duration::from_millis(5020)), r#"{"timeouts":{"backend_idle":"60s"}}"#);
         let expected = "http://localhost:3001\n  resolves  127.0.0.1\n  connects  127.0.0.1:3001 in 0.2 ms\n  \
             health    GET /health: 204 in 0.2 ms\n  idle      closes after 5.0 s\n  \
-            warning   backend_idle 60s is longer than the 5.0 s this backend allows: a request may meet a \
+            warning   backend_idle 60s is more than 80 % of the 5.0 s this backend allows: a request may meet a \
             connection that is just being closed; write \"4s\" or less\n";
         assert_eq!(text, expected);
     }
 
     #[test]
+    fn one_that_closes_without_a_word_is_told_of() {
+        let text = report(Idle::ClosesUnsaid, "{}");
+        assert!(
+            text.contains("do not say so") && text.contains("a POST gets a connection of its own"),
+            "{text}"
+        );
+        let none_kept = report(Idle::ClosesUnsaid, r#"{"timeouts":{"backend_idle":"0s"}}"#);
+        assert!(!none_kept.contains("warning"), "{none_kept}");
+        let close = report(Idle::ClosesAfter(Duration::from_millis(4900)), "{}");
+        assert!(close.contains("80 %"), "4 s of 4.9 s is too close: {close}");
+    }
+
+    #[test]
     fn others_are_not() {
         for idle in [
-            Idle::ClosesAfter(Duration::from_millis(4010)),
+            Idle::ClosesAfter(Duration::from_millis(5010)),
             Idle::Keeps(Duration::from_secs(5)),
             Idle::ClosesAtOnce,
         ] {

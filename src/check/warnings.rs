@@ -11,6 +11,7 @@ use crate::descriptors;
 pub fn of(config: &Config) -> Vec<String> {
     let mut found = open_files(config, descriptors::available());
     found.extend(trusted_by_all(config));
+    found.extend(open_to_strangers(config));
     for pool in config.all_pools() {
         found.extend(slow_probes(pool));
         found.extend(probe_ports(pool));
@@ -40,6 +41,18 @@ fn trusted_by_all(config: &Config) -> Vec<String> {
         )
     };
     config.trusted_proxies.iter().filter(is_everybody).map(warning).collect()
+}
+
+/// tiny_http is for trusted networks; only this machine's is one for sure.
+fn open_to_strangers(config: &Config) -> Option<String> {
+    let is_tiny = !config.front && !config.proxy_protocol;
+    (is_tiny && !config.listen.ip().is_loopback()).then(|| {
+        format!(
+            "front false on {}: tiny_http reads requests there, and has no limits of time, size or number; only \
+             for networks in which all clients are trusted",
+            config.listen
+        )
+    })
 }
 
 /// There is one probe a backend at a time.
@@ -120,6 +133,8 @@ mod tests {
     #[test]
     fn each_consequence_has_its_line() {
         check("{}", &[]);
+        check(r#"{"front": false}"#, &["front false on 0.0.0.0:8080: tiny_http reads requests there"]);
+        check(r#"{"front": false, "listen": "127.0.0.1:80"}"#, &[]);
         check(
             r#"{ "health_check": { "interval": "1s" } }"#,
             &["health_check.interval 1s is shorter than its timeout 3s"],

@@ -96,6 +96,7 @@ pub(super) fn timeouts() -> Timeouts {
     Timeouts {
         connect: Duration::from_secs(2),
         request: Duration::from_secs(10),
+        stream: Duration::from_secs(300),
         backend_idle: Duration::from_secs(4),
         queue: Duration::from_secs(5),
         client_header: Duration::from_secs(10),

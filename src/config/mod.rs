@@ -236,6 +236,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// One attempt up to the answer's head, then each wait for more of its body.
     pub request: Duration,
+    /// Each wait for more of an event stream, or of an answer that has left the worker pool.
+    pub stream: Duration,
     /// How long an idle connection to a backend is kept.
     pub backend_idle: Duration,
     /// How long a request waits for a worker.

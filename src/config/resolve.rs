@@ -130,7 +130,8 @@ fn timeouts(fields: &Fields<'_>) -> Timeouts {
     Timeouts {
         connect: fields.value("connect", default.connect, duration),
         request: fields.value("request", default.request, duration),
-        backend_idle: fields.value("backend_idle", default.backend_idle, duration),
+        stream: fields.value("stream", default.stream, duration),
+        backend_idle: fields.value("backend_idle", default.backend_idle, duration_or_zero),
         queue: fields.value("queue", default.queue, duration_or_zero),
         client_header: fields.value("client_header", default.client_header, duration),
         client_body: fields.value("client_body", default.client_body, duration),

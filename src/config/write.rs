@@ -154,6 +154,7 @@ fn timeouts(timeouts: &Timeouts) -> Json {
     json!({
         "connect": write_duration(timeouts.connect),
         "request": write_duration(timeouts.request),
+        "stream": write_duration(timeouts.stream),
         "backend_idle": write_duration(timeouts.backend_idle),
         "queue": write_duration(timeouts.queue),
         "client_header": write_duration(timeouts.client_header),

@@ -46,7 +46,7 @@ pub(super) fn metrics(figures: &Figures, request: &mut ClientRequest, live: &Liv
     let gauges = Gauges {
         uptime: figures.started.elapsed(),
         algorithm: live.config.default_pool.algorithm.to_string(),
-        active_requests: figures.in_flight.active(),
+        active_requests: figures.in_flight.handled(),
         queued_requests: (figures.queued)() as u64,
         client_connections: (figures.client_connections)(),
         streams: (figures.streams)(),
@@ -82,6 +82,7 @@ fn reading(figures: &Figures, live: &Live) -> Reading {
         }
     };
     let (listed, queued) = (in_flight.listed(), (figures.queued)() as u64);
+    let (handled, own_pages) = (in_flight.handled(), in_flight.own_pages());
     let latencies = figures.metrics.latency().count();
     let backends = live.backends().map(of_backend).collect();
     let counted = (counted, figures.metrics.snapshot());
@@ -90,6 +91,8 @@ fn reading(figures: &Figures, live: &Live) -> Reading {
         accepted: (accepted, in_flight.accepted()),
         listed,
         queued,
+        handled,
+        own_pages,
         counted,
         latencies,
         backends,

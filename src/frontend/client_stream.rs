@@ -47,6 +47,11 @@ pub trait ClientStream: Send {
     /// Whether some of the body was not read yet.
     fn body_is_pending(&self) -> bool;
 
+    /// The longest body that may be announced here, in bytes.
+    fn longest_body(&self) -> u64 {
+        u64::MAX
+    }
+
     /// Whether another request can follow on this connection.
     fn can_keep_alive(&self) -> bool;
 

@@ -228,6 +228,11 @@ impl Responder {
         self.stream.finish(&rest, ending)
     }
 
+    /// The longest request body that may be announced, in bytes; besides what the configuration says.
+    pub fn longest_body(&self) -> u64 {
+        self.stream.longest_body()
+    }
+
     /// Whether ending the answer may have to wait for the client.
     pub fn waits_for_client(&self) -> bool {
         self.stream.waits_for_client()

@@ -37,6 +37,10 @@ pub struct Reading {
     pub listed: u64,
     /// Requests that wait for a worker.
     pub queued: u64,
+    /// Requests that somebody handles: `active_requests`.
+    pub handled: u64,
+    /// Requests for the balancer's own pages.
+    pub own_pages: u64,
     /// What has been counted at the end of requests, before and after.
     pub counted: (Snapshot, Snapshot),
     /// Latencies that were recorded, for requests that count.
@@ -108,11 +112,12 @@ pub fn laws(reading: &Reading) -> Vec<Law> {
             says: format!("{active} active <= {} in flight", in_flight.1),
             holds: Some(active <= in_flight.1),
         },
-        Law {
-            law: "what waits for a worker is in flight",
-            says: format!("{} queued <= {} in flight", reading.queued, in_flight.1),
-            holds: Some(reading.queued <= in_flight.1),
-        },
+        between(
+            "what is in flight waits for a worker, is handled, or is for a page like this one",
+            "queued_requests + active_requests + own pages = in flight",
+            in_flight,
+            reading.queued + reading.handled + reading.own_pages,
+        ),
         Law {
             law: "no backend has more failures and attempts under way than attempts",
             says: worst.map_or("all backends".to_owned(), |worst| {
@@ -172,6 +177,8 @@ mod tests {
             accepted: (ended + active, ended + active),
             answered: (ended, ended),
             listed: active,
+            handled: active,
+            own_pages: 0,
             queued: 0,
             counted: (counted.clone(), counted),
             latencies: success + failed,
@@ -207,7 +214,9 @@ mod tests {
             prop_assert!(broken(|it| (it.counted.0.success, it.counted.1.success) = (it.counted.0.success + 1, it.counted.1.success + 1)));
             prop_assert!(broken(|it| it.counted.1.reasons[0].1 = 0));
             prop_assert!(broken(|it| it.counted.1.reasons[1].1 += 1));
-            prop_assert!(broken(|it| it.queued = it.listed + 1));
+            prop_assert!(broken(|it| it.queued += 1));
+            prop_assert!(broken(|it| it.handled -= 1));
+            prop_assert!(broken(|it| it.own_pages += 1));
             prop_assert!(broken(|it| it.backends[0].active = it.listed + 1));
             prop_assert!(broken(|it| it.backends[0].requests = 0));
             prop_assert!(broken(|it| it.backends[0].failures = it.backends[0].requests));

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
-use super::Metrics;
+use super::{CLASSES, Metrics};
 use crate::histogram::{Histogram, Percentiles};
 use crate::pool::{Backend, Live};
 
@@ -14,9 +14,9 @@ pub struct Gauges {
     pub uptime: Duration,
     /// The configuration's word.
     pub algorithm: String,
-    /// Requests that have come in and not ended.
+    /// Requests that somebody handles; the balancer's own pages are none of them.
     pub active_requests: u64,
-    /// Those of them that wait for a worker.
+    /// Requests that wait for a worker.
     pub queued_requests: u64,
     /// Open connections of clients.
     pub client_connections: u64,
@@ -69,10 +69,16 @@ pub fn page(metrics: &Metrics, gauges: &Gauges, live: &Live, view: View) -> Valu
         "reasons": reasons,
         "healthy_backends": live.backends().filter(|backend| backend.is_usable()).count(),
         "total_backends": live.backends().count(),
+        "responses": responses(all_responses(live)),
         "backends": entries(live, view),
     });
     add_buckets(&mut page, metrics.latency(), view);
     page
+}
+
+fn all_responses(live: &Live) -> [u64; 5] {
+    let counts: Vec<[u64; 5]> = live.backends().map(|backend| backend.responses()).collect();
+    std::array::from_fn(|class| counts.iter().map(|counts| counts[class]).sum())
 }
 
 /// The backends of all pools.
@@ -99,11 +105,17 @@ pub fn entry(pool: &str, backend: &Backend, view: View) -> Value {
         "max_connections": backend.max_connections(),
         "total_requests": backend.total_requests(),
         "total_failures": backend.total_failures(),
+        "responses": responses(backend.responses()),
         "latency_ms": latency(&backend.latency().percentiles()),
         "last_checked": backend.last_checked().map(rfc3339),
     });
     add_buckets(&mut entry, backend.latency(), view);
     entry
+}
+
+/// Answers by class, each named.
+fn responses(counts: [u64; 5]) -> Value {
+    CLASSES.iter().zip(counts).map(|(class, count)| ((*class).to_owned(), json!(count))).collect()
 }
 
 /// As `[from_ms, to_ms, count]`, those that are not empty.

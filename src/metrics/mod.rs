@@ -12,6 +12,9 @@ use parking_lot::Mutex;
 
 use crate::histogram::{Histogram, Percentiles};
 
+/// What answers are counted by: the first digit of their status.
+pub const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
 /// How one request ended, as far as figures go.
 #[derive(Debug, Clone, Copy)]
 pub struct Tally {

@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 
-use super::Snapshot;
 use super::json::Gauges;
+use super::{CLASSES, Snapshot};
 use crate::histogram::{BOUNDS, Histogram};
 use crate::pool::{Backend, BreakerState, Live, Pool};
 
@@ -50,7 +50,7 @@ impl Page {
         let rows: [(&str, &str, u64); 4] = [
             (
                 "loadbalancer_active_requests",
-                "Requests that have come in and not ended.",
+                "Requests that somebody handles, besides those for own pages.",
                 gauges.active_requests,
             ),
             ("loadbalancer_queued_requests", "Requests that wait for a worker.", gauges.queued_requests),
@@ -97,6 +97,14 @@ impl Page {
             self.head(&name, kind, help);
             for (pool, backend) in backends {
                 self.sample(&name, &[("pool", pool), ("backend", backend.name())], value(backend));
+            }
+        }
+        let name = "loadbalancer_responses_total";
+        self.head(name, "counter", "Answers of backends by the first digit of their status.");
+        for (pool, backend) in backends {
+            for (class, count) in CLASSES.iter().zip(backend.responses()) {
+                let labels = [("pool", *pool), ("backend", backend.name()), ("code", class)];
+                self.sample(name, &labels, count as f64);
             }
         }
         let name = "loadbalancer_backend_response_seconds";

@@ -53,6 +53,7 @@ impl Lease {
     /// claim goes on. May take a lock.
     pub fn answered(&mut self, status: u16, latency: Duration) -> Option<BreakerState> {
         self.backend.count_latency(latency);
+        self.backend.count_response(status);
         let breaker = self.policy.breaker.as_ref()?;
         let passed = !breaker.on_status.contains(&status);
         // The usual case: nothing to note, and no lock.
@@ -73,6 +74,13 @@ impl Lease {
         self.backend.tell_breaker(claimed, false, breaker, now)
     }
 
+    /// The attempt failed, and it is not known yet by whose fault; ends the claim on a place.
+    pub fn failed_perhaps(mut self) -> Undecided {
+        self.backend.count_failure();
+        let (backend, policy) = (Arc::clone(&self.backend), Arc::clone(&self.policy));
+        Undecided { backend, policy, claimed_at: self.claimed_at, breaker: self.breaker.take() }
+    }
+
     /// The attempt failed by the backend's fault, as its answer's status says; ends the claim.
     pub fn failed_by_status(self) {
         self.backend.count_failure();
@@ -88,6 +96,38 @@ impl Drop for Lease {
             self.backend.abandon_breaker(claimed, self.claimed_at);
         }
         self.line.freed();
+    }
+}
+
+/// A failed attempt whose backend's breaker has not heard of it yet; dropped, it never will.
+pub struct Undecided {
+    backend: Arc<Backend>,
+    policy: Arc<Policy>,
+    claimed_at: Instant,
+    breaker: Option<Generation>,
+}
+
+impl Undecided {
+    /// The backend it was made on.
+    pub fn backend(&self) -> &Arc<Backend> {
+        &self.backend
+    }
+
+    /// It was the backend's fault; says what became of the breaker where it has changed. May take a lock.
+    pub fn is_the_backend_s(mut self, now: Instant) -> Option<BreakerState> {
+        let breaker = self.policy.breaker.as_ref()?;
+        let claimed = self.breaker.take()?;
+        self.backend.tell_breaker(claimed, false, breaker, now)
+    }
+}
+
+impl Drop for Undecided {
+    fn drop(&mut self) {
+        if let Some(claimed) = self.breaker
+            && !self.backend.breaker_is_clean()
+        {
+            self.backend.abandon_breaker(claimed, self.claimed_at);
+        }
     }
 }
 
@@ -107,5 +147,13 @@ mod tests {
         assert_eq!((backend.active(), backend.total_failures()), (1, 1));
         drop(two);
         assert_eq!((backend.active(), backend.total_failures()), (0, 1));
+        for status in [200, 302, 500, 503, 999] {
+            claim().answered(status, Duration::ZERO);
+        }
+        assert_eq!(
+            backend.responses(),
+            [0, 1, 1, 0, 3],
+            "one out of the range is a mistake of the backend's"
+        );
     }
 }

@@ -28,7 +28,7 @@ pub use backend::{AddressBook, Backend};
 pub use balancer::{Balancer, Candidate, ClientKey};
 pub use breaker::BreakerState;
 pub use homes::Homes;
-pub use lease::Lease;
+pub use lease::{Lease, Undecided};
 pub use line::Line;
 pub use live::{Live, SharedLive};
 pub use policy::Policy;

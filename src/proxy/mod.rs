@@ -12,6 +12,7 @@ pub mod refusal;
 pub mod retry;
 
 mod attempt;
+mod blame;
 mod body;
 mod budget;
 mod place;
@@ -21,7 +22,7 @@ mod tunnel;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use log::Level::{Debug, Info, Warn};
+use log::Level::{Info, Warn};
 
 pub use outcome::{End, Outcome};
 pub use refusal::Refusal;
@@ -30,10 +31,11 @@ use crate::explain::{Fate, Trace};
 use crate::frontend::ClientRequest;
 use crate::http::{BodyLength, Headers, request_id, upgrade};
 use crate::logging::event;
-use crate::pool::{Backend, BreakerState, Lease, Live, Tried};
+use crate::pool::{Backend, BreakerState, Lease, Live, Tried, Undecided};
 use crate::shutdown::Running;
-use crate::transport::{AttemptError, BackendReply, Cause, Stage, Transport};
+use crate::transport::{AttemptError, BackendReply, Stage, Transport};
 use attempt::Prepared;
+use blame::Blame;
 use budget::{Account, Budget};
 use retry::{RequestFacts, Verdict};
 
@@ -99,6 +101,8 @@ impl Proxy {
         // Why it was not answered so far: an error, or an answer whose status is to be tried again.
         let mut last_error: Option<AttemptError> = None;
         let mut held: Option<Answer> = None;
+        // Backends that closed the connection instead of answering: perhaps because of this request.
+        let mut undecided: Vec<Undecided> = Vec::new();
         let refusal = loop {
             let found = match &held {
                 // It is better than waiting.
@@ -114,6 +118,12 @@ impl Proxy {
                 Ok(lease) => lease,
                 Err(refusal) => break refusal,
             };
+            // Whoever was too slow for this request once would be so again.
+            if let Some(error) = last_error.as_ref().filter(|error| error.was_too_slow())
+                && tried.has(lease.backend())
+            {
+                break Refusal::after(error);
+            }
             if let Some(answer) = held.take() {
                 answer.lease.failed_by_status();
             }
@@ -135,7 +145,7 @@ impl Proxy {
                     if prepared.client_is_gone() {
                         return Outcome::client_gone().after(attempts);
                     }
-                    fail(lease, &error, &prepared);
+                    undecided.extend(blame::failed(lease, &error, &prepared));
                     let facts = RequestFacts { attempts, ..prepared.facts() };
                     let verdict = retry::decide(&error, facts, &live.config.retry);
                     (Some(error), verdict)
@@ -154,10 +164,21 @@ impl Proxy {
         if let Some(Answer { reply, lease }) = held {
             let rest = prepared.rest_of_body();
             let cookie = client_key::set_cookie(pool.config(), &client, lease.backend(), request.secure);
-            return relay::relay(request, reply, lease, cookie, rest).after(attempts);
+            let limits = (rest, live.config.timeouts.stream);
+            blame::settle(undecided, true);
+            return relay::relay(request, reply, lease, cookie, limits).after(attempts);
         }
         if prepared.client_is_gone() {
             return Outcome::client_gone().after(attempts);
+        }
+        if blame::settle(undecided, false) == Blame::Request {
+            let id = request_id_of(&prepared);
+            event(
+                Warn,
+                "proxy",
+                "closed by each backend it was sent to: the request's fault",
+                &[("request_id", &id)],
+            );
         }
         let refusal = match &last_error {
             _ if prepared.body_is_too_large() => Refusal::BodyTooLarge,
@@ -200,29 +221,13 @@ impl Proxy {
 }
 
 fn declares_too_much(request: &ClientRequest, live: &Live) -> bool {
-    let limit = live.config.limits.max_body_bytes.unwrap_or(u64::MAX);
+    let limit = live.config.limits.max_body_bytes.unwrap_or(u64::MAX).min(request.responder.longest_body());
     matches!(request.screened, Ok(BodyLength::Known(length)) if length > limit)
 }
 
 fn request_id_of(prepared: &Prepared<'_>) -> String {
     let id = prepared.headers().get("x-request-id").unwrap_or_default();
     String::from_utf8_lossy(id).into_owned()
-}
-
-/// Ends a failed attempt. The client's fault is nobody else's, and not worth a warning.
-fn fail(lease: Lease, error: &AttemptError, prepared: &Prepared<'_>) {
-    let is_clients = error.cause == Cause::Client;
-    let backend = Arc::clone(lease.backend());
-    let id = request_id_of(prepared);
-    let fields: [(&str, &dyn std::fmt::Display); 3] =
-        [("backend", &backend.name()), ("error", error), ("request_id", &id)];
-    event(if is_clients { Debug } else { Warn }, "proxy", "attempt failed", &fields);
-    // What we don't take of an answer is no failure of its backend.
-    if is_clients || matches!(error.cause, Cause::Unacceptable(_)) {
-        drop(lease);
-    } else {
-        note_breaker(lease.failed(Instant::now()), &backend);
-    }
 }
 
 /// A breaker has changed its state.

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::body::{Rest, RestOfBody};
 use super::{End, Outcome, forwarded, tunnel};
@@ -22,13 +22,13 @@ enum Broken {
 }
 
 /// Relays the answer, with this cookie of ours; the lease lives until its last byte went out. The rest of the
-/// request's body may still be under way.
+/// request's body may still be under way. A stream may be silent for `stream`.
 pub fn relay(
     request: &mut ClientRequest,
     mut reply: BackendReply,
     lease: Lease,
     cookie: Option<String>,
-    rest: Rest,
+    (rest, stream): (Rest, Duration),
 ) -> Outcome {
     let mut headers = forwarded::to_client(reply.status, &reply.headers, &request.id);
     if let Some(cookie) = cookie {
@@ -43,7 +43,7 @@ pub fn relay(
     let code = reply.status;
     let framing = framing(&request.head.method, &reply);
     request.responder.start_as(code, &reply.reason, &headers, framing);
-    let end = match relay_body(request, reply, rest) {
+    let end = match relay_body(request, reply, rest, stream) {
         Ok(()) => End::Relayed,
         Err(Broken::Client) => End::ClientGone,
         Err(Broken::Backend) => {
@@ -75,7 +75,12 @@ fn is_event_stream(headers: &Headers) -> bool {
         .is_some_and(|kind| kind.to_ascii_lowercase().starts_with(b"text/event-stream"))
 }
 
-fn relay_body(request: &mut ClientRequest, mut reply: BackendReply, mut rest: Rest) -> Result<(), Broken> {
+fn relay_body(
+    request: &mut ClientRequest,
+    mut reply: BackendReply,
+    mut rest: Rest,
+    stream: Duration,
+) -> Result<(), Broken> {
     let is_event_stream = is_event_stream(&reply.headers);
     let responder = &mut request.responder;
     if status::has_no_body(&request.head.method, reply.status) {
@@ -86,6 +91,10 @@ fn relay_body(request: &mut ClientRequest, mut reply: BackendReply, mut rest: Re
         if is_event_stream {
             place.leave();
         }
+    }
+    let mut is_stream = is_event_stream;
+    if is_stream {
+        reply.body.wait_at_most(stream);
     }
     // Small answers are here already and go out with their head in one write; otherwise the head
     // must not wait for a body that may take its time.
@@ -98,6 +107,10 @@ fn relay_body(request: &mut ClientRequest, mut reply: BackendReply, mut rest: Re
     };
     let mut piece = vec![0; most as usize];
     loop {
+        if !is_stream && request.place.as_ref().is_some_and(|place| place.has_left()) {
+            is_stream = true;
+            reply.body.wait_at_most(stream);
+        }
         let read = reply.body.read(&mut piece, &mut RestOfBody::new(responder, &mut rest));
         match read {
             Ok(0) => return responder.finish_with(&reply.body.trailers()).map_err(|_| Broken::Client),

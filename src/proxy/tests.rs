@@ -15,9 +15,14 @@ fn closed() -> Step {
 
 /// Handles the request on three backends that follow the script.
 fn handle(request: &mut ClientRequest, steps: Vec<Step>) -> (Outcome, Arc<Script>) {
+    handle_on(3, request, steps)
+}
+
+/// The same on so many backends.
+fn handle_on(backends: u16, request: &mut ClientRequest, steps: Vec<Step>) -> (Outcome, Arc<Script>) {
     let script = Script::of(steps);
     let proxy = Proxy::new(script.clone(), Running::forever());
-    let mut live = fakes::live(3);
+    let mut live = fakes::live(backends);
     live.config.retry.delay = std::time::Duration::ZERO;
     let outcome = proxy.handle(request, &live);
     assert!(live.backends().all(|backend| backend.active() == 0), "a lease was left");
@@ -55,6 +60,41 @@ fn a_post_that_was_sent_is_not_sent_again() {
     assert_eq!((outcome.status, outcome.end), (502, End::Refused(Refusal::BackendClosed)));
     assert_eq!(script.got.lock().len(), 1);
     assert!(seen.text().contains("X-LB-Reason: backend_closed\r\n"));
+}
+
+/// How many of the three backends have an open breaker after `rounds` requests that meet these steps.
+fn breakers_open_after(rounds: usize, steps: fn() -> Vec<Step>) -> usize {
+    let live = fakes::live(3);
+    for _ in 0..rounds {
+        let (mut request, _) = fakes::get("/");
+        let mut config = fakes::live(3).config;
+        config.retry.delay = std::time::Duration::ZERO;
+        let proxy = Proxy::new(Script::of(steps()), Running::forever());
+        let mut live = fakes::live_of(live.default_pool().backends().to_vec());
+        live.config.retry = config.retry;
+        proxy.handle(&mut request, &live);
+    }
+    live.backends().filter(|backend| backend.breaker_state() != BreakerState::Closed).count()
+}
+
+#[test]
+fn what_each_backend_closes_over_is_the_request_s_fault() {
+    assert_eq!(breakers_open_after(10, || vec![closed(), closed(), closed()]), 0);
+    let one_answers = || vec![closed(), Step::Answers(200, "ok")];
+    assert!(breakers_open_after(30, one_answers) > 0, "where another one answers it was the backend's");
+}
+
+#[test]
+fn a_backend_that_was_too_slow_is_not_asked_again() {
+    let slow =
+        || Step::Fails(AttemptError { stage: Stage::AwaitHead, cause: Cause::TimedOut, reused: false });
+    let (mut request, _) = fakes::get("/");
+    let (outcome, script) = handle_on(1, &mut request, vec![slow(), slow(), slow()]);
+    assert_eq!((outcome.status, outcome.attempts), (504, 1));
+    assert_eq!(script.got.lock().len(), 1);
+    let (mut request, _) = fakes::get("/");
+    let (outcome, _) = handle_on(2, &mut request, vec![slow(), slow(), slow()]);
+    assert_eq!((outcome.status, outcome.attempts), (504, 2), "each is asked once");
 }
 
 #[test]

@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use log::Level::{Info, Warn};
@@ -18,6 +17,7 @@ use super::Reloader;
 use super::marks::Marks;
 use crate::logging::event;
 use crate::shutdown::Running;
+use crate::supervised;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -51,7 +51,7 @@ pub fn start(reloader: Arc<Reloader>, running: Running) -> io::Result<()> {
             }
         }
     };
-    thread::Builder::new().name("reload".into()).stack_size(STACK_BYTES).spawn(work).map(drop)
+    supervised::start("reload", STACK_BYTES, work)
 }
 
 impl Watcher {

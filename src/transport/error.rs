@@ -15,6 +15,13 @@ pub struct AttemptError {
     pub reused: bool,
 }
 
+impl AttemptError {
+    /// Whether the backend was connected to and did not answer in time.
+    pub fn was_too_slow(&self) -> bool {
+        self.cause == Cause::TimedOut && self.stage > Stage::Connect
+    }
+}
+
 /// How far an attempt came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {

@@ -161,8 +161,9 @@ impl Dispatcher {
 impl Sink for Dispatcher {
     fn take(&self, request: ClientRequest) {
         let entry = self.in_flight.enter(&request);
-        let mut job = Job { request, refusal: None, _entry: entry };
+        let mut job = Job { request, refusal: None, entry };
         if endpoints::is_own(job.request.head.path()) {
+            job.entry.is_own_page();
             match self.side.own_page(job) {
                 None => return,
                 Some(back) => job = back,

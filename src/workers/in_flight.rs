@@ -26,6 +26,10 @@ struct Current {
 pub struct InFlight {
     accepted: AtomicU64,
     answered: AtomicU64,
+    /// Those that somebody is handling now ...
+    handled: AtomicU64,
+    /// ... and those for the balancer's own pages, handled or not.
+    own_pages: AtomicU64,
     shards: [Mutex<HashMap<u64, Current>>; SHARDS],
     ended: (Sender<()>, Receiver<()>),
 }
@@ -35,6 +39,8 @@ impl Default for InFlight {
         InFlight {
             accepted: AtomicU64::new(0),
             answered: AtomicU64::new(0),
+            handled: AtomicU64::new(0),
+            own_pages: AtomicU64::new(0),
             shards: std::array::from_fn(|_| Mutex::default()),
             ended: bounded(1),
         }
@@ -45,6 +51,34 @@ impl Default for InFlight {
 pub struct Entry {
     list: Arc<InFlight>,
     number: u64,
+    kind: Kind,
+}
+
+/// What is counted of a request while it is in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It waits.
+    Waiting,
+    /// Somebody handles it.
+    Handled,
+    /// It is for one of the balancer's own pages.
+    OwnPage,
+}
+
+impl Entry {
+    /// Somebody handles it from now on.
+    pub fn is_handled(&mut self) {
+        if self.kind == Kind::Waiting {
+            self.kind = Kind::Handled;
+            self.list.handled.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// It is for one of the balancer's own pages, which are not among the figures that they tell.
+    pub fn is_own_page(&mut self) {
+        self.kind = Kind::OwnPage;
+        self.list.own_pages.fetch_add(1, Relaxed);
+    }
 }
 
 impl InFlight {
@@ -54,7 +88,17 @@ impl InFlight {
         let current =
             Current { head: Arc::clone(&request.head), client: request.peer.ip(), since: request.received };
         self.shards[number as usize % SHARDS].lock().insert(number, current);
-        Entry { list: Arc::clone(self), number }
+        Entry { list: Arc::clone(self), number, kind: Kind::Waiting }
+    }
+
+    /// Requests that somebody handles, besides those for own pages.
+    pub fn handled(&self) -> u64 {
+        self.handled.load(Relaxed)
+    }
+
+    /// Requests for own pages that have not ended.
+    pub fn own_pages(&self) -> u64 {
+        self.own_pages.load(Relaxed)
     }
 
     /// Requests so far.
@@ -102,6 +146,11 @@ impl InFlight {
 impl Drop for Entry {
     fn drop(&mut self) {
         self.list.shards[self.number as usize % SHARDS].lock().remove(&self.number);
+        match self.kind {
+            Kind::Waiting => {}
+            Kind::Handled => _ = self.list.handled.fetch_sub(1, Relaxed),
+            Kind::OwnPage => _ = self.list.own_pages.fetch_sub(1, Relaxed),
+        }
         self.list.answered.fetch_add(1, Relaxed);
         // Full means that whoever waits will look anyway.
         let _ = self.list.ended.0.try_send(());
@@ -117,11 +166,17 @@ mod tests {
     fn accepted_is_answered_and_active_at_any_time() {
         let list = Arc::new(InFlight::default());
         let (request, _) = fakes::get("/slow?x");
-        let (one, two) = (list.enter(&request), list.enter(&request));
+        let (mut one, mut two) = (list.enter(&request), list.enter(&request));
         assert_eq!((list.accepted(), list.answered(), list.active()), (2, 0, 2));
+        assert_eq!((list.handled(), list.own_pages()), (0, 0), "both wait");
+        one.is_handled();
+        two.is_own_page();
+        two.is_handled();
+        assert_eq!((list.handled(), list.own_pages()), (1, 1));
         assert!(list.oldest(1)[0].starts_with("GET /slow from 127.0.0.1 for 0."));
         drop(one);
         assert_eq!((list.accepted(), list.answered(), list.active()), (2, 1, 1));
+        assert_eq!((list.handled(), list.own_pages()), (0, 1));
         assert!(list.ended().try_recv().is_ok());
         drop(two);
         assert!(list.oldest(9).is_empty());

@@ -46,7 +46,7 @@ pub struct Job {
     pub request: ClientRequest,
     /// Why it must be refused, where that is known before it is handled.
     pub refusal: Option<Refusal>,
-    _entry: Entry,
+    entry: Entry,
 }
 
 /// What is done with each request.
@@ -151,6 +151,7 @@ fn work(dispatcher: &Dispatcher, handler: &Handler, slot: &Arc<Slot>) {
 }
 
 /// The middleware turns a panic into a 500; a panic outside of it must not cost a worker either.
-fn handle_safely(handler: &Handler, job: Job) {
+fn handle_safely(handler: &Handler, mut job: Job) {
+    job.entry.is_handled();
     let _ = catch_unwind(AssertUnwindSafe(|| handler(job)));
 }

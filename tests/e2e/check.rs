@@ -106,7 +106,7 @@ fn a_backend_that_closes_idle_connections_sooner_than_we_do_is_warned_of() {
     let run = probe(at(&url, "4s"));
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(run.stdout.contains("  idle      closes after 1."), "{run:?}");
-    assert!(run.stdout.contains("  warning   backend_idle 4s is longer than the 1."), "{run:?}");
+    assert!(run.stdout.contains("  warning   backend_idle 4s is more than 80 % of the 1."), "{run:?}");
     let run = probe(at(&url, "500ms"));
     assert!(run.stdout.contains("closes after 1.") && !run.stdout.contains("warning"), "{run:?}");
 }

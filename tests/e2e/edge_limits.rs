@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, Backend, Balancer, Behaviour, Client, balancer_by_hand, config, eventually, patience,
+    Answer, Backend, Balancer, Behaviour, Client, balancer_by_hand, behind_front, config, eventually,
+    patience,
 };
 
 /// "Soon", with room for a machine that is busy.
@@ -32,6 +33,9 @@ fn assert_refused(client: &mut Client, status: u16, reason: &str) {
 
 #[test]
 fn heads_that_never_become_requests_are_under_their_reasons() {
+    if !behind_front() {
+        return; // tiny_http has no limits of time
+    }
     let (_backend, balancer) =
         limited(json!({ "timeouts": { "client_header": "300ms" }, "limits": { "max_header_bytes": 2000 } }));
     let malformed = "GET / HTTP/1.1\r\nHost: x\r\nX(A): 1\r\n\r\n".to_owned();
@@ -52,6 +56,9 @@ fn heads_that_never_become_requests_are_under_their_reasons() {
 
 #[test]
 fn a_head_that_takes_too_long_is_408() {
+    if !behind_front() {
+        return; // tiny_http has no limits of time
+    }
     let (backend, balancer) = limited(json!({ "timeouts": { "client_header": "500ms" } }));
     let mut stops = balancer.connect();
     stops.send("GET / HTTP/1.1\r\nHost: x\r\nX-");
@@ -75,6 +82,9 @@ fn a_head_that_takes_too_long_is_408() {
 
 #[test]
 fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
+    if !behind_front() {
+        return; // tiny_http has no limits of time
+    }
     let (backend, balancer) = balancer_by_hand(json!({ "timeouts": { "client_idle": "400ms" } }));
     let (mut unused, mut used, mut busy) = (balancer.connect(), balancer.connect(), balancer.connect());
     busy.ask("GET", "/busy", &[], b"");
@@ -91,6 +101,9 @@ fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
 
 #[test]
 fn a_body_that_stops_coming_is_408_and_one_that_trickles_is_not() {
+    if !behind_front() {
+        return; // tiny_http has no limits of time
+    }
     let (backend, balancer) = balancer_by_hand(json!({ "timeouts": { "client_body": "600ms" } }));
     for head in ["Content-Length: 5000", "Transfer-Encoding: chunked"] {
         let mut client = balancer.connect();
@@ -114,6 +127,9 @@ fn a_body_that_stops_coming_is_408_and_one_that_trickles_is_not() {
 
 #[test]
 fn a_client_that_takes_nothing_is_given_up() {
+    if !behind_front() {
+        return; // tiny_http has no limits of time
+    }
     let large = Behaviour::Answers(Answer::ok(vec![b'x'; 24 << 20]));
     let backend = Backend::that(large);
     let more = |limit| config(&[&backend], json!({ "timeouts": { "client_write": limit } }));
@@ -136,6 +152,9 @@ fn a_client_that_takes_nothing_is_given_up() {
 
 #[test]
 fn no_more_connections_than_may_be() {
+    if !behind_front() {
+        return; // tiny_http has no limits of number
+    }
     for (limit, value) in [("max_connections", 10), ("max_connections_per_ip", 10)] {
         let (_backend, balancer) = limited(json!({ "limits": { limit: value } }));
         let mut first = balancer.connect();
@@ -158,6 +177,9 @@ fn no_more_connections_than_may_be() {
 
 #[test]
 fn heads_over_their_limit_are_431_whole_or_endless() {
+    if !behind_front() {
+        return; // tiny_http has no limits of size
+    }
     let (backend, mut balancer) = limited(json!({ "limits": { "max_header_bytes": "8KiB" } }));
     balancer.get("/lb-health");
     let before = balancer.process().memory("VmRSS");
@@ -278,6 +300,9 @@ fn attack(balancer: &Balancer, bytes: &[u8]) {
 
 #[test]
 fn hostile_clients_cost_no_plain_request() {
+    if !behind_front() {
+        return; // tiny_http has no limits of time
+    }
     // Idle connections stay: on a machine that is busy with all this, a plain client may well be silent for
     // as long as another test would call idle.
     let (backend, mut balancer) = limited(json!({ "timeouts": { "client_header": "3s" } }));

@@ -96,7 +96,7 @@ fn load_and_hashes_are_reasons_too() {
         }
         waiting.read_response();
     }
-    admin.balancer.metrics_when("active_requests", 2);
+    admin.balancer.metrics_when("active_requests", 1);
     let page = explained(&admin, &ask(&admin, "/").1);
     let attempt = &page["attempts"][0];
     assert_eq!(attempt["why"], "fewest active requests, 0");

@@ -21,7 +21,7 @@ fn with_one_in_flight(drain: &str) -> (Backend, Balancer, Client) {
 
 #[test]
 fn a_request_in_flight_is_finished_and_nothing_new_is_taken() {
-    for signal in [Signal::INT, Signal::TERM] {
+    for signal in [Signal::INT, Signal::TERM, Signal::QUIT] {
         let (backend, mut balancer, mut client) = with_one_in_flight("30s");
         balancer.signal(signal);
         balancer.wait_for_log("msg=\"draining\"");
@@ -31,6 +31,22 @@ fn a_request_in_flight_is_finished_and_nothing_new_is_taken() {
         assert!(client.is_closed_within(patience()));
         assert_eq!(balancer.wait_exit().code(), Some(0));
         assert_eq!(balancer.account(), "accepted=1 answered=1 cut=0");
+    }
+}
+
+#[test]
+fn signals_that_mean_something_to_others_end_nothing() {
+    let backend = Backend::named("one");
+    let balancer = Balancer::over(&[&backend]);
+    for (signal, name) in [
+        (Signal::USR1, "SIGUSR1"),
+        (Signal::WINCH, "SIGWINCH"),
+        (Signal::TTIN, "SIGTTIN"),
+        (Signal::TTOU, "SIGTTOU"),
+    ] {
+        balancer.signal(signal);
+        balancer.wait_for_log(&format!("signal={name}"));
+        assert_eq!(balancer.get("/").text(), "one");
     }
 }
 

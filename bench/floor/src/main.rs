@@ -1,188 +1,268 @@
-//! The floor: what the balancer's design costs with nothing in it. tiny_http takes requests in, a
-//! bounded channel hands them to a fixed pool of workers, and each worker has one kept connection to
-//! one backend, on which it writes a head and reads the answer.
+//! The floor: what the balancer's design costs with nothing in it. One thread waits for all clients (epoll) and
+//! reads their heads, a channel hands each request to a fixed pool of workers, and a worker sends it on the one
+//! connection that it keeps to one backend, waits for the answer, writes that to the client, gives the client back.
 //!
-//! No choice of backend, no health, no retries but one after an idle connection that was closed, no
-//! forwarding fields, no limits, no logs. Answers need a `Content-Length`. For `bench/run` only.
-//!
-//! usage: `floor ADDRESS WORKERS BACKEND...`
+//! No choice of backend, no health, no retries but one after an idle connection that was closed, no forwarding
+//! fields, no limits, no timeouts, no logs, no rule which worker is woken. A request is at most 64 KiB, an answer
+//! needs a `Content-Length`, and a HEAD would break a connection. For `bench/run` only.
 
 use std::error::Error;
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use std::thread;
 
-use crossbeam_channel::{Receiver, bounded};
-use tiny_http::{Request, Server};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use parking_lot::{Mutex, MutexGuard};
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, poll};
 
 const USAGE: &str = "usage: floor ADDRESS WORKERS BACKEND...";
-/// As the balancer's `limits.max_queue`.
-const MAX_QUEUE: usize = 1024;
-/// Most header fields of an answer.
 const MAX_FIELDS: usize = 64;
-/// Longest head of an answer, and the pieces its body is read in.
+/// Longest request, longest head of an answer, and the pieces a body is read in.
 const BUFFER_BYTES: usize = 64 << 10;
+/// What is read of a client at once.
+const PIECE_BYTES: usize = 8 << 10;
+const MAX_DESCRIPTORS: usize = 32 << 10;
+
+/// Nobody has the client; what it sends wakes the loop.
+const IDLE: u8 = 0;
+/// The loop or a worker has it.
+const TAKEN: u8 = 1;
+/// The same, and more has come meanwhile.
+const TOLD: u8 = 2;
 
 fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut arguments = std::env::args().skip(1);
-    let address = arguments.next().ok_or(USAGE)?;
+    let listener = TcpListener::bind(arguments.next().ok_or(USAGE)?)?;
     let workers: usize = arguments.next().ok_or(USAGE)?.parse()?;
     let backends: Vec<String> = arguments.collect();
-    if backends.is_empty() {
-        return Err(USAGE.into());
-    }
-
-    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
     // Accepted sockets inherit it.
-    socket2::SockRef::from(&listener).set_tcp_nodelay(true)?;
-    let server = Server::from_listener(listener, None)?;
-    let (sender, inbox) = bounded(MAX_QUEUE);
+    rustix::net::sockopt::set_tcp_nodelay(&listener, true)?;
+    let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+    let number = listener.as_raw_fd() as u64;
+    epoll::add(&epoll, &listener, EventData::new_u64(number), EventFlags::IN)?;
+    let (jobs, inbox) = unbounded();
+    let slots = (0..MAX_DESCRIPTORS).map(|_| Slot::default()).collect();
+    let clients = Arc::new(Clients { slots, epoll, jobs });
     for backend in backends.into_iter().cycle().take(workers) {
-        let inbox = inbox.clone();
-        thread::Builder::new().stack_size(256 << 10).spawn(move || work(&inbox, &backend))?;
+        let (inbox, clients) = (inbox.clone(), Arc::clone(&clients));
+        let mut worker = Worker { backend, kept: None, buffer: vec![0; BUFFER_BYTES], out: Vec::new() };
+        thread::Builder::new().stack_size(256 << 10).spawn(move || worker.run(&inbox, &clients))?;
     }
-    while let Ok(request) = server.recv() {
-        sender.send(request).map_err(|_| "no worker is left")?;
-    }
-    Ok(())
-}
-
-fn work(inbox: &Receiver<Request>, backend: &str) {
-    let mut worker = Worker { backend, kept: None, buffer: vec![0; BUFFER_BYTES], out: Vec::new() };
-    for request in inbox {
-        if let Err(error) = worker.serve(request) {
-            // The client sees a 500 or a break-off, which the benchmark counts.
-            eprintln!("floor: {error}");
+    let mut events = Vec::with_capacity(256);
+    loop {
+        events.clear();
+        epoll::wait(&clients.epoll, rustix::buffer::spare_capacity(&mut events), None)?;
+        for event in &events {
+            let key = event.data.u64();
+            if key == number { clients.accept(&listener) } else { clients.told(key as usize) }
         }
     }
 }
 
-struct Worker<'a> {
-    backend: &'a str,
+struct Job {
+    index: usize,
+    request: Vec<u8>,
+    /// The client's last.
+    is_last: bool,
+}
+
+/// A client's place; its descriptor is the index.
+#[derive(Default)]
+struct Slot {
+    state: AtomicU8,
+    client: Mutex<Option<(TcpStream, Vec<u8>)>>,
+}
+
+struct Clients {
+    slots: Vec<Slot>,
+    epoll: OwnedFd,
+    jobs: Sender<Job>,
+}
+
+impl Clients {
+    fn accept(&self, listener: &TcpListener) {
+        while let Ok((stream, _)) = listener.accept() {
+            let (index, _) = (stream.as_raw_fd() as usize, stream.set_nonblocking(true));
+            let mut place = self.place(index);
+            self.slots[index].state.store(IDLE, SeqCst);
+            let (stream, _) = place.insert((stream, Vec::new()));
+            // Told of each change, so a request costs no call of this kind.
+            let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+            let _ = epoll::add(&self.epoll, &stream, EventData::new_u64(index as u64), flags);
+        }
+    }
+
+    fn place(&self, index: usize) -> MutexGuard<'_, Option<(TcpStream, Vec<u8>)>> {
+        self.slots[index].client.lock()
+    }
+
+    /// Something has come from this client.
+    fn told(&self, index: usize) {
+        let state = &self.slots[index].state;
+        if state.swap(TOLD, SeqCst) == IDLE {
+            // Only this thread tells, so nothing has come in between.
+            state.store(TAKEN, SeqCst);
+            self.look(index);
+        }
+    }
+
+    /// Reads what is there. A whole request goes to the workers; the caller has the client no more.
+    fn look(&self, index: usize) {
+        loop {
+            let mut place = self.place(index);
+            let next = place.as_mut().map_or(Ok(None), |(stream, input)| next(index, stream, input));
+            if next.is_err() {
+                return *place = None;
+            }
+            drop(place);
+            match next {
+                Ok(Some(job)) => return self.jobs.send(job).unwrap_or_default(),
+                _ if self.is_given_up(index) => return,
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether the loop is told of this client again; if not, more has come.
+    fn is_given_up(&self, index: usize) -> bool {
+        let state = &self.slots[index].state;
+        let is_up = state.compare_exchange(TAKEN, IDLE, SeqCst, SeqCst).is_ok();
+        if !is_up {
+            state.store(TAKEN, SeqCst);
+        }
+        is_up
+    }
+}
+
+/// The next request if all of it is here.
+fn next(index: usize, mut stream: &TcpStream, input: &mut Vec<u8>) -> io::Result<Option<Job>> {
+    let mut piece = [0; PIECE_BYTES];
+    loop {
+        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let mut head = httparse::Request::new(&mut fields);
+        if let httparse::Status::Complete(bytes) = head.parse(input).map_err(io::Error::other)? {
+            let (method, target) = (head.method.unwrap_or_default(), head.path.unwrap_or_default());
+            let mut request = format!("{method} {target} HTTP/1.1\r\n").into_bytes();
+            let (length, is_last) = copy(head.headers, &mut request);
+            let end = bytes + length.unwrap_or(0);
+            if let Some(body) = input.get(bytes..end) {
+                request.extend_from_slice(b"\r\n");
+                request.extend_from_slice(body);
+                input.drain(..end);
+                return Ok(Some(Job { index, request, is_last }));
+            }
+        }
+        match stream.read(&mut piece) {
+            Ok(read) if read > 0 && input.len() + read <= BUFFER_BYTES => input.extend(&piece[..read]),
+            Ok(_) => return Err(ErrorKind::UnexpectedEof.into()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Copies all fields but `Connection`. Gives the `Content-Length`, and whether the connection ends.
+fn copy(fields: &[httparse::Header<'_>], out: &mut Vec<u8>) -> (Option<usize>, bool) {
+    let (mut length, mut is_last) = (None, false);
+    for field in fields {
+        if field.name.eq_ignore_ascii_case("connection") {
+            is_last = field.value.eq_ignore_ascii_case(b"close");
+            continue;
+        }
+        if field.name.eq_ignore_ascii_case("content-length") {
+            length = std::str::from_utf8(field.value).ok().and_then(|length| length.parse().ok());
+        }
+        for piece in [field.name.as_bytes(), b": ", field.value, b"\r\n"] {
+            out.extend_from_slice(piece);
+        }
+    }
+    (length, is_last)
+}
+
+struct Worker {
+    backend: String,
     kept: Option<TcpStream>,
     buffer: Vec<u8>,
     out: Vec<u8>,
 }
 
-/// What is known when an answer's head is in.
-struct Head {
-    bytes: usize,
-    /// Head and body that have been read so far.
-    read: usize,
-    body: usize,
-    keep: bool,
-}
+impl Worker {
+    fn run(&mut self, inbox: &Receiver<Job>, clients: &Clients) {
+        for job in inbox {
+            let mut place = clients.place(job.index);
+            let Some((stream, input)) = place.as_mut() else { continue };
+            let is_kept = self.serve(&job, stream).is_ok() && !job.is_last;
+            let is_more = !input.is_empty();
+            if !is_kept {
+                *place = None;
+                continue;
+            }
+            drop(place);
+            if is_more || !clients.is_given_up(job.index) {
+                clients.look(job.index);
+            }
+        }
+    }
 
-impl Worker<'_> {
-    fn serve(&mut self, mut request: Request) -> io::Result<()> {
-        let to_head = request.method().as_str() == "HEAD";
-        self.write_request(&mut request)?;
-        let (mut stream, head) = self.exchange()?;
-        let body = if to_head { 0 } else { head.body };
-        self.write_head(&head, &request)?;
-
-        let mut writer = request.into_writer();
-        self.out.extend_from_slice(&self.buffer[head.bytes..head.read]);
-        writer.write_all(&self.out)?;
-        let mut left = body.saturating_sub(head.read - head.bytes);
+    fn serve(&mut self, job: &Job, client: &TcpStream) -> io::Result<()> {
+        let kept = self.kept.take().and_then(|stream| self.exchange(stream, job).ok());
+        let (mut stream, mut left, is_last) = match kept {
+            Some(done) => done,
+            None => {
+                let stream = TcpStream::connect(&self.backend)?;
+                stream.set_nodelay(true)?;
+                self.exchange(stream, job)?
+            }
+        };
+        send(client, &self.out)?;
         while left > 0 {
             let piece = left.min(BUFFER_BYTES);
             let read = stream.read(&mut self.buffer[..piece])?;
-            if read == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            writer.write_all(&self.buffer[..read])?;
-            left -= read;
+            send(client, &self.buffer[..read])?;
+            left = if read == 0 { return Err(ErrorKind::UnexpectedEof.into()) } else { left - read };
         }
-        writer.flush()?;
-        if head.keep {
-            self.kept = Some(stream);
-        }
+        self.kept = Some(stream).filter(|_| !is_last);
         Ok(())
     }
 
-    /// Puts head and body of the request into `out`.
-    fn write_request(&mut self, request: &mut Request) -> io::Result<()> {
-        self.out.clear();
-        write!(self.out, "{} {} HTTP/1.1\r\n", request.method(), request.url())?;
-        for field in request.headers().iter().filter(|field| !field.field.equiv("Connection")) {
-            write!(self.out, "{}: {}\r\n", field.field, field.value)?;
-        }
-        self.out.extend_from_slice(b"\r\n");
-        request.as_reader().read_to_end(&mut self.out)?;
-        Ok(())
-    }
-
-    /// Sends `out` and reads the answer's head, a second time if the kept connection was closed.
-    fn exchange(&mut self) -> io::Result<(TcpStream, Head)> {
-        if let Some(stream) = self.kept.take()
-            && let Ok(head) = self.exchange_on(&stream)
-        {
-            return Ok((stream, head));
-        }
-        let stream = TcpStream::connect(self.backend)?;
-        stream.set_nodelay(true)?;
-        let head = self.exchange_on(&stream)?;
-        Ok((stream, head))
-    }
-
-    fn exchange_on(&mut self, mut stream: &TcpStream) -> io::Result<Head> {
-        stream.write_all(&self.out)?;
+    /// Sends the request and reads the answer until its head is in, with what has come of the body. Gives how
+    /// much of that is to come, and whether the connection ends then.
+    fn exchange(&mut self, mut stream: TcpStream, job: &Job) -> io::Result<(TcpStream, usize, bool)> {
+        stream.write_all(&job.request)?;
         let mut read = 0;
         loop {
             let more = stream.read(&mut self.buffer[read..])?;
-            if more == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            read += more;
-            if let Some(head) = parse(&self.buffer[..read])? {
-                return Ok(head);
-            }
+            read += if more == 0 { return Err(ErrorKind::UnexpectedEof.into()) } else { more };
+            let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+            let mut head = httparse::Response::new(&mut fields);
+            let parsed = head.parse(&self.buffer[..read]).map_err(io::Error::other)?;
+            let httparse::Status::Complete(bytes) = parsed else { continue };
+            self.out.clear();
+            write!(self.out, "HTTP/1.1 {} OK\r\n", head.code.unwrap_or_default())?;
+            let (length, is_last) = copy(head.headers, &mut self.out);
+            let length = length.ok_or_else(|| io::Error::other("an answer without a Content-Length"))?;
+            self.out.extend_from_slice(if job.is_last { b"Connection: close\r\n\r\n" } else { b"\r\n" });
+            self.out.extend_from_slice(&self.buffer[bytes..read]);
+            return Ok((stream, length.saturating_sub(read - bytes), is_last));
         }
-    }
-
-    /// Puts the answer's head into `out`, with a `Connection` field of our own.
-    fn write_head(&mut self, head: &Head, request: &Request) -> io::Result<()> {
-        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-        let mut answer = httparse::Response::new(&mut fields);
-        answer.parse(&self.buffer[..head.bytes]).map_err(io::Error::other)?;
-        self.out.clear();
-        write!(
-            self.out,
-            "HTTP/1.1 {} {}\r\n",
-            answer.code.unwrap_or_default(),
-            answer.reason.unwrap_or_default()
-        )?;
-        for field in answer.headers.iter().filter(|field| !field.name.eq_ignore_ascii_case("connection")) {
-            self.out.extend_from_slice(field.name.as_bytes());
-            self.out.extend_from_slice(b": ");
-            self.out.extend_from_slice(field.value);
-            self.out.extend_from_slice(b"\r\n");
-        }
-        let is_close = |field: &tiny_http::Header| {
-            field.field.equiv("Connection") && field.value.as_str().eq_ignore_ascii_case("close")
-        };
-        if request.headers().iter().any(is_close) {
-            self.out.extend_from_slice(b"Connection: close\r\n");
-        }
-        self.out.extend_from_slice(b"\r\n");
-        Ok(())
     }
 }
 
-/// `None` while the head is not whole.
-fn parse(read: &[u8]) -> io::Result<Option<Head>> {
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let mut answer = httparse::Response::new(&mut fields);
-    let httparse::Status::Complete(bytes) = answer.parse(read).map_err(io::Error::other)? else {
-        return Ok(None);
-    };
-    let find = |name: &str| {
-        let field = answer.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name));
-        field.and_then(|field| std::str::from_utf8(field.value).ok())
-    };
-    let length = find("content-length").and_then(|length| length.parse().ok());
-    let body = length.ok_or_else(|| io::Error::other("an answer without a Content-Length"))?;
-    let keep = !find("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
-    Ok(Some(Head { bytes, read: read.len(), body, keep }))
+/// Writes all of it; where the client's socket is full, waits until it is not.
+fn send(mut client: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match client.write(bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                poll(&mut [PollFd::new(client, PollFlags::OUT)], None)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

@@ -44,13 +44,16 @@ impl EventLoop {
         let (mut ready, mut next_sweep) = (Vec::new(), Instant::now());
         loop {
             self.follow_mode();
-            let is_anything_waiting = self.number == 0 && core.sink.look();
+            // While requests wait for a worker, somebody has to see to it; a thread that makes handshakes only
+            // where it may have handed one over.
+            let hands_over = self.number < core.client_loops || !ready.is_empty();
+            let is_anything_waiting = hands_over && core.sink.look();
             let rest = next_sweep.saturating_duration_since(Instant::now());
             let limit = if is_anything_waiting { rest.min(LOOK) } else { rest };
             // Without it nobody is served any more, and whoever supervises this thread must know.
             poll.wait(limit, &mut ready).expect("the system tells of clients");
             let now = Instant::now();
-            for (key, ready) in ready.drain(..) {
+            for (key, ready) in ready.iter().copied() {
                 match key {
                     LISTENER => self.accept(now),
                     key => self.look_at(key as usize, ready, now),

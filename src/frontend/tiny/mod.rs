@@ -5,6 +5,7 @@
 //! docs/RELIABILITY.md; here is only what friendly clients need: the end of an answer that its backend broke
 //! off, tunnels, and a drain.
 
+mod nudge;
 mod socket;
 mod stream;
 
@@ -40,6 +41,8 @@ const PAUSE_LIMIT: Duration = Duration::from_secs(2);
 const WAKE_PAUSE: Duration = Duration::from_millis(2);
 /// After accepting has failed, for want of descriptors mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// While requests wait for a worker, how often somebody looks at that.
+const LOOK: Duration = Duration::from_millis(1);
 /// In a drain, who is connected may use the connection once more within this time.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
@@ -60,6 +63,8 @@ struct Shared {
     stops: AtomicBool,
     /// Requests that have not ended.
     requests: AtomicUsize,
+    /// Requests that have come in.
+    arrived: AtomicUsize,
     /// When something last happened, in a drain.
     last: Mutex<Instant>,
     /// Connections that were closed, or are about to be: tiny_http may have read more requests from one by
@@ -96,10 +101,13 @@ impl TinyListener {
             ends: AtomicBool::new(false),
             stops: AtomicBool::new(false),
             requests: AtomicUsize::new(0),
+            arrived: AtomicUsize::new(0),
             last: Mutex::new(Instant::now()),
             doomed: Mutex::default(),
         });
         serve(&listener, &shared)?;
+        let nudged = Arc::clone(&shared);
+        supervised::start("nudge", STACK_BYTES, move || nudge::run(&nudged, reachable(address)))?;
         Ok(TinyListener { listener, address, shared })
     }
 }
@@ -132,6 +140,7 @@ impl Shared {
 
     fn began(&self) {
         self.requests.fetch_add(1, SeqCst);
+        self.arrived.fetch_add(1, SeqCst);
     }
 
     /// Takes a lock.
@@ -166,9 +175,15 @@ fn server(listener: &TcpListener) -> io::Result<tiny_http::Server> {
 fn accept(mut server: tiny_http::Server, listener: &TcpListener, shared: &Arc<Shared>) {
     let mut old = Vec::new();
     loop {
-        match server.recv() {
+        // While requests wait for a worker, somebody has to see to it.
+        let received = match shared.sink.look() {
+            true => server.recv_timeout(LOOK),
+            false => server.recv().map(Some),
+        };
+        match received {
+            Ok(None) => {}
             // A bug over one request must not end all others.
-            Ok(request) => {
+            Ok(Some(request)) => {
                 if catch_unwind(AssertUnwindSafe(|| take_over(request, shared))).is_err() {
                     event(Error, "acceptor", "panicked over a request", &[]);
                 }

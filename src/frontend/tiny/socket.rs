@@ -7,6 +7,7 @@
 //! closing) goes through a [`ClientSocket`], a duplicate of our own whose peer was checked after it was made.
 #![allow(unsafe_code)]
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -33,6 +34,16 @@ fn ends(fd: BorrowedFd<'_>) -> Option<(SocketAddr, SocketAddr)> {
     let peer = SocketAddr::try_from(rustix::net::getpeername(fd).ok()??).ok()?;
     let local = SocketAddr::try_from(rustix::net::getsockname(fd).ok()?).ok()?;
     Some((peer, local))
+}
+
+/// Who has sent something to this port that nobody has read yet.
+pub(super) fn unread(local_port: u16) -> HashSet<SocketAddr> {
+    let fds = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let fds = fds.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter_map(borrow);
+    let has_unread = |fd: &BorrowedFd<'_>| rustix::io::ioctl_fionread(fd).is_ok_and(|bytes| bytes > 0);
+    let of_port =
+        fds.filter_map(|fd| Some((ends(fd)?, fd))).filter(|((_, local), _)| local.port() == local_port);
+    of_port.filter(|(_, fd)| has_unread(fd)).map(|((peer, _), _)| peer).collect()
 }
 
 impl ClientSocket {

@@ -22,6 +22,10 @@ const LINGER: Duration = Duration::from_secs(1);
 /// thread waits for it for ever instead.
 const MAX_THROWN_AWAY: u64 = 64 << 20;
 
+/// tiny_http makes room for all that is left of a body as soon as it breaks off. That room is never touched,
+/// but the system does not promise more of it than there is memory.
+const LONGEST_BODY: u64 = 1 << 30;
+
 /// Where the answer goes.
 enum Output {
     /// Not begun.
@@ -169,6 +173,10 @@ impl ClientStream for TinyStream {
 
     fn body_is_pending(&self) -> bool {
         !self.body_done
+    }
+
+    fn longest_body(&self) -> u64 {
+        LONGEST_BODY
     }
 
     fn can_keep_alive(&self) -> bool {

@@ -42,6 +42,16 @@ impl Backend {
         self.kept.answers.load(Relaxed)
     }
 
+    /// Its answers so far by the first digit of their status: 1xx to 5xx.
+    pub fn responses(&self) -> [u64; 5] {
+        std::array::from_fn(|class| self.kept.responses[class].load(Relaxed))
+    }
+
+    pub(in crate::pool) fn count_response(&self, status: u16) {
+        let class = usize::from((status / 100).clamp(1, 5)) - 1;
+        self.kept.responses[class].fetch_add(1, Relaxed);
+    }
+
     /// One compare-and-swap, so that two workers can't both take the last place.
     pub(in crate::pool) fn begin(&self) -> bool {
         let most = self.max_connections().unwrap_or(u32::MAX);

@@ -67,6 +67,8 @@ struct Kept {
     /// Recent latency in microseconds, as the bits of an f64; 0 while there is none.
     recent_us: AtomicU64,
     answers: AtomicU32,
+    /// Answers by the first digit of their status.
+    responses: [AtomicU64; 5],
 }
 
 impl Kept {
@@ -92,6 +94,7 @@ impl Kept {
             latency: Histogram::default(),
             recent_us: AtomicU64::new(0),
             answers: AtomicU32::new(0),
+            responses: Default::default(),
         }
     }
 }

@@ -291,7 +291,7 @@ impl Balancer {
     /// Waits until no request is in flight but the one that asks.
     #[track_caller]
     pub fn wait_until_idle(&self) {
-        self.metrics_when("active_requests", 1);
+        self.metrics_when("active_requests", 0);
     }
 
     /// Sends it a signal.

@@ -1,0 +1,57 @@
+//! Whose fault is a failed attempt? A backend's, for its breaker; or the client's, or this very request's:
+//! servers with small buffers close the connection over a head that is too long for them, and a request that
+//! opens the breakers of all its backends takes them from everybody.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Instant;
+
+use log::Level::{Debug, Warn};
+
+use super::attempt::Prepared;
+use super::{note_breaker, request_id_of};
+use crate::logging::event;
+use crate::pool::{Lease, Undecided};
+use crate::transport::{AttemptError, Cause, Stage};
+
+/// Whose fault it was that no backend answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blame {
+    Backends,
+    Request,
+}
+
+/// Ends a failed attempt. The client's fault is nobody else's and not worth a warning, and an answer that we
+/// do not take is no failure of its backend. A connection that was closed before the answer is decided about
+/// when more is known.
+pub(super) fn failed(lease: Lease, error: &AttemptError, prepared: &Prepared<'_>) -> Option<Undecided> {
+    let is_clients = error.cause == Cause::Client;
+    let backend = Arc::clone(lease.backend());
+    let id = request_id_of(prepared);
+    let fields: [(&str, &dyn Display); 3] =
+        [("backend", &backend.name()), ("error", error), ("request_id", &id)];
+    event(if is_clients { Debug } else { Warn }, "proxy", "attempt failed", &fields);
+    match error.cause {
+        Cause::Client | Cause::Unacceptable(_) => None,
+        Cause::Closed if error.stage > Stage::Connect => Some(lease.failed_perhaps()),
+        _ => {
+            note_breaker(lease.failed(Instant::now()), &backend);
+            None
+        }
+    }
+}
+
+/// What several backends have answered alike, by closing, is the request's fault; where another one has
+/// `answered`, it was theirs.
+pub(super) fn settle(undecided: Vec<Undecided>, answered: bool) -> Blame {
+    let backends: HashSet<u64> = undecided.iter().map(|failure| failure.backend().id()).collect();
+    if backends.len() > 1 && !answered {
+        return Blame::Request;
+    }
+    for failure in undecided {
+        let backend = Arc::clone(failure.backend());
+        note_breaker(failure.is_the_backend_s(Instant::now()), &backend);
+    }
+    Blame::Backends
+}
