@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::conn::{Conn, broken};
-use super::core::Core;
+use super::core::{Core, Loan};
 use super::scratch;
 use super::table::Holder;
 use super::tunnel::Tunnel;
 use crate::duplex::Duplex;
 use crate::frontend::{ClientStream, Ending};
 use crate::http::chunked::Decoder;
-use crate::http::framing::Flaw;
 use crate::http::upgrade;
 use crate::http::{BodyLength, Headers, RequestHead, Version};
 use crate::readiness::{self, Interest};
@@ -46,14 +45,8 @@ pub(super) struct Lent {
 }
 
 impl Lent {
-    pub fn new(
-        core: Arc<Core>,
-        index: usize,
-        conn: Box<Conn>,
-        head: &RequestHead,
-        screened: Result<BodyLength, Flaw>,
-        watch: Arc<Watch>,
-    ) -> Lent {
+    pub fn new(loan: Loan, head: &RequestHead) -> Lent {
+        let Loan { core, index, conn, screened, watch } = loan;
         let body = match screened {
             Ok(BodyLength::None | BodyLength::Known(0)) => Body::Whole,
             Ok(BodyLength::Known(length)) => Body::Length(length),

@@ -3,10 +3,12 @@
 //! answers and everything that we say ourselves are the front's, and cost no worker.
 //!
 //! `event_loop` are its threads, each with one `poll`: mostly one for clients, and on TLS listeners one a
-//! processor for handshakes, which may take milliseconds. `table` says who has a connection (`conn`), `core`
-//! what is to be done with one, `lent` and `tunnel` are one in a worker's hands, `sweep` ends what has taken
-//! too long, and `room` makes room where all places are taken.
+//! processor for handshakes, which may take milliseconds. `table` says who has a connection (`conn`).
+//! `welcome` gives a new one its place, `advance` does what is to be done with one, `turns` hands it on and
+//! takes it back, `lent` and `tunnel` are one in a worker's hands, `sweep` ends what has taken too long, and
+//! `room` makes room where all places are taken.
 
+mod advance;
 mod buffer;
 mod conn;
 mod core;
@@ -21,6 +23,8 @@ mod scratch;
 mod sweep;
 mod table;
 mod tunnel;
+mod turns;
+mod welcome;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -42,6 +46,7 @@ use crate::supervised;
 use crate::tls::ServerSettings;
 use core::Core;
 use event_loop::EventLoop;
+use lent::Lent;
 use mode::{Mode, Modes};
 use poll::Poll;
 use room::Room;
@@ -106,6 +111,7 @@ impl Front {
                 "forbidden_proxy",
                 "closed connections of peers that may send no PROXY header",
             )),
+            stream_of: |loan, head| Box::new(Lent::new(loan, head)),
             turn: AtomicUsize::new(0),
         });
         for number in 0..core.polls.len() {

@@ -6,20 +6,19 @@
 //! off, tunnels, and a drain.
 
 mod nudge;
+mod shared;
 mod socket;
 mod stream;
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use log::Level::{Debug, Error, Warn};
-use parking_lot::Mutex;
 
 use super::door::{Counts, Door};
 use super::request::ClientRequest;
@@ -30,6 +29,7 @@ use crate::http::{BodyLength, Headers, RequestHead, Version};
 use crate::logging::event;
 use crate::supervised;
 use crate::watch::Watch;
+use shared::Shared;
 use socket::ClientSocket;
 use stream::TinyStream;
 
@@ -53,35 +53,6 @@ pub struct TinyListener {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    port: u16,
-    sink: Arc<dyn Sink>,
-    accepting: AtomicBool,
-    /// Each answer says that it is its connection's last.
-    ends: AtomicBool,
-    /// The accept loop is to end, or has been told to.
-    stops: AtomicBool,
-    /// Requests that have not ended.
-    requests: AtomicUsize,
-    /// Requests that have come in.
-    arrived: AtomicUsize,
-    /// When something last happened, in a drain.
-    last: Mutex<Instant>,
-    /// Connections that were closed, or are about to be: tiny_http may have read more requests from one by
-    /// then, and they must not be taken for requests.
-    doomed: Mutex<HashMap<SocketAddr, Doomed>>,
-}
-
-/// See [`Shared::doom`].
-struct Doomed {
-    /// The kernel's number of the connection, to tell it from a later one of the same peer.
-    cookie: u64,
-    since: Instant,
-}
-
-/// So long after its end tiny_http has read all that had come on a connection.
-const DOOMED: Duration = Duration::from_secs(10);
-
 impl TinyListener {
     /// Starts to accept.
     ///
@@ -94,61 +65,11 @@ impl TinyListener {
     ) -> io::Result<TinyListener> {
         let address = listener.local_addr()?;
         set_socket_options(&listener, max_connections)?;
-        let shared = Arc::new(Shared {
-            port: address.port(),
-            sink,
-            accepting: AtomicBool::new(false),
-            ends: AtomicBool::new(false),
-            stops: AtomicBool::new(false),
-            requests: AtomicUsize::new(0),
-            arrived: AtomicUsize::new(0),
-            last: Mutex::new(Instant::now()),
-            doomed: Mutex::default(),
-        });
+        let shared = Arc::new(Shared::new(address.port(), sink));
         serve(&listener, &shared)?;
         let nudged = Arc::clone(&shared);
         supervised::start("nudge", STACK_BYTES, move || nudge::run(&nudged, reachable(address)))?;
         Ok(TinyListener { listener, address, shared })
-    }
-}
-
-impl Shared {
-    fn keeps_alive(&self) -> bool {
-        !self.ends.load(SeqCst)
-    }
-
-    /// Nothing more is taken from this connection. Takes a lock.
-    fn doom(&self, peer: SocketAddr, cookie: u64) {
-        let now = Instant::now();
-        let mut doomed = self.doomed.lock();
-        doomed.retain(|_, doomed| now.saturating_duration_since(doomed.since) < DOOMED);
-        doomed.insert(peer, Doomed { cookie, since: now });
-    }
-
-    /// Whether this request is of a connection from which nothing more is taken. Takes a lock.
-    fn is_doomed(&self, peer: SocketAddr) -> bool {
-        let cookie = match self.doomed.lock().get(&peer) {
-            Some(doomed) if doomed.since.elapsed() < DOOMED => doomed.cookie,
-            _ => return false,
-        };
-        let is_same = ClientSocket::find(peer, self.port).is_none_or(|socket| socket.cookie() == cookie);
-        if !is_same {
-            self.doomed.lock().remove(&peer);
-        }
-        is_same
-    }
-
-    fn began(&self) {
-        self.requests.fetch_add(1, SeqCst);
-        self.arrived.fetch_add(1, SeqCst);
-    }
-
-    /// Takes a lock.
-    fn ended(&self) {
-        self.requests.fetch_sub(1, SeqCst);
-        if self.ends.load(SeqCst) {
-            *self.last.lock() = Instant::now();
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
-use super::Shared;
+use super::shared::Shared;
 use super::socket::unread;
 
 /// Between two looks while requests come ...

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Shared;
+use super::shared::Shared;
 use super::socket::ClientSocket;
 use crate::duplex::Duplex;
 use crate::frontend::{ClientStream, Ending};

@@ -1,0 +1,165 @@
+//! Whose a connection is: the front's until a request has come on it, then the worker's, then the front's
+//! again. Nothing here waits, so any thread may do it.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::advance::Next;
+use super::conn::{Conn, Gone, Stage};
+use super::core::{Core, Loan};
+use super::poll::Ready;
+use super::table::{Holder, Slot};
+use crate::frontend::{ClientRequest, Ending};
+use crate::http::{RequestHead, framing};
+use crate::watch::Watch;
+
+thread_local! {
+    /// Connections that have come back while the sink was still taking their request, because it was answered
+    /// at once: looked at one by one afterwards, or a client that pipelines would fill the stack.
+    static RETURNED: RefCell<Option<Returned>> = const { RefCell::new(None) };
+}
+
+/// Connections and their keys.
+type Returned = Vec<(Box<Conn>, usize)>;
+
+/// Requests of one client that are answered at once, before others have their turn.
+const MAX_IN_A_ROW: usize = 32;
+fn next_returned() -> Option<(Box<Conn>, usize)> {
+    RETURNED.with_borrow_mut(|all| all.as_mut().and_then(Vec::pop))
+}
+
+/// Nothing is collected any more once this is dropped, even by a panic.
+struct NoneReturned;
+
+impl Drop for NoneReturned {
+    fn drop(&mut self) {
+        RETURNED.set(None);
+    }
+}
+
+impl Core {
+    /// Something has become possible with a connection. Takes the slot's lock.
+    pub fn ready(self: &Arc<Self>, index: usize, ready: Ready, now: Instant) {
+        let Some(slot) = self.table.slot(index) else { return };
+        let mut slot = slot.lock();
+        if slot.key != index {
+            // It was told of before, and has gone.
+            return;
+        }
+        match std::mem::replace(&mut slot.holder, Holder::Front) {
+            Holder::Slot(conn) => {
+                drop(slot);
+                self.work(conn, index, ready, now);
+            }
+            elsewhere => {
+                let watch = match &elsewhere {
+                    Holder::Worker(watch) if ready.broken => Some(Arc::clone(watch)),
+                    _ => None,
+                };
+                slot.holder = elsewhere;
+                slot.missed = slot.missed.and(ready);
+                if ready.ended {
+                    slot.ended_since.get_or_insert(now);
+                }
+                drop(slot);
+                watch.inspect(|watch| watch.client_has_gone());
+            }
+        }
+    }
+
+    /// A connection whose request has ended comes back. Takes the slot's lock.
+    pub fn give_back(self: &Arc<Self>, mut conn: Box<Conn>, index: usize, ending: Ending) {
+        let now = Instant::now();
+        let closed = match ending {
+            Ending::KeepAlive => {
+                conn.enter(Stage::Idle, now);
+                Ok(())
+            }
+            Ending::Close => conn.close(true, now),
+            Ending::BrokenOff => conn.close(false, now),
+            Ending::Reset => {
+                conn.reset_at_close();
+                Err(Gone)
+            }
+        };
+        if closed.is_err() {
+            return self.let_go(conn, index);
+        }
+        let mut conn = Some(conn);
+        RETURNED.with_borrow_mut(|all| {
+            if let Some(all) = all {
+                all.extend(conn.take().map(|conn| (conn, index)));
+            }
+        });
+        if let Some(conn) = conn {
+            self.work(conn, index, Ready::default(), now);
+        }
+    }
+
+    /// Does all that can be done with it, and puts it where it belongs then. Takes locks, one after the
+    /// other.
+    pub fn work(self: &Arc<Self>, mut conn: Box<Conn>, index: usize, mut ready: Ready, now: Instant) {
+        let Some(slot) = self.table.slot(index) else { return };
+        loop {
+            match self.advance(&mut conn, index, ready, now) {
+                Err(Gone) => return self.let_go(conn, index),
+                Ok(Next::Lends(head)) => return self.lend(conn, index, head, slot),
+                Ok(Next::Stays) => {}
+            }
+            let mut slot = slot.lock();
+            ready = std::mem::take(&mut slot.missed);
+            if !ready.is_any() {
+                slot.ended_since = None;
+                slot.holder = Holder::Slot(conn);
+                return;
+            }
+        }
+    }
+
+    fn lend(self: &Arc<Self>, mut conn: Box<Conn>, index: usize, head: RequestHead, slot: &Mutex<Slot>) {
+        let screened = framing::check(&head);
+        let (peer, secure, watch) = (conn.peer, conn.secure, Arc::new(Watch::default()));
+        conn.requests = conn.requests.saturating_add(1);
+        let mut slot = slot.lock();
+        slot.holder = Holder::Worker(Arc::clone(&watch));
+        if slot.missed.broken {
+            // That was told while it was looked at, and is not told again.
+            watch.client_has_gone();
+        }
+        drop(slot);
+        let loan = Loan { core: Arc::clone(self), index, conn, screened, watch: Arc::clone(&watch) };
+        let stream = (self.stream_of)(loan, &head);
+        let request = ClientRequest::new(head, screened, peer, secure, watch, stream);
+        let is_nested = RETURNED.with_borrow(Option::is_some);
+        if is_nested {
+            return self.sink.take(request);
+        }
+        RETURNED.set(Some(Vec::new()));
+        let _at_the_end = NoneReturned;
+        self.sink.take(request);
+        for _ in 0..MAX_IN_A_ROW {
+            let Some((conn, index)) = next_returned() else { return };
+            self.work(conn, index, Ready::default(), Instant::now());
+        }
+        while let Some((conn, index)) = next_returned() {
+            self.look_again(conn, index);
+        }
+    }
+
+    /// Others have their turn before it is looked at again. Takes a lock.
+    fn look_again(&self, conn: Box<Conn>, index: usize) {
+        let Some(slot) = self.table.slot(index) else { return };
+        let mut slot = slot.lock();
+        // Tells of all that is possible once more; what is missed until then comes with it.
+        match self.polls[conn.home].hush(&conn.client, index, false) {
+            Ok(()) => slot.holder = Holder::Slot(conn),
+            Err(_) => {
+                drop(slot);
+                self.let_go(conn, index);
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! A client has connected.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use super::conn::{Conn, Gone, Stage};
+use super::core::Core;
+use super::table::Holder;
+
+impl Core {
+    /// It gets a place, unless there is none for it. Takes locks, one after the other.
+    pub fn welcome(self: &Arc<Self>, client: TcpStream, peer: SocketAddr, now: Instant) -> Result<(), Gone> {
+        if self.proxy_protocol && !(self.may_send_proxy_header)(peer.ip().to_canonical()) {
+            self.strangers.lock().closed(1, &*self.sink, now);
+            return Err(Gone);
+        }
+        let tls = self.tls.as_ref().map(|tls| tls.read().session()).transpose().map_err(|_| Gone)?;
+        client.set_nodelay(true).map_err(|_| Gone)?;
+        let secure = tls.is_some();
+        let stage = match (self.proxy_protocol, secure) {
+            (true, _) => Stage::Proxy,
+            (false, true) => Stage::Handshake,
+            (false, false) => Stage::Idle,
+        };
+        let turn = self.turn.fetch_add(1, Relaxed);
+        let home = match secure {
+            true => self.client_loops + turn % (self.polls.len() - self.client_loops),
+            false => turn % self.client_loops,
+        };
+        let mut conn = Box::new(Conn {
+            client,
+            peer,
+            network: None,
+            tls: tls.map(Box::new),
+            secure,
+            stage,
+            since: now,
+            home,
+            requests: 0,
+            input: Default::default(),
+            searched: 0,
+            output: Default::default(),
+            progress: now,
+            readable: false,
+            is_end_told: false,
+            has_ended: false,
+            is_shut: false,
+        });
+        if !self.proxy_protocol {
+            self.count_network(&mut conn)?;
+        }
+        let Some(index) = self.table.claim() else {
+            self.uncount(conn.network);
+            return Err(Gone);
+        };
+        let Some(slot) = self.table.slot(index) else { return Err(Gone) };
+        let mut slot = slot.lock();
+        match self.polls[home].add(&conn.client, index) {
+            Ok(()) => slot.holder = Holder::Slot(conn),
+            Err(_) => {
+                drop(slot);
+                self.let_go(conn, index);
+            }
+        }
+        Ok(())
+    }
+}

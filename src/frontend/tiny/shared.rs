@@ -1,0 +1,96 @@
+//! What the threads of a listener behind tiny_http share.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::socket::ClientSocket;
+use crate::frontend::Sink;
+
+/// See the module.
+pub(super) struct Shared {
+    pub port: u16,
+    pub sink: Arc<dyn Sink>,
+    pub accepting: AtomicBool,
+    /// Each answer says that it is its connection's last.
+    pub ends: AtomicBool,
+    /// The accept loop is to end, or has been told to.
+    pub stops: AtomicBool,
+    /// Requests that have not ended.
+    pub requests: AtomicUsize,
+    /// Requests that have come in.
+    pub arrived: AtomicUsize,
+    /// When something last happened, in a drain.
+    pub last: Mutex<Instant>,
+    /// Connections that were closed, or are about to be: tiny_http may have read more requests from one by
+    /// then, and they must not be taken for requests.
+    doomed: Mutex<HashMap<SocketAddr, Doomed>>,
+}
+
+/// See [`Shared::doom`].
+struct Doomed {
+    /// The kernel's number of the connection, to tell it from a later one of the same peer.
+    cookie: u64,
+    since: Instant,
+}
+
+/// So long after its end tiny_http has read all that had come on a connection.
+const DOOMED: Duration = Duration::from_secs(10);
+
+impl Shared {
+    pub fn new(port: u16, sink: Arc<dyn Sink>) -> Shared {
+        Shared {
+            port,
+            sink,
+            accepting: AtomicBool::new(false),
+            ends: AtomicBool::new(false),
+            stops: AtomicBool::new(false),
+            requests: AtomicUsize::new(0),
+            arrived: AtomicUsize::new(0),
+            last: Mutex::new(Instant::now()),
+            doomed: Mutex::default(),
+        }
+    }
+
+    pub fn keeps_alive(&self) -> bool {
+        !self.ends.load(SeqCst)
+    }
+
+    /// Nothing more is taken from this connection. Takes a lock.
+    pub fn doom(&self, peer: SocketAddr, cookie: u64) {
+        let now = Instant::now();
+        let mut doomed = self.doomed.lock();
+        doomed.retain(|_, doomed| now.saturating_duration_since(doomed.since) < DOOMED);
+        doomed.insert(peer, Doomed { cookie, since: now });
+    }
+
+    /// Whether this request is of a connection from which nothing more is taken. Takes a lock.
+    pub fn is_doomed(&self, peer: SocketAddr) -> bool {
+        let cookie = match self.doomed.lock().get(&peer) {
+            Some(doomed) if doomed.since.elapsed() < DOOMED => doomed.cookie,
+            _ => return false,
+        };
+        let is_same = ClientSocket::find(peer, self.port).is_none_or(|socket| socket.cookie() == cookie);
+        if !is_same {
+            self.doomed.lock().remove(&peer);
+        }
+        is_same
+    }
+
+    pub fn began(&self) {
+        self.requests.fetch_add(1, SeqCst);
+        self.arrived.fetch_add(1, SeqCst);
+    }
+
+    /// Takes a lock.
+    pub fn ended(&self) {
+        self.requests.fetch_sub(1, SeqCst);
+        if self.ends.load(SeqCst) {
+            *self.last.lock() = Instant::now();
+        }
+    }
+}
