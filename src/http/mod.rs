@@ -63,6 +63,16 @@ impl RequestHead {
         }
     }
 
+    /// The target as whoever answers the request is to get it: absolute form is for proxies alone (RFC 9112
+    /// section 3.2).
+    pub fn origin_target(&self) -> Cow<'_, str> {
+        match self.authority() {
+            Some(_) if self.method == "OPTIONS" && self.behind_authority().is_empty() => "*".into(),
+            Some(_) => self.path_and_query(),
+            None => self.target.as_str().into(),
+        }
+    }
+
     fn behind_authority(&self) -> &str {
         let Some(authority) = self.authority() else { return &self.target };
         let start = "://".len() + self.target.find("://").unwrap_or(0) + authority.len();
@@ -148,6 +158,23 @@ mod tests {
             ("?x", "/"),
         ] {
             assert_eq!(head(target).path_and_query(), expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn who_answers_gets_no_absolute_form() {
+        for (method, target, expected) in [
+            ("GET", "/a?b", "/a?b"),
+            ("GET", "//a", "//a"),
+            ("OPTIONS", "*", "*"),
+            ("GET", "http://a/b?c", "/b?c"),
+            ("GET", "http://a", "/"),
+            ("GET", "http://a?b", "/?b"),
+            ("OPTIONS", "http://a", "*"),
+            ("OPTIONS", "http://a/", "/"),
+        ] {
+            let head = RequestHead { method: method.into(), ..head(target) };
+            assert_eq!(head.origin_target(), expected, "{method} {target}");
         }
     }
 

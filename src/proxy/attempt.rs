@@ -90,7 +90,7 @@ impl<'a> Prepared<'a> {
         };
         let request = Outgoing {
             method: &self.head.method,
-            target: &self.head.target,
+            target: &self.head.origin_target(),
             headers: &self.headers,
             length: self.length,
             client: &mut self.body,

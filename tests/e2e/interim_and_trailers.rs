@@ -74,6 +74,7 @@ fn trailers_of_a_request_reach_the_backend_but_for_those_that_must_not() {
     client.send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5\r\nhello\r\n0\r\n");
     client.send("X-Sum: 7\r\nContent-Length: 3\r\nX-Forwarded-For: 192.0.2.1\r\nAuthorization: me\r\nx-More: 1\r\n\r\n");
     let mut exchange = backend.next();
+    assert_eq!(exchange.head.header("trailer"), Some("X-Sum"), "what passes is announced");
     let body = "5\r\nhello\r\n0\r\nX-Sum: 7\r\nx-More: 1\r\n\r\n";
     assert_eq!(String::from_utf8(exchange.read(body.len())).unwrap(), body);
     exchange.send(PLAIN);
@@ -83,12 +84,13 @@ fn trailers_of_a_request_reach_the_backend_but_for_those_that_must_not() {
 #[test]
 fn trailers_of_an_answer_reach_the_client_but_for_those_that_must_not() {
     let (backend, balancer) = balancer_by_hand(json!({}));
-    let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nServer-Timing: a;dur=1\r\nSet-Cookie: a=b\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Server-Timing\r\n\r\n5\r\nhello\r\n0\r\nServer-Timing: a;dur=1\r\nSet-Cookie: a=b\r\nTransfer-Encoding: chunked\r\n\r\n";
     let mut client = balancer.asking("/");
     let mut exchange = backend.next();
     exchange.send(answer);
     let seen = client.read_response();
     assert_eq!(seen.text(), "hello");
+    assert_eq!(seen.header("trailer"), Some("Server-Timing"));
     let raw = String::from_utf8_lossy(&seen.raw).into_owned();
     assert!(raw.ends_with("\r\n0\r\nServer-Timing: a;dur=1\r\n\r\n"), "{raw:?}");
     exchange.keep_alive();
@@ -98,6 +100,18 @@ fn trailers_of_an_answer_reach_the_client_but_for_those_that_must_not() {
     backend.next().send(answer);
     let seen = client.read_to_close();
     assert!(seen.ends_with(b"\r\n\r\nhello"), "{}", String::from_utf8_lossy(&seen));
+}
+
+#[test]
+fn a_backend_is_asked_in_origin_form() {
+    let (backend, balancer) = balancer_by_hand(json!({}));
+    let mut client = balancer.connect();
+    client.send("GET http://shop.test/a?b=c HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut exchange = backend.next();
+    assert_eq!(exchange.head.start, "GET /a?b=c HTTP/1.1");
+    assert_eq!(exchange.head.header("host"), Some("shop.test"));
+    exchange.send(PLAIN);
+    assert_eq!(client.read_response().text(), "plain");
 }
 
 #[test]

@@ -4,15 +4,15 @@ use std::cmp::Ordering;
 
 use crate::http::Headers;
 
-/// Fields that belong to one connection; `Expect` is answered here, framing is rebuilt.
-const ALWAYS: [&str; 12] = [
+/// Fields that belong to one connection; `Expect` is answered here, framing is rebuilt. `Trailer` is not among
+/// them: it announces fields that pass.
+const ALWAYS: [&str; 11] = [
     "connection",
     "keep-alive",
     "proxy-connection",
     "proxy-authenticate",
     "proxy-authorization",
     "te",
-    "trailer",
     "transfer-encoding",
     "upgrade",
     "http2-settings",
