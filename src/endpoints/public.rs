@@ -1,4 +1,4 @@
-//! `/lb-metrics` and `/lb-health`.
+//! `/lb-metrics`, `/lb-health`, `/lb-ready` and `/lb-dashboard`.
 
 use std::sync::Arc;
 use std::thread;
@@ -154,10 +154,18 @@ fn decoded(text: &str) -> String {
 pub(super) fn health(figures: &Figures, request: &mut ClientRequest, live: &Live) -> Outcome {
     if (figures.draining)() {
         unwell(request, "draining", b"draining\n")
-    } else if live.backends().all(|backend| !backend.is_usable()) {
-        unwell(request, "no_healthy_backend", b"no backend can take a request\n")
     } else {
+        ready(figures, request, live)
+    }
+}
+
+/// As `/lb-health`, but a drain does not matter: it tells whether requests can be served, not whether more
+/// of them should come.
+pub(super) fn ready(_: &Figures, request: &mut ClientRequest, live: &Live) -> Outcome {
+    if live.backends().any(|backend| backend.is_usable()) {
         answer(request, 200, "text/plain; charset=utf-8", b"ok\n")
+    } else {
+        unwell(request, "no_healthy_backend", b"no backend can take a request\n")
     }
 }
 

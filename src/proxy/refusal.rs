@@ -30,6 +30,8 @@ pub enum Refusal {
     },
     /// The request has passed here before.
     Loop,
+    /// The page asked for is not for clients with this address.
+    ForbiddenAddress,
     /// A method that an endpoint of ours does not have.
     MethodNotAllowed,
     /// Something of ours panicked.
@@ -79,6 +81,9 @@ impl Refusal {
                 look(429, "rate_limited", "Too Many Requests: rate limit exceeded")
             }
             Refusal::Loop => look(508, "loop_detected", "Loop Detected: this request has passed here before"),
+            Refusal::ForbiddenAddress => {
+                look(403, "forbidden_address", "Forbidden: not for clients with this address")
+            }
             Refusal::MethodNotAllowed => look(405, "method_not_allowed", "Method Not Allowed"),
             Refusal::Internal => look(500, "internal_error", "Internal Server Error"),
             Refusal::BackendClosed => {
