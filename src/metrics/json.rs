@@ -93,11 +93,14 @@ pub fn entries(live: &Live, view: View) -> Vec<Value> {
 /// One backend.
 pub fn entry(pool: &str, backend: &Backend, view: View) -> Value {
     let since = backend.changed().map(|changed| view.now.saturating_duration_since(changed).as_secs());
+    let trouble = backend.trouble();
     let mut entry = json!({
         "url": backend.name(),
         "pool": pool,
         "state": backend.state(),
         "since_seconds": since,
+        "last_error": trouble.as_ref().map(|trouble| trouble.problem.text.as_str()),
+        "last_error_since": trouble.as_ref().map(|trouble| rfc3339(trouble.since)),
         "weight": backend.weight(),
         "backup": backend.is_backup(),
         "breaker": backend.breaker_state().word(),

@@ -58,3 +58,4 @@ mod tls;
 mod units;
 mod upgrade;
 mod weights;
+mod why_down;

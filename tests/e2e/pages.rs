@@ -1,6 +1,5 @@
 //! Who may see the balancer's own pages, and what each of them says.
 
-
 use serde_json::json;
 
 use crate::support::{Admin, Answer, Authority, Backend, Balancer, Behaviour, Signal, config, eventually};
@@ -65,10 +64,8 @@ fn none_of_them_is_sent_to_the_tls_listener() {
 fn ready_is_said_in_a_drain_too_and_not_without_a_backend() {
     let held = Backend::that(Behaviour::Holds(Answer::ok("held")));
     let timeouts = json!({ "pre_drain": "1h", "drain": "1h" });
-    let admin = Admin::over(config(
-        &[&held],
-        json!({ "timeouts": timeouts, "admin": { "listen": "127.0.0.1:0" } }),
-    ));
+    let admin =
+        Admin::over(config(&[&held], json!({ "timeouts": timeouts, "admin": { "listen": "127.0.0.1:0" } })));
     let balancer = &admin.balancer;
     assert_eq!(statuses(balancer, "127.0.0.1", FOR_ALL), [200, 200]);
     assert_eq!(admin.ask("GET", "/lb-ready", &[]).status, 200);
@@ -95,7 +92,10 @@ fn a_browser_logs_in_to_the_admin_listener() {
     };
     // ops:s3cret, :s3cret; ops:s3cre, s3cret:
     for path in ["/lb-dashboard", "/lb-metrics?buckets", "/backends"] {
-        assert_eq!(["b3BzOnMzY3JldA==", "OnMzY3JldA=="].map(|it| ask(&format!("Basic {it}"), path)), [200; 2]);
+        assert_eq!(
+            ["b3BzOnMzY3JldA==", "OnMzY3JldA=="].map(|it| ask(&format!("Basic {it}"), path)),
+            [200; 2]
+        );
         assert_eq!(["b3BzOnMzY3Jl", "czNjcmV0Og=="].map(|it| ask(&format!("Basic {it}"), path)), [401; 2]);
     }
     let steered = [("Authorization", "Basic OnMzY3JldA=="), ("Origin", "http://evil.example")];
