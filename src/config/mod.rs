@@ -15,7 +15,9 @@ mod names;
 mod pages;
 mod raw;
 mod read;
+mod remarks;
 mod resolve;
+mod syntax;
 mod units;
 mod url;
 mod write;
@@ -30,7 +32,7 @@ use ipnet::IpNet;
 
 pub use error::{ConfigErrors, Mistake};
 pub use file::read_regular;
-pub use load::{Overrides, load, load_again, parse};
+pub use load::{Overrides, load, load_again, look_over, parse};
 pub use pages::Pages;
 pub use units::write_duration;
 
