@@ -4,6 +4,7 @@
 mod admin;
 mod explain;
 mod login;
+mod process;
 mod public;
 
 use std::sync::Arc;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
+use super::operation::Operation;
 use super::{CLASSES, Metrics};
 use crate::histogram::{Histogram, Percentiles};
 use crate::pool::{Backend, Live};
@@ -24,6 +25,8 @@ pub struct Gauges {
     pub streams: u64,
     /// Whether the process drains.
     pub draining: bool,
+    /// The process itself.
+    pub operation: Operation,
 }
 
 /// How to look at it.
@@ -72,6 +75,9 @@ pub fn page(metrics: &Metrics, gauges: &Gauges, live: &Live, view: View) -> Valu
         "responses": responses(all_responses(live)),
         "backends": entries(live, view),
     });
+    if let Value::Object(fields) = &mut page {
+        fields.append(&mut gauges.operation.fields(live));
+    }
     add_buckets(&mut page, metrics.latency(), view);
     page
 }
@@ -138,6 +144,6 @@ fn latency(percentiles: &Percentiles) -> Value {
     })
 }
 
-fn rfc3339(time: SystemTime) -> String {
+pub(super) fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }

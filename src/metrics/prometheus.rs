@@ -1,10 +1,13 @@
 //! The same figures for Prometheus (text exposition format 0.0.4): base units, `_total` on counters, one
 //! histogram of latency a backend. <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
+mod operation;
+
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use super::json::Gauges;
+use super::reasons::from_zero;
 use super::{CLASSES, Snapshot};
 use crate::histogram::{BOUNDS, Histogram};
 use crate::pool::{Backend, BreakerState, Live, Pool};
@@ -28,10 +31,11 @@ pub fn page(snapshot: &Snapshot, gauges: &Gauges, live: &Live, latency: &Histogr
         "counter",
         "Requests that the balancer answered or ended itself, by reason.",
     );
-    for (reason, count) in &snapshot.reasons {
+    for (reason, count) in &from_zero(&snapshot.reasons) {
         page.sample("loadbalancer_refusals_total", &[("reason", reason)], *count as f64);
     }
     page.gauges(gauges);
+    page.operation(&gauges.operation, live);
     let name = "loadbalancer_request_duration_seconds";
     page.head(name, "histogram", "Time from a proxied request's head to its answer's last byte.");
     page.histogram(name, &[], latency);

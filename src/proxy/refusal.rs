@@ -194,6 +194,33 @@ mod tests {
     }
 
     #[test]
+    fn every_word_is_among_those_that_are_counted_from_zero() {
+        use crate::metrics::reasons::REASONS;
+        let flaws = [Flaw::Malformed, Flaw::AmbiguousFraming, Flaw::BadHost, Flaw::TooManyFields];
+        let others = [
+            Refusal::BodyIncomplete,
+            Refusal::BodyTimeout,
+            Refusal::BodyTooLarge,
+            Refusal::HeadTooLarge,
+            Refusal::RateLimited { retry_after: Duration::ZERO },
+            Refusal::Loop,
+            Refusal::ForbiddenAddress,
+            Refusal::MethodNotAllowed,
+            Refusal::Internal,
+            Refusal::BackendClosed,
+            Refusal::BackendNotHttp,
+            Refusal::NoBackend,
+            Refusal::TooManyStreams,
+            Refusal::QueueFull,
+            Refusal::QueueTimeout,
+            Refusal::BackendTimeout,
+        ];
+        for refusal in flaws.map(Refusal::Flawed).into_iter().chain(others) {
+            assert!(REASONS.contains(&refusal.word()), "{}", refusal.word());
+        }
+    }
+
+    #[test]
     fn retry_after_is_whole_seconds_and_never_zero() {
         let limited =
             |millis| Refusal::RateLimited { retry_after: Duration::from_millis(millis) }.retry_after();

@@ -34,6 +34,7 @@ mod long_bodies;
 mod metrics;
 mod metrics_page;
 mod names;
+mod operation;
 mod pages;
 mod pools;
 mod promises;
