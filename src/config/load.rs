@@ -72,7 +72,9 @@ fn of_file(
     let text = text.map_err(|message| ConfigErrors::whole_file(&name, message))?;
     let mut config = parse(&text, overrides).map_err(|errors| errors.in_file(&name))?;
     let remarks = remarks::of(&text, &config);
-    config.find_files_from(path.parent().unwrap_or(Path::new("")));
+    // A pipe's folder is the system's and has nothing to do with it; there it is the working directory.
+    let folder = path.parent().filter(|_| path.is_file());
+    config.find_files_from(folder.unwrap_or(Path::new("")));
     Ok((config, remarks))
 }
 
