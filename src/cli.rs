@@ -12,8 +12,10 @@ pub const HELP: &str = "\
 An HTTP/1.1 load balancer in one small binary.
 
 usage: loadbalancer [--config FILE]   run until Ctrl-C, then drain
-       loadbalancer check [FILE]      read and check a configuration, print what it resolves to; warn of
-                                      consequences that are hardly meant
+       loadbalancer check [--quiet] [FILE]
+                                      read and check a configuration, print what it resolves to; warn of
+                                      consequences that are hardly meant. FILE may be - for standard input;
+                                      --quiet prints mistakes and warnings only
        loadbalancer check --probe [FILE]
                                       ask every backend: does it resolve, connect, pass its health check,
                                       and how long does it keep idle connections?
@@ -57,6 +59,8 @@ pub enum Command {
         file: Option<PathBuf>,
         /// Whether the backends are asked, too.
         probe: bool,
+        /// Whether mistakes and warnings are all that is printed.
+        quiet: bool,
     },
     /// Balance over embedded backends.
     Demo,
@@ -115,6 +119,7 @@ struct Flags {
     algorithm: Option<String>,
     without: Vec<String>,
     probe: bool,
+    quiet: bool,
     question: Question,
 }
 
@@ -148,6 +153,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
             Long("config") | Short('c') => flags.config = Some(path_after(&mut parser)?),
             Long("algorithm") => flags.algorithm = Some(text_after(&mut parser)?),
             Long("probe") => flags.probe = true,
+            Long("quiet") | Short('q') => flags.quiet = true,
             Long("id") => flags.question.id = Some(text_after(&mut parser)?),
             Long("client") => flags.question.client = Some(text_after(&mut parser)?),
             Long("path") => flags.question.path = Some(text_after(&mut parser)?),
@@ -193,11 +199,14 @@ fn command(flags: Flags, words: &[OsString]) -> Result<Command, String> {
 }
 
 fn check(flags: Flags, words: &[OsString]) -> Result<Command, String> {
-    flags.only("check", &["config", "probe"])?;
+    flags.only("check", &["config", "probe", "quiet"])?;
     at_most(1, words)?;
     match (words.first(), flags.config) {
         (Some(_), Some(_)) => Err("name one file, not two".to_owned()),
-        (file, config) => Ok(Command::Check { file: file.map(PathBuf::from).or(config), probe: flags.probe }),
+        (file, config) => {
+            let Flags { probe, quiet, .. } = flags;
+            Ok(Command::Check { file: file.map(PathBuf::from).or(config), probe, quiet })
+        }
     }
 }
 
@@ -235,6 +244,7 @@ impl Flags {
             ("algorithm", self.algorithm.is_some()),
             ("without", !self.without.is_empty()),
             ("probe", self.probe),
+            ("quiet", self.quiet),
             ("id", self.question.id.is_some()),
             ("client", self.question.client.is_some()),
             ("path", self.question.path.is_some()),
@@ -278,7 +288,9 @@ mod tests {
         check("", Ok(Command::Run(None)));
         check("--config a.json", Ok(Command::Run(Some("a.json".into()))));
         check("-c a.json", Ok(Command::Run(Some("a.json".into()))));
-        let checks = |file: Option<&str>, probe| Ok(Command::Check { file: file.map(PathBuf::from), probe });
+        let checks = |file: Option<&str>, probe| {
+            Ok(Command::Check { file: file.map(PathBuf::from), probe, quiet: false })
+        };
         check("check", checks(None, false));
         check("check a.json", checks(Some("a.json"), false));
         check("check --config a.json", checks(Some("a.json"), false));

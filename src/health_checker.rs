@@ -4,6 +4,8 @@
 //! verdict. There is at most one probe a backend at a time. Between probes it closes connections to
 //! backends that nobody has used for too long.
 
+mod probe;
+
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,11 +19,11 @@ use log::Level::{Debug, Info, Warn};
 use crate::config::HealthCheckConfig;
 use crate::logging::event;
 use crate::pool::health::{Flip, Thresholds};
-use crate::pool::{Backend, Live, SharedLive};
+use crate::pool::{Backend, Live, Problem, ProblemKind, SharedLive};
 use crate::shutdown::Running;
 use crate::supervised;
 use crate::transport::Transport;
-use crate::transport::probe::probe;
+use probe::probe;
 
 /// Probes are spread by this share of the interval, so that many balancers do not beat in time.
 const JITTER: f64 = 0.1;
@@ -66,7 +68,7 @@ impl Schedule {
 struct Report {
     backend: Arc<Backend>,
     thresholds: Thresholds,
-    result: Result<(), String>,
+    result: Result<(), Problem>,
 }
 
 /// Starts the thread; each backend's first probe runs at once.
@@ -117,7 +119,7 @@ fn start_probe(backend: Arc<Backend>, check: HealthCheckConfig, reports: Sender<
     let work = move || {
         // Without a report the backend would never be probed again.
         let probed = catch_unwind(AssertUnwindSafe(|| probe(&backend, &check)));
-        let result = probed.unwrap_or_else(|_| Err("the probe panicked".to_owned()));
+        let result = probed.unwrap_or_else(|_| Err(Problem::new(ProblemKind::Other, "the probe panicked")));
         // Nobody waits for it once the health thread has ended.
         let _ = reports.send(Report { backend, thresholds, result });
     };
@@ -146,10 +148,11 @@ fn wait(
 }
 
 fn observe(report: &Report) {
-    let problem = report.result.as_ref().err().map(String::as_str);
-    let flip = report.backend.observe_probe(problem, &report.thresholds, SystemTime::now(), Instant::now());
-    let (name, reason) = (report.backend.name(), problem.unwrap_or(""));
-    match flip {
+    let problem = report.result.as_ref().err();
+    let (at, now) = (SystemTime::now(), Instant::now());
+    let seen = report.backend.observe_probe(problem, &report.thresholds, at, now);
+    let (name, reason) = (report.backend.name(), problem.map_or("", |problem| &problem.text));
+    match seen.flip {
         Some(Flip::ToHealthy) => {
             event(Info, "health_checker", "backend marked HEALTHY", &[("backend", &name)])
         }
@@ -158,6 +161,14 @@ fn observe(report: &Report) {
                 Warn,
                 "health_checker",
                 "backend marked UNHEALTHY",
+                &[("backend", &name), ("reason", &reason)],
+            );
+        }
+        None if seen.has_another_cause => {
+            event(
+                Warn,
+                "health_checker",
+                "backend is unhealthy for another reason",
                 &[("backend", &name), ("reason", &reason)],
             );
         }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use loadbalancer::app::{App, Source};
 use loadbalancer::cli::{self, Command, Environment, Question, ReplayOptions};
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1)) {
         Ok(Command::Help) => print(cli::HELP),
         Ok(Command::Version) => print(&format!("{}\n", cli::VERSION)),
-        Ok(Command::Check { file, probe }) => check(file.as_deref(), probe, &environment),
+        Ok(Command::Check { file, probe, quiet }) => check(file.as_deref(), probe, quiet, &environment),
         Ok(Command::Run(file)) => run(file.as_deref(), &environment),
         Ok(Command::Demo) => serve(environment.debug, demo::run),
         Ok(Command::Replay(options)) => replay(&options, environment),
@@ -33,21 +33,38 @@ fn main() -> ExitCode {
     }
 }
 
-fn check(file: Option<&Path>, probe: bool, environment: &Environment) -> ExitCode {
-    let config = match load(file, environment) {
-        Ok(config) => config,
-        Err(code) => return code,
+fn check(file: Option<&Path>, probe: bool, quiet: bool, environment: &Environment) -> ExitCode {
+    let file = file.or(environment.config.as_deref());
+    let (config, mut warnings) = match config::look_over(file, &environment.overrides) {
+        Ok(found) => found,
+        Err(mistakes) => return fail(USAGE, mistakes.to_string().trim_end()),
     };
-    for warning in check::warnings::of(&config) {
+    let certificates = match tls::files::read(&config) {
+        Ok(settings) => settings.map_or_else(Vec::new, |settings| settings.certificates().to_vec()),
+        Err(problems) => return fail(USAGE, &problems.join("\n")),
+    };
+    warnings.extend(check::warnings::of(&config));
+    warnings.extend(check::certificates::warnings(&certificates, SystemTime::now()));
+    for warning in &warnings {
         let _ = writeln!(std::io::stderr(), "warning: {warning}");
     }
-    if !probe {
-        return print(&format!("{:#}\n", config.without_secrets().to_json()));
+    let printed = match (probe, quiet) {
+        (true, _) => return check_backends(&config, quiet),
+        (false, true) => return ExitCode::SUCCESS,
+        (false, false) => print(&format!("{:#}\n", config.without_secrets().to_json())),
+    };
+    let name = file.map_or("the built-in defaults".to_owned(), |file| file.display().to_string());
+    let _ = writeln!(std::io::stderr(), "{}", check::verdict(&name, warnings.len()));
+    printed
+}
+
+fn check_backends(config: &Config, quiet: bool) -> ExitCode {
+    if !quiet {
+        let seconds = check::watched(config).as_secs_f64();
+        let _ = writeln!(std::io::stderr(), "idle connections are watched for {seconds:.0} s");
     }
-    let seconds = check::watched(&config).as_secs_f64();
-    let _ = writeln!(std::io::stderr(), "idle connections are watched for {seconds:.0} s");
-    let report = check::probe(&config);
-    let printed = print(&report.text);
+    let report = check::probe(config);
+    let printed = if quiet && report.all_answer { ExitCode::SUCCESS } else { print(&report.text) };
     if report.all_answer { printed } else { ExitCode::FAILURE }
 }
 

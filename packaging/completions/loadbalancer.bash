@@ -15,7 +15,7 @@ _loadbalancer() {
     esac
     case $command in
         '') _loadbalancer_words 'check demo replay drill explain --config -c --help -h --version -V' ;;
-        check) [[ $word == -* ]] && _loadbalancer_words '--probe --config --help' || _loadbalancer_files ;;
+        check) [[ $word == -* ]] && _loadbalancer_words '--probe --quiet --config --help' || _loadbalancer_files ;;
         demo) _loadbalancer_words '--help' ;;
         replay)
             [[ $word == -* ]] && _loadbalancer_words '--config --algorithm --without --help' || _loadbalancer_files ;;

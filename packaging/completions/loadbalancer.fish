@@ -16,6 +16,7 @@ complete -c loadbalancer -n "not __fish_seen_subcommand_from $commands" -a expla
 
 complete -c loadbalancer -n "__fish_seen_subcommand_from check replay" -F
 complete -c loadbalancer -n "__fish_seen_subcommand_from check" -l probe -d 'ask every backend'
+complete -c loadbalancer -n "__fish_seen_subcommand_from check" -l quiet -d 'print mistakes and warnings only'
 complete -c loadbalancer -n "__fish_seen_subcommand_from replay" -l algorithm -x -a "$algorithms" -d 'instead of the configured one'
 complete -c loadbalancer -n "__fish_seen_subcommand_from replay" -l without -x -d 'leave this backend out'
 complete -c loadbalancer -n "__fish_seen_subcommand_from drill" -a "$scenarios"

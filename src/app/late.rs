@@ -3,12 +3,13 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::frontend::Door;
+use crate::workers::Occupancy;
 
 /// Parts that the metrics page tells of and that exist only after it.
 #[derive(Default)]
 pub(super) struct Late {
     pub doors: OnceLock<Doors>,
-    pub streams: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
+    pub workers: OnceLock<Occupancy>,
 }
 
 /// All listeners.
@@ -21,7 +22,11 @@ impl Late {
     }
 
     pub fn streams(&self) -> u64 {
-        self.streams.get().map_or(0, |streams| streams() as u64)
+        self.workers.get().map_or(0, |workers| workers.streams() as u64)
+    }
+
+    pub fn busy_workers(&self) -> u64 {
+        self.workers.get().map_or(0, |workers| workers.busy() as u64)
     }
 }
 

@@ -91,6 +91,7 @@ pub(super) fn serve(
         }
     });
     if let (Some(listener), Some(tls), Some(certificates)) = (sockets.tls, &config.tls, certificates) {
+        reloader.note_certificates(&certificates);
         let front = front(listener, Some(certificates), tls.proxy_protocol, sink)?;
         doors.push(Arc::clone(&front) as Arc<dyn Door>);
         reloader.on_certificates(move |certificates| front.set_tls(certificates));

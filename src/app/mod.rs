@@ -12,7 +12,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use log::Level::Info;
 
@@ -116,7 +116,7 @@ impl App {
 
         let queue = Queue::default();
         let figures = Arc::new(Figures {
-            started,
+            started: (started, SystemTime::now()),
             metrics: Arc::clone(&metrics),
             // Only the admin listener tells of them.
             explanations: admin.as_ref().map(|_| Arc::new(Explanations::default())),
@@ -127,6 +127,15 @@ impl App {
             },
             client_connections: figure(&late, Late::connections),
             streams: figure(&late, Late::streams),
+            busy_workers: figure(&late, Late::busy_workers),
+            reload: {
+                let reloader = Arc::clone(&reloader);
+                Box::new(move || reloader.last())
+            },
+            certificates: {
+                let reloader = Arc::clone(&reloader);
+                Box::new(move || reloader.certificates())
+            },
             draining: {
                 let draining = Arc::clone(&draining);
                 Box::new(move || draining.load(Relaxed))
@@ -139,7 +148,7 @@ impl App {
         };
         let handler = handler(&live, access_lines.clone(), metrics, Arc::clone(&figures), proxy);
         let limits = pool_limits(&live);
-        let (dispatcher, streams) = workers::start(
+        let (dispatcher, occupancy) = workers::start(
             workers,
             queue,
             Arc::clone(&in_flight),
@@ -148,7 +157,7 @@ impl App {
             refused,
             running.clone(),
         )?;
-        let _ = late.streams.set(Box::new(streams));
+        let _ = late.workers.set(occupancy);
 
         let admin_sink = admin::start(admin, &live, figures, Arc::clone(&reloader), access_lines)?;
         if let Some(predecessor) = &predecessor {

@@ -1,9 +1,11 @@
 //! What `loadbalancer check` finds beside mistakes: a configuration may be valid and still have
 //! consequences that nobody meant ([`warnings`]), and its backends may not be as it supposes ([`probe()`]).
 
+pub mod certificates;
 mod listener;
 mod probe;
 mod report;
+mod routing;
 pub mod warnings;
 mod wire;
 
@@ -28,6 +30,15 @@ pub struct Report {
     pub text: String,
     /// Whether every backend answers as its health check wants it.
     pub all_answer: bool,
+}
+
+/// The last line: this configuration can be used, and so many things were said of it.
+pub fn verdict(name: &str, warnings: usize) -> String {
+    match warnings {
+        0 => format!("{name}: ok"),
+        1 => format!("{name}: ok, with 1 warning"),
+        more => format!("{name}: ok, with {more} warnings"),
+    }
 }
 
 /// How long idle connections are watched.

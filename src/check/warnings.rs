@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::listener;
+use super::{listener, routing};
 use crate::config::{BackendUrl, Config, PoolConfig, write_duration};
 use crate::descriptors;
 
@@ -12,6 +12,7 @@ pub fn of(config: &Config) -> Vec<String> {
     let mut found = open_files(config, descriptors::available());
     found.extend(trusted_by_all(config));
     found.extend(open_to_strangers(config));
+    found.extend(routing::warnings(config));
     for pool in config.all_pools() {
         found.extend(slow_probes(pool));
         found.extend(probe_ports(pool));
@@ -154,10 +155,25 @@ mod tests {
     }
 
     #[test]
+    fn what_looks_active_and_is_not_is_told() {
+        let api = r#""pools": { "api": { "backends": [ { "url": "http://a" } ] } }"#;
+        check(&format!("{{ {api} }}"), &["pools.api gets no requests: no route leads to it"]);
+        check(
+            &format!(r#"{{ {api}, "routes": [ {{ "path": "/v1/*", "pool": "api" }} ] }}"#),
+            &["routes[0].path \"/v1/*\" is for a path with a star in it and no other"],
+        );
+        check(
+            r#"{ "listen": "192.0.2.1:80", "admin": { "listen": "127.0.0.1:80" } }"#,
+            &["admin.listen 127.0.0.1:80 has the port of `listen`, 192.0.2.1:80"],
+        );
+    }
+
+    #[test]
     fn a_probe_s_port_is_nothing_to_a_socket() {
         check(
             r#"{ "health_check": { "port": 9 }, "backends": [ { "url": "http://a" }, { "url": "unix:/a" } ],
-                 "pools": { "api": { "backends": [ { "url": "unix:/b" } ] } } }"#,
+                 "pools": { "api": { "backends": [ { "url": "unix:/b" } ] } },
+                 "routes": [ { "path": "/b", "pool": "api" } ] }"#,
             &[
                 "health_check.port 9 is of no effect for backends[1].url unix:/a",
                 "pools.api.health_check.port 9 is of no effect for pools.api.backends[0].url unix:/b",
@@ -169,7 +185,7 @@ mod tests {
     fn named_pools_have_their_own() {
         check(
             r#"{ "pools": { "api": { "backends": [ { "url": "http://127.0.0.1:8080" } ],
-                 "health_check": { "timeout": "20s" } } } }"#,
+                 "health_check": { "timeout": "20s" } } }, "routes": [ { "path": "/b", "pool": "api" } ] }"#,
             &["pools.api.health_check.interval 10s", "pools.api.backends[0].url"],
         );
     }

@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
     Algorithm, BackendConfig, BackendUrl, BreakerConfig, Config, HashKey, HealthCheckConfig, HealthCheckKind,
-    HostHeader, Limits, PoolConfig, RateLimit, RetryConfig, StatusRanges, Timeouts,
+    HostHeader, Limits, Pages, PoolConfig, RateLimit, RetryConfig, StatusRanges, Timeouts,
 };
 
 const KIB: usize = 1024;
@@ -41,6 +41,7 @@ pub(super) fn config() -> Config {
         trusted_proxies: trusted_proxies(),
         host_header: HostHeader::Preserve,
         via: true,
+        pages: Pages::private(),
         access_log: true,
         front: true,
         proxy_protocol: false,

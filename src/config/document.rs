@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::error::{ConfigErrors, Mistake};
 use super::raw::{Fields, Value};
+use super::syntax;
 
 /// A report longer than this helps nobody; a bad file must not fill the log either.
 const MAX_REPORTED: usize = 100;
@@ -32,8 +33,8 @@ impl<'d> Document<'d> {
     /// can exhaust the stack.
     pub fn new(text: &'d str) -> Result<Document<'d>, ConfigErrors> {
         let json = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let root: &RawValue =
-            serde_json::from_str(json).map_err(|error| ConfigErrors::new(vec![syntax(json, &error)]))?;
+        let root: &RawValue = serde_json::from_str(json)
+            .map_err(|error| ConfigErrors::new(vec![syntax::mistake(json, &error)]))?;
         Ok(Document { text, root: root.get(), found: RefCell::default() })
     }
 
@@ -101,28 +102,4 @@ impl LineCounter<'_> {
         self.offset = offset.max(self.offset);
         self.line
     }
-}
-
-fn syntax(json: &str, error: &serde_json::Error) -> Mistake {
-    let mistake = |line, message| Mistake { path: String::new(), line: Some(line), message };
-    if json.trim().is_empty() {
-        return mistake(1, "empty; write at least {}".to_string());
-    }
-    let column = error.column();
-    if ends_in_a_comma(json, error) {
-        let message = format!("not valid JSON: a comma with nothing after it (column {column})");
-        return mistake(error.line(), message);
-    }
-    let place = format!(" at line {} column {column}", error.line());
-    let text = error.to_string();
-    let reason = text.strip_suffix(&place).unwrap_or(&text);
-    mistake(error.line(), format!("not valid JSON: {reason} (column {column})"))
-}
-
-/// The commonest slip of all, for which serde_json only says that it expected more.
-fn ends_in_a_comma(json: &str, error: &serde_json::Error) -> bool {
-    let above: usize = json.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
-    let offset = (above + error.column()).saturating_sub(1);
-    let (Some(before), Some(at)) = (json.get(..offset), json.get(offset..)) else { return false };
-    before.trim_end().ends_with(',') && at.starts_with(['}', ']'])
 }

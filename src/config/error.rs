@@ -86,6 +86,9 @@ pub(super) fn clipped(text: &str) -> String {
     }
 }
 
+/// From this likeness on a wrong name is taken for a misspelt one; "tcp" for "http" is below it.
+pub(super) const MISSPELT: f64 = 0.8;
+
 /// The one of `names` that is most like `text`, and how like it is, from 0 to 1.
 pub(super) fn nearest(text: &str, names: impl Iterator<Item = &'static str>) -> (&'static str, f64) {
     // The cost grows with the product of both lengths, and nobody misspells at such length.

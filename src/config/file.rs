@@ -1,9 +1,28 @@
-//! Reading a file that a configuration names, when nobody is there to notice that it never ends.
+//! Files that a configuration names: where they are, and reading one when nobody is there to notice that it
+//! never ends.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use super::Config;
+
+impl Config {
+    /// Names of files that are relative are meant from this folder, which is the configuration's: what a file
+    /// means should not depend on where somebody stands who reads it.
+    pub(super) fn find_files_from(&mut self, folder: &Path) {
+        let certificates = self.tls.iter_mut().flat_map(|tls| &mut tls.certificates);
+        let pairs = certificates.flat_map(|pair| [&mut pair.certificate, &mut pair.private_key]);
+        let pools = std::iter::once(&mut self.default_pool).chain(&mut self.pools);
+        let roots = pools.flat_map(|pool| &mut pool.backends).filter_map(|backend| backend.ca.as_mut());
+        for name in pairs.chain(roots) {
+            let found = folder.join(&*name);
+            // So that it is the same file for whoever is told of it, such as the drill's own processes.
+            *name = std::path::absolute(&found).unwrap_or(found).display().to_string();
+        }
+    }
+}
 
 /// The whole content of a regular file. A pipe would wait for whoever writes into it and a device may have no
 /// end, so they are refused unopened.

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::error::ConfigErrors;
-use super::{Config, read_regular, resolve};
+use super::{Config, read_regular, remarks, resolve};
 
 /// Larger files are no configuration; reading stops here.
 const MOST_FILE_BYTES: u64 = 1024 * 1024;
@@ -20,7 +20,8 @@ pub struct Overrides {
     pub listen: Option<(String, String)>,
 }
 
-/// Reads and checks the file at `path`; without one, the built-in defaults.
+/// Reads and checks the file at `path`; without one, the built-in defaults. Names of files in it are
+/// relative to its folder.
 ///
 /// # Errors
 ///
@@ -28,9 +29,7 @@ pub struct Overrides {
 /// names it and what the system said.
 pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Config, ConfigErrors> {
     let Some(path) = path else { return parse("{}", overrides) };
-    let name = path.display().to_string();
-    let text = read(path).map_err(|message| ConfigErrors::whole_file(&name, message))?;
-    parse(&text, overrides).map_err(|errors| errors.in_file(&name))
+    of_file(path, read(path), overrides).map(|(config, _)| config)
 }
 
 /// The same for a balancer that runs, where nobody waits in front of it: a pipe or a device in the file's
@@ -40,11 +39,43 @@ pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Config, Config
 ///
 /// As [`load`].
 pub fn load_again(path: &Path, overrides: &Overrides) -> Result<Config, ConfigErrors> {
-    let name = path.display().to_string();
     // One more, so that a file that is too large is told in the same words.
     let text = read_regular(path, MOST_FILE_BYTES + 1).and_then(text_of);
+    of_file(path, text, overrides).map(|(config, _)| config)
+}
+
+/// The same for somebody who looks at a configuration, with remarks on what it says; `-` is standard
+/// input, and names of files in that are relative to the working directory.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn look_over(path: Option<&Path>, overrides: &Overrides) -> Result<(Config, Vec<String>), ConfigErrors> {
+    match path {
+        None => parse("{}", overrides).map(|config| (config, Vec::new())),
+        Some(path) if path == Path::new("-") => {
+            let mut bytes = Vec::new();
+            let input = io::stdin().lock().take(MOST_FILE_BYTES + 1).read_to_end(&mut bytes);
+            let text = input.map_err(unreadable).and_then(|_| text_of(bytes));
+            of_file(Path::new("standard input"), text, overrides)
+        }
+        Some(path) => of_file(path, read(path), overrides),
+    }
+}
+
+fn of_file(
+    path: &Path,
+    text: Result<String, String>,
+    overrides: &Overrides,
+) -> Result<(Config, Vec<String>), ConfigErrors> {
+    let name = path.display().to_string();
     let text = text.map_err(|message| ConfigErrors::whole_file(&name, message))?;
-    parse(&text, overrides).map_err(|errors| errors.in_file(&name))
+    let mut config = parse(&text, overrides).map_err(|errors| errors.in_file(&name))?;
+    let remarks = remarks::of(&text, &config);
+    // A pipe's folder is the system's and has nothing to do with it; there it is the working directory.
+    let folder = path.parent().filter(|_| path.is_file());
+    config.find_files_from(folder.unwrap_or(Path::new("")));
+    Ok((config, remarks))
 }
 
 /// Checks a configuration's text.
@@ -57,12 +88,15 @@ pub fn parse(text: &str, overrides: &Overrides) -> Result<Config, ConfigErrors> 
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let unreadable = |error: io::Error| format!("cannot be read: {error}");
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MOST_FILE_BYTES + 1).read_to_end(&mut bytes))
         .map_err(unreadable)?;
     text_of(bytes)
+}
+
+fn unreadable(error: io::Error) -> String {
+    format!("cannot be read: {error}")
 }
 
 fn text_of(bytes: Vec<u8>) -> Result<String, String> {

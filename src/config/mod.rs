@@ -12,9 +12,12 @@ mod error;
 mod file;
 mod load;
 mod names;
+mod pages;
 mod raw;
 mod read;
+mod remarks;
 mod resolve;
+mod syntax;
 mod units;
 mod url;
 mod write;
@@ -29,7 +32,8 @@ use ipnet::IpNet;
 
 pub use error::{ConfigErrors, Mistake};
 pub use file::read_regular;
-pub use load::{Overrides, load, load_again, parse};
+pub use load::{Overrides, load, load_again, look_over, parse};
+pub use pages::Pages;
 pub use units::write_duration;
 
 /// A whole, valid configuration.
@@ -65,6 +69,8 @@ pub struct Config {
     pub host_header: HostHeader,
     /// Whether our name is added to `Via`; where not, a field of our own shows a loop.
     pub via: bool,
+    /// Who may see the balancer's own pages on the public listeners.
+    pub pages: Pages,
     /// Whether each request writes a line on standard output.
     pub access_log: bool,
     /// Whether the plain listener stands behind the checking front.

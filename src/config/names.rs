@@ -2,11 +2,8 @@
 
 use std::fmt;
 
-use super::error::{nearest, quoted};
+use super::error::{MISSPELT, nearest, quoted};
 use super::{Algorithm, HashKey, HealthCheckKind, HostHeader};
-
-/// From this likeness on a wrong name is taken for a misspelt one; "tcp" for "http" is below it.
-const MISSPELT: f64 = 0.8;
 
 type Names<T> = [(&'static str, T)];
 

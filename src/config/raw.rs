@@ -6,14 +6,14 @@
 //! text is its place.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::document::Document;
-use super::error::{clipped, nearest, quoted};
+use super::error::{MISSPELT, clipped, nearest, quoted};
 
 /// One value of the file.
 pub(super) struct Value<'d> {
@@ -231,8 +231,16 @@ impl<'d> Fields<'d> {
         }
         for (name, raw) in &self.entries {
             if !asked.contains(&name.as_str()) {
-                let (nearest, _) = nearest(name, asked.iter().copied());
-                let message = format!("unknown field; the nearest known one is {nearest:?}");
+                let message = match nearest(name, asked.iter().copied()) {
+                    (nearest, likeness) if likeness > MISSPELT => {
+                        format!("unknown field; the nearest known one is {nearest:?}")
+                    }
+                    _ => {
+                        let known: BTreeSet<&str> = asked.iter().copied().collect();
+                        let known: Vec<&str> = known.into_iter().collect();
+                        format!("unknown field; known ones are {}", known.join(", "))
+                    }
+                };
                 self.value_of(name, raw).mistake(message);
             }
         }

@@ -14,7 +14,7 @@ use super::raw::Fields;
 use super::read::{boolean, duration, duration_or_zero, list, number, size, text, whole};
 use super::{
     BreakerConfig, Config, Limits, Overrides, RateLimit, RetryConfig, Timeouts, address, defaults, names,
-    units,
+    pages, units,
 };
 
 const KIB: u64 = 1024;
@@ -68,6 +68,7 @@ fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -
             text(names::HOST_HEADER, names::host_header),
         ),
         via: fields.value("via", default.via, boolean),
+        pages: fields.value("pages", default.pages, pages::pages),
         access_log: fields.value("access_log", default.access_log, boolean),
         front: fields.value("front", default.front, boolean),
         proxy_protocol: fields.value("proxy_protocol", default.proxy_protocol, boolean),

@@ -50,6 +50,7 @@ impl Config {
         whole.insert("trusted_proxies".into(), networks.collect());
         whole.insert("host_header".into(), json!(self.host_header.to_string()));
         whole.insert("via".into(), json!(self.via));
+        whole.insert("pages".into(), self.pages.to_json());
         whole.insert("access_log".into(), json!(self.access_log));
         whole.insert("front".into(), json!(self.front));
         whole.insert("proxy_protocol".into(), json!(self.proxy_protocol));

@@ -86,6 +86,8 @@ impl Plan {
         config["listen"] = json!("127.0.0.1:0");
         // So that every request can have a client of its own and an id that backends see.
         config["trusted_proxies"] = json!(["127.0.0.0/8"]);
+        // Whoever looks whether all is well has such an address, too.
+        config["pages"] = json!(true);
         config
     }
 

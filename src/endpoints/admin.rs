@@ -1,8 +1,8 @@
 //! The admin listener's pages: what people may ask of backends while it runs.
 //!
 //! Who may ask: callers from this machine where the listener is on loopback, else those who know the
-//! token. A browser on this machine is a caller that others may steer, so a page from elsewhere is
-//! refused by its `Origin`, and a name that was rebound to this address by its `Host`.
+//! token, which a browser asks its user for. A browser is a caller that others may steer, so a page from
+//! elsewhere is refused by its `Origin`, and a name that was rebound to this address by its `Host`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::explain;
 use super::is_read;
+use super::login;
 use super::public::{self, Figures, query};
 use crate::frontend::{ClientRequest, Framing};
 use crate::http::{Headers, RequestHead};
@@ -35,9 +36,6 @@ pub struct Admin {
     pub token: Option<String>,
 }
 
-/// The scheme's case does not matter (RFC 9110 section 11.1).
-const BEARER: &[u8] = b"Bearer ";
-
 /// Why a request is refused: status, word and text.
 type Refused = (u16, &'static str, String);
 
@@ -54,6 +52,7 @@ impl Admin {
         let result = match (head.path(), is_read(&head), head.method.as_str()) {
             ("/lb-metrics", true, _) => return public::metrics(&self.figures, request, live),
             ("/lb-health", true, _) => return public::health(&self.figures, request, live),
+            ("/lb-ready", true, _) => return public::ready(&self.figures, request, live),
             ("/lb-dashboard", true, _) => return public::dashboard(&self.figures, request, live),
             ("/backends", true, _) => Ok(json!({ "backends": entries(live, View::at(Instant::now())) })),
             ("/explain", true, _) => explain::page(&self.figures, &head, live),
@@ -76,16 +75,10 @@ impl Admin {
 
     fn may_ask(&self, head: &RequestHead) -> Result<(), Refused> {
         if let Some(token) = &self.token {
-            let sent = head.headers.get("authorization").and_then(|value| {
-                let (scheme, token) = value.split_at_checked(BEARER.len())?;
-                scheme.eq_ignore_ascii_case(BEARER).then_some(token)
-            });
-            if !sent.is_some_and(|sent| is_same(sent, token.as_bytes())) {
-                return Err((
-                    401,
-                    "unauthorized",
-                    "Unauthorized: send the token as a bearer token".to_owned(),
-                ));
+            let sent = head.headers.get("authorization").and_then(login::token);
+            if !sent.is_some_and(|sent| is_same(&sent, token.as_bytes())) {
+                let text = "Unauthorized: send the token as a bearer token, or as the password of any user";
+                return Err((401, "unauthorized", text.to_owned()));
             }
         }
         let host = head.host();
@@ -114,7 +107,7 @@ fn refusal(request: &ClientRequest, live: &Live) -> Option<Refusal> {
 fn is_known(path: &str) -> bool {
     let known = ["/backends", "/backends/drain", "/backends/enable", "/backends/disable", "/backends/weight"];
     known.contains(&path)
-        || ["/reload", "/explain", "/lb-metrics", "/lb-health", "/lb-dashboard"].contains(&path)
+        || ["/reload", "/explain", "/lb-metrics", "/lb-health", "/lb-ready", "/lb-dashboard"].contains(&path)
 }
 
 /// In a time that does not tell how much of it was right.
@@ -193,7 +186,7 @@ fn refuse(request: &mut ClientRequest, (status, word, text): Refused) -> Outcome
         headers.push("Allow", if is_read(&request.head) { b"POST".as_slice() } else { b"GET, HEAD" });
     }
     if status == 401 {
-        headers.push("WWW-Authenticate", b"Bearer");
+        login::CHALLENGES.iter().for_each(|challenge| headers.push("WWW-Authenticate", challenge));
     }
     let text = format!("{text}\n");
     request.responder.start(status, &headers, Framing::Length(text.len() as u64));

@@ -3,6 +3,8 @@
 
 mod admin;
 mod explain;
+mod login;
+mod process;
 mod public;
 
 use std::sync::Arc;
@@ -19,9 +21,22 @@ use crate::proxy::{Outcome, Refusal};
 /// Answers for a path.
 type Page = fn(&Figures, &mut ClientRequest, &Live) -> Outcome;
 
+/// Who may ask for one on a public listener.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum For {
+    /// Whoever sends requests here has to know whether they can be served.
+    Everybody,
+    /// Those whom `pages` names: these pages tell of backends and of how much goes on.
+    Operators,
+}
+
 /// All of them.
-const PAGES: [(&str, Page); 3] =
-    [("/lb-metrics", public::metrics), ("/lb-health", public::health), ("/lb-dashboard", public::dashboard)];
+const PAGES: [(&str, For, Page); 4] = [
+    ("/lb-metrics", For::Operators, public::metrics),
+    ("/lb-health", For::Everybody, public::health),
+    ("/lb-ready", For::Everybody, public::ready),
+    ("/lb-dashboard", For::Operators, public::dashboard),
+];
 
 fn is_read(head: &RequestHead) -> bool {
     matches!(head.method.as_str(), "GET" | "HEAD")
@@ -29,7 +44,7 @@ fn is_read(head: &RequestHead) -> bool {
 
 /// Whether the balancer answers this path itself.
 pub fn is_own(path: &str) -> bool {
-    PAGES.iter().any(|(known, _)| *known == path)
+    PAGES.iter().any(|(known, ..)| *known == path)
 }
 
 /// Answers the paths in [`PAGES`] and passes the rest on.
@@ -38,9 +53,12 @@ pub struct Endpoints(pub Arc<Figures>);
 impl Middleware for Endpoints {
     fn handle(&self, request: &mut ClientRequest, live: &Live, next: Next<'_>) -> Outcome {
         let path = request.head.path();
-        let Some((_, page)) = PAGES.iter().find(|(known, _)| *known == path) else {
+        let Some((_, who, page)) = PAGES.iter().find(|(known, ..)| *known == path) else {
             return next.run(request, live);
         };
+        if *who == For::Operators && !live.config.pages.admit(request.client) {
+            return Outcome::refused(request, Refusal::ForbiddenAddress);
+        }
         if !is_read(&request.head) {
             return Outcome::refused(request, Refusal::MethodNotAllowed);
         }

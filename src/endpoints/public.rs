@@ -1,14 +1,16 @@
-//! `/lb-metrics` and `/lb-health`.
+//! `/lb-metrics`, `/lb-health`, `/lb-ready` and `/lb-dashboard`.
 
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use super::process;
 use crate::explain::Explanations;
 use crate::frontend::{ClientRequest, Framing};
 use crate::http::{Headers, RequestHead, request_id, status};
 use crate::metrics::audit::{self, BackendFigures, Reading};
 use crate::metrics::json::{self, Gauges, View};
+use crate::metrics::operation::{CertificateLife, LastReload, Operation};
 use crate::metrics::{Metrics, prometheus};
 use crate::pool::{Backend, Live};
 use crate::proxy::{End, Outcome};
@@ -24,8 +26,8 @@ const AUDIT_PAUSE: Duration = Duration::from_millis(5);
 
 /// Where the figures come from.
 pub struct Figures {
-    /// When the process started.
-    pub started: Instant,
+    /// When the process started, by both clocks.
+    pub started: (Instant, SystemTime),
     /// What has happened.
     pub metrics: Arc<Metrics>,
     /// Why requests went where they went; `None` where nobody can ask.
@@ -38,19 +40,32 @@ pub struct Figures {
     pub client_connections: Box<dyn Fn() -> u64 + Send + Sync>,
     /// Answers and tunnels outside of the worker pool now.
     pub streams: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// Workers that have a request now.
+    pub busy_workers: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// How the configuration was last read.
+    pub reload: Box<dyn Fn() -> LastReload + Send + Sync>,
+    /// The TLS listener's certificates.
+    pub certificates: Box<dyn Fn() -> Vec<CertificateLife> + Send + Sync>,
     /// Whether a drain is under way.
     pub draining: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 pub(super) fn metrics(figures: &Figures, request: &mut ClientRequest, live: &Live) -> Outcome {
     let gauges = Gauges {
-        uptime: figures.started.elapsed(),
+        uptime: figures.started.0.elapsed(),
         algorithm: live.config.default_pool.algorithm.to_string(),
         active_requests: figures.in_flight.handled(),
         queued_requests: (figures.queued)() as u64,
         client_connections: (figures.client_connections)(),
         streams: (figures.streams)(),
         draining: (figures.draining)(),
+        operation: Operation {
+            busy_workers: (figures.busy_workers)(),
+            started: figures.started.1,
+            reload: (figures.reload)(),
+            certificates: (figures.certificates)(),
+            process: process::read(),
+        },
     };
     if wants_prometheus(&request.head) {
         let page = prometheus::page(&figures.metrics.snapshot(), &gauges, live, figures.metrics.latency());
@@ -154,10 +169,18 @@ fn decoded(text: &str) -> String {
 pub(super) fn health(figures: &Figures, request: &mut ClientRequest, live: &Live) -> Outcome {
     if (figures.draining)() {
         unwell(request, "draining", b"draining\n")
-    } else if live.backends().all(|backend| !backend.is_usable()) {
-        unwell(request, "no_healthy_backend", b"no backend can take a request\n")
     } else {
+        ready(figures, request, live)
+    }
+}
+
+/// As `/lb-health`, but a drain does not matter: it tells whether requests can be served, not whether more
+/// of them should come.
+pub(super) fn ready(_: &Figures, request: &mut ClientRequest, live: &Live) -> Outcome {
+    if live.backends().any(|backend| backend.is_usable()) {
         answer(request, 200, "text/plain; charset=utf-8", b"ok\n")
+    } else {
+        unwell(request, "no_healthy_backend", b"no backend can take a request\n")
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
+use super::operation::Operation;
 use super::{CLASSES, Metrics};
 use crate::histogram::{Histogram, Percentiles};
 use crate::pool::{Backend, Live};
@@ -24,6 +25,8 @@ pub struct Gauges {
     pub streams: u64,
     /// Whether the process drains.
     pub draining: bool,
+    /// The process itself.
+    pub operation: Operation,
 }
 
 /// How to look at it.
@@ -72,6 +75,9 @@ pub fn page(metrics: &Metrics, gauges: &Gauges, live: &Live, view: View) -> Valu
         "responses": responses(all_responses(live)),
         "backends": entries(live, view),
     });
+    if let Value::Object(fields) = &mut page {
+        fields.append(&mut gauges.operation.fields(live));
+    }
     add_buckets(&mut page, metrics.latency(), view);
     page
 }
@@ -93,11 +99,14 @@ pub fn entries(live: &Live, view: View) -> Vec<Value> {
 /// One backend.
 pub fn entry(pool: &str, backend: &Backend, view: View) -> Value {
     let since = backend.changed().map(|changed| view.now.saturating_duration_since(changed).as_secs());
+    let trouble = backend.trouble();
     let mut entry = json!({
         "url": backend.name(),
         "pool": pool,
         "state": backend.state(),
         "since_seconds": since,
+        "last_error": trouble.as_ref().map(|trouble| trouble.problem.text.as_str()),
+        "last_error_since": trouble.as_ref().map(|trouble| rfc3339(trouble.since)),
         "weight": backend.weight(),
         "backup": backend.is_backup(),
         "breaker": backend.breaker_state().word(),
@@ -135,6 +144,6 @@ fn latency(percentiles: &Percentiles) -> Value {
     })
 }
 
-fn rfc3339(time: SystemTime) -> String {
+pub(super) fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }

@@ -3,7 +3,9 @@
 
 pub mod audit;
 pub mod json;
+pub mod operation;
 pub mod prometheus;
+pub mod reasons;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;

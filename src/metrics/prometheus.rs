@@ -1,9 +1,13 @@
 //! The same figures for Prometheus (text exposition format 0.0.4): base units, `_total` on counters, one
 //! histogram of latency a backend. <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
+mod operation;
+
 use std::fmt::Write as _;
+use std::time::SystemTime;
 
 use super::json::Gauges;
+use super::reasons::from_zero;
 use super::{CLASSES, Snapshot};
 use crate::histogram::{BOUNDS, Histogram};
 use crate::pool::{Backend, BreakerState, Live, Pool};
@@ -27,10 +31,11 @@ pub fn page(snapshot: &Snapshot, gauges: &Gauges, live: &Live, latency: &Histogr
         "counter",
         "Requests that the balancer answered or ended itself, by reason.",
     );
-    for (reason, count) in &snapshot.reasons {
+    for (reason, count) in &from_zero(&snapshot.reasons) {
         page.sample("loadbalancer_refusals_total", &[("reason", reason)], *count as f64);
     }
     page.gauges(gauges);
+    page.operation(&gauges.operation, live);
     let name = "loadbalancer_request_duration_seconds";
     page.head(name, "histogram", "Time from a proxied request's head to its answer's last byte.");
     page.histogram(name, &[], latency);
@@ -84,12 +89,7 @@ impl Page {
                 "last_check_timestamp_seconds",
                 "gauge",
                 "When it was last probed; 0 before the first probe.",
-                |it| {
-                    let checked = it.last_checked();
-                    checked
-                        .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok())
-                        .map_or(0.0, |at| at.as_secs_f64())
-                },
+                |it| unix_seconds(it.last_checked()),
             ),
         ];
         for (name, kind, help, value) in rows {
@@ -99,6 +99,7 @@ impl Page {
                 self.sample(&name, &[("pool", pool), ("backend", backend.name())], value(backend));
             }
         }
+        self.troubles(backends);
         let name = "loadbalancer_responses_total";
         self.head(name, "counter", "Answers of backends by the first digit of their status.");
         for (pool, backend) in backends {
@@ -111,6 +112,23 @@ impl Page {
         self.head(name, "histogram", "Time from an attempt's start to the head of its answer.");
         for (pool, backend) in backends {
             self.histogram(name, &[("pool", pool), ("backend", backend.name())], backend.latency());
+        }
+    }
+
+    /// Only of those that are unhealthy: a series that ends says that it is over.
+    fn troubles(&mut self, backends: &[One<'_>]) {
+        let troubled: Vec<_> =
+            backends.iter().filter_map(|(pool, it)| Some((*pool, it.name(), it.trouble()?))).collect();
+        let name = "loadbalancer_backend_unhealthy_info";
+        self.head(name, "gauge", "1 for each backend that probes find unhealthy, with the cause in a word.");
+        for (pool, backend, trouble) in &troubled {
+            let labels = [("pool", *pool), ("backend", *backend), ("reason", trouble.problem.kind.word())];
+            self.sample(name, &labels, 1.0);
+        }
+        let name = "loadbalancer_backend_unhealthy_since_timestamp_seconds";
+        self.head(name, "gauge", "When a probe of an unhealthy backend first failed for its present cause.");
+        for (pool, backend, trouble) in &troubled {
+            self.sample(name, &[("pool", pool), ("backend", backend)], unix_seconds(Some(trouble.since)));
         }
     }
 
@@ -144,6 +162,12 @@ impl Page {
         self.sample(&format!("{name}_sum"), labels, histogram.sum_seconds());
         self.sample(&format!("{name}_count"), labels, counts[BOUNDS.len()] as f64);
     }
+}
+
+/// Since 1970; 0 for none.
+fn unix_seconds(time: Option<SystemTime>) -> f64 {
+    let since = time.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+    since.map_or(0.0, |since| since.as_secs_f64())
 }
 
 /// A label's value, the one place where text that is not ours gets in.

@@ -1,8 +1,9 @@
 //! What one request sees from its start to its end, even while a reload swaps it for the next ones.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use md5::{Digest, Md5};
 use parking_lot::RwLock;
 
 use super::routes::Routes;
@@ -18,6 +19,8 @@ pub struct Live {
     routes: Routes,
     /// Whether a backend of an earlier configuration is not among them.
     has_lost_backends: bool,
+    /// See [`Live::config_hash`].
+    hash: OnceLock<String>,
 }
 
 impl Live {
@@ -25,7 +28,7 @@ impl Live {
     pub fn new(config: Config, pools: Vec<Pool>) -> Live {
         let index = |name: &str| pools.iter().position(|pool| pool.config().name == name);
         let routes = Routes::new(&config.routes, index);
-        Live { config, pools, routes, has_lost_backends: false }
+        Live { config, pools, routes, has_lost_backends: false, hash: OnceLock::new() }
     }
 
     /// The one that follows `previous`; a pool that stays keeps the line of those that wait, where it can.
@@ -44,6 +47,17 @@ impl Live {
     /// Whether a backend of an earlier configuration is not among those of this one.
     pub fn has_lost_backends(&self) -> bool {
         self.has_lost_backends
+    }
+
+    /// A hash of what the configuration resolves to, its secrets left out: who runs several can see whether all
+    /// have the same one.
+    pub fn config_hash(&self) -> &str {
+        const SHOWN_DIGITS: usize = 16;
+        self.hash.get_or_init(|| {
+            let text = self.config.without_secrets().to_json().to_string();
+            let digest = u128::from_be_bytes(Md5::digest(text).into());
+            format!("{digest:032x}")[..SHOWN_DIGITS].to_owned()
+        })
     }
 
     /// The pool `default`.

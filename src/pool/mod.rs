@@ -15,6 +15,7 @@ pub mod lease;
 pub mod line;
 pub mod live;
 mod policy;
+mod problem;
 pub mod routes;
 mod standing;
 pub mod sticky;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use admin::AdminState;
-pub use backend::{AddressBook, Backend};
+pub use backend::{AddressBook, Backend, Trouble};
 pub use balancer::{Balancer, Candidate, ClientKey};
 pub use breaker::BreakerState;
 pub use homes::Homes;
@@ -32,6 +33,7 @@ pub use lease::{Lease, Undecided};
 pub use line::Line;
 pub use live::{Live, SharedLive};
 pub use policy::Policy;
+pub use problem::{Problem, ProblemKind};
 pub use standing::Standing;
 
 use crate::config::PoolConfig;

@@ -76,7 +76,8 @@ impl Pool {
         }
         if !backend.is_healthy() {
             let last = backend.last_checked().and_then(|last| at.duration_since(last).ok());
-            let (failed, problem) = (backend.failed_probes(), backend.last_problem());
+            let (failed, problem) =
+                (backend.failed_probes(), backend.trouble().map_or_else(String::new, |it| it.problem.text));
             return Standing::Unhealthy { failed, problem, last };
         }
         if self.policy().breaker.is_some() && !backend.breaker_admits(now) {

@@ -64,6 +64,7 @@ impl Outcome {
                 Refusal::Flawed(_)
                 | Refusal::HeadTooLarge
                 | Refusal::RateLimited { .. }
+                | Refusal::ForbiddenAddress
                 | Refusal::MethodNotAllowed => None,
                 _ => Some(false),
             },

@@ -30,6 +30,8 @@ pub enum Refusal {
     },
     /// The request has passed here before.
     Loop,
+    /// The page asked for is not for clients with this address.
+    ForbiddenAddress,
     /// A method that an endpoint of ours does not have.
     MethodNotAllowed,
     /// Something of ours panicked.
@@ -79,6 +81,9 @@ impl Refusal {
                 look(429, "rate_limited", "Too Many Requests: rate limit exceeded")
             }
             Refusal::Loop => look(508, "loop_detected", "Loop Detected: this request has passed here before"),
+            Refusal::ForbiddenAddress => {
+                look(403, "forbidden_address", "Forbidden: not for clients with this address")
+            }
             Refusal::MethodNotAllowed => look(405, "method_not_allowed", "Method Not Allowed"),
             Refusal::Internal => look(500, "internal_error", "Internal Server Error"),
             Refusal::BackendClosed => {
@@ -185,6 +190,33 @@ mod tests {
         for (stage, cause, status) in table {
             let error = AttemptError { stage, cause, reused: false };
             assert_eq!(Refusal::after(&error).status(), status, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn every_word_is_among_those_that_are_counted_from_zero() {
+        use crate::metrics::reasons::REASONS;
+        let flaws = [Flaw::Malformed, Flaw::AmbiguousFraming, Flaw::BadHost, Flaw::TooManyFields];
+        let others = [
+            Refusal::BodyIncomplete,
+            Refusal::BodyTimeout,
+            Refusal::BodyTooLarge,
+            Refusal::HeadTooLarge,
+            Refusal::RateLimited { retry_after: Duration::ZERO },
+            Refusal::Loop,
+            Refusal::ForbiddenAddress,
+            Refusal::MethodNotAllowed,
+            Refusal::Internal,
+            Refusal::BackendClosed,
+            Refusal::BackendNotHttp,
+            Refusal::NoBackend,
+            Refusal::TooManyStreams,
+            Refusal::QueueFull,
+            Refusal::QueueTimeout,
+            Refusal::BackendTimeout,
+        ];
+        for refusal in flaws.map(Refusal::Flawed).into_iter().chain(others) {
+            assert!(REASONS.contains(&refusal.word()), "{}", refusal.word());
         }
     }
 

@@ -13,7 +13,7 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use log::Level::{Error, Info, Warn};
 use parking_lot::Mutex;
@@ -25,6 +25,7 @@ use restart::keep_what_needs_a_restart;
 
 use crate::config::{self, BackendUrl, Config, Overrides, PoolConfig};
 use crate::logging::event;
+use crate::metrics::operation::{CertificateLife, LastReload};
 use crate::pool::{AdminState, Backend, Live, Policy, Pool, SharedLive};
 use crate::service_manager::ServiceManager;
 use crate::tls::files::Renewed;
@@ -66,6 +67,9 @@ pub struct Reloader {
     loaded: Mutex<Marks>,
     /// Takes new certificates.
     certificates: OnceLock<Box<dyn Fn(ServerSettings) + Send + Sync>>,
+    /// What those in use say of themselves.
+    lives: Mutex<Vec<CertificateLife>>,
+    last: Mutex<LastReload>,
     /// One at a time.
     turn: Mutex<()>,
 }
@@ -79,6 +83,7 @@ impl Reloader {
         manager: Arc<ServiceManager>,
     ) -> Reloader {
         let loaded = file.as_ref().map(|file| file.marks.clone()).unwrap_or_default();
+        let now = SystemTime::now();
         Reloader {
             file,
             live,
@@ -86,6 +91,8 @@ impl Reloader {
             manager,
             loaded: Mutex::new(loaded),
             certificates: OnceLock::new(),
+            lives: Mutex::default(),
+            last: Mutex::new(LastReload { loaded: now, tried: now, mistakes: None }),
             turn: Mutex::new(()),
         }
     }
@@ -98,6 +105,32 @@ impl Reloader {
     /// Where new certificates go.
     pub fn on_certificates(&self, take: impl Fn(ServerSettings) + Send + Sync + 'static) {
         let _ = self.certificates.set(Box::new(take));
+    }
+
+    /// These are in use from now on. Takes a lock.
+    pub fn note_certificates(&self, settings: &ServerSettings) {
+        let life =
+            |it: &tls::Certificate| Some(CertificateLife { file: it.file.clone(), expires: it.expires? });
+        *self.lives.lock() = settings.certificates().iter().filter_map(life).collect();
+    }
+
+    /// Until when those in use are valid. Takes a lock.
+    pub fn certificates(&self) -> Vec<CertificateLife> {
+        self.lives.lock().clone()
+    }
+
+    /// How the configuration was last read; the start counts as that, too. Takes a lock.
+    pub fn last(&self) -> LastReload {
+        self.last.lock().clone()
+    }
+
+    fn note(&self, result: &Result<String, String>) {
+        let (now, mut last) = (SystemTime::now(), self.last.lock());
+        last.tried = now;
+        last.mistakes = result.as_ref().err().cloned();
+        if last.mistakes.is_none() {
+            last.loaded = now;
+        }
     }
 
     /// What the files were like when they were last read. Takes a lock.
@@ -114,6 +147,9 @@ impl Reloader {
         let _turn = self.turn.lock();
         self.manager.reloading();
         let result = self.read_again();
+        if self.file.is_some() {
+            self.note(&result);
+        }
         self.manager.serving(&match &result {
             Ok(summary) => format!("reloaded: {summary}"),
             Err(mistakes) => format!("not reloaded: {mistakes}"),
@@ -172,6 +208,7 @@ impl Reloader {
         self.live.set(Arc::clone(&after));
         files.roots.take_effect();
         if let (Some(settings), Some(take)) = (files.server, self.certificates.get()) {
+            self.note_certificates(&settings);
             take(settings);
             event(Info, "reload", "certificates were read again", &[]);
         }

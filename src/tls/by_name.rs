@@ -49,7 +49,7 @@ impl ResolvesServerCert for ByName {
 }
 
 /// Lower-cased; none of one that can't be understood.
-fn names_in(certificate: &CertificateDer<'_>) -> Vec<String> {
+pub(super) fn names_in(certificate: &CertificateDer<'_>) -> Vec<String> {
     let parsed = EndEntityCert::try_from(certificate);
     parsed.map_or_else(
         |_| Vec::new(),

@@ -4,6 +4,7 @@
 
 #[cfg(feature = "tls")]
 mod by_name;
+mod certificate;
 #[cfg(feature = "tls")]
 mod client;
 pub mod files;
@@ -18,6 +19,7 @@ mod server;
 #[cfg(not(feature = "tls"))]
 mod without;
 
+pub use certificate::Certificate;
 #[cfg(feature = "tls")]
 pub use client::{ClientSession, ClientSettings};
 #[cfg(feature = "tls")]

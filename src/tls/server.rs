@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use rustls::{ServerConfig, ServerConnection};
 
-use super::by_name::ByName;
+use super::by_name::{self, ByName};
+use super::certificate::{self, Certificate};
 use super::pairs;
 use crate::config::CertificateConfig;
 
@@ -16,7 +17,10 @@ const PIECE_BYTES: usize = 16 << 10;
 
 /// Certificates and everything else that a listener needs. TLS 1.2 and 1.3.
 #[derive(Clone)]
-pub struct ServerSettings(Arc<ServerConfig>);
+pub struct ServerSettings {
+    config: Arc<ServerConfig>,
+    certificates: Arc<[Certificate]>,
+}
 
 impl fmt::Debug for ServerSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,12 +36,26 @@ impl ServerSettings {
     pub fn load(certificates: &[CertificateConfig]) -> Result<ServerSettings, Vec<String>> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let keys = pairs::read(certificates, &provider)?;
+        let found = certificates.iter().zip(&keys).map(|(files, key)| {
+            let own = key.cert.first();
+            Certificate {
+                file: files.certificate.clone(),
+                names: own.map(by_name::names_in).unwrap_or_default(),
+                expires: own.and_then(|own| certificate::expires(own)),
+            }
+        });
+        let found = found.collect();
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| vec![format!("tls: {error}")])?;
         let mut config = config.with_no_client_auth().with_cert_resolver(Arc::new(ByName::new(keys)));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(ServerSettings(Arc::new(config)))
+        Ok(ServerSettings { config: Arc::new(config), certificates: found })
+    }
+
+    /// What the certificates say of themselves, in the configuration's order.
+    pub fn certificates(&self) -> &[Certificate] {
+        &self.certificates
     }
 
     /// A session for one connection.
@@ -45,7 +63,7 @@ impl ServerSettings {
     /// # Errors
     /// The library's, for settings that can't work.
     pub fn session(&self) -> io::Result<ServerSession> {
-        let mut tls = ServerConnection::new(Arc::clone(&self.0)).map_err(io::Error::other)?;
+        let mut tls = ServerConnection::new(Arc::clone(&self.config)).map_err(io::Error::other)?;
         // What is to be sent is taken out at once, so there is nothing to limit.
         tls.set_buffer_limit(None);
         Ok(ServerSession(tls))

@@ -86,6 +86,21 @@ impl Queue {
     }
 }
 
+/// How much the workers have to do.
+pub struct Occupancy(Arc<Slots>);
+
+impl Occupancy {
+    /// Answers and tunnels outside of the pool.
+    pub fn streams(&self) -> usize {
+        self.0.streams()
+    }
+
+    /// Workers in the pool that have a request. Takes a lock.
+    pub fn busy(&self) -> usize {
+        self.0.held_up(Duration::ZERO)
+    }
+}
+
 /// Starts `count` workers on the queue, the steward and those beside the pool.
 ///
 /// # Errors
@@ -98,7 +113,7 @@ pub fn start(
     handler: Handler,
     refused: impl Fn(Tally) + Send + Sync + 'static,
     running: Running,
-) -> io::Result<(Arc<Dispatcher>, impl Fn() -> usize + Send + Sync + 'static)> {
+) -> io::Result<(Arc<Dispatcher>, Occupancy)> {
     let line = Arc::clone(&queue.line);
     let (side, streams) = (Side::start(&handler, refused)?, Arc::default());
     let crew = (count, Arc::clone(&streams));
@@ -118,7 +133,7 @@ pub fn start(
         }
     };
     supervised::start("steward", STACK_BYTES, look_after)?;
-    Ok((dispatcher, move || slots.streams()))
+    Ok((dispatcher, Occupancy(slots)))
 }
 
 /// Starts a worker's thread for a slot.

@@ -11,7 +11,7 @@ fn backends_are_shown_and_the_pages_are_there_too() {
     let page = admin.ask("GET", "/backends", &[]).json();
     let urls: Vec<_> = page["backends"].as_array().unwrap().iter().map(|it| it["url"].clone()).collect();
     assert_eq!(urls, [backends[0].url(), backends[1].url()]);
-    for path in ["/lb-metrics", "/lb-health", "/lb-dashboard"] {
+    for path in ["/lb-metrics", "/lb-health", "/lb-ready", "/lb-dashboard"] {
         assert_eq!(admin.ask("GET", path, &[]).status, 200, "{path}");
     }
 }
@@ -115,10 +115,10 @@ fn pages_from_elsewhere_and_rebound_names_are_refused() {
 fn with_a_token_nothing_is_said_without_it() {
     let backend = Backend::named("a");
     let admin = Admin::start(&[&backend], json!({ "listen": "127.0.0.1:0", "token": "s3cret" }));
-    for fields in [&[][..], &[("Authorization", "Bearer s3cre")], &[("Authorization", "Basic s3cret")]] {
+    for fields in [&[][..], &[("Authorization", "Bearer s3cre")], &[("Authorization", "Digest s3cret")]] {
         for path in ["/backends", "/lb-metrics", "/nothing"] {
             let answer = admin.ask("GET", path, fields);
-            assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Bearer")));
+            assert_eq!((answer.status, answer.all("www-authenticate").pop()), (401, Some("Bearer")));
         }
     }
     let token = [("Authorization", "Bearer s3cret"), ("Host", "lb.example")];

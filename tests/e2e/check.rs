@@ -137,3 +137,111 @@ fn https_is_verified_and_a_backend_behind_a_socket_is_asked_there() {
     assert_eq!(run.code, Some(1), "{run:?}");
     assert!(run.stdout.contains(".sock\n  connects  no: No such file"), "{run:?}");
 }
+
+/// Warnings of a file with this text.
+fn warnings(text: &str) -> Vec<String> {
+    let run = Run::of(["check", "--quiet"]).file(text).output();
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""), "{run:?}");
+    run.stderr.lines().filter(|line| !line.contains("open files")).map(str::to_owned).collect()
+}
+
+#[test]
+fn what_looks_active_and_is_not_is_warned_of() {
+    let api = r#""pools": { "api": { "backends": [ { "url": "http://a" } ] } }"#;
+    let routes = r#""routes": [ { "path": "/v1", "pool": "api" } ]"#;
+    let all = r#""routes": [ { "pool": "api" } ]"#;
+    let own = r#""backends": [ { "url": "http://b" } ]"#;
+    for (text, expected) in [
+        ("{}".to_owned(), &[][..]),
+        (r#"{ "rate_limit": { "burst": 5 } }"#.to_owned(), &["rate_limit limits nobody"]),
+        (r#"{ "rate_limit": { "enabled": false, "burst": 5 } }"#.to_owned(), &[]),
+        (format!("{{ {api}, {routes} }}"), &["backends is left out: requests that no route takes"]),
+        (format!("{{ {api}, {routes}, {own} }}"), &[]),
+        (format!("{{ {api}, {all} }}"), &[]),
+        (format!("{{ {api}, {own} }}"), &["pools.api gets no requests"]),
+        (
+            format!(r#"{{ {api}, {own}, "routes": [ {{ "path": "/v1/*", "pool": "api" }} ] }}"#),
+            &["routes[0].path \"/v1/*\" is for a path with a star"],
+        ),
+        (
+            r#"{ "listen": "127.0.0.2:8080", "admin": { "listen": "127.0.0.1:8080" } }"#.to_owned(),
+            &["admin.listen 127.0.0.1:8080 has the port of `listen`"],
+        ),
+    ] {
+        let found = warnings(&text);
+        assert_eq!(found.len(), expected.len(), "{text}: {found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.starts_with(&format!("warning: {expected}")), "{found}");
+        }
+    }
+}
+
+#[test]
+fn certificates_for_one_name_and_old_ones_are_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path());
+    let pair = |file: &str, names: &[&str]| {
+        let (certificate, private_key) = authority.issue(file, names);
+        json!({ "certificate": certificate, "private_key": private_key })
+    };
+    let old = authority.issue_until("old", &["old.example"], (2020, 5, 6));
+    let pairs = json!([
+        pair("one", &["a.example"]),
+        pair("two", &["b.example", "a.example"]),
+        { "certificate": old.0, "private_key": old.1 },
+    ]);
+    let found = warnings(&json!({ "tls": { "certificates": pairs } }).to_string());
+    let expected = "warning: tls.certificates[1] is for a.example, and so is tls.certificates[0]";
+    assert!(found.len() == 2 && found[0].starts_with(expected), "{found:?}");
+    assert!(found[1].contains("old.pem has expired, at 2020-05-06T00:00:00Z"), "{found:?}");
+}
+
+#[test]
+fn files_are_looked_for_beside_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    Authority::new(folder.path()).issue("own", &["a.example"]);
+    let tls = json!({ "certificates": [{ "certificate": "own.pem", "private_key": "own.key" }] });
+    let backends = json!([{ "url": "https://localhost:1", "ca": "ca.pem" }]);
+    let path = folder.path().join("lb.json");
+    std::fs::write(&path, json!({ "tls": tls, "backends": backends }).to_string()).unwrap();
+    let run = Run::of(["check"]).arg(&path).output();
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let page: Value = serde_json::from_str(&run.stdout).unwrap();
+    let expected = folder.path().join("own.pem").display().to_string();
+    assert_eq!(page["tls"]["certificates"][0]["certificate"], expected);
+}
+
+#[test]
+fn the_last_line_says_ok_and_quiet_says_nothing() {
+    let text = r#"{ "workers": 3, "limits": { "max_connections": 10 } }"#;
+    let run = Run::of(["check"]).file(text).output();
+    assert!(run.code == Some(0) && run.stderr.ends_with("config.json: ok"), "{run:?}");
+    let page: Value = serde_json::from_str(&run.stdout).expect("standard output is JSON and nothing else");
+    assert_eq!(page["workers"], 3);
+    let quiet = Run::of(["check", "-q"]).file(text).output();
+    assert_eq!((quiet.code, quiet.stdout.as_str(), quiet.stderr.as_str()), (Some(0), "", ""));
+    let warned =
+        Run::of(["check"]).file(r#"{ "rate_limit": { "burst": 5 }, "limits": { "max_connections": 10 } }"#);
+    assert!(warned.output().stderr.ends_with("config.json: ok, with 1 warning"));
+    let wrong = Run::of(["check", "--quiet"]).file(r#"{ "workers": 0 }"#).output();
+    assert!(wrong.code == Some(2) && wrong.stderr.contains("workers: 0 is not"), "{wrong:?}");
+    assert!(!wrong.stderr.contains("ok"), "{wrong:?}");
+}
+
+#[test]
+fn standard_input_can_be_checked() {
+    let run =
+        Run::of(["check", "-"]).input(r#"{ "workers": 3, "limits": { "max_connections": 10 } }"#).output();
+    assert!(run.code == Some(0) && run.stdout.contains("\"workers\": 3"), "{run:?}");
+    let run = Run::of(["check", "-"]).input("{\n  // three\n  \"workers\": 3\n}").output();
+    let expected = "standard input:2: not valid JSON: a comment, and JSON has none; leave it out (column 3)";
+    assert_eq!((run.code, run.stderr.as_str()), (Some(2), expected));
+}
+
+#[test]
+fn a_name_is_suggested_only_where_one_is_near() {
+    let mistakes = |text: &str| Run::of(["check"]).file(text).output().stderr;
+    assert!(mistakes(r#"{ "wrokers": 3 }"#).ends_with("unknown field; the nearest known one is \"workers\""));
+    let far = mistakes(r#"{ "limits": { "zzz": 3 } }"#);
+    assert!(far.contains("limits.zzz: unknown field; known ones are max_body_bytes, "), "{far}");
+}

@@ -116,6 +116,20 @@ fn it_shows_traffic_and_a_backend_that_dies() {
 }
 
 #[test]
+fn a_file_with_a_mistake_is_told_of_until_it_is_put_right() {
+    let backend = Backend::named("one");
+    let balancer = Balancer::start(config(&[&backend], json!({ "workers": 5 })));
+    let Some((browser, _alone)) = open(&balancer) else { return };
+    eventually("the configuration's time is shown", || browser.text("#file").starts_with("of "));
+    assert_eq!(browser.text("#workers"), "0 of 5");
+    balancer.write_config("{");
+    eventually("the mistake is told of", || browser.text("#file").starts_with("not reloaded at "));
+    balancer.write_config(&config(&[&backend], json!({ "workers": 5 })).to_string());
+    eventually("it is put right", || browser.text("#file").starts_with("of "));
+    assert_clean(&browser, &balancer);
+}
+
+#[test]
 fn it_fits_a_phone_in_light_and_dark() {
     let backends = ["0", "1"].map(Backend::named);
     let balancer = Balancer::over(&backends.each_ref());

@@ -18,6 +18,7 @@ use super::health::HealthTracker;
 use crate::config::{BackendConfig, BackendUrl};
 use crate::histogram::Histogram;
 pub use address_book::AddressBook;
+pub use state::{Observed, Trouble};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -52,8 +53,8 @@ struct Kept {
     last_checked: Mutex<Option<SystemTime>>,
     /// When [`Backend::state`] last changed; `None` while it never has.
     changed: Mutex<Option<Instant>>,
-    /// What the last probe that failed said.
-    last_problem: Mutex<String>,
+    /// What the last probe that failed said; `None` while it is healthy and its probes pass.
+    trouble: Mutex<Option<Trouble>>,
     breaker: Mutex<Breaker>,
     /// See [`Breaker::is_clean`]; spares the lock.
     breaker_is_clean: AtomicBool,
@@ -83,7 +84,7 @@ impl Kept {
             health: Mutex::default(),
             last_checked: Mutex::new(None),
             changed: Mutex::new(None),
-            last_problem: Mutex::default(),
+            trouble: Mutex::default(),
             breaker: Mutex::default(),
             breaker_is_clean: AtomicBool::new(true),
             back_since: Mutex::new(None),
@@ -218,11 +219,13 @@ impl Backend {
 pub(crate) mod tests {
     use super::*;
     use crate::pool::health::Thresholds;
+    use crate::pool::{Problem, ProblemKind};
 
     impl Backend {
         pub(crate) fn set_unhealthy_for_test(&self) {
             let thresholds = Thresholds { healthy: 1, unhealthy: 1 };
-            self.observe_probe(Some("test"), &thresholds, SystemTime::UNIX_EPOCH, Instant::now());
+            let problem = Problem::new(ProblemKind::Other, "test");
+            self.observe_probe(Some(&problem), &thresholds, SystemTime::UNIX_EPOCH, Instant::now());
         }
     }
 

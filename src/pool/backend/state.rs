@@ -7,6 +7,25 @@ use super::Backend;
 use crate::pool::admin::AdminState;
 use crate::pool::balancer::FULL_SHARE;
 use crate::pool::health::{Flip, Thresholds};
+use crate::pool::problem::Problem;
+
+/// Why probes fail, and since when they say so.
+#[derive(Debug, Clone)]
+pub struct Trouble {
+    /// What the last one that failed said.
+    pub problem: Problem,
+    /// When one said that for the first time; another cause since is another trouble.
+    pub since: SystemTime,
+}
+
+/// What a probe's result has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Observed {
+    /// The verdict.
+    pub flip: Option<Flip>,
+    /// Whether it is unhealthy as before, but for another cause.
+    pub has_another_cause: bool,
+}
 
 impl Backend {
     /// What people have asked of it.
@@ -85,20 +104,19 @@ impl Backend {
         ((f64::from(full) * climbed.as_secs_f64() / slow_start.as_secs_f64()) as u32).max(1)
     }
 
-    /// Takes a probe's result in; says when the verdict changed. A backend that the probes have found
+    /// Takes a probe's result in; says when the verdict changed, or the
+    /// cause of a bad one. A backend that the probes have found
     /// healthy again begins anew: its breaker closes, and it climbs if that is asked for. Takes locks,
     /// one after the other.
     pub fn observe_probe(
         &self,
-        problem: Option<&str>,
+        problem: Option<&Problem>,
         thresholds: &Thresholds,
         at: SystemTime,
         now: Instant,
-    ) -> Option<Flip> {
+    ) -> Observed {
         *self.kept.last_checked.lock() = Some(at);
-        if let Some(problem) = problem {
-            problem.clone_into(&mut self.kept.last_problem.lock());
-        }
+        let is_another = problem.is_some_and(|problem| self.note_trouble(problem, at));
         let before = self.state();
         let flip = {
             let mut health = self.kept.health.lock();
@@ -111,7 +129,20 @@ impl Backend {
             self.reset_breaker();
             self.begin_climb(now);
         }
-        flip
+        if self.is_healthy() && problem.is_none() {
+            *self.kept.trouble.lock() = None;
+        }
+        Observed { flip, has_another_cause: is_another && flip.is_none() && !self.is_healthy() }
+    }
+
+    /// Whether it is another one than before.
+    fn note_trouble(&self, problem: &Problem, at: SystemTime) -> bool {
+        let mut trouble = self.kept.trouble.lock();
+        let is_another = trouble.as_ref().is_none_or(|known| known.problem != *problem);
+        if is_another {
+            *trouble = Some(Trouble { problem: problem.clone(), since: at });
+        }
+        is_another
     }
 
     /// From now on it climbs to its full weight. Takes a lock.
@@ -130,15 +161,16 @@ impl Backend {
         *self.kept.last_checked.lock()
     }
 
-    /// What the last failed probe said. Takes a lock.
-    pub fn last_problem(&self) -> String {
-        self.kept.last_problem.lock().clone()
+    /// Why it is unhealthy; `None` while it is not. Takes a lock.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.kept.trouble.lock().clone().filter(|_| !self.is_healthy())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::ProblemKind;
     use crate::pool::backend::tests::backends;
 
     #[test]
@@ -152,12 +184,37 @@ mod tests {
             backend.changed()
         };
         assert_eq!(probe(None, 1), None);
-        assert_eq!(probe(Some("down"), 2), Some(after(2)));
-        assert_eq!(probe(Some("down"), 3), Some(after(2)));
+        let down = Problem::new(ProblemKind::Unreachable, "down");
+        assert_eq!(probe(Some(&down), 2), Some(after(2)));
+        assert_eq!(probe(Some(&down), 3), Some(after(2)));
         backend.set_admin(AdminState::Draining, after(4));
         assert_eq!(probe(None, 5), Some(after(4)), "it is draining all the same");
         backend.set_admin(AdminState::Enabled, after(6));
         assert_eq!(backend.changed(), Some(after(6)));
+    }
+
+    #[test]
+    fn trouble_is_timed_from_its_first_probe_and_another_cause_is_news() {
+        let backend = &backends(1)[0];
+        let thresholds = Thresholds { healthy: 2, unhealthy: 2 };
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let (refused, late) =
+            (Problem::new(ProblemKind::Unreachable, "refused"), Problem::new(ProblemKind::TimedOut, "late"));
+        let probe = |problem: Option<&Problem>, seconds| {
+            let seen = backend.observe_probe(problem, &thresholds, at(seconds), Instant::now());
+            let trouble = backend.trouble().map(|trouble| (trouble.problem.text, trouble.since));
+            (seen.flip, seen.has_another_cause, trouble)
+        };
+        let told = |text: &str, seconds| Some((text.to_owned(), at(seconds)));
+        assert_eq!(probe(None, 0), (None, false, None));
+        assert_eq!(probe(Some(&refused), 1), (None, false, None), "it is healthy still");
+        assert_eq!(probe(Some(&refused), 2), (Some(Flip::ToUnhealthy), false, told("refused", 1)));
+        assert_eq!(probe(Some(&refused), 3), (None, false, told("refused", 1)));
+        assert_eq!(probe(Some(&late), 4), (None, true, told("late", 4)));
+        assert_eq!(probe(None, 5), (None, false, told("late", 4)));
+        assert_eq!(probe(None, 6), (Some(Flip::ToHealthy), false, None));
+        assert_eq!(probe(Some(&late), 7), (None, false, None));
+        assert_eq!(probe(Some(&late), 8), (Some(Flip::ToUnhealthy), false, told("late", 7)));
     }
 
     #[test]

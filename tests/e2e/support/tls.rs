@@ -38,9 +38,21 @@ impl Authority {
 
     /// Issues a certificate for these names, to be found under this name; its two files.
     pub fn issue(&self, file: &str, names: &[&str]) -> (String, String) {
+        self.issue_until(file, names, (4096, 1, 1))
+    }
+
+    /// The same for one that is valid until this day.
+    pub fn issue_until(
+        &self,
+        file: &str,
+        names: &[&str],
+        (year, month, day): (i32, u8, u8),
+    ) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, month, day);
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let path = |ending: &str| self.folder.join(format!("{file}.{ending}"));
         std::fs::write(path("pem"), certificate.pem()).unwrap();
         std::fs::write(path("key"), key.serialize_pem()).unwrap();

@@ -1,0 +1,44 @@
+//! Fields that look as though they did something and don't. Pure.
+
+use crate::config::Config;
+
+/// A line for each.
+pub(super) fn warnings(config: &Config) -> Vec<String> {
+    let mut found = stars(config);
+    found.extend(unnamed_pools(config));
+    found.extend(admin_port(config));
+    found
+}
+
+/// Elsewhere a star in a path is a wildcard.
+fn stars(config: &Config) -> Vec<String> {
+    let with_star = config.routes.iter().enumerate().filter(|(_, route)| route.path.contains('*'));
+    let warning = |(index, route): (usize, &crate::config::Route)| {
+        let path = &route.path;
+        let meant = path.split('*').next().unwrap_or_default().trim_end_matches('/');
+        let meant = if meant.is_empty() { "/" } else { meant };
+        format!(
+            "routes[{index}].path {path:?} is for a path with a star in it and no other; a path is for all that is \
+             below it: write {meant:?}"
+        )
+    };
+    with_star.map(warning).collect()
+}
+
+fn unnamed_pools(config: &Config) -> Vec<String> {
+    let is_named = |name: &str| config.routes.iter().any(|route| route.pool == name);
+    let unnamed = config.pools.iter().filter(|pool| !is_named(&pool.name));
+    unnamed.map(|pool| format!("pools.{} gets no requests: no route leads to it", pool.name)).collect()
+}
+
+/// Where the addresses overlap it is a mistake; here they differ.
+fn admin_port(config: &Config) -> Option<String> {
+    let (admin, port) = (config.admin.as_ref()?.listen, config.listen.port());
+    (admin.port() == port && port != 0).then(|| {
+        format!(
+            "admin.listen {admin} has the port of `listen`, {}: which of the two a client meets depends on the \
+             address that it happens to use",
+            config.listen
+        )
+    })
+}

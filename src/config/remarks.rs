@@ -1,0 +1,33 @@
+//! What can be told only from what a file says, and no longer from what it resolves to: a field that was
+//! left out and should not have been. For `check`; none of it is a mistake.
+
+use serde_json::{Map, Value};
+
+use super::{Config, Route};
+
+/// Of this text, which is a valid configuration.
+pub(super) fn of(text: &str, config: &Config) -> Vec<String> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let Ok(Value::Object(file)) = serde_json::from_str(text) else { return Vec::new() };
+    rate_limit(&file).into_iter().chain(strays(&file, config)).collect()
+}
+
+fn rate_limit(file: &Map<String, Value>) -> Option<String> {
+    let limit = file.get("rate_limit")?.as_object()?;
+    (!limit.is_empty() && !limit.contains_key("enabled"))
+        .then(|| "rate_limit limits nobody: it is off until it has \"enabled\": true".to_owned())
+}
+
+/// Requests that no route takes, where nobody has said which backends they are for.
+fn strays(file: &Map<String, Value>, config: &Config) -> Option<String> {
+    let takes_all = |route: &Route| route.host.is_none() && route.path == "/" && route.pool != "default";
+    let are_left = !config.pools.is_empty() && !config.routes.iter().any(takes_all);
+    (are_left && !file.contains_key("backends")).then(|| {
+        let urls: Vec<_> = config.default_pool.backends.iter().map(|it| it.url.to_string()).collect();
+        format!(
+            "backends is left out: requests that no route takes go to its default, {}; write the backends that they \
+             are for, or a route for all of them",
+            urls.join(" ")
+        )
+    })
+}

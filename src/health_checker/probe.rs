@@ -1,0 +1,171 @@
+//! One probe, and words for what was not as it should be: the same that `check --probe` has.
+
+use std::io::ErrorKind::Interrupted;
+use std::time::{Duration, Instant};
+
+use crate::client_side::NoClient;
+use crate::config::{BackendConfig, BackendUrl, HealthCheckConfig, HealthCheckKind};
+use crate::http::{BodyLength, Headers};
+use crate::pool::{Backend, Problem, ProblemKind};
+use crate::transport::probe as connect;
+use crate::transport::{
+    AttemptError, BackendReply, Cause, HttpTransport, Limits, Outgoing, Stage, Transport,
+};
+
+/// How much of a body is searched for `expect_body`.
+const MAX_BODY_BYTES: usize = 64 << 10;
+
+/// Probes the backend once.
+///
+/// # Errors
+/// What was not as it should be.
+pub(super) fn probe(backend: &Backend, check: &HealthCheckConfig) -> Result<(), Problem> {
+    match check.kind {
+        HealthCheckKind::Tcp => connect::probe(backend, check)
+            .map_err(|why| Problem::new(ProblemKind::Unreachable, format!("tcp: {why}"))),
+        HealthCheckKind::Http => answers(backend, check),
+    }
+}
+
+fn answers(backend: &Backend, check: &HealthCheckConfig) -> Result<(), Problem> {
+    let headers = headers(backend, check);
+    let timeout = check.timeout;
+    let request = Outgoing {
+        method: "GET",
+        target: &check.path,
+        headers: &headers,
+        length: BodyLength::None,
+        client: &mut NoClient,
+        limits: Limits {
+            connect: timeout,
+            request: timeout,
+            client_body: timeout,
+            idle: Duration::ZERO,
+            max_idle: 0,
+        },
+        upgrade: false,
+        fresh: true,
+        repeatable: false,
+        watch: None,
+    };
+    let deadline = Instant::now() + timeout;
+    // One of its own, so that connections of requests are left alone.
+    let transport = HttpTransport::default();
+    let reply = match at_port(backend, check.port) {
+        Some(other) => transport.send(&other, request),
+        None => transport.send(backend, request),
+    };
+    let reply = reply.map_err(|error| not_answered(&error, check))?;
+    let status = reply.status;
+    if !check.expect_status.contain(status) {
+        let text = format!("GET {}: {status}, and {} is expected", check.path, check.expect_status);
+        return Err(Problem::new(ProblemKind::Status, text));
+    }
+    let Some(expected) = check.expect_body.as_deref() else { return Ok(()) };
+    has_body(reply, expected, deadline)
+        .map_err(|why| Problem::new(ProblemKind::Body, format!("GET {}: {status}, and {why}", check.path)))
+}
+
+fn headers(backend: &Backend, check: &HealthCheckConfig) -> Headers {
+    let mut headers = Headers::default();
+    let host = check.host.clone().unwrap_or_else(|| backend.authority());
+    headers.push("Host", host.as_bytes());
+    let agent = concat!("loadbalancer/", env!("CARGO_PKG_VERSION"), " (health check)");
+    headers.push("User-Agent", agent.as_bytes());
+    headers.push("Connection", b"close");
+    headers
+}
+
+/// The same machine at the port that is to be probed, where that is another one. Sockets have none.
+fn at_port(backend: &Backend, port: Option<u16>) -> Option<Backend> {
+    let port = port?;
+    let url = match backend.url() {
+        BackendUrl::Http { host, .. } => BackendUrl::Http { host: host.clone(), port },
+        BackendUrl::Https { host, .. } => BackendUrl::Https { host: host.clone(), port },
+        BackendUrl::Unix { .. } => return None,
+    };
+    let ca = backend.ca().map(str::to_owned);
+    let other = Backend::new(BackendConfig { url, weight: 1, max_connections: None, backup: false, ca });
+    let mut addresses = backend.address_book().get().to_vec();
+    addresses.iter_mut().for_each(|address| address.set_port(port));
+    other.address_book().set(&addresses);
+    Some(other)
+}
+
+/// What was asked does not matter where nobody could be asked.
+fn not_answered(error: &AttemptError, check: &HealthCheckConfig) -> Problem {
+    let kind = match (error.stage, &error.cause) {
+        (Stage::Connect, _) => return Problem::new(ProblemKind::Unreachable, error.to_string()),
+        (_, Cause::TimedOut) => ProblemKind::TimedOut,
+        (_, Cause::Closed) => ProblemKind::Closed,
+        (_, Cause::NotHttp(_) | Cause::Unacceptable(_)) => ProblemKind::NotHttp,
+        _ => ProblemKind::Other,
+    };
+    Problem::new(kind, format!("GET {}: {error}", check.path))
+}
+
+/// A body that trickles is read until the deadline, and then for one more wait at most.
+fn has_body(reply: BackendReply, expected: &str, deadline: Instant) -> Result<(), String> {
+    let (mut body, mut piece) = (Vec::new(), [0; 4096]);
+    let mut rest = reply.body;
+    let lacks = || format!("its body does not have {expected:?}");
+    let end = loop {
+        if Instant::now() >= deadline {
+            break Err("its body took too long".to_owned());
+        }
+        match rest.read(&mut piece, &mut NoClient) {
+            Ok(_) if body.len() >= MAX_BODY_BYTES => break Err(lacks()),
+            Ok(0) => break Err(lacks()),
+            Ok(amount) => body.extend_from_slice(&piece[..amount]),
+            Err(error) if error.kind() == Interrupted => {}
+            Err(error) => break Err(format!("its body broke off: {error}")),
+        }
+    };
+    // What has come before an error counts.
+    let found = body.windows(expected.len()).any(|part| part == expected.as_bytes());
+    if found { Ok(()) } else { end }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+    use crate::config::{Overrides, parse};
+    use crate::pool::backend::tests::backends;
+
+    /// Says all is well and then sends these pieces, with a pause before each; asked at another port.
+    fn probed(pieces: &'static [&'static str], pause: Duration) -> Result<(), Problem> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let backend = &backends(1)[0];
+        backend.address_book().set(&["127.0.0.1:1".parse().unwrap()]);
+        let check = r#""timeout": "200ms", "expect_body": "ready""#;
+        let text = format!(r#"{{ "health_check": {{ {check}, "port": {} }} }}"#, address.port());
+        let check = parse(&text, &Overrides::default()).unwrap().default_pool.health_check;
+        thread::spawn(move || {
+            let (mut client, _) = listener.accept().unwrap();
+            let _ = client.read(&mut [0; 1024]);
+            let _ = client.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+            pieces.iter().all(|piece| {
+                thread::park_timeout(pause);
+                client.write_all(piece.as_bytes()).is_ok()
+            });
+        });
+        probe(backend, &check)
+    }
+
+    #[test]
+    fn a_body_is_searched_until_its_end_or_the_deadline() {
+        let problem = |text: &str| Err(Problem::new(ProblemKind::Body, text));
+        assert_eq!(probed(&["is re", "ady now"], Duration::ZERO), Ok(()));
+        let wrong = probed(&["is not"], Duration::ZERO);
+        assert_eq!(wrong, problem("GET /health: 200, and its body does not have \"ready\""));
+        let begun = Instant::now();
+        let slow = probed(&["x"; 1000], Duration::from_millis(20));
+        assert_eq!(slow, problem("GET /health: 200, and its body took too long"));
+        assert!(begun.elapsed() < Duration::from_secs(10), "of twenty that it would take");
+    }
+}

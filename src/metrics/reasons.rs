@@ -1,0 +1,52 @@
+//! Every word that a refusal or a break-off can be counted under, so that each is on the page from the start:
+//! a rate over a counter that appears with its first event misses that event.
+
+/// In the order of the alphabet.
+pub const REASONS: [&str; 24] = [
+    "ambiguous_framing",
+    "backend_broke_off",
+    "backend_closed",
+    "backend_not_http",
+    "backend_timeout",
+    "bad_host",
+    "body_incomplete",
+    "body_timeout",
+    "body_too_large",
+    "client_gone",
+    "forbidden_address",
+    "head_too_large",
+    "header_timeout",
+    "internal_error",
+    "loop_detected",
+    "malformed_request",
+    "method_not_allowed",
+    "no_healthy_backend",
+    "queue_full",
+    "queue_timeout",
+    "rate_limited",
+    "redirected_to_tls",
+    "too_many_connections",
+    "too_many_streams",
+];
+
+/// All words with how often each was counted; what was counted under another word comes last.
+pub(super) fn from_zero(counted: &[(&'static str, u64)]) -> Vec<(&'static str, u64)> {
+    let count = |word: &str| counted.iter().find(|(other, _)| *other == word).map_or(0, |(_, count)| *count);
+    let known = REASONS.iter().map(|word| (*word, count(word)));
+    let others = counted.iter().filter(|(word, _)| !REASONS.contains(word)).copied();
+    known.chain(others).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_is_there_once_and_none_is_lost() {
+        assert!(REASONS.is_sorted_by(|one, other| one < other));
+        let all = from_zero(&[("client_gone", 3), ("some_new_word", 2)]);
+        assert_eq!(all.len(), REASONS.len() + 1);
+        assert!(all.contains(&("client_gone", 3)) && all.contains(&("queue_full", 0)));
+        assert_eq!(all.last(), Some(&("some_new_word", 2)));
+    }
+}
