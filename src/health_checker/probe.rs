@@ -7,7 +7,7 @@ use crate::client_side::NoClient;
 use crate::config::{BackendConfig, BackendUrl, HealthCheckConfig, HealthCheckKind};
 use crate::http::{BodyLength, Headers};
 use crate::pool::{Backend, Problem, ProblemKind};
-use crate::transport::probe as connect;
+use crate::transport::probe::connects;
 use crate::transport::{
     AttemptError, BackendReply, Cause, HttpTransport, Limits, Outgoing, Stage, Transport,
 };
@@ -21,7 +21,7 @@ const MAX_BODY_BYTES: usize = 64 << 10;
 /// What was not as it should be.
 pub(super) fn probe(backend: &Backend, check: &HealthCheckConfig) -> Result<(), Problem> {
     match check.kind {
-        HealthCheckKind::Tcp => connect::probe(backend, check)
+        HealthCheckKind::Tcp => connects(backend, check)
             .map_err(|why| Problem::new(ProblemKind::Unreachable, format!("tcp: {why}"))),
         HealthCheckKind::Http => answers(backend, check),
     }

@@ -2,7 +2,7 @@
 //! a rate over a counter that appears with its first event misses that event.
 
 /// In the order of the alphabet.
-pub const REASONS: [&str; 24] = [
+pub const REASONS: [&str; 25] = [
     "ambiguous_framing",
     "backend_broke_off",
     "backend_closed",
@@ -14,6 +14,7 @@ pub const REASONS: [&str; 24] = [
     "body_too_large",
     "client_gone",
     "forbidden_address",
+    "forbidden_proxy",
     "head_too_large",
     "header_timeout",
     "internal_error",

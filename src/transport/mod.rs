@@ -172,11 +172,10 @@ impl HttpTransport {
             return Arc::clone(link);
         }
         let mut links = self.links.write();
-        Arc::clone(links.entry(backend.id()).or_insert_with(|| Arc::new(new_link(backend, None))))
+        Arc::clone(
+            links
+                .entry(backend.id())
+                .or_insert_with(|| Arc::new(Link::new(opener(backend, None), backend.address_book()))),
+        )
     }
-}
-
-/// No connections yet to this backend; `port` takes the place of its own.
-fn new_link(backend: &Backend, port: Option<u16>) -> Link {
-    Link::new(opener(backend, port), backend.address_book())
 }
