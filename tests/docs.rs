@@ -148,7 +148,7 @@ fn reasons() -> Vec<String> {
         "src/proxy/outcome.rs",
         "src/http/framing.rs",
         "src/frontend/front/mod.rs",
-        "src/frontend/front/core.rs",
+        "src/frontend/front/advance.rs",
         "src/frontend/front/sweep.rs",
         "src/middleware/redirect.rs",
         "src/endpoints/admin.rs",
