@@ -7,7 +7,7 @@ use loadbalancer::proxy::forwarded::{Forwarding, has_passed, to_backend, to_clie
 use super::head::read_head;
 
 /// RFC 9110 section 7.6.1 and the fields that RFCs 9110 and 9112 give to one connection.
-const ONE_CONNECTION_S: [&str; 10] = [
+const ONE_CONNECTION_S: [&str; 9] = [
     "connection",
     "content-length",
     "keep-alive",
@@ -15,7 +15,6 @@ const ONE_CONNECTION_S: [&str; 10] = [
     "proxy-authorization",
     "proxy-connection",
     "te",
-    "trailer",
     "transfer-encoding",
     "upgrade",
 ];
