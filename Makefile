@@ -56,7 +56,7 @@ fuzz: ## a minute of inputs that nobody thought of (TARGET=config_text, FUZZ_SEC
 
 lint: ## formatting, lints and docs
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --test soak -- -D warnings
 	$(CARGO) clippy --locked --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
 

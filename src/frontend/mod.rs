@@ -3,7 +3,7 @@
 //!
 //! `front` stands before every listener unless the configuration says `"front": false`; then `tiny` does,
 //! tiny_http's acceptor for trusted networks. Both hand a [`ClientRequest`] to a [`Sink`]; the rest of the
-//! program sees no more of them than [`ClientStream`], [`Responder`](responder::Responder) and [`Door`], and
+//! program sees no more of them than [`ClientStream`], [`Responder`] and [`Door`], and
 //! tests fake the stream.
 
 mod client_stream;

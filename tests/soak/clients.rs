@@ -34,7 +34,7 @@ pub const KINDS: &[Kind] = &[
     kind("cancelled-upload", 2, cancelled_upload),
     kind("pipeliner", 1, pipeliner),
     kind("malformed", 2, malformed),
-    kind("announced", 1, giant),
+    kind("announced", 1, announced),
 ];
 
 fn pause(milliseconds: u64) {
