@@ -22,6 +22,11 @@ impl Interest {
     pub const WRITE: Interest = Interest { read: false, write: true };
 }
 
+/// Whether the socket can do it later: nothing has come yet, or there is no room.
+pub fn is_moment(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
 /// Whether each is ready; one that is broken is ready for everything, so that whoever tries finds out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Ready {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::BackendConfig;
 use crate::tls::{ClientSession, ClientSettings};
+use crate::transport::connect_unix;
 
 /// Shortest time that a wait gets; the system takes zero for "for ever".
 const MIN_WAIT: Duration = Duration::from_millis(1);
@@ -58,18 +59,6 @@ pub fn open(backend: &BackendConfig, addresses: &[SocketAddr], limit: Duration) 
         }
     }
     Err(last)
-}
-
-/// Waits at most so long where whoever listens there accepts too slowly.
-fn connect_unix(path: &str, limit: Duration) -> io::Result<UnixStream> {
-    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
-    // On Linux this bounds the wait for room in the listener's queue, too (socket(7), SO_SNDTIMEO).
-    socket.set_write_timeout(Some(limit.max(MIN_WAIT)))?;
-    socket.connect(&socket2::SockAddr::unix(path)?).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
-        _ => error,
-    })?;
-    Ok(socket.into())
 }
 
 fn secured(backend: &BackendConfig, stream: TcpStream, limit: Duration) -> io::Result<Socket> {

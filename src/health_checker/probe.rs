@@ -1,16 +1,14 @@
 //! One probe, and words for what was not as it should be: the same that `check --probe` has.
 
 use std::io::ErrorKind::Interrupted;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::client_side::NoClient;
-use crate::config::{BackendConfig, BackendUrl, HealthCheckConfig, HealthCheckKind};
-use crate::http::{BodyLength, Headers};
+use crate::config::{HealthCheckConfig, HealthCheckKind};
+use crate::http::Headers;
 use crate::pool::{Backend, Problem, ProblemKind};
-use crate::transport::probe::connects;
-use crate::transport::{
-    AttemptError, BackendReply, Cause, HttpTransport, Limits, Outgoing, Stage, Transport,
-};
+use crate::transport::probe::{ask, connects};
+use crate::transport::{AttemptError, BackendReply, Cause, Stage};
 
 /// How much of a body is searched for `expect_body`.
 const MAX_BODY_BYTES: usize = 64 << 10;
@@ -28,34 +26,8 @@ pub(super) fn probe(backend: &Backend, check: &HealthCheckConfig) -> Result<(), 
 }
 
 fn answers(backend: &Backend, check: &HealthCheckConfig) -> Result<(), Problem> {
-    let headers = headers(backend, check);
-    let timeout = check.timeout;
-    let request = Outgoing {
-        method: "GET",
-        target: &check.path,
-        headers: &headers,
-        length: BodyLength::None,
-        client: &mut NoClient,
-        limits: Limits {
-            connect: timeout,
-            request: timeout,
-            client_body: timeout,
-            idle: Duration::ZERO,
-            max_idle: 0,
-        },
-        upgrade: false,
-        fresh: true,
-        repeatable: false,
-        watch: None,
-    };
-    let deadline = Instant::now() + timeout;
-    // One of its own, so that connections of requests are left alone.
-    let transport = HttpTransport::default();
-    let reply = match at_port(backend, check.port) {
-        Some(other) => transport.send(&other, request),
-        None => transport.send(backend, request),
-    };
-    let reply = reply.map_err(|error| not_answered(&error, check))?;
+    let deadline = Instant::now() + check.timeout;
+    let reply = ask(backend, check, &headers(backend, check)).map_err(|error| not_answered(&error, check))?;
     let status = reply.status;
     if !check.expect_status.contain(status) {
         let text = format!("GET {}: {status}, and {} is expected", check.path, check.expect_status);
@@ -74,22 +46,6 @@ fn headers(backend: &Backend, check: &HealthCheckConfig) -> Headers {
     headers.push("User-Agent", agent.as_bytes());
     headers.push("Connection", b"close");
     headers
-}
-
-/// The same machine at the port that is to be probed, where that is another one. Sockets have none.
-fn at_port(backend: &Backend, port: Option<u16>) -> Option<Backend> {
-    let port = port?;
-    let url = match backend.url() {
-        BackendUrl::Http { host, .. } => BackendUrl::Http { host: host.clone(), port },
-        BackendUrl::Https { host, .. } => BackendUrl::Https { host: host.clone(), port },
-        BackendUrl::Unix { .. } => return None,
-    };
-    let ca = backend.ca().map(str::to_owned);
-    let other = Backend::new(BackendConfig { url, weight: 1, max_connections: None, backup: false, ca });
-    let mut addresses = backend.address_book().get().to_vec();
-    addresses.iter_mut().for_each(|address| address.set_port(port));
-    other.address_book().set(&addresses);
-    Some(other)
 }
 
 /// What was asked does not matter where nobody could be asked.
@@ -131,6 +87,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::thread;
+    use std::time::Duration;
 
     use super::*;
     use crate::config::{Overrides, parse};

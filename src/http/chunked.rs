@@ -104,6 +104,20 @@ impl Decoder {
         Ok(at)
     }
 
+    /// Takes as many bytes in as `buf` is long, at most; how many were taken, and how much of the body was
+    /// written to `buf`.
+    ///
+    /// # Errors
+    /// As [`Decoder::take`].
+    pub fn take_into(&mut self, bytes: &[u8], buf: &mut [u8]) -> Result<(usize, usize), BadChunk> {
+        let (most, mut amount) = (bytes.len().min(buf.len()), 0);
+        let taken = self.take(&bytes[..most], &mut |data| {
+            buf[amount..amount + data.len()].copy_from_slice(data);
+            amount += data.len();
+        })?;
+        Ok((taken, amount))
+    }
+
     /// Whether the body has ended.
     pub fn is_done(&self) -> bool {
         self.state == State::Done

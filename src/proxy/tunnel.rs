@@ -12,7 +12,7 @@ use crate::duplex::Duplex;
 use crate::frontend::ClientRequest;
 use crate::http::Headers;
 use crate::pool::Lease;
-use crate::readiness::{self, Interest};
+use crate::readiness::{self, Interest, is_moment};
 
 /// One read's worth; most frames are small.
 const PIECE_BYTES: usize = 16 << 10;
@@ -136,8 +136,4 @@ impl Flow {
         }
         Ok(has_moved)
     }
-}
-
-fn is_moment(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

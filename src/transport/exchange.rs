@@ -12,11 +12,12 @@ use super::connection::Connection;
 use super::framing::{self, Framing};
 use super::idle::Link;
 use super::reply_body::Incoming;
-use super::upload::{Broken, Step, Upload, is_moment};
+use super::upload::{Broken, Step, Upload};
 use super::{
     AttemptError, BackendReply, Cause, MAX_REPLY_FIELDS, MAX_REPLY_HEAD_BYTES, Outgoing, ReplyLength, Stage,
 };
 use crate::http::{BodyLength, Headers};
+use crate::readiness::is_moment;
 
 /// Interim answers to one request; a backend that sends more means no end.
 const MAX_INTERIM: u32 = 32;

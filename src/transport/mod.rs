@@ -29,6 +29,7 @@ use parking_lot::RwLock;
 
 pub use error::{AttemptError, Cause, Stage};
 pub use resolver::look_up;
+pub use wire::connect_unix;
 
 use crate::client_side::ClientSide;
 use crate::duplex::Duplex;

@@ -1,24 +1,51 @@
-//! A health check that only opens a connection.
+//! A health check's way to the backend: that of any request, on a connection of its own.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::Limits;
+use super::exchange::exchange;
+use super::idle::Link;
 use super::opener::opener;
+use super::{AttemptError, BackendReply, Limits, Outgoing};
+use crate::client_side::NoClient;
 use crate::config::HealthCheckConfig;
+use crate::http::{BodyLength, Headers};
 use crate::pool::Backend;
+
+fn limits(timeout: Duration) -> Limits {
+    Limits { connect: timeout, request: timeout, client_body: timeout, idle: Duration::ZERO, max_idle: 0 }
+}
 
 /// Opens a connection and closes it. For `https` a handshake belongs to it.
 ///
 /// # Errors
 /// What was not as it should be, for people.
 pub fn connects(backend: &Backend, check: &HealthCheckConfig) -> Result<(), String> {
-    let timeout = check.timeout;
-    let limits = Limits {
-        connect: timeout,
-        request: timeout,
-        client_body: timeout,
-        idle: Duration::ZERO,
-        max_idle: 0,
-    };
+    let limits = limits(check.timeout);
     opener(backend, check.port)(&limits).map(drop).map_err(|error| error.to_string())
+}
+
+/// Asks for the path of the check, with these fields.
+///
+/// # Errors
+/// As a [`Transport`](super::Transport)'s.
+pub fn ask(
+    backend: &Backend,
+    check: &HealthCheckConfig,
+    headers: &Headers,
+) -> Result<BackendReply, AttemptError> {
+    let link = Arc::new(Link::new(opener(backend, check.port), backend.address_book()));
+    let request = Outgoing {
+        method: "GET",
+        target: &check.path,
+        headers,
+        length: BodyLength::None,
+        client: &mut NoClient,
+        limits: limits(check.timeout),
+        upgrade: false,
+        fresh: true,
+        repeatable: false,
+        watch: None,
+    };
+    exchange(&link, request)
 }

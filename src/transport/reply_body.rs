@@ -8,11 +8,12 @@ use ureq_proto::BodyMode;
 
 use super::connection::Connection;
 use super::framing::Framing;
-use super::upload::{Broken, Step, Upload, is_moment};
+use super::upload::{Broken, Step, Upload};
 use super::{Limits, ReplyBody};
 use crate::client_side::ClientSide;
 use crate::http::Headers;
 use crate::http::chunked::Decoder;
+use crate::readiness::is_moment;
 
 /// What is still to come of it.
 enum Left {
@@ -81,23 +82,16 @@ impl Incoming {
                 (amount, amount)
             }
             Left::Chunks(decoder) => {
-                let mut amount = 0;
-                let taken = decoder.take(&here[..most], &mut |data| {
-                    buf[amount..amount + data.len()].copy_from_slice(data);
-                    amount += data.len();
-                });
-                let taken = taken.map_err(|_| io::Error::other("malformed chunks"))?;
-                let is_done = decoder.is_done();
-                connection.input.consume(taken);
-                if is_done {
-                    self.trailers = decoder.trailers();
-                    self.left = Left::Nothing;
-                }
-                return Ok(amount);
+                decoder.take_into(here, buf).map_err(|_| io::Error::other("malformed chunks"))?
             }
         };
-        if !matches!(self.left, Left::Chunks(_)) {
-            buf[..amount].copy_from_slice(&here[..amount]);
+        match &self.left {
+            Left::Chunks(decoder) if decoder.is_done() => {
+                self.trailers = decoder.trailers();
+                self.left = Left::Nothing;
+            }
+            Left::Chunks(_) => {}
+            _ => buf[..amount].copy_from_slice(&here[..amount]),
         }
         connection.input.consume(taken);
         if matches!(self.left, Left::Length(0)) {

@@ -9,7 +9,7 @@ use super::Limits;
 use super::connection::Connection;
 use crate::client_side::ClientSide;
 use crate::http::BodyLength;
-use crate::readiness::{self, Interest};
+use crate::readiness::{self, Interest, is_moment};
 
 /// One read of the client's body.
 const PIECE_BYTES: usize = 16 << 10;
@@ -224,9 +224,4 @@ fn wait<const N: usize>(
     limit: Duration,
 ) -> Result<[readiness::Ready; N], Broken> {
     readiness::wait(sockets, Some(limit)).map_err(Broken::Backend)
-}
-
-/// Nothing is there at the moment.
-pub fn is_moment(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -82,16 +82,12 @@ impl Wire {
     /// # Errors
     /// The operating system's.
     pub fn unix(path: &str, limit: Duration) -> io::Result<Wire> {
-        let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
-        // On Linux this bounds the wait for room in the listener's queue, too (socket(7), SO_SNDTIMEO).
-        socket.set_write_timeout(Some(limit.max(MIN_WAIT)))?;
-        socket.connect(&socket2::SockAddr::unix(path)?).map_err(|error| match error.kind() {
+        let socket = connect_unix(path, limit).map_err(|error| match error.kind() {
             // What is not found elsewhere is a name.
             io::ErrorKind::NotFound => io::Error::other("no such socket file"),
-            io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
             _ => error,
         })?;
-        let wire = Wire::of(Socket::Unix(socket.into()), None);
+        let wire = Wire::of(Socket::Unix(socket), None);
         wire.set_write_timeout(None)?;
         Ok(wire)
     }
@@ -243,6 +239,21 @@ impl Wire {
     pub fn has_unsent(&self) -> bool {
         self.tls.as_ref().is_some_and(ClientSession::has_unsent)
     }
+}
+
+/// Waits at most so long where whoever listens there accepts too slowly. Writes keep that limit.
+///
+/// # Errors
+/// The operating system's; `TimedOut` when the time is up.
+pub fn connect_unix(path: &str, limit: Duration) -> io::Result<UnixStream> {
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+    // On Linux this bounds the wait for room in the listener's queue, too (socket(7), SO_SNDTIMEO).
+    socket.set_write_timeout(Some(limit.max(MIN_WAIT)))?;
+    socket.connect(&socket2::SockAddr::unix(path)?).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
+        _ => error,
+    })?;
+    Ok(socket.into())
 }
 
 /// A socket that never waits, whatever it is set to.

@@ -87,10 +87,10 @@ impl Lent {
     /// Decodes what is here already.
     fn take(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let Some(conn) = self.conn.as_mut() else { return Err(io::ErrorKind::NotConnected.into()) };
-        let most = conn.input.len().min(buf.len());
         match &mut self.body {
             Body::Whole | Body::Unreadable => Ok(0),
             Body::Length(left) => {
+                let most = conn.input.len().min(buf.len());
                 let amount = most.min(usize::try_from(*left).unwrap_or(usize::MAX));
                 buf[..amount].copy_from_slice(&conn.input.bytes()[..amount]);
                 conn.input.consume(amount);
@@ -101,12 +101,7 @@ impl Lent {
                 Ok(amount)
             }
             Body::Chunks(decoder) => {
-                let mut amount = 0;
-                let taken = decoder.take(&conn.input.bytes()[..most], &mut |data| {
-                    buf[amount..amount + data.len()].copy_from_slice(data);
-                    amount += data.len();
-                });
-                let Ok(taken) = taken else {
+                let Ok((taken, amount)) = decoder.take_into(conn.input.bytes(), buf) else {
                     self.body = Body::Unreadable;
                     return Err(io::ErrorKind::InvalidData.into());
                 };
