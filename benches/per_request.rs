@@ -146,9 +146,10 @@ fn new_request_id() -> String {
 #[divan::bench]
 fn access_log_line(bencher: Bencher) {
     let live = live("round_robin", 3);
-    let log = AccessLog(LineWriter::start("log", io::sink()).sender());
+    let log = AccessLog(LineWriter::start("log", Box::new(io::sink())).sender());
     let mut request = request();
     let outcome = Outcome {
+        pool: Some(0),
         status: 200,
         backend: Some("http://127.0.0.1:3001".into()),
         attempts: 1,

@@ -26,9 +26,10 @@ usage: loadbalancer [--config FILE]   run until Ctrl-C, then drain
        loadbalancer drill [--config FILE] [SCENARIO...]
                                       the balancer over backends that fail on purpose: are all promises
                                       kept with this configuration? About a minute
-       loadbalancer explain --id ID | --client ADDRESS [--path P] [--host H] [--config FILE]
+       loadbalancer explain --id ID | --slowest N | --client ADDRESS [--path P] [--host H] [--config FILE]
                                       ask the running balancer, by its admin listener: why did the request
-                                      with this X-Request-ID go where it went, or where would one go now?
+                                      with this X-Request-ID go where it went, which of the last ones took
+                                      longest, and with what; or where would one go now?
        loadbalancer --help | --version
 
 The configuration comes from --config, else from the file that LB_CONFIG names, else from built-in
@@ -110,6 +111,8 @@ pub struct Question {
     pub path: Option<String>,
     /// `--host`, with `--client`.
     pub host: Option<String>,
+    /// `--slowest`: how many requests.
+    pub slowest: Option<String>,
 }
 
 /// Flags with their values, whatever command they are for.
@@ -158,6 +161,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
             Long("client") => flags.question.client = Some(text_after(&mut parser)?),
             Long("path") => flags.question.path = Some(text_after(&mut parser)?),
             Long("host") => flags.question.host = Some(text_after(&mut parser)?),
+            Long("slowest") => flags.question.slowest = Some(text_after(&mut parser)?),
             Long("without") => flags.without.push(text_after(&mut parser)?),
             Value(word) => words.push(word),
             other => return Err(other.unexpected().to_string()),
@@ -219,12 +223,18 @@ fn replay(flags: Flags, words: &[OsString]) -> Result<Command, String> {
 }
 
 fn explain(flags: Flags, words: &[OsString]) -> Result<Command, String> {
-    flags.only("explain", &["config", "id", "client", "path", "host"])?;
+    flags.only("explain", &["config", "id", "client", "path", "host", "slowest"])?;
     at_most(0, words)?;
     let question = flags.question;
     let of_client = question.client.is_some();
-    if question.id.is_some() == of_client {
-        return Err("explain: ask with --id of one request, or with --client for the next".to_owned());
+    let ways = [question.id.is_some(), of_client, question.slowest.is_some()];
+    if ways.iter().filter(|given| **given).count() != 1 {
+        let text = "explain: ask with --id of one request, with --slowest N of several, or with --client for the next";
+        return Err(text.to_owned());
+    }
+    let is_number = |text: &String| text.parse::<u16>().is_ok_and(|number| number > 0);
+    if question.slowest.as_ref().is_some_and(|text| !is_number(text)) {
+        return Err("explain: --slowest is how many, such as 10".to_owned());
     }
     if !of_client && (question.path.is_some() || question.host.is_some()) {
         return Err("explain: --path and --host go with --client".to_owned());
@@ -249,6 +259,7 @@ impl Flags {
             ("client", self.question.client.is_some()),
             ("path", self.question.path.is_some()),
             ("host", self.question.host.is_some()),
+            ("slowest", self.question.slowest.is_some()),
         ];
         match given.iter().find(|(name, given)| *given && !allowed.contains(name)) {
             Some((name, _)) => Err(format!("{command} takes no --{name}")),
@@ -331,10 +342,14 @@ mod tests {
             client: Some("::1".into()),
             path: Some("/x".into()),
             host: Some("h".into()),
-            id: None,
+            ..Question::default()
         };
         let line = "explain --client ::1 --path /x --host h -c c.json";
         check(line, Ok(Command::Explain { config: Some("c.json".into()), question }));
+        let question = Question { slowest: Some("5".into()), ..Question::default() };
+        check("explain --slowest 5", Ok(Command::Explain { config: None, question }));
+        check("explain --slowest 0", Err("such as 10"));
+        check("explain --slowest 5 --id a", Err("--id"));
         check("explain", Err("--id"));
         check("explain --id a --client b", Err("--id"));
         check("explain --id a --path /", Err("go with --client"));

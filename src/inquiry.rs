@@ -35,8 +35,11 @@ pub fn run(config: &Config, question: &Question) -> Result<String, Failure> {
     let address = reachable(admin.listen);
     let (status, body) = ask(address, admin, &target(question), LIMIT)
         .map_err(|error| Failure::Run(format!("cannot ask the admin listener at {address}: {error}")))?;
-    match (status, serde_json::from_slice(&body)) {
-        (200, Ok(page)) => Ok(text(&page)),
+    match (status, serde_json::from_slice::<Value>(&body)) {
+        (200, Ok(page)) => Ok(match page["slowest"].as_array() {
+            Some(pages) => table(pages),
+            None => text(&page),
+        }),
         _ => Err(Failure::Run(String::from_utf8_lossy(&body).trim().to_owned())),
     }
 }
@@ -55,6 +58,7 @@ fn target(question: &Question) -> String {
         ("client", &question.client),
         ("path", &question.path),
         ("host", &question.host),
+        ("slowest", &question.slowest),
     ];
     let given = pairs.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
     let query: Vec<String> = given.map(|(name, value)| format!("{name}={}", encoded(value))).collect();
@@ -89,6 +93,21 @@ fn ask(
     let mut answer = request.call()?;
     let page = answer.body_mut().with_config().limit(MAX_PAGE_BYTES).read_to_vec()?;
     Ok((answer.status().as_u16(), page))
+}
+
+/// A line for each of the slowest requests: where their time went.
+fn table(pages: &[Value]) -> String {
+    let columns = ["took_ms", "queue_ms", "connect_ms", "backend_ms", "client_ms"];
+    let heads: Vec<String> = columns.iter().map(|name| format!("{name:>11}")).collect();
+    let mut text = format!("{}  status  request_id, request\n", heads.join(""));
+    for page in pages {
+        for name in columns {
+            text.push_str(&format!("{:>11.1}", page[name].as_f64().unwrap_or_default()));
+        }
+        let word = |name: &str| page[name].as_str().unwrap_or("-");
+        text.push_str(&format!("  {:>6}  {} {}\n", page["status"], word("id"), word("request")));
+    }
+    text
 }
 
 /// The sentence, then each attempt with what spoke against the other backends.

@@ -3,12 +3,13 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use loadbalancer::app::{App, Source};
 use loadbalancer::cli::{self, Command, Environment, Question, ReplayOptions};
 use loadbalancer::config::{self, Config};
-use loadbalancer::logging::writer::LineWriter;
+use loadbalancer::logging::Logs;
 use loadbalancer::reload::ConfigFile;
 use loadbalancer::service_manager::ServiceManager;
 use loadbalancer::{check, demo, drill, inquiry, logging, replay, shutdown, tls};
@@ -43,6 +44,10 @@ fn check(file: Option<&Path>, probe: bool, quiet: bool, environment: &Environmen
         Ok(settings) => settings.map_or_else(Vec::new, |settings| settings.certificates().to_vec()),
         Err(problems) => return fail(USAGE, &problems.join("\n")),
     };
+    let problems = logging::problems(&config);
+    if !problems.is_empty() {
+        return fail(USAGE, &problems.join("\n"));
+    }
     warnings.extend(check::warnings::of(&config));
     warnings.extend(check::certificates::warnings(&certificates, SystemTime::now()));
     for warning in &warnings {
@@ -79,9 +84,9 @@ fn run(file: Option<&Path>, environment: &Environment) -> ExitCode {
         origin.names_files_of(&config);
     }
     let source = if environment.renewal { Source::Renewal } else { Source::Fresh };
-    serve(environment.debug, |access_lines, requests| {
+    serve(environment.debug, |logs, requests| {
         let manager = ServiceManager::at(environment.notify_socket.as_deref());
-        let app = App::start(config, origin, source, manager, access_lines)?;
+        let app = App::start(config, origin, source, manager, logs)?;
         app.wait(requests);
         Ok(())
     })
@@ -133,26 +138,22 @@ fn load(file: Option<&Path>, environment: &Environment) -> Result<Config, ExitCo
     let file = file.or(environment.config.as_deref());
     let config = config::load(file, &environment.overrides)
         .map_err(|mistakes| fail(USAGE, mistakes.to_string().trim_end()))?;
-    match tls::files::read(&config) {
-        Ok(_) => Ok(config),
-        Err(problems) => Err(fail(USAGE, &problems.join("\n"))),
+    let problems = [tls::files::read(&config).err().unwrap_or_default(), logging::problems(&config)].concat();
+    match problems.is_empty() {
+        true => Ok(config),
+        false => Err(fail(USAGE, &problems.join("\n"))),
     }
 }
 
 /// Logs, signals, then the work; the log is written out before the end.
-fn serve(
-    debug: bool,
-    work: impl FnOnce(logging::writer::LineSender, &shutdown::Requests) -> demo::Result,
-) -> ExitCode {
-    let events = logging::start(debug);
+fn serve(debug: bool, work: impl FnOnce(Arc<Logs>, &shutdown::Requests) -> demo::Result) -> ExitCode {
+    let logs = Arc::new(Logs::start(debug));
     logging::log_panics();
-    let access = LineWriter::start("log-access", std::io::stdout());
     let result = match shutdown::listen() {
-        Ok(requests) => work(access.sender(), &requests),
+        Ok(requests) => work(Arc::clone(&logs), &requests),
         Err(error) => Err(error.into()),
     };
-    access.flush(LAST_LINES);
-    events.flush(LAST_LINES);
+    logs.flush(LAST_LINES);
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(1, &format!("loadbalancer: {error}")),

@@ -31,6 +31,8 @@ pub enum Request {
     Reload,
     /// Let a fresh process take over.
     Renew,
+    /// Open the log files again, for somebody has moved them away.
+    OpenLogsAgain,
 }
 
 /// Where the signals' meanings arrive.
@@ -49,10 +51,11 @@ pub fn listen() -> io::Result<Requests> {
             let request = match signal {
                 SIGHUP => Request::Reload,
                 SIGUSR2 => Request::Renew,
+                SIGUSR1 => Request::OpenLogsAgain,
                 SIGTERM => Request::Drain("SIGTERM"),
                 SIGQUIT => Request::Drain("SIGQUIT"),
-                // What operators of nginx and HAProxy send to reopen logs, to stop workers, to pause: nothing
-                // of that is to be done here, and nobody who sends one means to end the process.
+                // What operators of nginx and HAProxy send to stop workers and to pause: nothing of that is to be
+                // done here, and nobody who sends one means to end the process.
                 other => {
                     event(Info, "app", "this signal asks for nothing here", &[("signal", &name(other))]);
                     continue;
@@ -66,7 +69,6 @@ pub fn listen() -> io::Result<Requests> {
 
 fn name(signal: i32) -> &'static str {
     match signal {
-        SIGUSR1 => "SIGUSR1",
         SIGWINCH => "SIGWINCH",
         SIGTTIN => "SIGTTIN",
         _ => "SIGTTOU",

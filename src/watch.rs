@@ -2,7 +2,8 @@
 //! other while it is in flight.
 
 use std::sync::Weak;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -32,6 +33,36 @@ pub trait Place: Send + Sync {
     fn leave(&self) -> bool;
 }
 
+/// What a request may wait for besides its backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// A worker.
+    Worker,
+    /// Its turn: a place with a backend, or the next attempt.
+    Turn,
+    /// A new connection to a backend.
+    Connect,
+    /// The client: more of its body, or that it takes more of the answer.
+    Client,
+}
+
+/// Where a request's time went. What follows `total` adds up to it where a backend was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Spans {
+    /// From the request's whole head to the answer's last byte.
+    pub total: Duration,
+    /// Waiting for a turn: for a worker, for a place with a backend, for the next attempt.
+    pub queue: Duration,
+    /// Of `queue`, waiting for a worker.
+    pub worker: Duration,
+    /// Opening connections to backends.
+    pub connect: Duration,
+    /// Waiting for the client: for more of its body, and for it to take more of the answer.
+    pub client: Duration,
+    /// All the rest, which the backends have taken, and a little of it we; zero where none was asked.
+    pub backend: Duration,
+}
+
 /// One request in flight.
 #[derive(Debug, Default)]
 pub struct Watch {
@@ -39,6 +70,8 @@ pub struct Watch {
     client_gone: AtomicBool,
     body_timed_out: AtomicBool,
     wait: Mutex<Option<Weak<dyn Interrupt>>>,
+    /// Nanoseconds for each [`Wait`].
+    waits: [AtomicU64; 4],
 }
 
 impl Watch {
@@ -81,6 +114,22 @@ impl Watch {
         *self.wait.lock() = None;
     }
 
+    /// It has waited so long for that.
+    pub fn has_waited(&self, wait: Wait, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.waits[wait as usize].fetch_add(nanos, Relaxed);
+    }
+
+    /// Where the time has gone of a request that has taken so long, with so many attempts.
+    pub fn spans(&self, total: Duration, attempts: u32) -> Spans {
+        let time = |wait: Wait| Duration::from_nanos(self.waits[wait as usize].load(Relaxed));
+        let (worker, connect, client) = (time(Wait::Worker), time(Wait::Connect), time(Wait::Client));
+        let queue = worker + time(Wait::Turn);
+        let rest = total.saturating_sub(queue + connect + client);
+        let backend = if attempts > 0 { rest } else { Duration::ZERO };
+        Spans { total, queue, worker, connect, client, backend }
+    }
+
     /// The client has sent no body for too long, and nothing more will be read from it.
     pub fn body_has_timed_out(&self) {
         self.body_timed_out.store(true, Relaxed);
@@ -106,6 +155,20 @@ mod tests {
         fn interrupt(&self) {
             self.0.fetch_add(1, Relaxed);
         }
+    }
+
+    #[test]
+    fn spans_add_up_where_a_backend_was_asked() {
+        let (watch, ms) = (Watch::default(), Duration::from_millis);
+        for (wait, time) in [(Wait::Worker, 3), (Wait::Turn, 4), (Wait::Connect, 5), (Wait::Client, 6)] {
+            watch.has_waited(wait, ms(time));
+            watch.has_waited(wait, ms(1));
+        }
+        let spans = watch.spans(ms(100), 2);
+        let [queue, worker, connect, client] = [ms(9), ms(4), ms(6), ms(7)];
+        assert_eq!(spans, Spans { total: ms(100), queue, worker, connect, client, backend: ms(78) });
+        assert_eq!(watch.spans(ms(100), 0).backend, Duration::ZERO);
+        assert_eq!(watch.spans(ms(1), 1).backend, Duration::ZERO);
     }
 
     #[test]

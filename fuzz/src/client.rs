@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use loadbalancer::config::{Overrides, parse};
 use loadbalancer::http::{Headers, RequestHead, Version, framing, request_id as id};
+use loadbalancer::logging::line::Line;
 use loadbalancer::logging::logfmt;
 use loadbalancer::proxy::client_address::{client_address as found, is_trusted};
 
@@ -80,7 +81,7 @@ pub fn request_id(input: &[u8]) {
     assert!(headers.has_token("x-request-id", kept) && headers.tokens("x-request-id").count() == 1);
     let head = RequestHead { method: "GET".into(), target: "/".into(), version: Version::Http11, headers };
     assert!(framing::check(&head).is_ok(), "{kept} does not fit in a header");
-    let line = logfmt::Line::new().field("request_id", &kept).field("end", &1).finish();
+    let line = Line::new().field("request_id", &kept).field("end", &1).finish();
     let pairs = logfmt::parse(&line).unwrap_or_default();
     let expected =
         [("request_id", kept), ("end", "1")].map(|(key, value)| (key.to_owned(), value.to_owned()));

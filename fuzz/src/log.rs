@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use loadbalancer::logging::logfmt::{Line, parse};
+use loadbalancer::logging::line::Line;
+use loadbalancer::logging::logfmt::parse;
 use loadbalancer::replay::line;
 
 /// Between two values of an input.

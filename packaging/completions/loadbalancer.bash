@@ -21,7 +21,7 @@ _loadbalancer() {
             [[ $word == -* ]] && _loadbalancer_words '--config --algorithm --without --help' || _loadbalancer_files ;;
         drill) _loadbalancer_words "refuse reset-before-head reset-after-head half-a-body stall flap all-down
             reload drain --config --help" ;;
-        explain) _loadbalancer_words '--id --client --path --host --config --help' ;;
+        explain) _loadbalancer_words '--id --slowest --client --path --host --config --help' ;;
     esac
 }
 

@@ -21,6 +21,7 @@ complete -c loadbalancer -n "__fish_seen_subcommand_from replay" -l algorithm -x
 complete -c loadbalancer -n "__fish_seen_subcommand_from replay" -l without -x -d 'leave this backend out'
 complete -c loadbalancer -n "__fish_seen_subcommand_from drill" -a "$scenarios"
 complete -c loadbalancer -n "__fish_seen_subcommand_from explain" -l id -x -d 'X-Request-ID'
+complete -c loadbalancer -n "__fish_seen_subcommand_from explain" -l slowest -x -d 'how many requests'
 complete -c loadbalancer -n "__fish_seen_subcommand_from explain" -l client -x -d 'address'
 complete -c loadbalancer -n "__fish_seen_subcommand_from explain" -l path -x -d 'path'
 complete -c loadbalancer -n "__fish_seen_subcommand_from explain" -l host -x -d 'host'

@@ -72,6 +72,7 @@ impl App {
                     Renewal::CalledOff(signal) => return End::Signal(signal),
                     Renewal::Failed => {}
                 },
+                Ok(Request::OpenLogsAgain) => self.logs.open_again(),
                 // What is wrong with the file is in the log.
                 Ok(Request::Reload) => _ = self.reloader.reload(),
                 Err(_) => return End::Signal("none"),
@@ -89,8 +90,10 @@ impl App {
         // What else is asked for meanwhile is the new process's to do, which reads the configuration anew.
         let mut is_called_off = || {
             while let Ok(request) = requests.try_recv() {
-                if let Request::Drain(signal) = request {
-                    ends = Some(signal);
+                match request {
+                    Request::Drain(signal) => ends = Some(signal),
+                    Request::OpenLogsAgain => self.logs.open_again(),
+                    Request::Reload | Request::Renew => {}
                 }
             }
             ends.is_some()
@@ -175,8 +178,10 @@ impl App {
                 recv(look) -> _ => {}
                 recv(report) -> _ => self.report_drain(),
                 recv(deadline) -> _ => return self.report_drain(),
-                // Further signals change nothing (a second Ctrl-C has ended the process already).
-                recv(requests) -> _ => {}
+                // Other signals change nothing any more (a second Ctrl-C has ended the process already).
+                recv(requests) -> request => if request == Ok(Request::OpenLogsAgain) {
+                    self.logs.open_again();
+                }
             }
         }
     }

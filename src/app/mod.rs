@@ -20,8 +20,8 @@ use crate::config::Config;
 use crate::endpoints::{Endpoints, Figures};
 use crate::explain::Explanations;
 use crate::frontend::{ClientRequest, Sink};
-use crate::logging::event;
 use crate::logging::writer::LineSender;
+use crate::logging::{Logs, event};
 use crate::metrics::Metrics;
 use crate::middleware::{AccessLog, CountRequests, Explain, Next, RateLimiter, chain};
 use crate::pool::{Live, SharedLive};
@@ -72,6 +72,7 @@ pub struct App {
     running: Running,
     origin: Option<Origin>,
     manager: Arc<ServiceManager>,
+    logs: Arc<Logs>,
     /// Whether a service manager has the sockets, too, and keeps them open when this process ends.
     sockets_stay: bool,
     _ender: Ender,
@@ -87,9 +88,12 @@ impl App {
         file: Option<ConfigFile>,
         source: Source,
         manager: ServiceManager,
-        access_lines: LineSender,
+        logs: Arc<Logs>,
     ) -> Result<App, StartError> {
         let started = Instant::now();
+        let opened = logs.open(&config).map_err(|problem| StartError::Files(vec![problem]))?;
+        logs.switch_to(opened);
+        let access_lines = logs.access();
         let certificates = tls::files::read(&config).map_err(StartError::Files)?;
         descriptors::fit(&mut config);
         let origin = Origin::of_this_process().ok().filter(|_| source != Source::Embedded);
@@ -107,8 +111,13 @@ impl App {
         let late = Arc::new(Late::default());
         let transport: Arc<dyn Transport> = Arc::new(HttpTransport::default());
         let manager = Arc::new(manager);
-        let reloader =
-            Arc::new(Reloader::new(file, Arc::clone(&live), Arc::clone(&transport), Arc::clone(&manager)));
+        let reloader = Arc::new(Reloader::new(
+            file,
+            Arc::clone(&live),
+            Arc::clone(&transport),
+            Arc::clone(&manager),
+            Arc::clone(&logs),
+        ));
 
         names::start(Arc::clone(&live), running.clone())?;
         health_checker::start(Arc::clone(&live), Arc::clone(&transport), running.clone())?;
@@ -185,6 +194,7 @@ impl App {
             running,
             origin,
             manager,
+            logs,
             sockets_stay,
             _ender: ender,
         })

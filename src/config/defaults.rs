@@ -7,8 +7,9 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
-    Algorithm, BackendConfig, BackendUrl, BreakerConfig, Config, HashKey, HealthCheckConfig, HealthCheckKind,
-    HostHeader, Limits, Pages, PoolConfig, RateLimit, RetryConfig, StatusRanges, Timeouts,
+    AccessLogConfig, Algorithm, BackendConfig, BackendUrl, BreakerConfig, Config, EventLogConfig, HashKey,
+    HealthCheckConfig, HealthCheckKind, HostHeader, Limits, Pages, PoolConfig, RateLimit, RetryConfig,
+    StatusRanges, Timeouts,
 };
 
 const KIB: usize = 1024;
@@ -42,7 +43,8 @@ pub(super) fn config() -> Config {
         host_header: HostHeader::Preserve,
         via: true,
         pages: Pages::private(),
-        access_log: true,
+        access_log: AccessLogConfig::default(),
+        event_log: EventLogConfig::default(),
         front: true,
         proxy_protocol: false,
         proxy_protocol_from: None,

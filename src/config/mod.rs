@@ -11,6 +11,7 @@ mod document;
 mod error;
 mod file;
 mod load;
+mod logs;
 mod names;
 mod pages;
 mod raw;
@@ -33,6 +34,7 @@ use ipnet::IpNet;
 pub use error::{ConfigErrors, Mistake};
 pub use file::read_regular;
 pub use load::{Overrides, load, load_again, look_over, parse};
+pub use logs::{AccessField, AccessLogConfig, EventLogConfig, LogFormat};
 pub use pages::Pages;
 pub use units::write_duration;
 
@@ -71,8 +73,10 @@ pub struct Config {
     pub via: bool,
     /// Who may see the balancer's own pages on the public listeners.
     pub pages: Pages,
-    /// Whether each request writes a line on standard output.
-    pub access_log: bool,
+    /// A line a request.
+    pub access_log: AccessLogConfig,
+    /// A line an event.
+    pub event_log: EventLogConfig,
     /// Whether the plain listener stands behind the checking front.
     pub front: bool,
     /// Whether connections to the plain listener begin with a PROXY header; puts it behind the front.

@@ -75,7 +75,7 @@ impl Algorithm {
     }
 }
 
-fn choose<T: Copy>(names: &Names<T>, text: &str) -> Result<T, String> {
+pub(super) fn choose<T: Copy>(names: &Names<T>, text: &str) -> Result<T, String> {
     if let Some((_, value)) = names.iter().find(|(name, _)| *name == text) {
         return Ok(*value);
     }

@@ -13,8 +13,8 @@ use super::error::ConfigErrors;
 use super::raw::Fields;
 use super::read::{boolean, duration, duration_or_zero, list, number, size, text, whole};
 use super::{
-    BreakerConfig, Config, Limits, Overrides, RateLimit, RetryConfig, Timeouts, address, defaults, names,
-    pages, units,
+    BreakerConfig, Config, Limits, Overrides, RateLimit, RetryConfig, Timeouts, address, defaults, logs,
+    names, pages, units,
 };
 
 const KIB: u64 = 1024;
@@ -69,7 +69,8 @@ fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -
         ),
         via: fields.value("via", default.via, boolean),
         pages: fields.value("pages", default.pages, pages::pages),
-        access_log: fields.value("access_log", default.access_log, boolean),
+        access_log: logs::access_log(fields),
+        event_log: logs::event_log(fields),
         front: fields.value("front", default.front, boolean),
         proxy_protocol: fields.value("proxy_protocol", default.proxy_protocol, boolean),
         proxy_protocol_from: fields.nullable(

@@ -51,7 +51,8 @@ impl Config {
         whole.insert("host_header".into(), json!(self.host_header.to_string()));
         whole.insert("via".into(), json!(self.via));
         whole.insert("pages".into(), self.pages.to_json());
-        whole.insert("access_log".into(), json!(self.access_log));
+        whole.insert("access_log".into(), self.access_log.to_json());
+        whole.insert("event_log".into(), self.event_log.to_json());
         whole.insert("front".into(), json!(self.front));
         whole.insert("proxy_protocol".into(), json!(self.proxy_protocol));
         let from = self.proxy_protocol_from.as_ref();

@@ -5,12 +5,13 @@ pub(crate) mod wire;
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 
 use serde_json::json;
 
 use crate::app::{App, Source, StartError};
 use crate::config::{self, Overrides};
-use crate::logging::writer::LineSender;
+use crate::logging::Logs;
 use crate::service_manager::ServiceManager;
 use crate::shutdown::Requests;
 use echo::{Echo, EchoOptions};
@@ -27,26 +28,26 @@ const USUAL_PORT: u16 = 8080;
 ///
 /// # Errors
 /// See [`StartError`].
-pub fn run(access_lines: LineSender, requests: &Requests) -> Result {
+pub fn run(logs: Arc<Logs>, requests: &Requests) -> Result {
     let mut backends = Vec::new();
     for number in 1..=BACKENDS {
         let options = EchoOptions { name: format!("backend-{number}"), ..EchoOptions::default() };
         backends.push(Echo::start(TcpListener::bind("127.0.0.1:0")?, options)?);
     }
-    let app = start_balancer(&backends, access_lines)?;
+    let app = start_balancer(&backends, logs)?;
     // Where nobody reads it, the demo still runs.
     let _ = io::stdout().write_all(guide(&backends, app.address()).as_bytes());
     app.wait(requests);
     Ok(())
 }
 
-fn start_balancer(backends: &[Echo], access_lines: LineSender) -> std::result::Result<App, StartError> {
-    let start = |port, access_lines| {
+fn start_balancer(backends: &[Echo], logs: Arc<Logs>) -> std::result::Result<App, StartError> {
+    let start = |port, logs| {
         let config = configuration(backends, port)?;
-        App::start(config, None, Source::Embedded, ServiceManager::default(), access_lines)
+        App::start(config, None, Source::Embedded, ServiceManager::default(), logs)
     };
-    match start(USUAL_PORT, access_lines.clone()) {
-        Err(StartError::Listen(..)) => start(0, access_lines),
+    match start(USUAL_PORT, Arc::clone(&logs)) {
+        Err(StartError::Listen(..)) => start(0, logs),
         result => result,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::config::{BackendConfig, Config, write_duration};
+use crate::config::{BackendConfig, Config, EventLogConfig, write_duration};
 
 /// Waits are no longer than these in a drill.
 const MAX_REQUEST: Duration = Duration::from_secs(1);
@@ -158,7 +158,9 @@ fn leave_out(config: &mut Config) -> Option<String> {
     (config.tls, config.admin, config.rate_limit) = (None, None, None);
     config.limits.max_connections_per_ip = None;
     config.proxy_protocol = false;
-    config.access_log = false;
+    config.access_log.enabled = false;
+    config.access_log.file = None;
+    config.event_log = EventLogConfig::default();
     let check = &mut config.default_pool.health_check;
     (check.port, check.host, check.expect_body) = (None, None, None);
     HEALTH_PATH.clone_into(&mut check.path);

@@ -192,7 +192,7 @@ fn refuse(request: &mut ClientRequest, (status, word, text): Refused) -> Outcome
     request.responder.start(status, &headers, Framing::Length(text.len() as u64));
     // A caller that is gone does not hear it.
     let _ = request.responder.write(text.as_bytes()).and_then(|()| request.responder.finish());
-    Outcome { status, backend: None, attempts: 0, end: End::Own }
+    Outcome { status, backend: None, pool: None, attempts: 0, end: End::Own }
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! `GET /explain` on the admin listener: why a request went where it went (`?id=`), or where one would go
-//! now (`?client=`, with `path`, `host`, `method`).
+//! `GET /explain` on the admin listener: why a request went where it went (`?id=`), which took longest
+//! (`?slowest=`), or where one would go now (`?client=`, with `path`, `host`, `method`).
 
 use std::net::IpAddr;
 use std::time::{Instant, SystemTime};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::public::{Figures, query};
 use crate::explain::{Story, Try, words};
@@ -12,18 +12,33 @@ use crate::http::{Headers, RequestHead, Version};
 use crate::pool::{ClientKey, Live, Tried};
 use crate::proxy::client_key;
 
+/// Requests that are told of at once.
+const MOST_SLOWEST: usize = 1000;
+
 /// Why there is no page: status, word and text.
 type Refused = (u16, &'static str, String);
 
 pub(super) fn page(figures: &Figures, head: &RequestHead, live: &Live) -> Result<Value, Refused> {
+    if let Some(most) = query(head, "slowest") {
+        return slowest(figures, &most);
+    }
     match (query(head, "id"), query(head, "client")) {
         (Some(id), _) => explain(figures, &id),
         (None, Some(client)) => forecast(head, &client, live),
         (None, None) => {
-            let text = "Bad Request: say which with ?id=X-Request-ID, or ask with ?client=ADDRESS";
+            let text = "Bad Request: say which with ?id=X-Request-ID or ?slowest=10, or ask with \
+                        ?client=ADDRESS";
             Err((400, "bad_parameter", text.to_owned()))
         }
     }
+}
+
+fn slowest(figures: &Figures, most: &str) -> Result<Value, Refused> {
+    let most = most.parse().ok().filter(|most| (1..=MOST_SLOWEST).contains(most)).ok_or_else(|| {
+        (400, "bad_parameter", format!("Bad Request: slowest is a whole number from 1 to {MOST_SLOWEST}"))
+    })?;
+    let all = figures.explanations.as_ref();
+    Ok(json!({ "slowest": all.map_or_else(Vec::new, |all| all.slowest(most, words::page)) }))
 }
 
 fn explain(figures: &Figures, id: &str) -> Result<Value, Refused> {

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use crate::http::basic;
+
 /// What a 401 asks for. A browser takes the first that it knows.
 pub(super) const CHALLENGES: [&[u8]; 2] =
     [b"Basic realm=\"load balancer: any user, the admin token as password\", charset=\"UTF-8\"", b"Bearer"];
@@ -14,39 +16,7 @@ pub(super) fn token(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     if scheme.eq_ignore_ascii_case(b"Bearer") {
         return Some(Cow::Borrowed(rest));
     }
-    if !scheme.eq_ignore_ascii_case(b"Basic") {
-        return None;
-    }
-    let pair = base64(rest)?;
-    let colon = pair.iter().position(|byte| *byte == b':')?;
-    Some(Cow::Owned(pair[colon + 1..].to_vec()))
-}
-
-/// Decoded (RFC 4648 section 4); `None` for what is no such text.
-fn base64(text: &[u8]) -> Option<Vec<u8>> {
-    let text = text.trim_ascii_end();
-    let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
-    let text = &text[..text.len() - padding];
-    let (mut bits, mut bit_count, mut bytes) = (0u32, 0, Vec::with_capacity(text.len()));
-    for byte in text {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6) | u32::from(value);
-        bit_count += 6;
-        if bit_count >= 8 {
-            bit_count -= 8;
-            bytes.push((bits >> bit_count) as u8);
-            bits &= (1 << bit_count) - 1;
-        }
-    }
-    // Two of these and more are no padding of anything; so are bits that are left over.
-    (padding <= 2 && bits == 0).then_some(bytes)
+    basic::credentials(value).map(|login| Cow::Owned(login.password))
 }
 
 #[cfg(test)]

@@ -225,7 +225,7 @@ fn answer_with(
     responder.start(status, &headers, Framing::Length(body.len() as u64));
     // A client that is gone does not hear it.
     let _ = responder.write(body).and_then(|()| responder.finish());
-    Outcome { status, backend: None, attempts: 0, end: End::Own }
+    Outcome { status, backend: None, pool: None, attempts: 0, end: End::Own }
 }
 
 #[cfg(test)]

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
 use super::Story;
+use crate::watch::Spans;
 
 /// Requests that are remembered, where they fit into [`MAX_BYTES`].
 pub const MAX_RECORDS: usize = 10_000;
@@ -23,8 +24,8 @@ pub struct Record {
     pub request: String,
     /// The client's address.
     pub client: IpAddr,
-    /// From its head to its answer's last byte.
-    pub took: Duration,
+    /// Where its time went.
+    pub spans: Spans,
     /// The status that the client got.
     pub status: u16,
     /// The word of a refusal or of a break-off.
@@ -75,6 +76,14 @@ impl Explanations {
         all.records.iter().rev().map(|(_, record)| record).find(|record| record.id == id).map(tell)
     }
 
+    /// What is remembered of the requests that took longest, at most so many, told by `tell`. Takes a lock.
+    pub fn slowest<R>(&self, most: usize, tell: impl FnMut(&Record) -> R) -> Vec<R> {
+        let all = self.0.lock();
+        let mut records: Vec<&Record> = all.records.iter().map(|(_, record)| record).collect();
+        records.sort_by_key(|record| std::cmp::Reverse(record.spans.total));
+        records.into_iter().take(most).map(tell).collect()
+    }
+
     /// How many are remembered. Takes a lock.
     pub fn len(&self) -> usize {
         self.0.lock().records.len()
@@ -89,6 +98,7 @@ impl Explanations {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use super::*;
     use crate::explain::{Fate, MAX_SHOWN, MAX_TEXT_BYTES, MAX_TRIES, Trace, Try, shortened};
@@ -101,7 +111,7 @@ mod tests {
             time: SystemTime::UNIX_EPOCH,
             request: "GET /".into(),
             client: IpAddr::from([127, 0, 0, 1]),
-            took: Duration::ZERO,
+            spans: Spans::default(),
             status: id as u16,
             reason: None,
             story: None,
@@ -115,6 +125,16 @@ mod tests {
         assert_eq!(explanations.len(), MAX_RECORDS);
         assert!(explanations.find("4", |_| ()).is_none());
         assert_eq!(explanations.find("5", |record| record.status), Some(5));
+    }
+
+    #[test]
+    fn the_slowest_come_first() {
+        let explanations = Explanations::default();
+        for (id, millis) in [(1, 5), (2, 9), (3, 1), (4, 7)] {
+            let spans = Spans { total: Duration::from_millis(millis), ..Spans::default() };
+            explanations.add(Record { spans, ..record(id) });
+        }
+        assert_eq!(explanations.slowest(3, |record| record.status), [2, 4, 1]);
     }
 
     #[test]

@@ -7,6 +7,10 @@ use serde_json::{Value, json};
 use super::{Fate, Record, Story, Try};
 use crate::config::Algorithm;
 use crate::pool::{Backend, Standing};
+use crate::watch::Spans;
+
+/// Shorter waits are left out of the sentence.
+const WORTH_TELLING: Duration = Duration::from_millis(1);
 
 /// All that is known of a request.
 pub fn page(record: &Record) -> Value {
@@ -16,7 +20,11 @@ pub fn page(record: &Record) -> Value {
         "request": record.request,
         "client": record.client.to_string(),
         "status": record.status,
-        "took_ms": rounded(record.took),
+        "took_ms": rounded(record.spans.total),
+        "queue_ms": rounded(record.spans.queue),
+        "connect_ms": rounded(record.spans.connect),
+        "backend_ms": rounded(record.spans.backend),
+        "client_ms": rounded(record.spans.client),
         "reason": record.reason,
         "sentence": sentence(record),
     });
@@ -99,12 +107,27 @@ fn sentence(record: &Record) -> String {
         });
         parts.push(format!("{} ({}) {fate}", chosen.name(), why(story, one)));
     }
-    let end = match record.reason {
-        Some(word) => format!("the client got {} {word}", record.status),
-        None => format!("the client got {}", record.status),
-    };
+    let reason = record.reason.map_or(String::new(), |word| format!(" {word}"));
+    let end = format!("the client got {}{reason} after {} ms", record.status, rounded(record.spans.total));
     let (pool, algorithm) = (&story.pool, story.algorithm);
-    format!("{what} went to pool {pool} ({algorithm}): {}; {end}.", parts.join("; then "))
+    let waited = waited(&record.spans).map_or(String::new(), |waits| format!("waited {waits}, then "));
+    let slow = match record.spans.client >= WORTH_TELLING {
+        true => format!(
+            ", {} ms of which it took to send its body and to take the answer",
+            rounded(record.spans.client)
+        ),
+        false => String::new(),
+    };
+    format!("{what} {waited}went to pool {pool} ({algorithm}): {}; {end}{slow}.", parts.join("; then "))
+}
+
+/// What kept it from its backends; `None` where that was nothing worth a word.
+fn waited(spans: &Spans) -> Option<String> {
+    let turn = spans.queue.saturating_sub(spans.worker);
+    let waits = [(spans.worker, "for a worker"), (turn, "for its turn"), (spans.connect, "for connections")];
+    let told = waits.iter().filter(|(time, _)| *time >= WORTH_TELLING);
+    let told: Vec<_> = told.map(|(time, what)| format!("{} ms {what}", rounded(*time))).collect();
+    (!told.is_empty()).then(|| told.join(" and "))
 }
 
 fn fate_text(fate: &Fate) -> String {

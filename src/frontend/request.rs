@@ -20,6 +20,8 @@ pub struct ClientRequest {
     pub peer: SocketAddr,
     /// Whether the client speaks TLS to us.
     pub secure: bool,
+    /// Which version of it, as `TLSv1.3`.
+    pub tls_version: Option<&'static str>,
     /// When its head was complete.
     pub received: Instant,
     /// How long the body is, or why the request can't be taken.
@@ -58,6 +60,7 @@ impl ClientRequest {
             head: Arc::new(head),
             peer,
             secure,
+            tls_version: None,
             received,
             screened,
             client,

@@ -2,6 +2,7 @@
 //! Used by everything above; knows no socket, no library and no clock.
 
 pub mod address;
+pub mod basic;
 pub mod chunked;
 pub mod framing;
 pub mod headers;

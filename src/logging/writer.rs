@@ -11,7 +11,10 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use log::Level::Warn;
 
+/// The name of the event log's writer.
+pub const EVENTS: &str = "log-events";
 /// Lines that may wait; at 150 bytes a line some 1.2 MB.
 const MAX_LINES: usize = 8192;
 /// Bytes that may wait, for a line can be as long as a client's target.
@@ -23,15 +26,22 @@ const BATCH_BYTES: usize = 64 << 10;
 /// A batch buffer that one long line blew up is given back.
 const KEEP_BYTES: usize = 2 * BATCH_BYTES;
 
+/// Where lines go.
+pub type Output = Box<dyn Write + Send>;
+
 enum Message {
     Line(Vec<u8>),
     Flush(Sender<()>),
+    /// From now on lines go there.
+    WriteTo(Output),
 }
 
 #[derive(Default)]
 struct Shared {
     waiting_bytes: AtomicUsize,
     dropped: AtomicU64,
+    /// Dropped lines are told of among the lines themselves, for they are events.
+    are_events: bool,
 }
 
 /// The owner's handle: makes senders, and can wait until all is written.
@@ -48,9 +58,9 @@ pub struct LineSender {
 
 impl LineWriter {
     /// Starts the thread that writes to `output`. It lives as long as the process.
-    pub fn start(name: &str, output: impl Write + Send + 'static) -> LineWriter {
+    pub fn start(name: &str, output: Output) -> LineWriter {
         let (messages, inbox) = bounded(MAX_LINES);
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared { are_events: name == EVENTS, ..Shared::default() });
         let theirs = Arc::clone(&shared);
         // Without the thread (no memory) lines are dropped and counted, and the balancer still runs.
         let _ = thread::Builder::new()
@@ -63,6 +73,18 @@ impl LineWriter {
     /// A handle for those who write lines.
     pub fn sender(&self) -> LineSender {
         self.sender.clone()
+    }
+
+    /// What is handed over from now on goes there. Waits for nobody: where the queue is full, the steps up to it
+    /// are taken by a thread of its own.
+    pub fn write_to(&self, output: Output) {
+        let message = Message::WriteTo(output);
+        if let Err(full) = self.sender.messages.try_send(message) {
+            let messages = self.sender.messages.clone();
+            let _ = thread::Builder::new()
+                .name("log-switch".to_owned())
+                .spawn(move || messages.send(full.into_inner()));
+        }
     }
 
     /// Waits until all lines so far are written, at most `patience`.
@@ -86,8 +108,8 @@ impl LineSender {
     }
 }
 
-fn write_lines(inbox: &Receiver<Message>, shared: &Shared, mut output: impl Write) {
-    let mut batch = Vec::new();
+fn write_lines(inbox: &Receiver<Message>, shared: &Shared, mut output: Output) {
+    let mut batch = Batch::default();
     while let Ok(first) = inbox.recv() {
         thread::park_timeout(GATHER);
         let mut flushed = Vec::new();
@@ -96,27 +118,59 @@ fn write_lines(inbox: &Receiver<Message>, shared: &Shared, mut output: impl Writ
             match message {
                 Message::Line(line) => {
                     shared.waiting_bytes.fetch_sub(line.len(), Relaxed);
-                    batch.extend_from_slice(&line);
+                    batch.add(&line);
                 }
                 Message::Flush(done) => flushed.push(done),
+                Message::WriteTo(other) => {
+                    batch.write_to(&mut output, shared);
+                    output = other;
+                }
             }
-            next = if batch.len() < BATCH_BYTES { inbox.try_recv().ok() } else { None };
+            next = if batch.bytes.len() < BATCH_BYTES { inbox.try_recv().ok() } else { None };
         }
-        say_dropped(shared, &mut batch);
-        // A closed terminal or a full disk: nobody is left to tell.
-        let _ = output.write_all(&batch).and_then(|()| output.flush());
-        batch.clear();
-        batch.shrink_to(KEEP_BYTES);
+        batch.write_to(&mut output, shared);
         drop(flushed);
     }
 }
 
-fn say_dropped(shared: &Shared, batch: &mut Vec<u8>) {
-    let dropped = shared.dropped.swap(0, Relaxed);
-    if dropped > 0 {
-        let time = humantime::format_rfc3339_millis(std::time::SystemTime::now());
-        let _ = writeln!(batch, "{time} level=WARN component=log msg=\"lines dropped\" count={dropped}");
+/// Lines for one write.
+#[derive(Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    lines: u64,
+}
+
+impl Batch {
+    fn add(&mut self, line: &[u8]) {
+        self.bytes.extend_from_slice(line);
+        self.lines += 1;
     }
+
+    /// What can't be written (a full disk, a closed terminal) is counted as dropped, and told of when there is
+    /// room again.
+    fn write_to(&mut self, output: &mut Output, shared: &Shared) {
+        let dropped = shared.dropped.swap(0, Relaxed);
+        match shared.are_events {
+            _ if dropped == 0 => {}
+            true => self.bytes.extend_from_slice(dropped_line(dropped).as_bytes()),
+            // An access log may be in a format that has no such line.
+            false => super::event(Warn, "log", "access lines dropped", &[("count", &dropped)]),
+        }
+        if self.bytes.is_empty() {
+            return;
+        }
+        if output.write_all(&self.bytes).and_then(|()| output.flush()).is_err() {
+            let untold = if shared.are_events { dropped } else { 0 };
+            shared.dropped.fetch_add(untold + self.lines, Relaxed);
+        }
+        self.bytes.clear();
+        self.bytes.shrink_to(KEEP_BYTES);
+        self.lines = 0;
+    }
+}
+
+fn dropped_line(count: u64) -> String {
+    format!("{}\n", super::event_line(Warn, "log", "lines dropped", &[("count", &count)]))
 }
 
 #[cfg(test)]
@@ -152,13 +206,13 @@ mod tests {
     fn written_and_dropped(lines: impl Iterator<Item = Vec<u8>>) -> (usize, usize) {
         let (open, gate) = bounded(0);
         let taken = Arc::new(Mutex::new(Vec::new()));
-        let writer = LineWriter::start("test", Gated { gate, taken: Arc::clone(&taken) });
+        let writer = LineWriter::start(EVENTS, Box::new(Gated { gate, taken: Arc::clone(&taken) }));
         let sender = writer.sender();
         lines.for_each(|line| sender.send(line));
         drop(open);
         writer.flush(PATIENCE);
         let text = String::from_utf8(taken.lock().clone()).unwrap();
-        let count = |line: &str| line.split_once("count=")?.1.parse::<usize>().ok();
+        let count = |line: &str| line.split_once("count=")?.1.trim().parse::<usize>().ok();
         (text.lines().filter(|line| line.starts_with('x')).count(), text.lines().filter_map(count).sum())
     }
 
@@ -170,6 +224,52 @@ mod tests {
         let (written, said) = written_and_dropped((0..sent).map(|_| line.clone()));
         assert!(said > 0);
         assert_eq!(written + said, sent);
+    }
+
+    /// A disk that is full for its first writes.
+    struct Full {
+        writes_left: usize,
+        taken: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.writes_left > 0 {
+                self.writes_left -= 1;
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.taken.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_full_disk_did_not_take_is_counted_and_said() {
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let output = Full { writes_left: 2, taken: Arc::clone(&taken) };
+        let writer = LineWriter::start(EVENTS, Box::new(output));
+        for _ in 0..3 {
+            writer.sender().send(b"line\n".to_vec());
+            writer.flush(PATIENCE);
+        }
+        let text = String::from_utf8(taken.lock().clone()).unwrap();
+        assert!(text.starts_with("line\n") && text.ends_with("count=2\n"), "{text}");
+    }
+
+    #[test]
+    fn lines_go_where_they_are_meant_to_in_order() {
+        let [one, two] = std::array::from_fn(|_| Arc::new(Mutex::new(Vec::new())));
+        let to = |taken: &Arc<Mutex<Vec<u8>>>| Box::new(Full { writes_left: 0, taken: Arc::clone(taken) });
+        let writer = LineWriter::start(EVENTS, to(&one));
+        writer.sender().send(b"first\n".to_vec());
+        writer.write_to(to(&two));
+        writer.sender().send(b"second\n".to_vec());
+        writer.flush(PATIENCE);
+        assert_eq!((one.lock().as_slice(), two.lock().as_slice()), (&b"first\n"[..], &b"second\n"[..]));
     }
 
     #[test]

@@ -61,6 +61,7 @@ pub fn page(metrics: &Metrics, gauges: &Gauges, live: &Live, view: View) -> Valu
         "failed_requests": snapshot.failed,
         "retry_attempts": snapshot.retries,
         "rate_limited_requests": snapshot.rate_limited,
+        "own_page_requests": snapshot.own_pages,
         "avg_latency_ms": (snapshot.avg_latency_ms * 1000.0).round() / 1000.0,
         "latency_ms": latency(&snapshot.latency),
         "algorithm": gauges.algorithm,

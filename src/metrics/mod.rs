@@ -50,6 +50,7 @@ pub struct Metrics {
     retries: AtomicU64,
     latency: Histogram,
     rate_limited: AtomicU64,
+    own_pages: AtomicU64,
     reasons: Mutex<Vec<(&'static str, u64)>>,
 }
 
@@ -68,6 +69,8 @@ pub struct Snapshot {
     pub latency: Percentiles,
     /// Requests refused by the rate limit.
     pub rate_limited: u64,
+    /// Requests for the balancer's own pages, which the access log leaves out.
+    pub own_pages: u64,
     /// How often each word was given, sorted by word.
     pub reasons: Vec<(&'static str, u64)>,
 }
@@ -81,7 +84,12 @@ impl Metrics {
             self.retries.fetch_add(tally.retries, Relaxed);
             self.latency.record(tally.latency);
         }
-        let Some(reason) = tally.reason else { return };
+        let Some(reason) = tally.reason else {
+            if tally.counts.is_none() {
+                self.own_pages.fetch_add(1, Relaxed);
+            }
+            return;
+        };
         if reason == "rate_limited" {
             self.rate_limited.fetch_add(1, Relaxed);
         }
@@ -108,6 +116,7 @@ impl Metrics {
             avg_latency_ms: if success + failed == 0 { 0.0 } else { total_ms / (success + failed) as f64 },
             latency: self.latency.percentiles(),
             rate_limited: self.rate_limited.load(Relaxed),
+            own_pages: self.own_pages.load(Relaxed),
             reasons: self.reasons.lock().clone(),
         }
     }
@@ -130,6 +139,7 @@ mod tests {
         metrics.record(tally(None, None));
         let now = metrics.snapshot();
         assert_eq!((now.success, now.failed, now.retries, now.rate_limited), (1, 1, 2, 1));
+        assert_eq!(now.own_pages, 1);
         assert_eq!(now.avg_latency_ms, 3.0);
         assert_eq!(now.reasons, [("no_healthy_backend", 1), ("rate_limited", 1)]);
     }

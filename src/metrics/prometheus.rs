@@ -34,6 +34,13 @@ pub fn page(snapshot: &Snapshot, gauges: &Gauges, live: &Live, latency: &Histogr
     for (reason, count) in &from_zero(&snapshot.reasons) {
         page.sample("loadbalancer_refusals_total", &[("reason", reason)], *count as f64);
     }
+    let name = "loadbalancer_own_page_requests_total";
+    page.one(
+        name,
+        "counter",
+        "Requests for the balancer's own pages that were answered.",
+        snapshot.own_pages as f64,
+    );
     page.gauges(gauges);
     page.operation(&gauges.operation, live);
     let name = "loadbalancer_request_duration_seconds";

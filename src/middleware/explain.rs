@@ -23,7 +23,7 @@ impl Middleware for Explain {
             time,
             request: request_text(&request.head),
             client: request.client,
-            took: request.received.elapsed(),
+            spans: request.watch.spans(request.received.elapsed(), outcome.attempts),
             status: outcome.status,
             reason: outcome.reason(),
             story: std::mem::take(&mut request.trace).into_story(),

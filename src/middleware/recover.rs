@@ -22,6 +22,7 @@ impl Middleware for Recover {
                 return Outcome {
                     status: 500,
                     backend: None,
+                    pool: None,
                     attempts: 0,
                     end: End::Refused(Refusal::Internal),
                 };

@@ -35,7 +35,7 @@ impl Middleware for RedirectToTls {
         request.responder.start(308, &headers, Framing::Length(text.len() as u64));
         // A client that is gone does not hear it.
         let _ = request.responder.write(text).and_then(|()| request.responder.finish());
-        Outcome { status: 308, backend: None, attempts: 0, end: End::Redirected }
+        Outcome { status: 308, backend: None, pool: None, attempts: 0, end: End::Redirected }
     }
 }
 

@@ -70,9 +70,19 @@ impl Live {
         &self.pools
     }
 
+    /// The pool that this request belongs to, by its place in [`Live::pools`].
+    pub fn pool_index(&self, head: &RequestHead) -> usize {
+        self.routes.find(head).unwrap_or(0)
+    }
+
     /// The pool that this request belongs to.
     pub fn pool_for(&self, head: &RequestHead) -> &Pool {
-        &self.pools[self.routes.find(head).unwrap_or(0)]
+        &self.pools[self.pool_index(head)]
+    }
+
+    /// The name of the pool at this place.
+    pub fn pool_name(&self, index: usize) -> &str {
+        self.pools.get(index).map_or("", |pool| &pool.config().name)
     }
 
     /// The backends of all pools.

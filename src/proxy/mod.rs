@@ -31,9 +31,10 @@ use crate::explain::{Fate, Trace};
 use crate::frontend::ClientRequest;
 use crate::http::{BodyLength, Headers, request_id, upgrade};
 use crate::logging::event;
-use crate::pool::{Backend, BreakerState, Lease, Live, Tried, Undecided};
+use crate::pool::{Backend, BreakerState, Lease, Live, Pool, Tried, Undecided};
 use crate::shutdown::Running;
 use crate::transport::{AttemptError, BackendReply, Stage, Transport};
+use crate::watch::Wait;
 use attempt::Prepared;
 use blame::Blame;
 use budget::{Account, Budget};
@@ -83,15 +84,20 @@ impl Proxy {
             return Outcome::refused(request, Refusal::BodyTooLarge);
         }
         let mut trace = std::mem::take(&mut request.trace);
-        let outcome = self.forward(request, live, &mut trace);
+        let pool = live.pool_index(&request.head);
+        let outcome = self.forward(request, (live, &live.pools()[pool]), &mut trace);
         request.trace = trace;
-        outcome
+        Outcome { pool: Some(pool), ..outcome }
     }
 
-    fn forward(&self, request: &mut ClientRequest, live: &Live, trace: &mut Trace) -> Outcome {
+    fn forward(
+        &self,
+        request: &mut ClientRequest,
+        (live, pool): (&Live, &Pool),
+        trace: &mut Trace,
+    ) -> Outcome {
         let (head, watch, received) =
             (Arc::clone(&request.head), Arc::clone(&request.watch), request.received);
-        let pool = live.pool_for(&head);
         let mut client = client_key::of(request.client, &head, pool.config());
         let mut account = self.budget.enter();
         let headers = self.headers_for_backend(request, live);
@@ -154,9 +160,11 @@ impl Proxy {
             // Such a retry is no load on anybody, so the budget does not count it.
             let never_arrived = error.as_ref().is_some_and(|error| error.stage == Stage::Connect);
             last_error = error;
+            let pausing = Instant::now();
             match verdict {
                 Verdict::Retry { after } if never_arrived || self.wait_for_budget(&mut account, live) => {
                     self.running.wait(after);
+                    watch.has_waited(Wait::Turn, pausing.elapsed());
                 }
                 _ => break last_error.as_ref().map_or(Refusal::NoBackend, Refusal::after),
             }

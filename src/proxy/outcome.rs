@@ -11,6 +11,8 @@ pub struct Outcome {
     pub status: u16,
     /// The backend that answered.
     pub backend: Option<String>,
+    /// The pool that it was for, by its place among all; `None` where none was asked.
+    pub pool: Option<usize>,
     /// Attempts made.
     pub attempts: u32,
     /// How it ended.
@@ -39,12 +41,18 @@ impl Outcome {
     pub fn refused(request: &mut ClientRequest, refusal: Refusal) -> Outcome {
         // A client that is gone does not hear it; the outcome is the same.
         let _ = refusal.send(request);
-        Outcome { status: refusal.status(), backend: None, attempts: 0, end: End::Refused(refusal) }
+        Outcome {
+            status: refusal.status(),
+            backend: None,
+            pool: None,
+            attempts: 0,
+            end: End::Refused(refusal),
+        }
     }
 
     /// The client went away before there was an answer. Nobody hears the status; nginx logs the same.
     pub fn client_gone() -> Outcome {
-        Outcome { status: 499, backend: None, attempts: 0, end: End::ClientGone }
+        Outcome { status: 499, backend: None, pool: None, attempts: 0, end: End::ClientGone }
     }
 
     /// The same outcome after that many attempts.

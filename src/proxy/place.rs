@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Refusal;
 use crate::pool::{ClientKey, Lease, Live, NoLease, Pool, Tried};
 use crate::shutdown::Running;
-use crate::watch::Watch;
+use crate::watch::{Wait, Watch};
 
 /// How long a request that waits for a place with a backend sleeps at most: so soon it is noticed that
 /// its client has gone.
@@ -24,6 +24,18 @@ pub(super) fn wait_for(
         Err(NoLease::NoneUsable) => return Err(Refusal::NoBackend),
         Err(NoLease::AllFull) => {}
     }
+    let found = in_line(pool, client, tried, started, (live, watch, running));
+    watch.has_waited(Wait::Turn, started.elapsed());
+    found
+}
+
+fn in_line(
+    pool: &Pool,
+    client: &ClientKey<'_>,
+    tried: &Tried,
+    started: Instant,
+    (live, watch, running): (&Live, &Watch, &Running),
+) -> Result<Lease, Refusal> {
     let waiter = pool.line().join(live.config.limits.max_queue).ok_or(Refusal::QueueFull)?;
     loop {
         if waiter.is_first() {

@@ -55,7 +55,7 @@ pub fn relay(
     if end != End::Relayed {
         request.responder.break_off();
     }
-    Outcome { status: code, backend, attempts: 1, end }
+    Outcome { status: code, backend, pool: None, attempts: 1, end }
 }
 
 fn framing(method: &str, reply: &BackendReply) -> Framing {

@@ -39,7 +39,7 @@ pub fn relay(
         Err(_) => End::ClientGone,
     };
     request.responder.break_off();
-    Outcome { status: 101, backend: name, attempts: 1, end }
+    Outcome { status: 101, backend: name, pool: None, attempts: 1, end }
 }
 
 /// One direction.

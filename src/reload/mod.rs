@@ -24,7 +24,7 @@ use marks::Marks;
 use restart::keep_what_needs_a_restart;
 
 use crate::config::{self, BackendUrl, Config, Overrides, PoolConfig};
-use crate::logging::event;
+use crate::logging::{Logs, event};
 use crate::metrics::operation::{CertificateLife, LastReload};
 use crate::pool::{AdminState, Backend, Live, Policy, Pool, SharedLive};
 use crate::service_manager::ServiceManager;
@@ -63,6 +63,7 @@ pub struct Reloader {
     live: Arc<SharedLive>,
     transport: Arc<dyn Transport>,
     manager: Arc<ServiceManager>,
+    logs: Arc<Logs>,
     /// What the files were like when they were last read, those of a reload that failed included.
     loaded: Mutex<Marks>,
     /// Takes new certificates.
@@ -81,6 +82,7 @@ impl Reloader {
         live: Arc<SharedLive>,
         transport: Arc<dyn Transport>,
         manager: Arc<ServiceManager>,
+        logs: Arc<Logs>,
     ) -> Reloader {
         let loaded = file.as_ref().map(|file| file.marks.clone()).unwrap_or_default();
         let now = SystemTime::now();
@@ -89,6 +91,7 @@ impl Reloader {
             live,
             transport,
             manager,
+            logs,
             loaded: Mutex::new(loaded),
             certificates: OnceLock::new(),
             lives: Mutex::default(),
@@ -169,12 +172,14 @@ impl Reloader {
             let named = Marks::of_files_named_in(&config);
             marks.add(named.clone());
             let files = tls::files::read_again(&config).map_err(|problems| problems.join("\n"))?;
-            Ok((config, files, named))
+            let logs = self.logs.open(&config)?;
+            Ok((config, files, named, logs))
         });
         let result = match read {
-            Ok((mut config, files, named)) => {
+            Ok((mut config, files, named, logs)) => {
                 marks.retain(&named, &file.path);
                 descriptors::fit(&mut config);
+                self.logs.switch_to(logs);
                 Ok(self.take_over(config, files))
             }
             Err(mistakes) => {

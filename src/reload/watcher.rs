@@ -95,6 +95,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Overrides, load};
+    use crate::logging::Logs;
     use crate::pool::{Backend, SharedLive};
     use crate::reload::{ConfigFile, build};
     use crate::service_manager::ServiceManager;
@@ -124,7 +125,13 @@ mod tests {
         let config = load(Some(path), &Overrides::default()).unwrap();
         let live = Arc::new(SharedLive::new(build(config, None)));
         let manager = Arc::new(ServiceManager::default());
-        Reloader::new(Some(file), live, Arc::new(Meddler(path.to_owned())), manager)
+        Reloader::new(
+            Some(file),
+            live,
+            Arc::new(Meddler(path.to_owned())),
+            manager,
+            Arc::new(Logs::start(false)),
+        )
     }
 
     #[test]

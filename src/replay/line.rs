@@ -6,11 +6,15 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
+use serde_json::Value;
+
 use super::{combined, formats};
 use crate::logging::logfmt;
 
 /// Longer than any request is: what is beyond it is no latency.
 const MAX_LATENCY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// What our lines begin with; before version 0.2 they began with the time itself.
+const TIME: &str = "time=";
 /// `2026-01-01T`: where an RFC 3339 time has its `T`.
 const RFC3339_T: usize = 10;
 
@@ -49,7 +53,9 @@ pub struct Entry<'a> {
 /// What is not as it should be, for people.
 pub fn read(line: &str) -> Result<Line<'_>, &'static str> {
     let result = match line.as_bytes().get(RFC3339_T) {
+        _ if line.starts_with(TIME) => ours(&line[TIME.len()..]),
         Some(b'T') => ours(line),
+        _ if line.starts_with('{') => ours_in_json(line),
         _ if line.trim().is_empty() => Err("an empty line"),
         _ => combined::read(line),
     };
@@ -81,6 +87,28 @@ fn ours(line: &str) -> Result<Line<'_>, &'static str> {
     Ok(Line::Request(Entry { at, is_whole_second: false, latency, client, forwarded: None, target, backend }))
 }
 
+/// The same as a JSON object.
+fn ours_in_json(line: &str) -> Result<Line<'_>, &'static str> {
+    let object: Value = serde_json::from_str(line).map_err(|_| "not JSON")?;
+    let text = |name: &str| object[name].as_str();
+    let at = time_since_1970(text("time").ok_or("no time")?)?;
+    let component = text("component").ok_or("no component")?;
+    if component != "access" || object["attempts"].as_u64() == Some(0) {
+        return Ok(Line::Other);
+    }
+    let milliseconds = |value: &serde_json::Number| latency_in(&value.to_string(), 1000.0);
+    let latency = object["latency_ms"].as_number().map(milliseconds).transpose()?;
+    Ok(Line::Request(Entry {
+        at,
+        is_whole_second: false,
+        latency,
+        client: address(text("client").ok_or("no client")?)?,
+        forwarded: None,
+        target: Cow::Owned(text("path").unwrap_or("/").to_owned()),
+        backend: text("backend").map(|name| Cow::Owned(name.to_owned())),
+    }))
+}
+
 fn time_since_1970(text: &str) -> Result<Duration, &'static str> {
     let time = humantime::parse_rfc3339(text).map_err(|_| "no time in RFC 3339")?;
     time.duration_since(SystemTime::UNIX_EPOCH).map_err(|_| "a time before 1970")
@@ -103,7 +131,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::logging::logfmt::Line as LogLine;
+    use crate::logging::line::Line as LogLine;
 
     const OURS: &str = "2026-05-01T10:00:00.250Z level=INFO component=access method=GET path=\"/a?b=1\" \
         status=200 latency_ms=12.500 client=192.0.2.7 backend=http://localhost:3001 attempts=1 bytes=3 \
@@ -117,6 +145,20 @@ mod tests {
         assert_eq!(entry.client, IpAddr::from([192, 0, 2, 7]));
         assert_eq!((&*entry.target, entry.backend.as_deref()), ("/a?b=1", Some("http://localhost:3001")));
         assert!(!entry.is_whole_second);
+    }
+
+    #[test]
+    fn time_may_be_a_field_and_the_line_an_object() {
+        let plain = read(OURS);
+        assert_eq!(read(&format!("time={OURS}")), plain);
+        let object = r#"{"time":"2026-05-01T10:00:00.250Z","level":"INFO","component":"access","method":"GET",
+            "path":"/a?b=1","status":200,"latency_ms":12.500,"client":"192.0.2.7",
+            "backend":"http://localhost:3001","attempts":1,"bytes":3,"request_id":"r1"}"#;
+        assert_eq!(read(object), plain);
+        assert_eq!(
+            read(r#"{"time":"2026-05-01T10:00:00Z","component":"app","msg":"listening"}"#),
+            Ok(Line::Other)
+        );
     }
 
     #[test]

@@ -121,6 +121,15 @@ impl ServerSession {
         Ok(())
     }
 
+    /// The protocol's version, once that is agreed on.
+    pub fn version(&self) -> Option<&'static str> {
+        match self.0.protocol_version()? {
+            rustls::ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
+            rustls::ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
+            _ => None,
+        }
+    }
+
     /// Whether the handshake is still under way.
     pub fn is_handshaking(&self) -> bool {
         self.0.is_handshaking()

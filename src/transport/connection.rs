@@ -4,14 +4,14 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::idle::Link;
 use super::input::Input;
 use super::wire::Wire;
 use super::{Limits, Outgoing};
 use crate::duplex::Duplex;
-use crate::watch::Watch;
+use crate::watch::{Wait, Watch};
 
 /// See the module. Dropped before it is kept, the connection is closed.
 pub struct Connection {
@@ -35,7 +35,7 @@ impl Connection {
         let idle = if request.fresh { None } else { link.take(&limits, !request.repeatable) };
         let (wire, served) = match idle {
             Some(idle) => idle,
-            None => (link.open(&limits)?, 0),
+            None => (opened(link, request)?, 0),
         };
         let watch = request.watch.clone();
         if let Some(watch) = &watch {
@@ -43,6 +43,13 @@ impl Connection {
             watch.waits_in(wait);
         }
         Ok(Connection { wire, link: Arc::clone(link), limits, watch, input: Input::new(), served })
+    }
+
+    /// So long nothing could be done because the client sent nothing.
+    pub fn has_waited_for_client(&self, time: Duration) {
+        if let Some(watch) = &self.watch {
+            watch.has_waited(Wait::Client, time);
+        }
     }
 
     /// Whether it has carried an exchange before this one.
@@ -116,6 +123,16 @@ impl Connection {
         self.wire.keep_alive();
         Box::new(Tunnel { connection: self })
     }
+}
+
+/// A new one; how long that took is noted, whatever comes of it.
+fn opened(link: &Link, request: &Outgoing<'_>) -> io::Result<Arc<Wire>> {
+    let began = Instant::now();
+    let wire = link.open(&request.limits);
+    if let Some(watch) = &request.watch {
+        watch.has_waited(Wait::Connect, began.elapsed());
+    }
+    wire
 }
 
 fn read(wire: &Wire, buf: &mut [u8], limit: Duration) -> io::Result<usize> {

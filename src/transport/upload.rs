@@ -198,7 +198,9 @@ impl Upload {
         let backend = (connection.as_fd(), Interest { read: true, write: has_pending });
         let ready = match client.readiness().filter(|_| !has_pending) {
             Some(body) => {
+                let waiting = Instant::now();
                 let [backend, client] = wait([backend, (body, Interest::READ)], left)?;
+                connection.has_waited_for_client(waiting.elapsed());
                 (backend.read, backend.write || client.read)
             }
             None => {

@@ -29,7 +29,7 @@ use crate::metrics::Tally;
 use crate::proxy::Refusal;
 use crate::shutdown::Running;
 use crate::supervised;
-use crate::watch::Place;
+use crate::watch::{Place, Wait};
 use aside::Side;
 use idle::Bed;
 use line::{Line, Waiting};
@@ -157,6 +157,8 @@ fn work(dispatcher: &Dispatcher, handler: &Handler, slot: &Arc<Slot>) {
         if let Some(mut job) = dispatcher.next(&bed) {
             job.request.at(Arc::clone(slot) as Arc<dyn Place>);
             let began = Instant::now();
+            let waited = began.saturating_duration_since(job.request.received);
+            job.request.watch.has_waited(Wait::Worker, waited);
             slot.has_job(true);
             handle_safely(handler, job);
             slot.has_job(false);

@@ -45,9 +45,10 @@ fn a_request_s_way_is_told_with_what_spoke_against_the_others() {
     assert!(unhealthy.starts_with("unhealthy: ") && unhealthy.contains("refused"), "{unhealthy}");
     let sentence = page["sentence"].as_str().unwrap();
     assert!(
-        sentence.starts_with("GET /some/path?x=1 of 127.0.0.1 went to pool default (round_robin): http://")
+        sentence.starts_with("GET /some/path?x=1 of 127.0.0.1 ")
+            && sentence.contains("went to pool default (round_robin): http://")
     );
-    assert!(sentence.ends_with("; the client got 200."), "{sentence}");
+    assert!(sentence.contains("; the client got 200 after ") && sentence.ends_with(" ms."), "{sentence}");
 }
 
 #[test]
@@ -166,9 +167,15 @@ fn the_command_asks_the_running_one() {
     let by_id = || Run::of(["explain", "--id", &id, "--config"]).file(&settings).output();
     eventually("the request is remembered", || by_id().code == Some(0));
     let told = by_id().stdout;
-    assert!(told.starts_with("GET /x of 127.0.0.1 went to pool default (round_robin): http://"), "{told}");
+    assert!(told.starts_with("GET /x of 127.0.0.1 "), "{told}");
+    assert!(told.contains("went to pool default (round_robin): http://"), "{told}");
     assert!(told.contains("  it was its turn; answered 200 after "), "{told}");
     assert!(told.contains("    not http://") && told.trim_end().ends_with("  not its turn"), "{told}");
+
+    let slowest = Run::of(["explain", "--slowest", "2", "--config"]).file(&settings).output().stdout;
+    let lines: Vec<_> = slowest.lines().collect();
+    assert!(lines[0].contains("took_ms") && lines[0].contains("queue_ms"), "{slowest}");
+    assert!(lines[1].contains(" 200  ") && lines[1].ends_with(&format!("{id} GET /x")), "{slowest}");
 
     let ahead = Run::of(["explain", "--client", "192.0.2.1", "--path", "/a b", "--config"]).file(&settings);
     let told = ahead.output().stdout;

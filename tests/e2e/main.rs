@@ -35,6 +35,7 @@ mod ipv6;
 mod last_error;
 mod limits;
 mod log;
+mod log_files;
 mod long_bodies;
 mod metrics;
 mod metrics_page;

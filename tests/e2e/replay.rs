@@ -21,7 +21,10 @@ struct Recording {
 impl Recording {
     fn new() -> Recording {
         let backends = ["a", "b", "c"].map(Backend::named);
-        let config = config(&backends.each_ref(), json!({ "algorithm": "ip_hash" }));
+        let config = config(
+            &backends.each_ref(),
+            json!({ "algorithm": "ip_hash", "access_log": { "own_pages": true } }),
+        );
         let balancer = Balancer::start(config.clone());
         for number in 0..REQUESTS {
             balancer.get_for(&format!("192.0.2.{}", number % CLIENTS), "/recorded");

@@ -17,7 +17,7 @@ use crate::http::chunked::Decoder;
 use crate::http::upgrade;
 use crate::http::{BodyLength, Headers, RequestHead, Version};
 use crate::readiness::{self, Interest};
-use crate::watch::Watch;
+use crate::watch::{Wait, Watch};
 
 /// What of the request's body is still to come.
 enum Body {
@@ -154,13 +154,15 @@ impl Lent {
     /// Waits for the client to take what is in the output.
     fn wait_for_room(&mut self) -> io::Result<()> {
         let limit = (self.core.limits)().client_write;
-        let conn = self.conn()?;
+        let Some(conn) = self.conn.as_mut() else { return Err(io::ErrorKind::NotConnected.into()) };
         while !conn.output.is_empty() {
             let left = limit.saturating_sub(conn.progress.elapsed());
             if left.is_zero() {
                 return Err(io::ErrorKind::TimedOut.into());
             }
+            let waiting = Instant::now();
             readiness::wait([(conn.client.as_fd(), Interest::WRITE)], Some(left))?;
+            self.watch.has_waited(Wait::Client, waiting.elapsed());
             conn.flush(Instant::now()).map_err(|_| broken())?;
         }
         Ok(())
@@ -187,8 +189,10 @@ impl ClientStream for Lent {
                 self.give_up();
                 return Err(io::ErrorKind::TimedOut.into());
             }
+            let waiting = Instant::now();
             let conn = self.conn()?;
             readiness::wait([(conn.client.as_fd(), Interest::READ)], Some(left))?;
+            self.watch.has_waited(Wait::Client, waiting.elapsed());
         }
     }
 

@@ -122,6 +122,7 @@ impl Core {
     fn lend(self: &Arc<Self>, mut conn: Box<Conn>, index: usize, head: RequestHead, slot: &Mutex<Slot>) {
         let screened = framing::check(&head);
         let (peer, secure, watch) = (conn.peer, conn.secure, Arc::new(Watch::default()));
+        let tls_version = conn.tls.as_ref().and_then(|tls| tls.version());
         conn.requests = conn.requests.saturating_add(1);
         let mut slot = slot.lock();
         slot.holder = Holder::Worker(Arc::clone(&watch));
@@ -132,7 +133,8 @@ impl Core {
         drop(slot);
         let loan = Loan { core: Arc::clone(self), index, conn, screened, watch: Arc::clone(&watch) };
         let stream = (self.stream_of)(loan, &head);
-        let request = ClientRequest::new(head, screened, peer, secure, watch, stream);
+        let mut request = ClientRequest::new(head, screened, peer, secure, watch, stream);
+        request.tls_version = tls_version;
         let is_nested = RETURNED.with_borrow(Option::is_some);
         if is_nested {
             return self.sink.take(request);

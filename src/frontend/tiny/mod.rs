@@ -149,8 +149,9 @@ fn take_over(mut request: tiny_http::Request, shared: &Arc<Shared>) {
         let cookie = ClientSocket::find(peer, shared.port).map_or(0, |socket| socket.cookie());
         shared.doom(peer, cookie);
     }
-    let stream = TinyStream::new(Arc::clone(shared), request, peer, length, (upgrade, is_last));
     let watch = Arc::new(Watch::default());
+    let shares = (Arc::clone(shared), Arc::clone(&watch));
+    let stream = TinyStream::new(shares, request, peer, length, (upgrade, is_last));
     shared.sink.take(ClientRequest::new(head, screened, peer, false, watch, Box::new(stream)));
 }
 

@@ -8,13 +8,14 @@ use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::shared::Shared;
 use super::socket::ClientSocket;
 use crate::duplex::Duplex;
 use crate::frontend::{ClientStream, Ending};
 use crate::http::{BodyLength, Headers};
+use crate::watch::{Wait, Watch};
 
 /// How long a client that is still sending gets to take notice of an answer.
 const LINGER: Duration = Duration::from_secs(1);
@@ -41,6 +42,7 @@ enum Output {
 /// See the module.
 pub(super) struct TinyStream {
     shared: Arc<Shared>,
+    watch: Arc<Watch>,
     request: Option<tiny_http::Request>,
     peer: SocketAddr,
     output: Output,
@@ -55,7 +57,7 @@ pub(super) struct TinyStream {
 
 impl TinyStream {
     pub fn new(
-        shared: Arc<Shared>,
+        (shared, watch): (Arc<Shared>, Arc<Watch>),
         request: tiny_http::Request,
         peer: SocketAddr,
         length: BodyLength,
@@ -68,7 +70,7 @@ impl TinyStream {
         };
         let (request, output) = (Some(request), Output::None);
         shared.began();
-        TinyStream { shared, request, peer, output, body_left, body_done, upgrade, is_last }
+        TinyStream { shared, watch, request, peer, output, body_left, body_done, upgrade, is_last }
     }
 
     fn socket(&self) -> Option<ClientSocket> {
@@ -91,7 +93,10 @@ impl TinyStream {
             Some(left) => buf.len().min(usize::try_from(left).unwrap_or(usize::MAX)),
             None => buf.len(),
         };
-        let amount = request.as_reader().read(&mut buf[..most])?;
+        let waiting = Instant::now();
+        let read = request.as_reader().read(&mut buf[..most]);
+        self.watch.has_waited(Wait::Client, waiting.elapsed());
+        let amount = read?;
         // tiny_http says 0 and no error when the client breaks off. Its decoder says so of a body that is cut
         // inside a chunk, too: a client that has ended its side after a chunked body is taken for one that
         // broke off.
@@ -200,11 +205,14 @@ impl ClientStream for TinyStream {
         if matches!(self.output, Output::None) {
             self.begin_output()?;
         }
-        match &mut self.output {
+        let waiting = Instant::now();
+        let written = match &mut self.output {
             Output::Library(writer) => writer.write_all(bytes).and_then(|()| writer.flush()),
             Output::Direct(socket) => socket.write_all(bytes),
             Output::None | Output::Ended => Err(io::ErrorKind::NotConnected.into()),
-        }
+        };
+        self.watch.has_waited(Wait::Client, waiting.elapsed());
+        written
     }
 
     fn finish(&mut self, rest: &[u8], ending: Ending) -> io::Result<()> {

@@ -174,6 +174,9 @@ impl Run {
 }
 
 fn listening_address(line: &str) -> Option<SocketAddr> {
+    if let Ok(event) = serde_json::from_str::<Value>(line) {
+        return event["address"].as_str().filter(|_| event["msg"] == "listening")?.parse().ok();
+    }
     let (_, after) = line.split_once("msg=\"listening\"")?;
     let (_, after) = after.split_once("address=")?;
     after.split(' ').next()?.parse().ok()
@@ -183,6 +186,15 @@ impl Balancer {
     /// Starts one with this configuration.
     pub fn start(config: Value) -> Balancer {
         Run::with(&config).start()
+    }
+
+    /// Starts one whose events go to this file.
+    pub fn start_logging_to(file: &Path, config: &Value) -> Balancer {
+        let run = Run::with(config);
+        let process = Process::spawn(run.command);
+        let lines = || std::fs::read_to_string(file).unwrap_or_default();
+        let address = eventually("the balancer listens", || lines().lines().find_map(listening_address));
+        Balancer { process, address, files: run.files }
     }
 
     /// Starts one over these backends, and otherwise with the defaults of the tests.

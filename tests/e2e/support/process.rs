@@ -175,12 +175,9 @@ impl Lines {
     }
 }
 
-/// A line's pairs, the time that stands before them as `time`; panics where it is not logfmt.
+/// A line's pairs; panics where it is not logfmt.
 pub fn fields(line: &str) -> Vec<(String, String)> {
-    let (time, pairs) = line.split_once(' ').unwrap_or((line, ""));
-    let mut fields = vec![("time".to_owned(), time.to_owned())];
-    fields.extend(logfmt::parse(pairs).unwrap_or_else(|| panic!("not logfmt: {line}")));
-    fields
+    logfmt::parse(line).unwrap_or_else(|| panic!("not logfmt: {line}"))
 }
 
 /// A Python that has this module: the one that `tests/clients/install` makes, or the system's. Without one

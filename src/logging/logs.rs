@@ -1,0 +1,126 @@
+//! Both logs of a process and where they go: decided by the configuration, changed by a reload, opened again
+//! when somebody has moved the files.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use log::Level::{Error, Info};
+use parking_lot::Mutex;
+
+use super::writer::{EVENTS, LineSender, LineWriter};
+use super::{AS_JSON, event, output, pass_events_to};
+use crate::config::{Config, LogFormat};
+
+/// The event log and the access log.
+pub struct Logs {
+    events: LineWriter,
+    access: LineWriter,
+    /// Where they go now; `None` is the standard stream.
+    files: Mutex<Files>,
+}
+
+/// The files' names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Files {
+    events: Option<String>,
+    access: Option<String>,
+}
+
+/// Files that were opened and are not used yet.
+pub struct Opened {
+    names: Files,
+    events: Option<File>,
+    access: Option<File>,
+    as_json: bool,
+}
+
+impl Files {
+    fn of(config: &Config) -> Files {
+        Files { events: config.event_log.file.clone(), access: config.access_log.file.clone() }
+    }
+
+    /// Opens those that differ from `present`.
+    fn open(&self, present: &Files) -> Result<[Option<File>; 2], String> {
+        let open = |field: &str, new: &Option<String>, old: &Option<String>| match new {
+            Some(path) if new != old => output::open(path).map(Some).map_err(|why| format!("{field}: {why}")),
+            _ => Ok(None),
+        };
+        let events = open("event_log.file", &self.events, &present.events)?;
+        let access = open("access_log.file", &self.access, &present.access)?;
+        Ok([events, access])
+    }
+}
+
+impl Logs {
+    /// On the standard streams. Called once, by `main`: there is one event log in a process.
+    pub fn start(debug: bool) -> Logs {
+        let events = LineWriter::start(EVENTS, Box::new(io::stderr()));
+        let access = LineWriter::start("log-access", Box::new(io::stdout()));
+        pass_events_to(events.sender(), debug);
+        Logs { events, access, files: Mutex::default() }
+    }
+
+    /// Where access lines are handed over.
+    pub fn access(&self) -> LineSender {
+        self.access.sender()
+    }
+
+    /// Opens the files that this configuration names and that are not open yet; nothing is written to them.
+    ///
+    /// # Errors
+    /// For people: the field, the file, and why it can't be used.
+    pub fn open(&self, config: &Config) -> Result<Opened, String> {
+        let (names, present) = (Files::of(config), self.files.lock().clone());
+        let [events, access] = names.open(&present)?;
+        Ok(Opened { names, events, access, as_json: config.event_log.format == LogFormat::Json })
+    }
+
+    /// What was opened is used from now on.
+    pub fn switch_to(&self, opened: Opened) {
+        AS_JSON.store(opened.as_json, Relaxed);
+        let mut files = self.files.lock();
+        if files.events != opened.names.events {
+            self.events.write_to(opened.events.map_or(Box::new(io::stderr()), boxed));
+        }
+        if files.access != opened.names.access {
+            self.access.write_to(opened.access.map_or(Box::new(io::stdout()), boxed));
+        }
+        *files = opened.names;
+    }
+
+    /// Somebody has moved the files away: they are made anew under their names. Where that fails the old ones
+    /// are written on.
+    pub fn open_again(&self) {
+        let names = self.files.lock().clone();
+        match names.open(&Files::default()) {
+            Ok([events, access]) => {
+                let count = [&events, &access].iter().filter(|file| file.is_some()).count();
+                event(Info, "log", "log files opened again", &[("count", &count)]);
+                events.into_iter().for_each(|file| self.events.write_to(boxed(file)));
+                access.into_iter().for_each(|file| self.access.write_to(boxed(file)));
+            }
+            Err(why) => event(Error, "log", "log files not opened again", &[("reason", &why)]),
+        }
+    }
+
+    /// Waits until all lines so far are written, at most `patience` for each log.
+    pub fn flush(&self, patience: Duration) {
+        self.access.flush(patience);
+        self.events.flush(patience);
+    }
+}
+
+/// What is wrong with the files that this configuration names, as far as that can be told without making them.
+pub fn problems(config: &Config) -> Vec<String> {
+    let files = [("event_log.file", &config.event_log.file), ("access_log.file", &config.access_log.file)];
+    let problem = |(field, file): (&str, &Option<String>)| {
+        output::check(file.as_ref()?).err().map(|why| format!("{field}: {why}"))
+    };
+    files.into_iter().filter_map(problem).collect()
+}
+
+fn boxed(file: File) -> Box<dyn Write + Send> {
+    Box::new(file)
+}
