@@ -157,6 +157,10 @@ mod tests {
     #[test]
     fn what_looks_active_and_is_not_is_told() {
         let api = r#""pools": { "api": { "backends": [ { "url": "http://a" } ] } }"#;
+        check(
+            r#"{ "unmatched": 404, "backends": [ { "url": "http://a" } ] }"#,
+            &["backends get no requests: no route leads to \"default\""],
+        );
         check(&format!("{{ {api} }}"), &["pools.api gets no requests: no route leads to it"]);
         check(
             &format!(r#"{{ {api}, "routes": [ {{ "path": "/v1/*", "pool": "api" }} ] }}"#),

@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
     Algorithm, BackendConfig, BackendUrl, BreakerConfig, Config, HashKey, HealthCheckConfig, HealthCheckKind,
-    HostHeader, Limits, Pages, PoolConfig, RateLimit, RetryConfig, StatusRanges, Timeouts,
+    HostHeader, Limits, Pages, PoolConfig, RateLimit, RetryConfig, StatusRanges, Timeouts, Unmatched,
 };
 
 const KIB: usize = 1024;
@@ -31,6 +31,7 @@ pub(super) fn config() -> Config {
         default_pool: pool(),
         pools: Vec::new(),
         routes: Vec::new(),
+        unmatched: Unmatched::Default,
         retry: retry(),
         timeouts: timeouts(),
         limits: limits(),

@@ -79,6 +79,7 @@ fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -
         ),
         tls: listeners::tls(fields),
         admin: listeners::admin(fields),
+        unmatched: fields.value("unmatched", default.unmatched, routes::unmatched),
         ..default
     };
     apply(overrides, &mut config, document);
@@ -89,6 +90,7 @@ fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -
         pools::check_probe_port(fields, &config.default_pool);
     }
     config.routes = routes::routes(fields, &config.pools);
+    routes::check_strays(fields, &mut config);
     listeners::check_distinct(fields, &config);
     config
 }

@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 
 use super::routes::Routes;
 use super::{Backend, Pool};
-use crate::config::Config;
+use crate::config::{Config, Unmatched};
 use crate::http::RequestHead;
 
 /// One configuration with its pools.
@@ -71,8 +71,15 @@ impl Live {
     }
 
     /// The pool that this request belongs to.
-    pub fn pool_for(&self, head: &RequestHead) -> &Pool {
-        &self.pools[self.routes.find(head).unwrap_or(0)]
+    ///
+    /// # Errors
+    /// No route takes it, and then it is to be answered with this status.
+    pub fn pool_for(&self, head: &RequestHead) -> Result<&Pool, u16> {
+        match (self.routes.find(head), self.config.unmatched) {
+            (Some(index), _) => Ok(&self.pools[index]),
+            (None, Unmatched::Default) => Ok(self.default_pool()),
+            (None, Unmatched::Refused(status)) => Err(status),
+        }
     }
 
     /// The backends of all pools.

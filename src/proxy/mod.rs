@@ -31,7 +31,7 @@ use crate::explain::{Fate, Trace};
 use crate::frontend::ClientRequest;
 use crate::http::{BodyLength, Headers, request_id, upgrade};
 use crate::logging::event;
-use crate::pool::{Backend, BreakerState, Lease, Live, Tried, Undecided};
+use crate::pool::{Backend, BreakerState, Lease, Live, Pool, Tried, Undecided};
 use crate::shutdown::Running;
 use crate::transport::{AttemptError, BackendReply, Stage, Transport};
 use attempt::Prepared;
@@ -79,19 +79,28 @@ impl Proxy {
         if forwarded::has_passed(&request.head, &self.name) {
             return Outcome::refused(request, Refusal::Loop);
         }
+        let head = Arc::clone(&request.head);
+        let pool = match live.pool_for(&head) {
+            Ok(pool) => pool,
+            Err(status) => return Outcome::refused(request, Refusal::NoRoute { status }),
+        };
         if declares_too_much(request, live) {
             return Outcome::refused(request, Refusal::BodyTooLarge);
         }
         let mut trace = std::mem::take(&mut request.trace);
-        let outcome = self.forward(request, live, &mut trace);
+        let outcome = self.forward(request, (live, pool), &mut trace);
         request.trace = trace;
         outcome
     }
 
-    fn forward(&self, request: &mut ClientRequest, live: &Live, trace: &mut Trace) -> Outcome {
+    fn forward(
+        &self,
+        request: &mut ClientRequest,
+        (live, pool): (&Live, &Pool),
+        trace: &mut Trace,
+    ) -> Outcome {
         let (head, watch, received) =
             (Arc::clone(&request.head), Arc::clone(&request.watch), request.received);
-        let pool = live.pool_for(&head);
         let mut client = client_key::of(request.client, &head, pool.config());
         let mut account = self.budget.enter();
         let headers = self.headers_for_backend(request, live);

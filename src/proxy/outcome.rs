@@ -65,6 +65,7 @@ impl Outcome {
                 | Refusal::HeadTooLarge
                 | Refusal::RateLimited { .. }
                 | Refusal::ForbiddenAddress
+                | Refusal::NoRoute { .. }
                 | Refusal::MethodNotAllowed => None,
                 _ => Some(false),
             },

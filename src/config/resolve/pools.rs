@@ -12,11 +12,13 @@ use crate::config::{BackendConfig, BackendUrl, HealthCheckConfig, PoolConfig, de
 
 const WEIGHT: RangeInclusive<u32> = 0..=65_535;
 const BACKENDS: &str = r#"a list such as [ { "url": "http://localhost:3001" } ]"#;
+pub(super) const EMPTY: &str = r#"empty; write a list such as [ { "url": "http://localhost:3001" } ]"#;
 pub(super) const PATH: &str = r#"a path such as "/health""#;
 const HOST: &str = r#"a host such as "example.com", or null"#;
 const BODY: &str = "text that a healthy answer contains, or null";
 
-/// One pool; what it doesn't say is as in `parent`, except that a named pool has its own backends.
+/// One pool; what it doesn't say is as in `parent`, except that a named pool has its own backends. That the top
+/// level's list is empty may be right, see [`super::routes::check_strays`].
 pub(super) fn pool(fields: &Fields<'_>, name: &str, parent: &PoolConfig) -> PoolConfig {
     PoolConfig {
         name: name.to_string(),
@@ -84,8 +86,8 @@ fn backends(fields: &Fields<'_>, default: &[BackendConfig]) -> Vec<BackendConfig
         value.mistake(value.wrong_type(BACKENDS));
         return default.to_vec();
     };
-    if items.is_empty() {
-        value.mistake(format!("empty; write {BACKENDS}"));
+    if items.is_empty() && default.is_empty() {
+        value.mistake(EMPTY);
     }
     let mut places = HashMap::new();
     let backends: Vec<BackendConfig> = items
