@@ -41,7 +41,10 @@ const BUFFER_BYTES: RangeInclusive<u64> = 0..=64 * MIB;
 pub(super) fn resolve(source: &str, overrides: &Overrides) -> Result<Config, ConfigErrors> {
     let document = Document::new(source)?;
     let config = document.read(|fields| config(fields, &document, overrides));
-    document.finish().map(|()| config)
+    match document.finish() {
+        Ok(()) => Ok(config),
+        Err(mistakes) => Err(mistakes.with_rest(config)),
+    }
 }
 
 fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -> Config {

@@ -167,7 +167,8 @@ impl Reloader {
         };
         // Before anything is read, so that what changes while it is read is read again.
         let mut marks = self.loaded().again();
-        let read = config::load_again(&file.path, &file.overrides).map_err(|mistakes| mistakes.to_string());
+        let read = config::load_again(&file.path, &file.overrides);
+        let read = read.map_err(|mistakes| tls::files::told_with(&mistakes));
         let read = read.and_then(|config| {
             let named = Marks::of_files_named_in(&config);
             marks.add(named.clone());

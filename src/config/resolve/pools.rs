@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use super::listeners::file_name;
 use super::{MOST_CONNECTIONS, THRESHOLD};
 use crate::config::error::quoted;
-use crate::config::raw::{Fields, Value};
+use crate::config::raw::{Fields, Scalar, Value};
 use crate::config::read::{boolean, duration, text, whole};
 use crate::config::{BackendConfig, BackendUrl, HealthCheckConfig, PoolConfig, defaults, names, units, url};
 
@@ -93,7 +93,14 @@ fn backends(fields: &Fields<'_>, default: &[BackendConfig]) -> Vec<BackendConfig
     let backends: Vec<BackendConfig> = items
         .iter()
         .enumerate()
-        .map(|(index, item)| item.object(|fields| backend(fields, index, &mut places)))
+        .filter_map(|(index, item)| match item.scalar() {
+            // As other programs write it. It may have a password in it.
+            Scalar::Text(_) => {
+                item.mistake(r#"found a string; write an object such as { "url": "http://localhost:3001" }"#);
+                None
+            }
+            _ => Some(item.object(|fields| backend(fields, index, &mut places))),
+        })
         .collect();
     if !backends.is_empty() && backends.iter().all(|backend| backend.weight == 0) {
         value.mistake("every weight is 0, so none takes a request; write 1 or more for one of them");
