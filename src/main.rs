@@ -38,7 +38,7 @@ fn check(file: Option<&Path>, probe: bool, quiet: bool, environment: &Environmen
     let file = file.or(environment.config.as_deref());
     let (config, mut warnings) = match config::look_over(file, &environment.overrides) {
         Ok(found) => found,
-        Err(mistakes) => return fail(USAGE, mistakes.to_string().trim_end()),
+        Err(mistakes) => return fail(USAGE, &tls::files::told_with(&mistakes)),
     };
     let certificates = match tls::files::read(&config) {
         Ok(settings) => settings.map_or_else(Vec::new, |settings| settings.certificates().to_vec()),
@@ -137,7 +137,7 @@ fn explain(file: Option<&Path>, question: &Question, environment: &Environment) 
 fn load(file: Option<&Path>, environment: &Environment) -> Result<Config, ExitCode> {
     let file = file.or(environment.config.as_deref());
     let config = config::load(file, &environment.overrides)
-        .map_err(|mistakes| fail(USAGE, mistakes.to_string().trim_end()))?;
+        .map_err(|mistakes| fail(USAGE, &tls::files::told_with(&mistakes)))?;
     let problems = [tls::files::read(&config).err().unwrap_or_default(), logging::problems(&config)].concat();
     match problems.is_empty() {
         true => Ok(config),

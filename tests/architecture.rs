@@ -142,6 +142,7 @@ fn only_in(word: &str, places: &[&str]) {
 fn each_library_has_its_folder() {
     only_in("tiny_http::", &["frontend"]);
     only_in("ureq", &["transport", "inquiry"]);
+    only_in("httpdate", &["frontend"]);
     only_in("signal_hook", &["shutdown"]);
     only_in("simplelog", &["logging"]);
     only_in("rustls", &["tls"]);

@@ -17,6 +17,9 @@ struct SetByHand {
     backend: String,
     state: u8,
     weight: Option<u32>,
+    /// The configured one that `weight` was set over; a process of an earlier version does not tell it.
+    #[serde(default)]
+    over: Option<u32>,
 }
 
 /// All that differs from the configuration, as text.
@@ -29,6 +32,7 @@ pub(super) fn told(live: &Live) -> String {
             backend: backend.name().to_owned(),
             state: backend.admin() as u8,
             weight: backend.weight_by_hand(),
+            over: Some(backend.configured_weight()),
         };
         set.map(one).collect::<Vec<_>>()
     };
@@ -50,7 +54,9 @@ pub(super) fn take_over(live: &Live, told: &str) {
         let backend =
             pool.and_then(|pool| pool.backends().iter().find(|backend| backend.name() == set.backend));
         let Some(backend) = backend else { continue };
-        if let Some(weight) = set.weight {
+        // The file may have changed meanwhile, and what it says anew of a weight wins as in a reload.
+        let is_as_before = set.over.is_none_or(|over| over == backend.configured_weight());
+        if let Some(weight) = set.weight.filter(|_| is_as_before) {
             backend.set_weight(weight);
         }
         backend.set_admin(AdminState::from_u8(set.state), Instant::now());
@@ -81,6 +87,11 @@ mod tests {
         let found: Vec<_> =
             after.default_pool().backends().iter().map(|it| (it.state(), it.weight())).collect();
         assert_eq!(found, [("healthy", 7), ("disabled", 1)]);
+        let after = live(r#"{"backends":[{"url":"http://b","weight":3},{"url":"http://c"}]}"#);
+        take_over(&after, &told(&before));
+        let found: Vec<_> =
+            after.default_pool().backends().iter().map(|it| (it.state(), it.weight())).collect();
+        assert_eq!(found, [("healthy", 3), ("draining", 1)], "another weight in the file wins");
         take_over(&after, "nonsense");
     }
 }

@@ -1,11 +1,12 @@
 //! Fields that look as though they did something and don't. Pure.
 
-use crate::config::Config;
+use crate::config::{Config, Unmatched};
 
 /// A line for each.
 pub(super) fn warnings(config: &Config) -> Vec<String> {
     let mut found = stars(config);
     found.extend(unnamed_pools(config));
+    found.extend(idle_backends(config));
     found.extend(admin_port(config));
     found
 }
@@ -29,6 +30,18 @@ fn unnamed_pools(config: &Config) -> Vec<String> {
     let is_named = |name: &str| config.routes.iter().any(|route| route.pool == name);
     let unnamed = config.pools.iter().filter(|pool| !is_named(&pool.name));
     unnamed.map(|pool| format!("pools.{} gets no requests: no route leads to it", pool.name)).collect()
+}
+
+/// Strangers are refused, and nobody else is sent to the top-level backends.
+fn idle_backends(config: &Config) -> Option<String> {
+    let Unmatched::Refused(status) = config.unmatched else { return None };
+    let is_named = config.routes.iter().any(|route| route.pool == config.default_pool.name);
+    (!is_named && !config.default_pool.backends.is_empty()).then(|| {
+        format!(
+            "backends get no requests: no route leads to \"default\", and what no route takes is answered {status} \
+             (`unmatched`)"
+        )
+    })
 }
 
 /// Where the addresses overlap it is a mistake; here they differ.

@@ -86,7 +86,7 @@ fn probe_ports(pool: &PoolConfig) -> Vec<String> {
 /// That no backend at all has a weight is a mistake.
 fn backups_only(pool: &PoolConfig) -> Option<String> {
     let takes_none = pool.backends.iter().filter(|it| !it.backup).all(|it| it.weight == 0);
-    takes_none
+    (takes_none && !pool.backends.is_empty())
         .then(|| format!("{}: only backups take requests, every other weight is 0", pool.path_of("backends")))
 }
 
@@ -157,6 +157,15 @@ mod tests {
     #[test]
     fn what_looks_active_and_is_not_is_told() {
         let api = r#""pools": { "api": { "backends": [ { "url": "http://a" } ] } }"#;
+        check(
+            r#"{ "unmatched": 404, "pools": { "api": { "backends": [ { "url": "http://a" } ] } },
+                 "routes": [ { "path": "/v1", "pool": "api" } ] }"#,
+            &[],
+        );
+        check(
+            r#"{ "unmatched": 404, "backends": [ { "url": "http://a" } ] }"#,
+            &["backends get no requests: no route leads to \"default\""],
+        );
         check(&format!("{{ {api} }}"), &["pools.api gets no requests: no route leads to it"]);
         check(
             &format!(r#"{{ {api}, "routes": [ {{ "path": "/v1/*", "pool": "api" }} ] }}"#),

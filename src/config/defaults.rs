@@ -9,7 +9,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::{
     AccessLogConfig, Algorithm, BackendConfig, BackendUrl, BreakerConfig, Config, EventLogConfig, HashKey,
     HealthCheckConfig, HealthCheckKind, HostHeader, Limits, Pages, PoolConfig, RateLimit, RetryConfig,
-    StatusRanges, Timeouts,
+    StatusRanges, Timeouts, Unmatched,
 };
 
 const KIB: usize = 1024;
@@ -32,6 +32,7 @@ pub(super) fn config() -> Config {
         default_pool: pool(),
         pools: Vec::new(),
         routes: Vec::new(),
+        unmatched: Unmatched::Default,
         retry: retry(),
         timeouts: timeouts(),
         limits: limits(),

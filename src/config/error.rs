@@ -2,6 +2,9 @@
 //! each mistake with its field, its line and what would be right.
 
 use std::fmt;
+use std::path::Path;
+
+use super::Config;
 
 /// One thing to put right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,15 +21,17 @@ pub struct Mistake {
 /// Every mistake of a configuration, in the file's order. Never empty.
 ///
 /// `Display` writes a line for each, without a newline after the last.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ConfigErrors {
     file: Option<String>,
     mistakes: Vec<Mistake>,
+    /// See [`ConfigErrors::rest`].
+    rest: Option<Box<Config>>,
 }
 
 impl ConfigErrors {
     pub(super) fn new(mistakes: Vec<Mistake>) -> ConfigErrors {
-        ConfigErrors { file: None, mistakes }
+        ConfigErrors { file: None, mistakes, rest: None }
     }
 
     /// A mistake that is the file's as a whole: unreadable, too large.
@@ -36,6 +41,23 @@ impl ConfigErrors {
 
     pub(super) fn in_file(self, file: &str) -> ConfigErrors {
         ConfigErrors { file: Some(file.to_string()), ..self }
+    }
+
+    pub(super) fn with_rest(self, config: Config) -> ConfigErrors {
+        ConfigErrors { rest: Some(Box::new(config)), ..self }
+    }
+
+    /// Names of files in the rest are meant from this folder.
+    pub(super) fn find_files_from(&mut self, folder: &Path) {
+        if let Some(rest) = &mut self.rest {
+            rest.find_files_from(folder);
+        }
+    }
+
+    /// What could be read all the same, with defaults where the mistakes are: never to be used, but what else is
+    /// wrong with it can be told together with them.
+    pub fn rest(&self) -> Option<&Config> {
+        self.rest.as_deref()
     }
 
     /// Each mistake, in the file's order; those of variables and flags come last.

@@ -17,7 +17,8 @@ impl Config {
         let pools = std::iter::once(&mut self.default_pool).chain(&mut self.pools);
         let roots = pools.flat_map(|pool| &mut pool.backends).filter_map(|backend| backend.ca.as_mut());
         let logs = self.access_log.file.iter_mut().chain(&mut self.event_log.file);
-        for name in pairs.chain(roots).chain(logs) {
+        // One that is not there is a mistake, which was told.
+        for name in pairs.chain(roots).chain(logs).filter(|name| !name.is_empty()) {
             let found = folder.join(&*name);
             // So that it is the same file for whoever is told of it, such as the drill's own processes.
             *name = std::path::absolute(&found).unwrap_or(found).display().to_string();

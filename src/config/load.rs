@@ -70,12 +70,24 @@ fn of_file(
 ) -> Result<(Config, Vec<String>), ConfigErrors> {
     let name = path.display().to_string();
     let text = text.map_err(|message| ConfigErrors::whole_file(&name, message))?;
-    let mut config = parse(&text, overrides).map_err(|errors| errors.in_file(&name))?;
+    let folder = path.parent().filter(|_| is_file_of_its_folder(path)).unwrap_or(Path::new(""));
+    let mut config = match parse(&text, overrides) {
+        Ok(config) => config,
+        Err(mut mistakes) => {
+            mistakes.find_files_from(folder);
+            return Err(mistakes.in_file(&name));
+        }
+    };
     let remarks = remarks::of(&text, &config);
-    // A pipe's folder is the system's and has nothing to do with it; there it is the working directory.
-    let folder = path.parent().filter(|_| path.is_file());
-    config.find_files_from(folder.unwrap_or(Path::new("")));
+    config.find_files_from(folder);
     Ok((config, remarks))
+}
+
+/// Whether names in it are relative to its folder. That of a pipe, or of a descriptor's name (`/dev/stdin`), is the
+/// system's and has nothing to do with it; there it is the working directory.
+fn is_file_of_its_folder(path: &Path) -> bool {
+    let is_a_descriptor_s = ["/dev", "/proc"].iter().any(|folder| path.starts_with(folder));
+    path.is_file() && !is_a_descriptor_s
 }
 
 /// Checks a configuration's text.

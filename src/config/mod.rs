@@ -51,6 +51,8 @@ pub struct Config {
     pub pools: Vec<PoolConfig>,
     /// Which requests go to which named pool.
     pub routes: Vec<Route>,
+    /// What becomes of requests that no route takes.
+    pub unmatched: Unmatched,
     /// When a request may be tried again.
     pub retry: RetryConfig,
     /// Every limit in time.
@@ -100,7 +102,7 @@ pub struct PoolConfig {
     pub hash_key: HashKey,
     /// Name of the cookie that keeps a client with its backend.
     pub sticky_cookie: Option<String>,
-    /// In the file's order; never empty; no URL twice.
+    /// In the file's order; no URL twice; never empty but for the top level's, where no request can come to them.
     pub backends: Vec<BackendConfig>,
     /// How backends are probed.
     pub health_check: HealthCheckConfig,
@@ -214,12 +216,28 @@ pub struct StatusRanges(pub Vec<(u16, u16)>);
 /// Requests of this host and path go to that pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// Exact host, or `*.example.com`; `None` is any. Lower-cased.
-    pub host: Option<String>,
+    /// Exact hosts, or such as `*.example.com`; none is any. Lower-cased.
+    pub hosts: Vec<String>,
     /// Whole leading segments; `/` is any.
     pub path: String,
     /// Name of the pool.
     pub pool: String,
+}
+
+/// What becomes of requests that no route takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unmatched {
+    /// `"default"`: the top-level backends get them.
+    Default,
+    /// They are answered with this status, 404 or 421.
+    Refused(u16),
+}
+
+impl Route {
+    /// Whether it takes every request that comes to it.
+    pub fn takes_all(&self) -> bool {
+        self.hosts.is_empty() && self.path == defaults::ROUTE_PATH
+    }
 }
 
 /// When a request may be tried again.

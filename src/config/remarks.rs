@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Config, Route};
+use super::{Config, Route, Unmatched};
 
 /// Of this text, which is a valid configuration.
 pub(super) fn of(text: &str, config: &Config) -> Vec<String> {
@@ -20,13 +20,13 @@ fn rate_limit(file: &Map<String, Value>) -> Option<String> {
 
 /// Requests that no route takes, where nobody has said which backends they are for.
 fn strays(file: &Map<String, Value>, config: &Config) -> Option<String> {
-    let takes_all = |route: &Route| route.host.is_none() && route.path == "/" && route.pool != "default";
+    let takes_all = |route: &Route| route.takes_all() && route.pool != "default";
     let are_left = !config.pools.is_empty() && !config.routes.iter().any(takes_all);
-    (are_left && !file.contains_key("backends")).then(|| {
+    (are_left && !file.contains_key("backends") && config.unmatched == Unmatched::Default).then(|| {
         let urls: Vec<_> = config.default_pool.backends.iter().map(|it| it.url.to_string()).collect();
         format!(
             "backends is left out: requests that no route takes go to its default, {}; write the backends that they \
-             are for, or a route for all of them",
+             are for, a route for all of them, or \"unmatched\": 404",
             urls.join(" ")
         )
     })

@@ -41,7 +41,10 @@ const BUFFER_BYTES: RangeInclusive<u64> = 0..=64 * MIB;
 pub(super) fn resolve(source: &str, overrides: &Overrides) -> Result<Config, ConfigErrors> {
     let document = Document::new(source)?;
     let config = document.read(|fields| config(fields, &document, overrides));
-    document.finish().map(|()| config)
+    match document.finish() {
+        Ok(()) => Ok(config),
+        Err(mistakes) => Err(mistakes.with_rest(config)),
+    }
 }
 
 fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -> Config {
@@ -80,6 +83,7 @@ fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -
         ),
         tls: listeners::tls(fields),
         admin: listeners::admin(fields),
+        unmatched: fields.value("unmatched", default.unmatched, routes::unmatched),
         ..default
     };
     apply(overrides, &mut config, document);
@@ -90,6 +94,7 @@ fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -
         pools::check_probe_port(fields, &config.default_pool);
     }
     config.routes = routes::routes(fields, &config.pools);
+    routes::check_strays(fields, &mut config);
     listeners::check_distinct(fields, &config);
     config
 }

@@ -17,6 +17,9 @@ pub(super) fn mistake(json: &str, error: &serde_json::Error) -> Mistake {
     let text = error.to_string();
     let parsers_words = text.strip_suffix(&place).unwrap_or(&text);
     let (before, at) = around(json, line, column);
+    if let Some(bracket) = wrong_bracket(before, at, parsers_words) {
+        return mistake(line, format!("not valid JSON: {bracket} (column {column})"));
+    }
     let reason = in_plain_words(before, at, parsers_words).unwrap_or(parsers_words);
     mistake(line, format!("not valid JSON: {reason} (column {column})"))
 }
@@ -26,6 +29,17 @@ fn around(json: &str, line: usize, column: usize) -> (&str, &str) {
     let above: usize = json.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     let offset = (above + column).saturating_sub(1);
     json.split_at_checked(offset).unwrap_or((json, ""))
+}
+
+/// A list that is closed while an object in it is still open, or the other way round.
+fn wrong_bracket(before: &str, at: &str, parsers_words: &str) -> Option<String> {
+    let closing = at.chars().next().filter(|c| matches!(c, ']' | '}'))?;
+    let is_another = parsers_words.starts_with("expected `,` or ") && !before.trim_end().ends_with(',');
+    is_another.then(|| {
+        let (opened, _) = unclosed(before);
+        let opening = if closing == ']' { '{' } else { '[' };
+        format!("this {closing} comes too early: the {opening} of line {opened} is still open")
+    })
 }
 
 /// The slips that people make; `None` for others.
@@ -118,6 +132,10 @@ mod tests {
         check("{\n  \"routes\": [\n", 2, "the [ of this line is never closed");
         check("{\n  \"limits\": {},\n", 1, "the { of this line is never closed");
         check("{ \"listen\": \"a", 1, "no closing quotes");
+        let early = "this ] comes too early: the { of line 2 is still open";
+        check("{\n  \"backends\": [ { \"url\": \"http://a\" ],\n  \"via\": true\n}", 2, early);
+        let early = "this } comes too early: the [ of line 1 is still open";
+        check("{ \"trusted_proxies\": [ \"::1\"\n}", 2, early);
         check("", 1, "empty; write at least {}");
     }
 }

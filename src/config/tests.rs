@@ -106,6 +106,24 @@ fn a_named_pool_is_like_the_default_one_where_it_does_not_say() {
 }
 
 #[test]
+fn no_backends_at_the_top_are_right_where_no_request_can_come_to_them() {
+    let api = r#""pools": { "api": { "backends": [ { "url": "http://a" } ] } }"#;
+    let check = |more: &str, expected: Option<usize>| {
+        let found = resolved(&format!("{{ {api}, {more} }}")).ok();
+        assert_eq!(found.map(|config| config.default_pool.backends.len()), expected, "{more}");
+    };
+    let route = |host: &str| format!(r#""routes": [ {{ {host} "pool": "api" }} ]"#);
+    let hosts = route(r#""host": ["a.example", "b.example"],"#);
+    check(&format!(r#""backends": [], {}"#, route("")), Some(0));
+    check(&format!(r#""backends": [], "unmatched": 404, {hosts}"#), Some(0));
+    check(&format!(r#""unmatched": 421, {hosts}"#), Some(0));
+    check(&format!(r#""unmatched": "default", {hosts}"#), Some(3));
+    check(&format!(r#""backends": [], {hosts}"#), None);
+    check(r#""backends": [], "unmatched": 404"#, None);
+    check(&format!(r#""backends": [], "unmatched": "404", {hosts}"#), None);
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_one_mistake() {
     let check = |path: &Path, expected: &str| {
         let errors = load(Some(path), &NO_OVERRIDES).unwrap_err();

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use super::units::{write_duration, write_size};
 use super::{
     BackendConfig, Config, HealthCheckConfig, Limits, PoolConfig, RateLimit, RetryConfig, Route, Timeouts,
-    TlsConfig, defaults,
+    TlsConfig, Unmatched, defaults,
 };
 
 /// Stands for a secret, and is long enough for any of them.
@@ -38,6 +38,7 @@ impl Config {
         let named = self.pools.iter().map(|it| (it.name.clone(), Json::Object(pool(it))));
         whole.insert("pools".into(), Json::Object(named.collect()));
         whole.insert("routes".into(), self.routes.iter().map(route).collect());
+        whole.insert("unmatched".into(), unmatched(self.unmatched));
         whole.insert("health_check".into(), health_check(&self.default_pool.health_check));
         whole.insert("retry".into(), retry(&self.retry));
         whole.insert("timeouts".into(), timeouts(&self.timeouts));
@@ -123,7 +124,19 @@ fn backend(backend: &BackendConfig) -> Json {
 }
 
 fn route(route: &Route) -> Json {
-    json!({ "host": route.host, "path": route.path, "pool": route.pool })
+    let host = match route.hosts.as_slice() {
+        [] => Json::Null,
+        [one] => json!(one),
+        several => json!(several),
+    };
+    json!({ "host": host, "path": route.path, "pool": route.pool })
+}
+
+fn unmatched(unmatched: Unmatched) -> Json {
+    match unmatched {
+        Unmatched::Default => json!(defaults::POOL_NAME),
+        Unmatched::Refused(status) => json!(status),
+    }
 }
 
 fn health_check(check: &HealthCheckConfig) -> Json {

@@ -62,7 +62,7 @@ impl Admin {
             ("/backends/weight", _, "POST") => set_weight(live, &head),
             ("/reload", _, "POST") => {
                 let result = self.reloader.reload();
-                result.map(|changes| json!({ "changes": changes })).map_err(|why| (422, "not_reloaded", why))
+                result.map(|done| done.to_json()).map_err(|why| (422, "not_reloaded", why))
             }
             (path, ..) if is_known(path) => Err((405, "method_not_allowed", "Method Not Allowed".to_owned())),
             _ => Err((404, "unknown_path", "Not Found: see GET /backends".to_owned())),

@@ -55,7 +55,10 @@ fn forecast(head: &RequestHead, client: &str, live: &Live) -> Result<Value, Refu
         return Err((400, "bad_parameter", "Bad Request: client is an IP address".to_owned()));
     };
     let wanted = head_of(head);
-    let pool = live.pool_for(&wanted);
+    let pool = match live.pool_for(&wanted) {
+        Ok(pool) => pool,
+        Err(status) => return Ok(words::no_route(client, status)),
+    };
     let client_key = ClientKey { is_retry: true, ..client_key::of(address, &wanted, pool.config()) };
     let (now, tried) = (Instant::now(), Tried::default());
     let chosen = pool.would_pick(&client_key, now);

@@ -59,6 +59,12 @@ pub fn forecast(story: &Story, client: &str) -> Value {
     page
 }
 
+/// The same for one that no route takes.
+pub fn no_route(client: &str, status: u16) -> Value {
+    let text = format!("A request of {client} would be answered {status} now: no route takes it (no_route).");
+    json!({ "backend": null, "status": status, "reason": "no_route", "sentence": text })
+}
+
 fn attempt(story: &Story, one: &Try) -> Value {
     let chosen = one.chosen.as_ref();
     let others = one.standings.iter().filter(|(backend, _)| chosen.is_none_or(|it| it.id() != backend.id()));

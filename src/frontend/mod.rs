@@ -7,6 +7,7 @@
 //! tests fake the stream.
 
 mod client_stream;
+mod date;
 mod door;
 mod front;
 mod limits;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use log::Level::Info;
 
+use super::date;
 use super::sink::Sink;
 use crate::http::{request_id, status};
 use crate::logging::event;
@@ -26,8 +27,10 @@ pub(super) fn refusal(
         503 => format!("Retry-After: {}\r\n", status::RETRY_SOON),
         _ => String::new(),
     };
+    let now = date::now();
+    let date = String::from_utf8_lossy(&now);
     format!(
-        "HTTP/1.1 {code} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\nX-LB-Reason: {reason}\r\n\
+        "HTTP/1.1 {code} {phrase}\r\nDate: {date}\r\nContent-Type: text/plain; charset=utf-8\r\nX-LB-Reason: {reason}\r\n\
          X-Request-ID: {id}\r\n{retry}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     )

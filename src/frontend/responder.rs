@@ -8,6 +8,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use super::client_stream::{ClientStream, Ending};
+use super::date;
 use crate::client_side::ClientSide;
 use crate::duplex::Duplex;
 use crate::http::{Headers, Version, status};
@@ -111,6 +112,12 @@ impl Responder {
         // Writing to a Vec can't fail.
         let _ = write!(head, "HTTP/1.1 {code} {reason}\r\n");
         push_fields(head, headers);
+        // An interim answer needs none.
+        if code >= 200 && headers.get("date").is_none() {
+            head.extend_from_slice(b"Date: ");
+            head.extend_from_slice(&date::now());
+            head.extend_from_slice(b"\r\n");
+        }
         match (framing, wire) {
             (Framing::Length(length), _) => {
                 let _ = write!(head, "Content-Length: {length}\r\n");

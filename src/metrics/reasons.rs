@@ -2,7 +2,7 @@
 //! a rate over a counter that appears with its first event misses that event.
 
 /// In the order of the alphabet.
-pub const REASONS: [&str; 25] = [
+pub const REASONS: [&str; 26] = [
     "ambiguous_framing",
     "backend_broke_off",
     "backend_closed",
@@ -22,6 +22,7 @@ pub const REASONS: [&str; 25] = [
     "malformed_request",
     "method_not_allowed",
     "no_healthy_backend",
+    "no_route",
     "queue_full",
     "queue_timeout",
     "rate_limited",

@@ -30,6 +30,7 @@ impl Middleware for RedirectToTls {
         let mut headers = Headers::default();
         headers.push("Location", location.as_bytes());
         headers.push("X-LB-Reason", b"redirected_to_tls");
+        headers.push("X-Request-ID", request.id.as_bytes());
         headers.push("Content-Type", b"text/plain; charset=utf-8");
         let text = b"Permanent Redirect: use https\n";
         request.responder.start(308, &headers, Framing::Length(text.len() as u64));

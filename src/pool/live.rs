@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 
 use super::routes::Routes;
 use super::{Backend, Pool};
-use crate::config::Config;
+use crate::config::{Config, Unmatched};
 use crate::http::RequestHead;
 
 /// One configuration with its pools.
@@ -71,13 +71,23 @@ impl Live {
     }
 
     /// The pool that this request belongs to, by its place in [`Live::pools`].
-    pub fn pool_index(&self, head: &RequestHead) -> usize {
-        self.routes.find(head).unwrap_or(0)
+    ///
+    /// # Errors
+    /// No route takes it, and then it is to be answered with this status.
+    pub fn pool_index(&self, head: &RequestHead) -> Result<usize, u16> {
+        match (self.routes.find(head), self.config.unmatched) {
+            (Some(index), _) => Ok(index),
+            (None, Unmatched::Default) => Ok(0),
+            (None, Unmatched::Refused(status)) => Err(status),
+        }
     }
 
     /// The pool that this request belongs to.
-    pub fn pool_for(&self, head: &RequestHead) -> &Pool {
-        &self.pools[self.pool_index(head)]
+    ///
+    /// # Errors
+    /// No route takes it, and then it is to be answered with this status.
+    pub fn pool_for(&self, head: &RequestHead) -> Result<&Pool, u16> {
+        self.pool_index(head).map(|index| &self.pools[index])
     }
 
     /// The name of the pool at this place.

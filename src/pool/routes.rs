@@ -5,15 +5,31 @@ use crate::http::RequestHead;
 
 /// Routes in the order to try: exact hosts before `*.` ones before any, longer before shorter.
 #[derive(Debug, Default)]
-pub struct Routes(Vec<(Route, usize)>);
+pub struct Routes(Vec<Entry>);
+
+/// One host of a route.
+#[derive(Debug)]
+struct Entry {
+    /// `None` is any.
+    host: Option<String>,
+    path: String,
+    pool: usize,
+}
 
 impl Routes {
     /// `pool` tells the index of the pool of that name.
     pub fn new(routes: &[Route], pool: impl Fn(&str) -> Option<usize>) -> Routes {
-        let known = |route: &Route| pool(&route.pool).map(|index| (route.clone(), index));
-        let mut routes: Vec<_> = routes.iter().filter_map(known).collect();
-        routes.sort_by_key(|(route, _)| std::cmp::Reverse(specificity(route)));
-        Routes(routes)
+        let mut entries = Vec::new();
+        for route in routes {
+            let Some(pool) = pool(&route.pool) else { continue };
+            let mut add = |host| entries.push(Entry { host, path: route.path.clone(), pool });
+            match route.hosts.is_empty() {
+                true => add(None),
+                false => route.hosts.iter().cloned().map(Some).for_each(add),
+            }
+        }
+        entries.sort_by_key(|entry| std::cmp::Reverse(specificity(entry)));
+        Routes(entries)
     }
 
     /// The index of the request's pool; `None` where no route is for it.
@@ -22,21 +38,18 @@ impl Routes {
             return None;
         }
         let (host, path) = (bare_host(head.host()), head.path());
-        let is_for = |route: &Route| route.host.as_deref().is_none_or(|wanted| host_matches(wanted, &host));
-        self.0
-            .iter()
-            .find(|(route, _)| is_for(route) && path_matches(&route.path, path))
-            .map(|(_, pool)| *pool)
+        let is_for = |entry: &Entry| entry.host.as_deref().is_none_or(|wanted| host_matches(wanted, &host));
+        self.0.iter().find(|entry| is_for(entry) && path_matches(&entry.path, path)).map(|entry| entry.pool)
     }
 }
 
-fn specificity(route: &Route) -> (u8, usize, usize) {
-    let (kind, length) = match route.host.as_deref() {
+fn specificity(entry: &Entry) -> (u8, usize, usize) {
+    let (kind, length) = match entry.host.as_deref() {
         None => (0, 0),
         Some(host) if host.starts_with("*.") => (1, host.len()),
         Some(host) => (2, host.len()),
     };
-    (kind, length, route.path.len())
+    (kind, length, entry.path.len())
 }
 
 /// Lower-cased, without port and without the dot that some write at the end.
@@ -68,7 +81,8 @@ mod tests {
     use crate::http::{Headers, Version};
 
     fn route(host: Option<&str>, path: &str, pool: &str) -> Route {
-        Route { host: host.map(str::to_owned), path: path.to_owned(), pool: pool.to_owned() }
+        let hosts = host.map(|list| list.split(' ').map(str::to_owned).collect());
+        Route { hosts: hosts.unwrap_or_default(), path: path.to_owned(), pool: pool.to_owned() }
     }
 
     fn routes() -> Routes {
@@ -78,7 +92,7 @@ mod tests {
             route(Some("*.example.com"), "/", "2"),
             route(Some("api.example.com"), "/", "3"),
             route(Some("api.example.com"), "/v1/", "4"),
-            route(Some("*.b.example.com"), "/", "5"),
+            route(Some("*.b.example.com c.example.com"), "/", "5"),
         ];
         Routes::new(&list, |name| name.parse().ok())
     }
@@ -96,6 +110,7 @@ mod tests {
             ("api.example.com.", "/v1", 4),
             ("api.example.com", "/v1/x", 4),
             ("a.b.example.com", "/v1", 5),
+            ("c.example.com", "/v1", 5),
             ("[::1]:80", "/", 0),
         ] {
             let mut headers = Headers::default();

@@ -80,11 +80,14 @@ impl Proxy {
         if forwarded::has_passed(&request.head, &self.name) {
             return Outcome::refused(request, Refusal::Loop);
         }
+        let pool = match live.pool_index(&request.head) {
+            Ok(pool) => pool,
+            Err(status) => return Outcome::refused(request, Refusal::NoRoute { status }),
+        };
         if declares_too_much(request, live) {
             return Outcome::refused(request, Refusal::BodyTooLarge);
         }
         let mut trace = std::mem::take(&mut request.trace);
-        let pool = live.pool_index(&request.head);
         let outcome = self.forward(request, (live, &live.pools()[pool]), &mut trace);
         request.trace = trace;
         Outcome { pool: Some(pool), ..outcome }

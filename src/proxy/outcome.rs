@@ -73,6 +73,7 @@ impl Outcome {
                 | Refusal::HeadTooLarge
                 | Refusal::RateLimited { .. }
                 | Refusal::ForbiddenAddress
+                | Refusal::NoRoute { .. }
                 | Refusal::MethodNotAllowed => None,
                 _ => Some(false),
             },

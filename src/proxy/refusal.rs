@@ -32,6 +32,11 @@ pub enum Refusal {
     Loop,
     /// The page asked for is not for clients with this address.
     ForbiddenAddress,
+    /// No route takes it, and the configuration says that such requests are refused.
+    NoRoute {
+        /// 404 or 421.
+        status: u16,
+    },
     /// A method that an endpoint of ours does not have.
     MethodNotAllowed,
     /// Something of ours panicked.
@@ -83,6 +88,12 @@ impl Refusal {
             Refusal::Loop => look(508, "loop_detected", "Loop Detected: this request has passed here before"),
             Refusal::ForbiddenAddress => {
                 look(403, "forbidden_address", "Forbidden: not for clients with this address")
+            }
+            Refusal::NoRoute { status: 421 } => {
+                look(421, "no_route", "Misdirected Request: no route is for this host and path")
+            }
+            Refusal::NoRoute { status } => {
+                look(status, "no_route", "Not Found: no route is for this host and path")
             }
             Refusal::MethodNotAllowed => look(405, "method_not_allowed", "Method Not Allowed"),
             Refusal::Internal => look(500, "internal_error", "Internal Server Error"),
@@ -205,6 +216,8 @@ mod tests {
             Refusal::RateLimited { retry_after: Duration::ZERO },
             Refusal::Loop,
             Refusal::ForbiddenAddress,
+            Refusal::NoRoute { status: 404 },
+            Refusal::NoRoute { status: 421 },
             Refusal::MethodNotAllowed,
             Refusal::Internal,
             Refusal::BackendClosed,

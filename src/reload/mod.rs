@@ -4,6 +4,7 @@
 
 mod changes;
 mod marks;
+mod report;
 mod restart;
 mod watcher;
 
@@ -11,13 +12,15 @@ mod watcher;
 mod tests;
 
 use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use log::Level::{Error, Info, Warn};
 use parking_lot::Mutex;
 
+pub use report::Reloaded;
 pub use watcher::start as watch;
 
 use marks::Marks;
@@ -26,7 +29,7 @@ use restart::keep_what_needs_a_restart;
 use crate::config::{self, BackendUrl, Config, Overrides, PoolConfig};
 use crate::logging::{Logs, event};
 use crate::metrics::operation::{CertificateLife, LastReload};
-use crate::pool::{AdminState, Backend, Live, Policy, Pool, SharedLive};
+use crate::pool::{Backend, Live, Policy, Pool, SharedLive};
 use crate::service_manager::ServiceManager;
 use crate::tls::files::Renewed;
 use crate::tls::{self, ServerSettings};
@@ -127,7 +130,7 @@ impl Reloader {
         self.last.lock().clone()
     }
 
-    fn note(&self, result: &Result<String, String>) {
+    fn note(&self, result: &Result<Reloaded, String>) {
         let (now, mut last) = (SystemTime::now(), self.last.lock());
         last.tried = now;
         last.mistakes = result.as_ref().err().cloned();
@@ -141,12 +144,12 @@ impl Reloader {
         self.loaded.lock().clone()
     }
 
-    /// Reads the file and, if it is valid, makes it what requests see from now on; says in a line what
+    /// Reads the file and, if it is valid, makes it what requests see from now on; says what
     /// has changed. Looks names up, so it may take a while; takes a lock for all of it.
     ///
     /// # Errors
     /// Every mistake in the file, which then changes nothing.
-    pub fn reload(&self) -> Result<String, String> {
+    pub fn reload(&self) -> Result<Reloaded, String> {
         let _turn = self.turn.lock();
         self.manager.reloading();
         let result = self.read_again();
@@ -154,20 +157,21 @@ impl Reloader {
             self.note(&result);
         }
         self.manager.serving(&match &result {
-            Ok(summary) => format!("reloaded: {summary}"),
+            Ok(done) => format!("reloaded: {}", done.summary),
             Err(mistakes) => format!("not reloaded: {mistakes}"),
         });
         result
     }
 
-    fn read_again(&self) -> Result<String, String> {
+    fn read_again(&self) -> Result<Reloaded, String> {
         let Some(file) = &self.file else {
             event(Warn, "reload", "there is no configuration file to read again", &[]);
             return Err("there is no configuration file to read again".to_owned());
         };
         // Before anything is read, so that what changes while it is read is read again.
         let mut marks = self.loaded().again();
-        let read = config::load_again(&file.path, &file.overrides).map_err(|mistakes| mistakes.to_string());
+        let read = config::load_again(&file.path, &file.overrides);
+        let read = read.map_err(|mistakes| tls::files::told_with(&mistakes));
         let read = read.and_then(|config| {
             let named = Marks::of_files_named_in(&config);
             marks.add(named.clone());
@@ -195,7 +199,7 @@ impl Reloader {
     }
 
     /// All that takes time comes before the swap and touches nothing that is in use, or after it.
-    fn take_over(&self, mut config: Config, files: Renewed) -> String {
+    fn take_over(&self, mut config: Config, files: Renewed) -> Reloaded {
         let before = self.live.get();
         for field in keep_what_needs_a_restart(&mut config, &before.config) {
             event(Warn, "reload", "needs a restart", &[("field", &field)]);
@@ -204,11 +208,7 @@ impl Reloader {
         let after = Arc::new(build(config, Some(&before)));
         let known: HashSet<u64> = before.backends().map(|backend| backend.id()).collect();
         names::look_up_new(after.backends().filter(|backend| !known.contains(&backend.id())));
-        let by_hand: Vec<_> = before.backends().filter(|backend| backend.is_set_by_hand()).collect();
-        if !by_hand.is_empty() {
-            let names: Vec<_> = by_hand.iter().map(|backend| backend.name()).collect();
-            event(Warn, "reload", "what was set by hand is overridden", &[("backends", &names.join(" "))]);
-        }
+        let mut done = Reloaded::of(&before, &after);
 
         self.live.set(Arc::clone(&after));
         files.roots.take_effect();
@@ -220,22 +220,31 @@ impl Reloader {
 
         self.let_go(&before, &after);
         changes.extend(changes::of_clients(&before, &after));
-        let summary = if changes.is_empty() { "nothing has changed".to_owned() } else { changes.join(", ") };
-        event(Info, "reload", "configuration reloaded", &[("changes", &summary)]);
-        summary
+        done.summary = if changes.is_empty() { "nothing has changed".to_owned() } else { changes.join(", ") };
+        tell(&done);
+        done
     }
 
-    /// Of backends that have left, and of what people have asked of those that stay.
+    /// Of backends that have left, and of what was set by hand and is over.
     fn let_go(&self, before: &Live, after: &Live) {
-        let now = Instant::now();
         let stay: HashSet<u64> = after.backends().map(|backend| backend.id()).collect();
-        for backend in before.backends() {
-            match stay.contains(&backend.id()) {
-                true => backend.set_admin(AdminState::Enabled, now),
-                false => self.transport.forget(backend),
-            }
+        after.backends().for_each(|backend| backend.serves_now());
+        for backend in before.backends().filter(|backend| !stay.contains(&backend.id())) {
+            self.transport.forget(backend);
         }
     }
+}
+
+fn tell(done: &Reloaded) {
+    if !done.overridden.is_empty() {
+        let backends = report::in_a_line(&done.overridden);
+        event(Warn, "reload", "what was set by hand is overridden", &[("backends", &backends)]);
+    }
+    let lists = [("added", &done.added), ("removed", &done.removed), ("kept_by_hand", &done.kept)];
+    let lists = lists.map(|(name, list)| (name, report::in_a_line(list)));
+    let mut fields: Vec<(&str, &dyn Display)> = vec![("changes", &done.summary)];
+    fields.extend(lists.iter().filter(|(_, list)| !list.is_empty()).map(|(name, list)| (*name, list as _)));
+    event(Info, "reload", "configuration reloaded", &fields);
 }
 
 /// Pools of this configuration; backends that `previous` has in the pool of the same name are taken over.
@@ -248,10 +257,15 @@ pub fn build(config: Config, previous: Option<&Live>) -> Live {
         let known: HashMap<&BackendUrl, &Arc<Backend>> =
             known.into_iter().flat_map(|pool| pool.backends()).map(|it| (it.url(), it)).collect();
         let backends = pool.backends.iter().map(|backend| {
-            let stays = known.get(&backend.url).filter(|it| it.is_meant_by(backend));
-            Arc::new(match stays {
-                Some(stays) => stays.successor(backend.clone(), sticky_key),
-                None => Backend::with_sticky_key(backend.clone(), sticky_key),
+            let backend = backend.clone();
+            Arc::new(match known.get(&backend.url) {
+                Some(stays) if stays.is_meant_by(&backend) => stays.successor(backend, sticky_key),
+                Some(another) => {
+                    let new = Backend::with_sticky_key(backend, sticky_key);
+                    new.take_over_by_hand(another);
+                    new
+                }
+                None => Backend::with_sticky_key(backend, sticky_key),
             })
         });
         Pool::new(pool.clone(), backends.collect(), balance::balancer(pool.algorithm), Arc::clone(&policy))

@@ -1,9 +1,10 @@
 //! What building the next configuration does, and what it leaves alone.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::config::parse;
+use crate::pool::AdminState;
 
 fn config(text: &str) -> Config {
     parse(text, &Overrides::default()).unwrap()
@@ -41,6 +42,33 @@ fn the_configuration_that_serves_does_not_notice_the_next_one_being_built() {
     assert_eq!((backend.admin(), backend.is_set_by_hand()), (AdminState::Draining, true));
     assert_eq!(backend.changed(), changed);
     assert_eq!(facts(&after.default_pool().backends()[0]), (0, true, Some(3)));
+}
+
+#[test]
+fn a_weight_by_hand_that_a_file_has_overridden_does_not_come_back_with_the_earlier_file() {
+    let text = |weight: u32| format!(r#"{{"backends":[{{"url":"http://a","weight":{weight}}}]}}"#);
+    let weight = |live: &Live| live.default_pool().backends()[0].weight();
+    let first = build(config(&text(1)), None);
+    first.default_pool().backends()[0].set_weight(7);
+    let same = build(config(&text(1)), Some(&first));
+    assert_eq!(weight(&same), 7);
+    let second = build(config(&text(2)), Some(&same));
+    second.backends().for_each(|backend| backend.serves_now());
+    let third = build(config(&text(1)), Some(&second));
+    assert_eq!((weight(&second), weight(&third)), (2, 1));
+}
+
+#[test]
+fn a_drain_goes_on_where_only_the_roots_are_others() {
+    let text = |ca: &str| format!(r#"{{"backends":[{{"url":"https://a","ca":"{ca}"}}]}}"#);
+    let before = build(config(&text("one.pem")), None);
+    let old = &before.default_pool().backends()[0];
+    old.set_admin(AdminState::Draining, Instant::now());
+    old.set_weight(4);
+    let after = build(config(&text("two.pem")), Some(&before));
+    let new = &after.default_pool().backends()[0];
+    assert_ne!(new.id(), old.id());
+    assert_eq!((new.admin(), new.weight()), (AdminState::Draining, 4));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! what is wrong with one is known before anything depends on it.
 
 use super::{RenewedRoots, ServerSettings};
-use crate::config::{BackendUrl, Config};
+use crate::config::{BackendUrl, Config, ConfigErrors};
 
 /// What was read again at a reload, and is not in use yet.
 #[derive(Debug)]
@@ -49,6 +49,15 @@ pub fn read_again(config: &Config) -> Result<Renewed, Vec<String>> {
             Err(problems)
         }
     }
+}
+
+/// The mistakes of a configuration, and with them what is wrong with the files that it names: whoever puts a file
+/// right wants to hear all of it at once.
+pub fn told_with(mistakes: &ConfigErrors) -> String {
+    let of_files = mistakes.rest().and_then(|rest| read_again(rest).err()).unwrap_or_default();
+    let mut lines = vec![mistakes.to_string().trim_end().to_owned()];
+    lines.extend(of_files);
+    lines.join("\n")
 }
 
 /// Every file that a configuration names.

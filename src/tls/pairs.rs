@@ -73,8 +73,11 @@ fn read_pair(
     match (chain, key) {
         (Ok(chain), Ok(key)) => Ok((chain, key)),
         (chain, key) => {
-            let chain = chain.err().map(|problem| (".certificate", problem));
-            Err(chain.into_iter().chain(key.err().map(|problem| (".private_key", problem))).collect())
+            let chain = chain.err().map(|problem| (".certificate", files.certificate.as_str(), problem));
+            let key = key.err().map(|problem| (".private_key", files.private_key.as_str(), problem));
+            // A name that is missing is a mistake of the configuration, which tells of it itself.
+            let found = chain.into_iter().chain(key).filter(|(_, file, _)| !file.is_empty());
+            Err(found.map(|(field, _, problem)| (field, problem)).collect())
         }
     }
 }

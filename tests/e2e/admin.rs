@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Admin, Answer, Backend, Behaviour, Signal, eventually};
+use crate::support::{Admin, Answer, Backend, Behaviour, config, eventually};
 
 #[test]
 fn backends_are_shown_and_the_pages_are_there_too() {
@@ -38,17 +38,71 @@ fn a_drained_backend_finishes_and_takes_nothing_new() {
 }
 
 #[test]
-fn a_weight_holds_until_the_next_reload_which_says_so() {
-    let backends = ["a", "b"].map(Backend::named);
+fn what_was_set_by_hand_outlasts_a_reload_that_says_nothing_of_it() {
+    let backends = ["a", "b", "c"].map(Backend::named);
     let admin = Admin::on_loopback(&backends.each_ref());
-    let path = format!("/backends/weight?url={}&weight=3", backends[0].url());
+    let [a, b, c] = backends.each_ref().map(Backend::url);
+    let path = format!("/backends/weight?url={a}&weight=3");
     assert_eq!(admin.post(&path).json()["backends"][0]["weight"], 3);
-    let counts = |texts: String| texts.matches('a').count();
-    assert_eq!(counts((0..8).map(|_| admin.balancer.get("/").text().to_owned()).collect()), 6);
-    admin.balancer.signal(Signal::HUP);
+    admin.post(&format!("/backends/drain?url={c}"));
+    let counts = || {
+        let texts: String = (0..8).map(|_| admin.balancer.get("/").text().to_owned()).collect();
+        (texts.matches('a').count(), texts.matches('b').count(), texts.matches('c').count())
+    };
+    assert_eq!(counts(), (6, 2, 0));
+    let answer = admin.post("/reload").json();
+    let kept = |url: &str, set: &str| json!({ "pool": "default", "url": url, "set": set });
+    assert_eq!(answer["set_by_hand"]["kept"], json!([kept(&a, "weight 3"), kept(&c, "draining")]));
+    assert_eq!(answer["set_by_hand"]["overridden"], json!([]));
+    assert_eq!(counts(), (6, 2, 0));
+    let new = config(
+        &[],
+        json!({ "admin": { "listen": "127.0.0.1:0" }, "backends": [
+            { "url": a, "weight": 1 }, { "url": b, "weight": 2 }, { "url": c }
+        ]}),
+    );
+    admin.balancer.write_config(&new.to_string());
+    admin.balancer.wait_for_log("weight 1 -> 2 of");
+    assert_eq!(admin.balancer.metrics()["backends"][0]["weight"], 3, "nothing was said of that one");
+    assert_eq!(admin.balancer.states(), ["healthy", "healthy", "draining"]);
+}
+
+#[test]
+fn a_reload_overrides_what_the_file_changes_and_says_who_came_and_went() {
+    let backends = ["a", "b", "c"].map(Backend::named);
+    let admin = Admin::on_loopback(&[&backends[0], &backends[1]]);
+    let [a, b, c] = backends.each_ref().map(Backend::url);
+    admin.post(&format!("/backends/weight?url={a}&weight=3"));
+    admin.post(&format!("/backends/disable?url={b}"));
+    let new = config(
+        &[],
+        json!({ "admin": { "listen": "127.0.0.1:0" }, "backends": [
+            { "url": a, "weight": 5 }, { "url": c }
+        ]}),
+    );
+    admin.balancer.write_config(&new.to_string());
     let line = admin.balancer.wait_for_log("what was set by hand is overridden");
-    assert!(line.contains(&backends[0].url()), "{line}");
-    assert_eq!(admin.balancer.metrics()["backends"][0]["weight"], 1);
+    assert!(line.contains(&format!("{a}: weight 3 -> weight 5, {b}: disabled -> removed")), "{line}");
+    let line = admin.balancer.wait_for_log("configuration reloaded");
+    assert!(line.contains(&format!("added={c} removed={b}")), "{line}");
+    assert_eq!(admin.balancer.metrics()["backends"][0]["weight"], 5);
+    admin.post(&format!("/backends/weight?url={a}&weight=3"));
+    let place = |url: &str| json!({ "pool": "default", "url": url });
+    let next = config(
+        &[],
+        json!({ "admin": { "listen": "127.0.0.1:0" }, "backends": [
+            { "url": a, "weight": 6 }, { "url": b }
+        ]}),
+    );
+    admin.balancer.write_config(&next.to_string());
+    let answer = admin.post("/reload").json();
+    // Whoever watches the file may have been faster; then this one has nothing left to do.
+    if answer["changes"] != "nothing has changed" {
+        assert_eq!((&answer["added"], &answer["removed"]), (&json!([place(&b)]), &json!([place(&c)])));
+        let expected = json!([{ "pool": "default", "url": a, "set": "weight 3", "instead": "weight 6" }]);
+        assert_eq!(answer["set_by_hand"]["overridden"], expected);
+    }
+    assert_eq!(admin.balancer.states(), ["healthy", "healthy"], "what left and came back is a new one");
 }
 
 #[test]

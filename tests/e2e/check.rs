@@ -211,6 +211,86 @@ fn files_are_looked_for_beside_the_configuration() {
     assert_eq!(page["tls"]["certificates"][0]["certificate"], expected);
 }
 
+/// With mistakes in fields and in the files that it names.
+fn all_wrong(folder: &std::path::Path) -> String {
+    std::fs::write(folder.join("empty.pem"), "").unwrap();
+    let pairs =
+        json!([{ "certificate": "empty.pem", "private_key": "none.key" }, { "certificate": "none.pem" }]);
+    let backends = json!([{ "url": "https://localhost:1", "ca": "empty.pem" }, { "url": 5 }]);
+    json!({ "workers": 0, "tls": { "certificates": pairs }, "backends": backends }).to_string()
+}
+
+#[test]
+fn mistakes_in_fields_and_in_files_are_told_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lb.json");
+    let text = all_wrong(folder.path());
+    std::fs::write(&path, &text).unwrap();
+    for words in ["check", "--config"] {
+        let run = Run::of([words]).arg(&path).output();
+        assert_eq!(run.code, Some(2), "{run:?}");
+        let fields = [
+            "workers: 0 is not",
+            "backends[1].url: found the number 5",
+            "tls.certificates[1].private_key: missing",
+            "backends[0].ca: ",
+            "tls.certificates[0].certificate: ",
+            "tls.certificates[0].private_key: ",
+            "tls.certificates[1].certificate: ",
+        ];
+        assert_eq!(run.stderr.lines().count(), fields.len(), "{run:?}");
+        for field in fields {
+            assert_eq!(run.stderr.matches(field).count(), 1, "{field}: {run:?}");
+        }
+        let file = folder.path().join("empty.pem").display().to_string();
+        assert_eq!(run.stderr.matches(&file).count(), 2, "{run:?}");
+    }
+    let (good, backend) = (tempfile::tempdir().unwrap(), Backend::named("a"));
+    let more = json!({ "tls": Authority::new(good.path()).listener() });
+    let balancer = Balancer::start(config(&[&backend], more));
+    balancer.write_config(&text);
+    balancer.wait_for_log("workers: 0 is not");
+    balancer.wait_for_log("backends[0].ca: ");
+}
+
+#[test]
+fn quiet_and_probe_together_say_only_what_is_wrong() {
+    let (good, refusing) = (Backend::named("a"), Backend::that(Behaviour::Refuses));
+    let with = |url: &str| {
+        let limits = json!({ "max_connections": 10 });
+        let mut config = at(url, "1ms");
+        config["limits"] = limits;
+        Run::of(["check", "--quiet", "--probe"]).file(&config.to_string()).output()
+    };
+    let run = with(&good.url());
+    assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(0), "", ""));
+    let run = with(&refusing.url());
+    assert_eq!((run.code, run.stderr.as_str()), (Some(1), ""), "{run:?}");
+    assert!(run.stdout.contains("  connects  no: connection refused"), "{run:?}");
+}
+
+#[test]
+fn files_that_a_piped_configuration_names_are_looked_for_in_the_working_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    Authority::new(folder.path()).issue("own", &["a.example"]);
+    let tls = json!({ "certificates": [{ "certificate": "own.pem", "private_key": "own.key" }] });
+    let text = json!({ "tls": tls, "limits": { "max_connections": 10 } }).to_string();
+    let expected = folder.path().canonicalize().unwrap().join("own.pem").display().to_string();
+    for script in [
+        "printf %s \"$1\" | \"$0\" check -",
+        "\"$0\" check <(printf %s \"$1\")",
+        "\"$0\" check /dev/stdin <<< \"$1\"",
+        "printf %s \"$1\" > lb.json; \"$0\" check /dev/stdin < lb.json",
+    ] {
+        let mut command = std::process::Command::new("bash");
+        command.args(["-c", script, env!("CARGO_BIN_EXE_loadbalancer"), &text]).current_dir(folder.path());
+        let run = crate::support::Process::spawn(command).finish();
+        assert_eq!(run.code, Some(0), "{script}: {run:?}");
+        let page: Value = serde_json::from_str(&run.stdout).unwrap();
+        assert_eq!(page["tls"]["certificates"][0]["certificate"], expected, "{script}");
+    }
+}
+
 #[test]
 fn the_last_line_says_ok_and_quiet_says_nothing() {
     let text = r#"{ "workers": 3, "limits": { "max_connections": 10 } }"#;

@@ -15,6 +15,7 @@ mod cli;
 mod client_address;
 mod connections_at_limits;
 mod dashboard;
+mod date;
 mod defaults;
 mod demo;
 mod descriptors;

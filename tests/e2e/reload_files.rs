@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::{Authority, Backend, Run, Signal, config, eventually};
+use crate::support::{Admin, Authority, Backend, Run, Signal, config, eventually};
 
 fn put(path: &Path, config: &Value) {
     let next = path.with_extension("next");
@@ -35,6 +35,23 @@ fn a_certificate_that_is_renamed_is_said_to_be_gone_and_the_next_file_is_loaded(
     put(&path, &first);
     let line = balancer.wait_for_log("configuration reloaded");
     assert!(line.contains("algorithm round_robin -> least_conn"), "{line}");
+}
+
+#[test]
+fn a_renewed_certificate_ends_no_drain() {
+    let (folder, backends) = (tempfile::tempdir().unwrap(), ["a", "b"].map(Backend::named));
+    let authority = Authority::new(folder.path());
+    let more = json!({ "tls": authority.listener(), "admin": { "listen": "127.0.0.1:0" } });
+    let admin = Admin::over(config(&backends.each_ref(), more));
+    admin.post(&format!("/backends/drain?url={}", backends[0].url()));
+    admin.post(&format!("/backends/weight?url={}&weight=9", backends[1].url()));
+    authority.issue("localhost", &["localhost"]);
+    let line = admin.balancer.wait_for_log("configuration reloaded");
+    admin.balancer.wait_for_log("certificates were read again");
+    let kept = format!("kept_by_hand=\"{}: draining, {}: weight 9\"", backends[0].url(), backends[1].url());
+    assert!(line.contains(&kept), "{line}");
+    assert_eq!(admin.balancer.states(), ["draining", "healthy"]);
+    assert_eq!(admin.balancer.metrics()["backends"][1]["weight"], 9);
 }
 
 #[test]

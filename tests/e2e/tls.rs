@@ -222,6 +222,8 @@ fn plain_requests_are_redirected_where_that_is_asked_for() {
     client.send(b"POST /a?b HTTP/1.1\r\nHost: one.example:80\r\nContent-Length: 0\r\n\r\n");
     let answer = client.read_response();
     assert_eq!(answer.status, 308);
+    assert_eq!(answer.all("x-request-id").len(), 1, "{answer:?}");
+    assert_eq!(answer.all("date").len(), 1, "{answer:?}");
     // The port as it is configured, which here is any free one.
     assert_eq!(answer.header("location"), Some("https://one.example:0/a?b"));
     assert_eq!(tls.balancer.get("/lb-health").status, 200, "our own pages are there all the same");

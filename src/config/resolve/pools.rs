@@ -6,17 +6,19 @@ use std::ops::RangeInclusive;
 use super::listeners::file_name;
 use super::{MOST_CONNECTIONS, THRESHOLD};
 use crate::config::error::quoted;
-use crate::config::raw::{Fields, Value};
+use crate::config::raw::{Fields, Scalar, Value};
 use crate::config::read::{boolean, duration, text, whole};
 use crate::config::{BackendConfig, BackendUrl, HealthCheckConfig, PoolConfig, defaults, names, units, url};
 
 const WEIGHT: RangeInclusive<u32> = 0..=65_535;
 const BACKENDS: &str = r#"a list such as [ { "url": "http://localhost:3001" } ]"#;
+pub(super) const EMPTY: &str = r#"empty; write a list such as [ { "url": "http://localhost:3001" } ]"#;
 pub(super) const PATH: &str = r#"a path such as "/health""#;
 const HOST: &str = r#"a host such as "example.com", or null"#;
 const BODY: &str = "text that a healthy answer contains, or null";
 
-/// One pool; what it doesn't say is as in `parent`, except that a named pool has its own backends.
+/// One pool; what it doesn't say is as in `parent`, except that a named pool has its own backends. That the top
+/// level's list is empty may be right, see [`super::routes::check_strays`].
 pub(super) fn pool(fields: &Fields<'_>, name: &str, parent: &PoolConfig) -> PoolConfig {
     PoolConfig {
         name: name.to_string(),
@@ -84,14 +86,21 @@ fn backends(fields: &Fields<'_>, default: &[BackendConfig]) -> Vec<BackendConfig
         value.mistake(value.wrong_type(BACKENDS));
         return default.to_vec();
     };
-    if items.is_empty() {
-        value.mistake(format!("empty; write {BACKENDS}"));
+    if items.is_empty() && default.is_empty() {
+        value.mistake(EMPTY);
     }
     let mut places = HashMap::new();
     let backends: Vec<BackendConfig> = items
         .iter()
         .enumerate()
-        .map(|(index, item)| item.object(|fields| backend(fields, index, &mut places)))
+        .filter_map(|(index, item)| match item.scalar() {
+            // As other programs write it. It may have a password in it.
+            Scalar::Text(_) => {
+                item.mistake(r#"found a string; write an object such as { "url": "http://localhost:3001" }"#);
+                None
+            }
+            _ => Some(item.object(|fields| backend(fields, index, &mut places))),
+        })
         .collect();
     if !backends.is_empty() && backends.iter().all(|backend| backend.weight == 0) {
         value.mistake("every weight is 0, so none takes a request; write 1 or more for one of them");

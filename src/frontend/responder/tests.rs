@@ -67,7 +67,7 @@ fn answer(version: Version, to_head: bool, framing: Framing, pieces: &[&str]) ->
     let fake = Fake::default();
     let mut responder = Responder::new(Box::new(fake.clone()), version, to_head, version == Version::Http11);
     let mut headers = Headers::default();
-    headers.push("X", b"y");
+    headers.push("Date", b"now");
     responder.start(200, &headers, framing);
     let result = pieces
         .iter()
@@ -81,7 +81,7 @@ fn answer(version: Version, to_head: bool, framing: Framing, pieces: &[&str]) ->
 fn head_and_first_piece_are_one_write() {
     let (seen, result) = answer(Version::Http11, false, Framing::Length(4), &["ab", "cd"]);
     assert!(result.is_ok());
-    assert_eq!(seen.writes, ["HTTP/1.1 200 OK\r\nX: y\r\nContent-Length: 4\r\n\r\nab", "cd"]);
+    assert_eq!(seen.writes, ["HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 4\r\n\r\nab", "cd"]);
     assert_eq!(seen.ending, Some(Ending::KeepAlive));
 }
 
@@ -90,10 +90,10 @@ fn an_unknown_length_is_chunked_for_1_1_and_ends_with_the_connection_for_1_0() {
     let (seen, _) = answer(Version::Http11, false, Framing::Unknown, &["ab"]);
     assert_eq!(
         seen.writes.concat(),
-        "HTTP/1.1 200 OK\r\nX: y\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"
+        "HTTP/1.1 200 OK\r\nDate: now\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"
     );
     let (seen, _) = answer(Version::Http10, false, Framing::Unknown, &["ab"]);
-    assert_eq!(seen.writes.concat(), "HTTP/1.1 200 OK\r\nX: y\r\nConnection: close\r\n\r\nab");
+    assert_eq!(seen.writes.concat(), "HTTP/1.1 200 OK\r\nDate: now\r\nConnection: close\r\n\r\nab");
     assert_eq!(seen.ending, Some(Ending::Close));
 }
 
@@ -101,7 +101,7 @@ fn an_unknown_length_is_chunked_for_1_1_and_ends_with_the_connection_for_1_0() {
 fn head_requests_get_the_length_and_no_body() {
     let (seen, result) = answer(Version::Http11, true, Framing::Length(4), &["abcd"]);
     assert!(result.is_ok());
-    assert_eq!(seen.writes.concat(), "HTTP/1.1 200 OK\r\nX: y\r\nContent-Length: 4\r\n\r\n");
+    assert_eq!(seen.writes.concat(), "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 4\r\n\r\n");
     assert_eq!(seen.ending, Some(Ending::KeepAlive));
 }
 
@@ -137,4 +137,17 @@ fn an_unread_request_body_closes_the_connection() {
     let seen = fake.seen.lock().clone();
     assert!(seen.writes.concat().contains("Connection: close\r\n"));
     assert_eq!(seen.ending, Some(Ending::Close));
+}
+
+#[test]
+fn an_answer_without_a_date_gets_one_and_an_interim_answer_none() {
+    for (code, dates) in [(200, 1), (101, 0)] {
+        let fake = Fake::default();
+        let mut responder = Responder::new(Box::new(fake.clone()), Version::Http11, false, true);
+        responder.start(code, &Headers::default(), Framing::NoBody);
+        responder.flush().unwrap();
+        let text = fake.seen.lock().writes.concat();
+        assert_eq!(text.matches("\r\nDate: ").count(), dates, "{text}");
+        assert_eq!(text.contains(" GMT\r\n"), dates == 1, "{text}");
+    }
 }

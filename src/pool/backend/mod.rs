@@ -2,6 +2,7 @@
 
 mod address_book;
 mod breaker;
+mod by_hand;
 mod counts;
 mod state;
 
@@ -18,6 +19,7 @@ use super::health::HealthTracker;
 use crate::config::{BackendConfig, BackendUrl};
 use crate::histogram::Histogram;
 pub use address_book::AddressBook;
+use by_hand::HandWeight;
 pub use state::{Observed, Trouble};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -29,9 +31,8 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 pub struct Backend {
     url: BackendUrl,
     ca: Option<String>,
-    weight: AtomicU32,
-    /// Whether `weight` was set by hand.
-    weight_by_hand: AtomicBool,
+    /// What this configuration says; what counts is [`Backend::weight`].
+    configured_weight: u32,
     max_connections: Option<u32>,
     backup: bool,
     sticky_key: Option<String>,
@@ -48,6 +49,7 @@ struct Kept {
     digest: u128,
     addresses: AddressBook,
     admin: AtomicU8,
+    weight_by_hand: HandWeight,
     healthy: AtomicBool,
     health: Mutex<HealthTracker>,
     last_checked: Mutex<Option<SystemTime>>,
@@ -80,6 +82,7 @@ impl Kept {
             name,
             addresses: AddressBook::default(),
             admin: AtomicU8::new(AdminState::Enabled as u8),
+            weight_by_hand: HandWeight::default(),
             healthy: AtomicBool::new(true),
             health: Mutex::default(),
             last_checked: Mutex::new(None),
@@ -123,8 +126,7 @@ impl Backend {
         Backend {
             url: config.url,
             ca: config.ca,
-            weight: AtomicU32::new(config.weight),
-            weight_by_hand: AtomicBool::new(false),
+            configured_weight: config.weight,
             max_connections: config.max_connections,
             backup: config.backup,
             sticky_key: sticky_key.map(str::to_owned),
@@ -168,22 +170,6 @@ impl Backend {
         self.url == config.url && self.ca == config.ca
     }
 
-    /// Its share of the requests; 0 takes none.
-    pub fn weight(&self) -> u32 {
-        self.weight.load(Relaxed)
-    }
-
-    /// Sets the weight by hand, until the configuration is read again.
-    pub fn set_weight(&self, weight: u32) {
-        self.weight.store(weight, Relaxed);
-        self.weight_by_hand.store(true, Relaxed);
-    }
-
-    /// The weight, where it was set by hand.
-    pub fn weight_by_hand(&self) -> Option<u32> {
-        self.weight_by_hand.load(Relaxed).then(|| self.weight())
-    }
-
     /// Most requests at once.
     pub fn max_connections(&self) -> Option<u32> {
         self.max_connections
@@ -192,11 +178,6 @@ impl Backend {
     /// Whether it serves only when no other backend of its pool can.
     pub fn is_backup(&self) -> bool {
         self.backup
-    }
-
-    /// Whether people have changed its state or weight since the configuration was read.
-    pub fn is_set_by_hand(&self) -> bool {
-        self.admin() != AdminState::Enabled || self.weight_by_hand.load(Relaxed)
     }
 
     /// Host and port as they belong in a `Host` header.
