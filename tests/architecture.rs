@@ -145,6 +145,8 @@ fn each_library_has_its_folder() {
     only_in("httpdate", &["frontend"]);
     only_in("signal_hook", &["shutdown"]);
     only_in("simplelog", &["logging"]);
+    only_in("simple_dns", &["names"]);
+    only_in("resolv_conf", &["names"]);
     only_in("rustls", &["tls"]);
     only_in("httparse", &["demo", "frontend", "transport"]);
     only_in("std::env::var", &["cli"]);

@@ -24,6 +24,7 @@ use crate::logging::writer::LineSender;
 use crate::logging::{Logs, event};
 use crate::metrics::Metrics;
 use crate::middleware::{AccessLog, CountRequests, Explain, Next, RateLimiter, chain};
+use crate::names::members::Members;
 use crate::pool::{Live, SharedLive};
 use crate::proxy::{Outcome, Proxy, Refusal};
 use crate::reload::{self, ConfigFile, Reloader};
@@ -101,10 +102,8 @@ impl App {
         let sockets_stay = sockets.stay;
         let (ender, running) = running();
         let (workers, admin) = (config.workers, config.admin.clone());
-        let live = Arc::new(SharedLive::new(reload::build(config, None)));
-        if let Some(told) = &sockets.by_hand {
-            by_hand::take_over(&live.get(), told);
-        }
+        let members = Arc::new(Members::default());
+        let live = Arc::new(SharedLive::new(reload::build_with(config, None, Some(&members))));
         let metrics = Arc::new(Metrics::default());
         let in_flight = Arc::new(InFlight::default());
         let draining = Arc::new(AtomicBool::new(false));
@@ -117,9 +116,18 @@ impl App {
             Arc::clone(&transport),
             Arc::clone(&manager),
             Arc::clone(&logs),
+            Arc::clone(&members),
         ));
 
-        names::start(Arc::clone(&live), running.clone())?;
+        let rebuild = {
+            let reloader = Arc::clone(&reloader);
+            move || reloader.rebuild()
+        };
+        names::start(Arc::clone(&live), Arc::clone(&members), rebuild, running.clone())?;
+        // By now most names are known, so that their addresses can be told of, too.
+        if let Some(told) = &sockets.by_hand {
+            by_hand::take_over(&live.get(), told);
+        }
         health_checker::start(Arc::clone(&live), Arc::clone(&transport), running.clone())?;
         reload::watch(Arc::clone(&reloader), running.clone())?;
 
@@ -144,6 +152,10 @@ impl App {
             certificates: {
                 let reloader = Arc::clone(&reloader);
                 Box::new(move || reloader.certificates())
+            },
+            names: {
+                let (members, live) = (Arc::clone(&members), Arc::clone(&live));
+                Box::new(move || members.lives(&live.get().config))
             },
             draining: {
                 let draining = Arc::clone(&draining);

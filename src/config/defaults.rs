@@ -7,9 +7,9 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
-    AccessLogConfig, Algorithm, BackendConfig, BackendUrl, BreakerConfig, Config, EventLogConfig, HashKey,
-    HealthCheckConfig, HealthCheckKind, HostHeader, Limits, Pages, PoolConfig, RateLimit, RetryConfig,
-    StatusRanges, Timeouts, Unmatched,
+    AccessLogConfig, Addresses, Algorithm, BackendConfig, BackendUrl, BreakerConfig, Config, DnsConfig,
+    EventLogConfig, HashKey, HealthCheckConfig, HealthCheckKind, HostHeader, Limits, Pages, PoolConfig,
+    RateLimit, RetryConfig, StatusRanges, Timeouts, Unmatched,
 };
 
 const KIB: usize = 1024;
@@ -38,6 +38,7 @@ pub(super) fn config() -> Config {
         limits: limits(),
         rate_limit: None,
         circuit_breaker: Some(breaker()),
+        dns: DnsConfig { servers: None, timeout: Duration::from_secs(1), min_ttl: Duration::from_secs(1) },
         slow_start: Duration::ZERO,
         sticky_key: None,
         trusted_proxies: trusted_proxies(),
@@ -67,7 +68,14 @@ pub(super) fn pool() -> PoolConfig {
 }
 
 pub(super) fn backend(url: BackendUrl) -> BackendConfig {
-    BackendConfig { url, weight: 1, max_connections: None, backup: false, ca: None }
+    BackendConfig {
+        url,
+        weight: 1,
+        max_connections: None,
+        backup: false,
+        ca: None,
+        addresses: Addresses::One,
+    }
 }
 
 pub(super) fn health_check() -> HealthCheckConfig {

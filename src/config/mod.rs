@@ -7,6 +7,7 @@
 
 mod address;
 mod defaults;
+mod dns;
 mod document;
 mod error;
 mod file;
@@ -65,6 +66,8 @@ pub struct Config {
     pub circuit_breaker: Option<BreakerConfig>,
     /// How long a backend that came back climbs to its full weight; zero is at once.
     pub slow_start: Duration,
+    /// How names are looked up.
+    pub dns: DnsConfig,
     /// The secret that sticky cookies are made with; `None` makes them a plain digest.
     pub sticky_key: Option<String>,
     /// Peers whose `X-Forwarded-For` and `X-Request-ID` are believed.
@@ -121,6 +124,30 @@ pub struct BackendConfig {
     pub backup: bool,
     /// A PEM file that replaces the system's roots, for `https`.
     pub ca: Option<String>,
+    /// What the addresses of its name are.
+    pub addresses: Addresses,
+}
+
+/// What the addresses of a backend's name are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Addresses {
+    /// `one`: ways to one backend, taken in turn.
+    One,
+    /// `each`: a backend each.
+    Each,
+    /// `srv`: what the SRV records of the name say, each a backend.
+    Srv,
+}
+
+/// How names are looked up where the system's own way does not do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsConfig {
+    /// Who is asked; `None` is the system's resolv.conf.
+    pub servers: Option<Vec<SocketAddr>>,
+    /// How long each of them gets.
+    pub timeout: Duration,
+    /// However short a record's time to live is, it is not asked for again sooner.
+    pub min_ttl: Duration,
 }
 
 /// Where a backend is. `Display` writes it as `http://localhost:3001`, without a trailing slash.

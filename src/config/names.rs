@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::error::{MISSPELT, nearest, quoted};
-use super::{Algorithm, HashKey, HealthCheckKind, HostHeader};
+use super::{Addresses, Algorithm, HashKey, HealthCheckKind, HostHeader};
 
 type Names<T> = [(&'static str, T)];
 
@@ -15,6 +15,8 @@ pub(super) const ALGORITHMS: &Names<Algorithm> = &[
     ("power_of_two", Algorithm::PowerOfTwo),
     ("consistent_hash", Algorithm::ConsistentHash),
 ];
+const ADDRESSES_KINDS: &Names<Addresses> =
+    &[("one", Addresses::One), ("each", Addresses::Each), ("srv", Addresses::Srv)];
 const HEALTH_CHECK_KINDS: &Names<HealthCheckKind> =
     &[("http", HealthCheckKind::Http), ("tcp", HealthCheckKind::Tcp)];
 const HOST_HEADERS: &Names<HostHeader> =
@@ -23,6 +25,7 @@ const HOST_HEADERS: &Names<HostHeader> =
 /// What an algorithm looks like, for messages; the others follow the same form.
 pub(super) const ALGORITHM: &str = r#"a name such as "round_robin""#;
 pub(super) const HEALTH_CHECK_KIND: &str = r#""http" or "tcp""#;
+pub(super) const ADDRESSES: &str = r#""one", "each" or "srv""#;
 pub(super) const HOST_HEADER: &str = r#""preserve" or "backend""#;
 pub(super) const HASH_KEY: &str = r#""client", "path", "header:NAME" or "cookie:NAME""#;
 pub(super) const COOKIE_NAME: &str = r#"a cookie's name, such as "lb", or null"#;
@@ -33,6 +36,10 @@ pub(super) fn algorithm(text: &str) -> Result<Algorithm, String> {
 
 pub(super) fn health_check_kind(text: &str) -> Result<HealthCheckKind, String> {
     choose(HEALTH_CHECK_KINDS, text)
+}
+
+pub(super) fn addresses(text: &str) -> Result<Addresses, String> {
+    choose(ADDRESSES_KINDS, text)
 }
 
 pub(super) fn host_header(text: &str) -> Result<HostHeader, String> {
@@ -100,6 +107,12 @@ impl fmt::Display for Algorithm {
 impl fmt::Display for HealthCheckKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(name_of(HEALTH_CHECK_KINDS, self))
+    }
+}
+
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(name_of(ADDRESSES_KINDS, self))
     }
 }
 

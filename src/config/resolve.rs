@@ -13,7 +13,7 @@ use super::error::ConfigErrors;
 use super::raw::Fields;
 use super::read::{boolean, duration, duration_or_zero, list, number, size, text, whole};
 use super::{
-    BreakerConfig, Config, Limits, Overrides, RateLimit, RetryConfig, Timeouts, address, defaults, logs,
+    BreakerConfig, Config, Limits, Overrides, RateLimit, RetryConfig, Timeouts, address, defaults, dns, logs,
     names, pages, units,
 };
 
@@ -58,6 +58,7 @@ fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -
         limits: fields.object("limits", limits),
         rate_limit: fields.object("rate_limit", rate_limit),
         circuit_breaker: fields.object("circuit_breaker", breaker),
+        dns: fields.object("dns", dns::dns),
         slow_start: fields.value("slow_start", default.slow_start, duration_or_zero),
         sticky_key: fields.nullable("sticky_key", default.sticky_key, secret::sticky_key),
         trusted_proxies: fields.value(

@@ -5,8 +5,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::units::{write_duration, write_size};
 use super::{
-    BackendConfig, Config, HealthCheckConfig, Limits, PoolConfig, RateLimit, RetryConfig, Route, Timeouts,
-    TlsConfig, Unmatched, defaults,
+    Addresses, BackendConfig, Config, HealthCheckConfig, Limits, PoolConfig, RateLimit, RetryConfig, Route,
+    Timeouts, TlsConfig, Unmatched, defaults,
 };
 
 /// Stands for a secret, and is long enough for any of them.
@@ -45,6 +45,7 @@ impl Config {
         whole.insert("limits".into(), limits(&self.limits));
         whole.insert("rate_limit".into(), rate_limit(self.rate_limit.as_ref()));
         whole.insert("circuit_breaker".into(), self.breaker());
+        whole.insert("dns".into(), self.dns.to_json());
         whole.insert("slow_start".into(), json!(write_duration(self.slow_start)));
         whole.insert("sticky_key".into(), json!(self.sticky_key));
         let networks = self.trusted_proxies.iter().map(|network| network.to_string());
@@ -117,6 +118,9 @@ fn backend(backend: &BackendConfig) -> Json {
         "backup": backend.backup,
     });
     // Null would say nothing, and it is not a field of most backends.
+    if backend.addresses != Addresses::One {
+        fields["addresses"] = json!(backend.addresses.to_string());
+    }
     if let Some(ca) = &backend.ca {
         fields["ca"] = json!(ca);
     }

@@ -134,7 +134,8 @@ fn named<'a>(live: &'a Live, head: &RequestHead) -> Result<Vec<(&'a str, &'a Arc
     let pools =
         live.pools().iter().filter(|pool| wanted.as_ref().is_none_or(|name| *name == pool.config().name));
     let in_pools = pools.flat_map(|pool| pool.backends().iter().map(|it| (pool.config().name.as_str(), it)));
-    let found: Vec<_> = in_pools.filter(|(_, backend)| backend.name() == url.trim_end_matches('/')).collect();
+    let found: Vec<_> =
+        in_pools.filter(|(_, backend)| backend.is_called(url.trim_end_matches('/'))).collect();
     if found.is_empty() {
         let known: Vec<_> = live.backends().map(|backend| backend.name()).collect();
         let text = format!("Not Found: no such backend; there are {}", known.join(" "));

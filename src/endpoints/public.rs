@@ -10,7 +10,7 @@ use crate::frontend::{ClientRequest, Framing};
 use crate::http::{Headers, RequestHead, request_id, status};
 use crate::metrics::audit::{self, BackendFigures, Reading};
 use crate::metrics::json::{self, Gauges, View};
-use crate::metrics::operation::{CertificateLife, LastReload, Operation};
+use crate::metrics::operation::{CertificateLife, LastReload, NameLife, Operation};
 use crate::metrics::{Metrics, prometheus};
 use crate::pool::{Backend, Live};
 use crate::proxy::{End, Outcome};
@@ -46,6 +46,8 @@ pub struct Figures {
     pub reload: Box<dyn Fn() -> LastReload + Send + Sync>,
     /// The TLS listener's certificates.
     pub certificates: Box<dyn Fn() -> Vec<CertificateLife> + Send + Sync>,
+    /// What is known of names whose addresses are backends of their own.
+    pub names: Box<dyn Fn() -> Vec<NameLife> + Send + Sync>,
     /// Whether a drain is under way.
     pub draining: Box<dyn Fn() -> bool + Send + Sync>,
 }
@@ -64,6 +66,7 @@ pub(super) fn metrics(figures: &Figures, request: &mut ClientRequest, live: &Liv
             started: figures.started.1,
             reload: (figures.reload)(),
             certificates: (figures.certificates)(),
+            names: (figures.names)(),
             process: process::read(),
         },
     };

@@ -103,6 +103,7 @@ pub fn entry(pool: &str, backend: &Backend, view: View) -> Value {
     let trouble = backend.trouble();
     let mut entry = json!({
         "url": backend.name(),
+        "name": backend.configured_name(),
         "pool": pool,
         "state": backend.state(),
         "since_seconds": since,

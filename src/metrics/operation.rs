@@ -54,8 +54,46 @@ pub struct Operation {
     pub reload: LastReload,
     /// See [`CertificateLife`].
     pub certificates: Vec<CertificateLife>,
+    /// Names whose addresses are backends of their own.
+    pub names: Vec<NameLife>,
     /// See [`Process`].
     pub process: Process,
+}
+
+/// What is known of a backend's name whose addresses are backends of their own.
+#[derive(Debug, Clone)]
+pub struct NameLife {
+    /// The pool that it is in.
+    pub pool: String,
+    /// As configured.
+    pub name: String,
+    /// Addresses that are used ...
+    pub addresses: usize,
+    /// ... of which the last answer lacked some ...
+    pub absent: usize,
+    /// ... and those beyond the most.
+    pub left_out: usize,
+    /// When it was last answered for.
+    pub last_answer: Option<SystemTime>,
+    /// For how long that holds, where somebody has said so.
+    pub ttl: Option<Duration>,
+    /// Why the last look-up failed.
+    pub failure: Option<String>,
+}
+
+impl NameLife {
+    fn to_json(&self) -> Value {
+        json!({
+            "pool": self.pool,
+            "name": self.name,
+            "addresses": self.addresses,
+            "absent": self.absent,
+            "left_out": self.left_out,
+            "last_answer": self.last_answer.map(rfc3339),
+            "ttl_seconds": self.ttl.map(|ttl| ttl.as_secs()),
+            "last_error": self.failure,
+        })
+    }
 }
 
 impl Operation {
@@ -81,6 +119,7 @@ impl Operation {
                 "mistakes": reload.mistakes,
             },
             "certificates": self.certificates.iter().map(certificate).collect::<Vec<_>>(),
+            "names": self.names.iter().map(NameLife::to_json).collect::<Vec<_>>(),
             "process": {
                 "cpu_seconds": process.cpu.map(|time| time.as_secs_f64()),
                 "resident_memory_bytes": process.resident_bytes,

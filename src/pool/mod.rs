@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use admin::AdminState;
-pub use backend::{AddressBook, Backend, Trouble};
+pub use backend::{AddressBook, Backend, Endpoint, Trouble};
 pub use balancer::{Balancer, Candidate, ClientKey};
 pub use breaker::BreakerState;
 pub use homes::Homes;
@@ -80,6 +80,8 @@ const TRIED: Rank = 2;
 const BACKUP: Rank = 1;
 /// Its breaker is open: only where nothing else is usable at all.
 const PAST_BREAKER: Rank = 4;
+/// It has joined others and has not shown yet that it serves.
+const NEWCOMER: Rank = 8;
 
 impl Pool {
     /// A pool of these backends, in the configuration's order.
@@ -182,7 +184,8 @@ impl Pool {
             }
             let rank = BACKUP * Rank::from(backend.is_backup())
                 + TRIED * Rank::from(tried.has(backend))
-                + PAST_BREAKER * Rank::from(!admits);
+                + PAST_BREAKER * Rank::from(!admits)
+                + NEWCOMER * Rank::from(backend.is_newcomer());
             if rank < best {
                 best = rank;
                 candidates.clear();
@@ -218,7 +221,7 @@ pub(crate) mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{BackendConfig, BreakerConfig, Overrides, parse};
+    use crate::config::{Addresses, BackendConfig, BreakerConfig, Overrides, parse};
     use crate::pool::backend::tests::backends;
 
     struct First;
@@ -285,7 +288,14 @@ pub(crate) mod tests {
     fn with_first(count: u16, change: impl Fn(&mut BackendConfig)) -> Pool {
         let mut all = backends(count);
         let url = all[0].url().clone();
-        let mut config = BackendConfig { url, weight: 1, max_connections: None, backup: false, ca: None };
+        let mut config = BackendConfig {
+            url,
+            weight: 1,
+            max_connections: None,
+            backup: false,
+            ca: None,
+            addresses: Addresses::One,
+        };
         change(&mut config);
         all[0] = Arc::new(all[0].successor(config, None));
         pool(all, Box::new(First))

@@ -11,11 +11,11 @@ mod watcher;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use log::Level::{Error, Info, Warn};
 use parking_lot::Mutex;
@@ -26,10 +26,12 @@ pub use watcher::start as watch;
 use marks::Marks;
 use restart::keep_what_needs_a_restart;
 
-use crate::config::{self, BackendUrl, Config, Overrides, PoolConfig};
+use crate::config::{self, BackendConfig, Config, Overrides, PoolConfig};
 use crate::logging::{Logs, event};
 use crate::metrics::operation::{CertificateLife, LastReload};
-use crate::pool::{Backend, Live, Policy, Pool, SharedLive};
+use crate::names::members::{Key, Members};
+use crate::names::roster::retention;
+use crate::pool::{Backend, Endpoint, Live, Policy, Pool, SharedLive};
 use crate::service_manager::ServiceManager;
 use crate::tls::files::Renewed;
 use crate::tls::{self, ServerSettings};
@@ -67,6 +69,7 @@ pub struct Reloader {
     transport: Arc<dyn Transport>,
     manager: Arc<ServiceManager>,
     logs: Arc<Logs>,
+    members: Arc<Members>,
     /// What the files were like when they were last read, those of a reload that failed included.
     loaded: Mutex<Marks>,
     /// Takes new certificates.
@@ -86,6 +89,7 @@ impl Reloader {
         transport: Arc<dyn Transport>,
         manager: Arc<ServiceManager>,
         logs: Arc<Logs>,
+        members: Arc<Members>,
     ) -> Reloader {
         let loaded = file.as_ref().map(|file| file.marks.clone()).unwrap_or_default();
         let now = SystemTime::now();
@@ -95,6 +99,7 @@ impl Reloader {
             transport,
             manager,
             logs,
+            members,
             loaded: Mutex::new(loaded),
             certificates: OnceLock::new(),
             lives: Mutex::default(),
@@ -205,9 +210,17 @@ impl Reloader {
             event(Warn, "reload", "needs a restart", &[("field", &field)]);
         }
         let mut changes = changes::of_config(&before.config, &config);
-        let after = Arc::new(build(config, Some(&before)));
+        let draft = build_with(config, Some(&before), Some(&self.members));
         let known: HashSet<u64> = before.backends().map(|backend| backend.id()).collect();
-        names::look_up_new(after.backends().filter(|backend| !known.contains(&backend.id())));
+        let new = draft.backends().filter(|backend| !known.contains(&backend.id())).cloned().collect();
+        names::look_up_new(&draft.config, new, &self.members);
+        self.members.keep_only(&draft.config);
+        // Names whose addresses are backends have to be known before those can be built.
+        let after = match self.members.take_stale() {
+            true => build_with(draft.config.clone(), Some(&draft), Some(&self.members)),
+            false => draft,
+        };
+        let after = Arc::new(after);
         let mut done = Reloaded::of(&before, &after);
 
         self.live.set(Arc::clone(&after));
@@ -233,6 +246,28 @@ impl Reloader {
             self.transport.forget(backend);
         }
     }
+
+    /// Addresses of names have come or gone: pools are built anew, and nothing else changes. Takes a lock.
+    pub fn rebuild(&self) {
+        let _turn = self.turn.lock();
+        let before = self.live.get();
+        let after = Arc::new(build_with(before.config.clone(), Some(&before), Some(&self.members)));
+        self.live.set(Arc::clone(&after));
+        after.backends().for_each(|backend| backend.serves_now());
+        let now = Instant::now();
+        for pool in before.pools() {
+            let stay: HashSet<u64> = after.backends().map(|backend| backend.id()).collect();
+            let until = now + retention(pool.config().health_check.interval);
+            let gone = pool.backends().iter().filter(|backend| !stay.contains(&backend.id()));
+            gone.for_each(|backend| self.members.park(Arc::clone(backend), until));
+        }
+        self.forget_parked(now);
+    }
+
+    /// Lets go of the connections of addresses that have left for good.
+    fn forget_parked(&self, now: Instant) {
+        self.members.forgotten(now).iter().for_each(|backend| self.transport.forget(backend));
+    }
 }
 
 fn tell(done: &Reloaded) {
@@ -248,27 +283,24 @@ fn tell(done: &Reloaded) {
 }
 
 /// Pools of this configuration; backends that `previous` has in the pool of the same name are taken over.
-/// Nothing that `previous` uses is changed by it.
+/// Nothing that `previous` uses is changed by it. Every entry is one backend, whatever its `addresses` says.
 pub fn build(config: Config, previous: Option<&Live>) -> Live {
+    build_with(config, previous, None)
+}
+
+/// The same with a backend for each address where that is configured.
+pub fn build_with(config: Config, previous: Option<&Live>, members: Option<&Members>) -> Live {
     let policy = Arc::new(Policy::new(&config));
     let sticky_key = config.sticky_key.as_deref();
     let pool = |pool: &PoolConfig| {
         let known = previous.and_then(|live| live.pools().iter().find(|it| it.config().name == pool.name));
-        let known: HashMap<&BackendUrl, &Arc<Backend>> =
-            known.into_iter().flat_map(|pool| pool.backends()).map(|it| (it.url(), it)).collect();
-        let backends = pool.backends.iter().map(|backend| {
-            let backend = backend.clone();
-            Arc::new(match known.get(&backend.url) {
-                Some(stays) if stays.is_meant_by(&backend) => stays.successor(backend, sticky_key),
-                Some(another) => {
-                    let new = Backend::with_sticky_key(backend, sticky_key);
-                    new.take_over_by_hand(another);
-                    new
-                }
-                None => Backend::with_sticky_key(backend, sticky_key),
-            })
-        });
-        Pool::new(pool.clone(), backends.collect(), balance::balancer(pool.algorithm), Arc::clone(&policy))
+        let known: Vec<&Arc<Backend>> = known.into_iter().flat_map(|pool| pool.backends()).collect();
+        let of_entry = |entry: &BackendConfig| match (Key::of(&pool.name, entry), members) {
+            (Some(key), Some(members)) => several(entry, &key, &known, members, sticky_key),
+            _ => vec![Arc::new(one(entry.clone(), &known, sticky_key))],
+        };
+        let backends = pool.backends.iter().flat_map(of_entry).collect();
+        Pool::new(pool.clone(), backends, balance::balancer(pool.algorithm), Arc::clone(&policy))
     };
     let pools = config.all_pools().map(pool).collect();
     let live = Live::new(config, pools);
@@ -276,4 +308,43 @@ pub fn build(config: Config, previous: Option<&Live>) -> Live {
         Some(previous) => live.after(previous),
         None => live,
     }
+}
+
+/// The backend of an entry, whose address book has all of its addresses.
+fn one(entry: BackendConfig, known: &[&Arc<Backend>], sticky_key: Option<&str>) -> Backend {
+    match known.iter().find(|it| !it.is_endpoint() && *it.url() == entry.url) {
+        Some(stays) if stays.is_meant_by(&entry) => stays.successor(entry, sticky_key),
+        Some(another) => {
+            let new = Backend::with_sticky_key(entry, sticky_key);
+            new.take_over_by_hand(another);
+            new
+        }
+        None => Backend::with_sticky_key(entry, sticky_key),
+    }
+}
+
+/// The backends of an entry, one for each address. One that joins others has to pass a probe first; one that
+/// is back has its figures again.
+fn several(
+    entry: &BackendConfig,
+    key: &Key,
+    known: &[&Arc<Backend>],
+    members: &Members,
+    sticky_key: Option<&str>,
+) -> Vec<Arc<Backend>> {
+    let joins_others = known.iter().any(|it| it.is_endpoint() && it.configured_name() == key.url.to_string());
+    let backend = |endpoint: Endpoint| {
+        if let Some(stays) = known.iter().find(|it| it.is_at(&endpoint, entry)) {
+            return Arc::new(stays.successor_at(&endpoint, entry, sticky_key));
+        }
+        let new = match members.unpark(&endpoint, entry) {
+            Some(back) => back.successor_at(&endpoint, entry, sticky_key),
+            None => Backend::at(&endpoint, entry, sticky_key),
+        };
+        if joins_others {
+            new.joins();
+        }
+        Arc::new(new)
+    };
+    members.endpoints(key).unwrap_or_default().into_iter().map(backend).collect()
 }

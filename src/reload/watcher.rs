@@ -131,6 +131,7 @@ mod tests {
             Arc::new(Meddler(path.to_owned())),
             manager,
             Arc::new(Logs::start(false)),
+            Arc::default(),
         )
     }
 

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use crate::config::BackendUrl;
 
 /// Most addresses used of one name.
-const MAX_ADDRESSES: usize = 16;
+const MAX_ADDRESSES: usize = 256;
 
 /// The addresses of a backend, sorted so that the same answer in another order is no change. Asks the
 /// operating system and may take seconds; literal addresses take no time.

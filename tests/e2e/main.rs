@@ -3,6 +3,7 @@
 //! five times as patient, for a machine that is busy.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on says so by panicking")]
 
+mod addresses;
 mod admin;
 mod all_listeners;
 mod answers;

@@ -8,7 +8,9 @@ use super::{MOST_CONNECTIONS, THRESHOLD};
 use crate::config::error::quoted;
 use crate::config::raw::{Fields, Scalar, Value};
 use crate::config::read::{boolean, duration, text, whole};
-use crate::config::{BackendConfig, BackendUrl, HealthCheckConfig, PoolConfig, defaults, names, units, url};
+use crate::config::{
+    BackendConfig, BackendUrl, HealthCheckConfig, PoolConfig, defaults, dns, names, units, url,
+};
 
 const WEIGHT: RangeInclusive<u32> = 0..=65_535;
 const BACKENDS: &str = r#"a list such as [ { "url": "http://localhost:3001" } ]"#;
@@ -125,6 +127,7 @@ fn backend(fields: &Fields<'_>, index: usize, places: &mut HashMap<BackendUrl, u
         Some(BackendUrl::Https { .. }) | None => file_name(value),
         _ => Err("of no effect without https; write the URL with https://".to_string()),
     });
+    let addresses = dns::addresses(fields, url.as_ref());
     let default = defaults::backend(url.unwrap_or_else(unreadable));
     BackendConfig {
         weight: fields.value("weight", default.weight, whole(WEIGHT)),
@@ -135,6 +138,7 @@ fn backend(fields: &Fields<'_>, index: usize, places: &mut HashMap<BackendUrl, u
         ),
         backup: fields.value("backup", default.backup, boolean),
         ca,
+        addresses,
         url: default.url,
     }
 }

@@ -1,7 +1,7 @@
 //! The process itself for Prometheus. `process_*` are the names that its client libraries have everywhere.
 
 use super::{Page, unix_seconds};
-use crate::metrics::operation::{Operation, VERSION};
+use crate::metrics::operation::{NameLife, Operation, VERSION};
 use crate::pool::Live;
 
 impl Page {
@@ -44,7 +44,34 @@ impl Page {
             let labels = [("certificate", certificate.file.as_str())];
             self.sample(name, &labels, unix_seconds(Some(certificate.expires)));
         }
+        self.names(it);
         self.process(it);
+    }
+
+    fn names(&mut self, it: &Operation) {
+        type Row = (&'static str, &'static str, fn(&NameLife) -> f64);
+        let rows: [Row; 5] = [
+            ("addresses", "Addresses of a backend's name that are backends of their own.", |it| {
+                it.addresses as f64
+            }),
+            ("addresses_absent", "Those of them that the last answer lacked.", |it| it.absent as f64),
+            ("addresses_left_out", "Addresses of the last answer beyond the 256 that are used.", |it| {
+                it.left_out as f64
+            }),
+            ("resolved", "1 where the last look-up succeeded.", |it| {
+                f64::from(u8::from(it.failure.is_none()))
+            }),
+            ("last_answer_timestamp_seconds", "When the name was last answered for.", |it| {
+                unix_seconds(it.last_answer)
+            }),
+        ];
+        for (name, help, value) in rows {
+            let name = format!("loadbalancer_name_{name}");
+            self.head(&name, "gauge", help);
+            for of in &it.names {
+                self.sample(&name, &[("pool", &of.pool), ("name", &of.name)], value(of));
+            }
+        }
     }
 
     fn info(&mut self, name: &str, help: &str, label: (&str, &str)) {

@@ -4,6 +4,7 @@ mod address_book;
 mod breaker;
 mod by_hand;
 mod counts;
+mod endpoint;
 mod state;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -20,6 +21,7 @@ use crate::config::{BackendConfig, BackendUrl};
 use crate::histogram::Histogram;
 pub use address_book::AddressBook;
 use by_hand::HandWeight;
+pub use endpoint::Endpoint;
 pub use state::{Observed, Trouble};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -35,6 +37,8 @@ pub struct Backend {
     configured_weight: u32,
     max_connections: Option<u32>,
     backup: bool,
+    /// Whether it is one address of a configured name.
+    is_endpoint: bool,
     sticky_key: Option<String>,
     /// What a sticky cookie says of it, once somebody has asked.
     sticky: OnceLock<String>,
@@ -45,6 +49,10 @@ pub struct Backend {
 struct Kept {
     id: u64,
     name: String,
+    /// The URL in the configuration, which is its name unless it is one address of several.
+    configured: String,
+    /// Whether no probe has passed yet of one that has joined others which serve.
+    is_newcomer: AtomicBool,
     /// A digest of the name, the same in every process.
     digest: u128,
     addresses: AddressBook,
@@ -75,11 +83,13 @@ struct Kept {
 }
 
 impl Kept {
-    fn new(name: String) -> Kept {
+    fn new(name: String, configured: String) -> Kept {
         Kept {
             id: NEXT_ID.fetch_add(1, Relaxed),
             digest: u128::from_be_bytes(Md5::digest(&name).into()),
             name,
+            configured,
+            is_newcomer: AtomicBool::new(false),
             addresses: AddressBook::default(),
             admin: AtomicU8::new(AdminState::Enabled as u8),
             weight_by_hand: HandWeight::default(),
@@ -106,14 +116,13 @@ impl Kept {
 impl Backend {
     /// A backend that is usable from the start. Its addresses come later, from whoever looks names up.
     pub fn new(config: BackendConfig) -> Backend {
-        let kept = Arc::new(Kept::new(config.url.to_string()));
-        Backend::over(kept, config, None)
+        Backend::with_sticky_key(config, None)
     }
 
     /// The same with a secret that its sticky cookie is made with, see [`super::sticky`].
     pub fn with_sticky_key(config: BackendConfig, key: Option<&str>) -> Backend {
-        let kept = Arc::new(Kept::new(config.url.to_string()));
-        Backend::over(kept, config, key)
+        let name = config.url.to_string();
+        Backend::over(Arc::new(Kept::new(name.clone(), name)), config, key)
     }
 
     /// This very backend as a newer configuration has it, which must mean it ([`Backend::is_meant_by`]).
@@ -129,6 +138,7 @@ impl Backend {
             configured_weight: config.weight,
             max_connections: config.max_connections,
             backup: config.backup,
+            is_endpoint: false,
             sticky_key: sticky_key.map(str::to_owned),
             sticky: OnceLock::new(),
             kept,
@@ -140,9 +150,19 @@ impl Backend {
         self.kept.id
     }
 
-    /// Its URL, as in logs and metrics.
+    /// Its URL, as in logs and metrics; with the address for a host where it is one of several.
     pub fn name(&self) -> &str {
         &self.kept.name
+    }
+
+    /// Its URL in the configuration, which several may share.
+    pub fn configured_name(&self) -> &str {
+        &self.kept.configured
+    }
+
+    /// Whether people mean this one by such a URL: their own, or the name that it belongs to.
+    pub fn is_called(&self, url: &str) -> bool {
+        url == self.name() || url == self.configured_name()
     }
 
     /// Where it is.
@@ -167,7 +187,7 @@ impl Backend {
 
     /// Whether a configuration means this very backend, so that it stays when that one is read.
     pub fn is_meant_by(&self, config: &BackendConfig) -> bool {
-        self.url == config.url && self.ca == config.ca
+        !self.is_endpoint && self.url == config.url && self.ca == config.ca
     }
 
     /// Most requests at once.
@@ -183,8 +203,12 @@ impl Backend {
     /// Host and port as they belong in a `Host` header.
     pub fn authority(&self) -> String {
         match &self.url {
-            BackendUrl::Http { .. } | BackendUrl::Https { .. } => {
+            BackendUrl::Http { .. } | BackendUrl::Https { .. } if !self.is_endpoint => {
                 self.kept.name.split_once("://").map_or(self.name(), |(_, rest)| rest).to_owned()
+            }
+            BackendUrl::Http { .. } | BackendUrl::Https { .. } => {
+                let url = self.url.to_string();
+                url.split_once("://").map_or(&*url, |(_, rest)| rest).to_owned()
             }
             BackendUrl::Unix { .. } => "localhost".to_owned(),
         }
@@ -199,6 +223,7 @@ impl Backend {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::config::Addresses;
     use crate::pool::health::Thresholds;
     use crate::pool::{Problem, ProblemKind};
 
@@ -219,6 +244,7 @@ pub(crate) mod tests {
                 max_connections: None,
                 backup: false,
                 ca: None,
+                addresses: Addresses::One,
             }))
         };
         (1..=count).map(backend).collect()
@@ -228,7 +254,14 @@ pub(crate) mod tests {
     fn authority_leaves_the_default_port_out() {
         for (port, expected) in [(80, "localhost"), (8080, "localhost:8080"), (180, "localhost:180")] {
             let url = BackendUrl::Http { host: "localhost".into(), port };
-            let config = BackendConfig { url, weight: 1, max_connections: None, backup: false, ca: None };
+            let config = BackendConfig {
+                url,
+                weight: 1,
+                max_connections: None,
+                backup: false,
+                ca: None,
+                addresses: Addresses::One,
+            };
             assert_eq!(Backend::new(config).authority(), expected);
         }
     }

@@ -51,6 +51,17 @@ impl Backend {
         self.is_healthy() && self.admin() == AdminState::Enabled && self.weight() > 0
     }
 
+    /// Whether it has joined others and no probe of it has passed yet: until then it serves only where nobody
+    /// else can.
+    pub fn is_newcomer(&self) -> bool {
+        self.kept.is_newcomer.load(Relaxed)
+    }
+
+    /// It joins others that serve.
+    pub fn joins(&self) {
+        self.kept.is_newcomer.store(true, Relaxed);
+    }
+
     /// Whether it has fewer requests than it may have.
     pub fn has_room(&self) -> bool {
         self.max_connections().is_none_or(|most| self.active() < most)
@@ -116,6 +127,9 @@ impl Backend {
         now: Instant,
     ) -> Observed {
         *self.kept.last_checked.lock() = Some(at);
+        if problem.is_none() {
+            self.kept.is_newcomer.store(false, Relaxed);
+        }
         let is_another = problem.is_some_and(|problem| self.note_trouble(problem, at));
         let before = self.state();
         let flip = {

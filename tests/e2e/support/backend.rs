@@ -109,8 +109,12 @@ impl Backend {
 
     /// One that answers 200 with its name, on this address; `None` where that is taken, or not ours.
     pub fn on(address: SocketAddr, name: &str) -> Option<Backend> {
-        let reservation = bound(address).ok()?;
-        Some(Backend::start(reservation, Behaviour::Answers(Answer::ok(name))))
+        Backend::that_on(address, Behaviour::Answers(Answer::ok(name)))
+    }
+
+    /// One with this behaviour on this address; `None` where that is taken, or not ours.
+    pub fn that_on(address: SocketAddr, behaviour: Behaviour) -> Option<Backend> {
+        Some(Backend::start(bound(address).ok()?, behaviour))
     }
 
     fn start(reservation: Socket, behaviour: Behaviour) -> Backend {

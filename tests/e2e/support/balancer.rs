@@ -38,7 +38,8 @@ pub fn behind_front() -> bool {
     std::env::var_os("LB_TEST_FRONT").is_none_or(|front| front != "0")
 }
 
-fn lay_over(config: &mut Value, more: Value) {
+/// Lays `more` over it, field by field.
+pub fn lay_over(config: &mut Value, more: Value) {
     match (config, more) {
         (Value::Object(config), Value::Object(more)) => {
             for (name, value) in more {

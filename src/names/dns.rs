@@ -1,0 +1,229 @@
+//! One question to one name server and its answer (RFC 1035): over UDP, and over TCP where the answer is cut.
+//! simple-dns builds and reads messages; whose answer it is and what in it belongs to the question is checked
+//! here.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+use simple_dns::rdata::RData;
+use simple_dns::{CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, Question, RCODE, TYPE};
+
+/// Longest answer over UDP, as nobody is told that it might be longer.
+const MAX_DATAGRAM_BYTES: usize = 512;
+/// Records of an answer that are looked at; a message over TCP has room for some 4,000.
+const MAX_RECORDS: usize = 1024;
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// IPv4 addresses.
+    A,
+    /// IPv6 addresses.
+    Aaaa,
+    /// Services: where each is, and its share (RFC 2782).
+    Srv,
+}
+
+/// One record of an answer that answers the question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// An address.
+    Address(IpAddr),
+    /// A service.
+    Service {
+        /// Lower ones are asked first.
+        priority: u16,
+        /// Its share among those of the same priority.
+        weight: u16,
+        /// Where it listens.
+        port: u16,
+        /// The host that it is on, lower-cased, without a dot at its end.
+        target: String,
+    },
+}
+
+/// The records that answer, and for how long they hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Answer {
+    /// In the server's order.
+    pub records: Vec<Record>,
+    /// The shortest of theirs.
+    pub ttl: Duration,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// NXDOMAIN: the name does not exist.
+    NoSuchName,
+    /// The name has no record of this kind.
+    NoRecord,
+    /// The server says that it can't or won't answer.
+    Server(String),
+    /// Nothing came in time.
+    TimedOut,
+    /// The system's word for what went wrong.
+    Unreachable(String),
+    /// What came is no answer.
+    Malformed,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::NoSuchName => f.write_str("no such name (NXDOMAIN)"),
+            Failure::NoRecord => f.write_str("the name has no record of this kind"),
+            Failure::Server(code) => write!(f, "the name server answered {code}"),
+            Failure::TimedOut => f.write_str("no name server answered in time"),
+            Failure::Unreachable(why) => write!(f, "the name server can't be reached: {why}"),
+            Failure::Malformed => f.write_str("what the name server sent is no answer"),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Failure::TimedOut,
+            _ => Failure::Unreachable(error.to_string()),
+        }
+    }
+}
+
+/// Asks this server for records of this whole name; takes no longer than `limit`.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn ask(server: SocketAddr, name: &str, kind: Kind, limit: Duration) -> Result<Answer, Failure> {
+    let deadline = Instant::now() + limit;
+    // With the port, which the system chooses, what somebody who forges an answer would have to guess.
+    let id = fastrand::u16(..);
+    let question = question(name, kind, id).ok_or(Failure::NoSuchName)?;
+    let over_udp = by_datagram(server, &question, id, deadline)?;
+    match read(&over_udp, (name, kind, id))? {
+        Some(answer) => Ok(answer),
+        None => {
+            let over_tcp = by_stream(server, &question, deadline)?;
+            read(&over_tcp, (name, kind, id))?.ok_or(Failure::Malformed)
+        }
+    }
+}
+
+fn question(name: &str, kind: Kind, id: u16) -> Option<Vec<u8>> {
+    let mut packet = Packet::new_query(id);
+    packet.set_flags(PacketFlag::RECURSION_DESIRED);
+    let of_type = QTYPE::TYPE(match kind {
+        Kind::A => TYPE::A,
+        Kind::Aaaa => TYPE::AAAA,
+        Kind::Srv => TYPE::SRV,
+    });
+    let name = Name::new(name).ok()?;
+    packet.questions.push(Question::new(name, of_type, QCLASS::CLASS(CLASS::IN), false));
+    packet.build_bytes_vec().ok()
+}
+
+fn by_datagram(server: SocketAddr, question: &[u8], id: u16, deadline: Instant) -> Result<Vec<u8>, Failure> {
+    let any: IpAddr =
+        if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0))?;
+    // From now on the system passes on what this server sends, and nothing else.
+    socket.connect(server)?;
+    socket.send(question)?;
+    let mut buffer = vec![0; MAX_DATAGRAM_BYTES];
+    loop {
+        socket.set_read_timeout(Some(left_until(deadline)?))?;
+        let length = socket.recv(&mut buffer)?;
+        // Another id is of a question that was given up, or forged.
+        if buffer.get(..2) == Some(&id.to_be_bytes()) {
+            buffer.truncate(length);
+            return Ok(buffer);
+        }
+    }
+}
+
+fn by_stream(server: SocketAddr, question: &[u8], deadline: Instant) -> Result<Vec<u8>, Failure> {
+    let mut stream = TcpStream::connect_timeout(&server, left_until(deadline)?)?;
+    stream.set_write_timeout(Some(left_until(deadline)?))?;
+    let length = u16::try_from(question.len()).map_err(|_| Failure::Malformed)?;
+    stream.write_all(&[&length.to_be_bytes()[..], question].concat())?;
+    let mut length = [0; 2];
+    read_all(&mut stream, &mut length, deadline)?;
+    let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
+    read_all(&mut stream, &mut answer, deadline)?;
+    Ok(answer)
+}
+
+/// Each wait is bounded by what is left of all.
+fn read_all(stream: &mut TcpStream, mut buffer: &mut [u8], deadline: Instant) -> Result<(), Failure> {
+    while !buffer.is_empty() {
+        stream.set_read_timeout(Some(left_until(deadline)?))?;
+        match stream.read(buffer)? {
+            0 => return Err(Failure::Malformed),
+            amount => buffer = &mut buffer[amount..],
+        }
+    }
+    Ok(())
+}
+
+fn left_until(deadline: Instant) -> Result<Duration, Failure> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() { Err(Failure::TimedOut) } else { Ok(left) }
+}
+
+/// What a message says to this question; `None` where it is cut and has to be asked for over TCP.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn read(message: &[u8], (name, kind, id): (&str, Kind, u16)) -> Result<Option<Answer>, Failure> {
+    let packet = Packet::parse(message).map_err(|_| Failure::Malformed)?;
+    let is_asked = |question: &Question<'_>| plain(&question.qname) == undotted(name);
+    if packet.id() != id || !packet.has_flags(PacketFlag::RESPONSE) || !packet.questions.iter().all(is_asked)
+    {
+        return Err(Failure::Malformed);
+    }
+    match packet.rcode() {
+        RCODE::NoError => {}
+        RCODE::NameError => return Err(Failure::NoSuchName),
+        code => return Err(Failure::Server(format!("{code:?}"))),
+    }
+    if packet.has_flags(PacketFlag::TRUNCATION) {
+        return Ok(None);
+    }
+    let mut answer = Answer { records: Vec::new(), ttl: Duration::MAX };
+    // Aliases come before what they lead to (RFC 1034 section 3.6.2, and every server keeps to it).
+    let mut names = vec![undotted(name)];
+    for record in packet.answers.iter().take(MAX_RECORDS) {
+        if !names.contains(&plain(&record.name)) {
+            continue;
+        }
+        let found = match (&record.rdata, kind) {
+            (RData::CNAME(alias), _) => {
+                names.push(plain(&alias.0));
+                None
+            }
+            (RData::A(a), Kind::A) => Some(Record::Address(Ipv4Addr::from(a.address).into())),
+            (RData::AAAA(aaaa), Kind::Aaaa) => Some(Record::Address(Ipv6Addr::from(aaaa.address).into())),
+            (RData::SRV(srv), Kind::Srv) => Some(Record::Service {
+                priority: srv.priority,
+                weight: srv.weight,
+                port: srv.port,
+                target: plain(&srv.target),
+            }),
+            _ => continue,
+        };
+        answer.ttl = answer.ttl.min(Duration::from_secs(record.ttl.into()));
+        answer.records.extend(found);
+    }
+    if answer.records.is_empty() { Err(Failure::NoRecord) } else { Ok(Some(answer)) }
+}
+
+/// Names have no case (RFC 4343).
+fn plain(name: &Name<'_>) -> String {
+    name.to_string().to_ascii_lowercase()
+}
+
+fn undotted(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}

@@ -1,0 +1,267 @@
+//! The thread that has backend names looked up: at the start, and again when the answer holds no longer, never
+//! on a request's path. A name that can't be looked up keeps the addresses it had.
+//!
+//! With `"addresses": "one"` a name's addresses are ways to one backend, in its address book. With `each` and
+//! `srv` each is a backend of its own: [`members`] knows which, by the rules of [`roster`], and pools are built
+//! anew when that changes.
+
+pub mod dns;
+pub mod members;
+pub mod resolver;
+pub mod roster;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
+use log::Level::{Info, Warn};
+
+use crate::config::{Addresses, BackendUrl, Config, DnsConfig};
+use crate::logging::event;
+use crate::pool::{Backend, Live, SharedLive};
+use crate::shutdown::Running;
+use crate::supervised;
+use crate::transport::look_up;
+use members::{Key, Members};
+use resolver::Found;
+
+/// A look-up goes through the system's libraries.
+const STACK_BYTES: usize = 512 << 10;
+/// How long a start or a reload waits for names that are new; a slow resolver must not hold it up.
+const FIRST_ROUND: Duration = Duration::from_secs(1);
+/// A reload is noticed within this time, and whoever is absent looked at.
+const GLANCE: Duration = Duration::from_millis(500);
+/// Names that are looked up at once.
+const MOST_AT_ONCE: usize = 16;
+/// A name that could not be looked up is tried again after this, then after twice as long ...
+const RETRY: Duration = Duration::from_secs(1);
+/// ... up to eight seconds.
+const MOST_DOUBLINGS: u32 = 3;
+/// However short a time to live is.
+const SHORTEST: Duration = Duration::from_millis(100);
+
+/// Something that is looked up.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Subject {
+    /// The backend with this id, one for all of its addresses.
+    One(u64),
+    /// Each address is a backend.
+    Several(Key),
+}
+
+/// A look-up that has ended: what it was of, and when it is to be done again (`None` where it failed).
+struct Done {
+    subject: Subject,
+    again: Option<Duration>,
+}
+
+struct Schedule {
+    due: Instant,
+    under_way: bool,
+    failures: u32,
+}
+
+/// A look-up to be done.
+enum Task {
+    One(Arc<Backend>),
+    Several(Key, Duration),
+}
+
+/// What look-ups share.
+#[derive(Clone)]
+struct Context {
+    live: Arc<SharedLive>,
+    members: Arc<Members>,
+}
+
+/// Starts the thread and waits a moment for its first round. `rebuild` builds pools anew.
+///
+/// # Errors
+/// The operating system's, for the thread.
+pub fn start(
+    live: Arc<SharedLive>,
+    members: Arc<Members>,
+    rebuild: impl Fn() + Send + 'static,
+    running: Running,
+) -> io::Result<()> {
+    let (first_round, done) = bounded(1);
+    let context = Context { live, members };
+    let work = move || run(&context, &rebuild, first_round, &running);
+    supervised::start("names", STACK_BYTES, work)?;
+    let _: Result<(), _> = done.recv_timeout(FIRST_ROUND);
+    Ok(())
+}
+
+fn run(context: &Context, rebuild: &dyn Fn(), first_round: Sender<()>, running: &Running) {
+    let (results, inbox) = unbounded();
+    let mut schedules = HashMap::new();
+    let mut first_round = Some(first_round);
+    loop {
+        let live = context.live.get();
+        let next = look_up_due(context, &live, &mut schedules, &results);
+        context.members.look(&live);
+        if context.members.take_stale() {
+            rebuild();
+        }
+        if schedules.values().all(|schedule| !schedule.under_way) {
+            drop(first_round.take());
+        }
+        let wait = next.saturating_duration_since(Instant::now()).min(GLANCE);
+        if wait_for_result(&inbox, running, wait, &mut schedules, &live.config) {
+            return;
+        }
+    }
+}
+
+/// Starts what is due; says when something will be.
+fn look_up_due(
+    context: &Context,
+    live: &Live,
+    schedules: &mut HashMap<Subject, Schedule>,
+    results: &Sender<Done>,
+) -> Instant {
+    let now = Instant::now();
+    let tasks = tasks(live);
+    schedules.retain(|subject, _| tasks.iter().any(|(known, _)| known == subject));
+    let mut under_way = schedules.values().filter(|schedule| schedule.under_way).count();
+    let latest = now + live.config.timeouts.resolve;
+    let mut next = latest;
+    for (subject, task) in tasks {
+        let new = Schedule { due: now, under_way: false, failures: 0 };
+        let schedule = schedules.entry(subject.clone()).or_insert(new);
+        // A reload may have made the interval shorter.
+        schedule.due = schedule.due.min(latest);
+        if schedule.due <= now && !schedule.under_way && under_way < MOST_AT_ONCE {
+            schedule.under_way = spawn(context.clone(), task, subject, results.clone());
+            under_way += usize::from(schedule.under_way);
+        }
+        if !schedule.under_way {
+            next = next.min(schedule.due);
+        }
+    }
+    next
+}
+
+/// All that has a name.
+fn tasks(live: &Live) -> Vec<(Subject, Task)> {
+    let one = live.backends().filter(|backend| !backend.is_endpoint());
+    let one = one.map(|backend| (Subject::One(backend.id()), Task::One(Arc::clone(backend))));
+    let several = Key::all(&live.config)
+        .map(|(key, pool)| (Subject::Several(key.clone()), Task::Several(key, pool.health_check.interval)));
+    one.chain(several).collect()
+}
+
+/// A thread for one look-up, for one that hangs must not hold up others. Literal addresses take no time.
+fn spawn(context: Context, task: Task, subject: Subject, results: Sender<Done>) -> bool {
+    let is_literal = matches!(&task, Task::One(backend) if is_literal(backend.url()));
+    let work = move || {
+        let again = match task {
+            Task::One(backend) => look_up_one(&backend).then_some(Duration::MAX),
+            Task::Several(key, interval) => {
+                let live = context.live.get();
+                let result = ask(&key, &live.config.dns);
+                let again = result.as_ref().ok().map(|found| found.ttl.unwrap_or(Duration::MAX));
+                context.members.note(&key, interval, result, Some(&live));
+                again
+            }
+        };
+        // Nobody waits for it once the thread has ended.
+        let _ = results.send(Done { subject, again });
+    };
+    if is_literal {
+        work();
+        return true;
+    }
+    thread::Builder::new().name("look-up".into()).stack_size(STACK_BYTES).spawn(work).is_ok()
+}
+
+fn ask(key: &Key, config: &DnsConfig) -> Result<Found, String> {
+    match key.mode {
+        Addresses::Srv => resolver::srv(&key.url, config),
+        Addresses::Each | Addresses::One => resolver::each(&key.url, config),
+    }
+}
+
+/// Waits for a result, the next look-up or the end; says whether it was the end.
+fn wait_for_result(
+    inbox: &Receiver<Done>,
+    running: &Running,
+    wait: Duration,
+    schedules: &mut HashMap<Subject, Schedule>,
+    config: &Config,
+) -> bool {
+    select! {
+        recv(inbox) -> done => if let Ok(Done { subject, again }) = done
+            && let Some(schedule) = schedules.get_mut(&subject)
+        {
+            schedule.under_way = false;
+            schedule.failures = if again.is_some() { 0 } else { schedule.failures.saturating_add(1) };
+            let pause = again.unwrap_or(RETRY * 2_u32.saturating_pow(schedule.failures.saturating_sub(1).min(MOST_DOUBLINGS)));
+            let shortest = config.dns.min_ttl.max(SHORTEST);
+            schedule.due = Instant::now() + pause.max(shortest).min(config.timeouts.resolve.max(SHORTEST));
+        },
+        recv(running.channel()) -> _ => return true,
+        default(wait) => {}
+    }
+    false
+}
+
+/// Looks the names up that a reload brings, before they serve, and waits for a moment.
+pub fn look_up_new(config: &Config, backends: Vec<Arc<Backend>>, members: &Arc<Members>) {
+    let (done, all) = bounded::<()>(0);
+    let start = |work: Box<dyn FnOnce() + Send>| {
+        let done = done.clone();
+        let work = move || {
+            work();
+            drop(done);
+        };
+        // Where no thread can be had, the thread that looks names up will do it.
+        let _ = thread::Builder::new().name("look-up".into()).stack_size(STACK_BYTES).spawn(work);
+    };
+    for backend in backends.into_iter().filter(|backend| !backend.is_endpoint()) {
+        match is_literal(backend.url()) {
+            true => _ = look_up_one(&backend),
+            false => start(Box::new(move || _ = look_up_one(&backend))),
+        }
+    }
+    for (key, pool) in Key::all(config).filter(|(key, _)| !members.is_known(key)) {
+        let (members, dns, interval) = (Arc::clone(members), config.dns.clone(), pool.health_check.interval);
+        start(Box::new(move || members.note(&key, interval, ask(&key, &dns), None)));
+    }
+    drop(done);
+    // Ends when the last of them has dropped its end.
+    let _ = all.recv_timeout(FIRST_ROUND);
+}
+
+fn is_literal(url: &BackendUrl) -> bool {
+    match url {
+        BackendUrl::Http { host, .. } | BackendUrl::Https { host, .. } => host.parse::<IpAddr>().is_ok(),
+        BackendUrl::Unix { .. } => true,
+    }
+}
+
+/// Says whether the name was resolved.
+fn look_up_one(backend: &Backend) -> bool {
+    let book = backend.address_book();
+    match look_up(backend.url()) {
+        Ok(addresses) => {
+            let known_before = !book.get().is_empty();
+            if book.set(&addresses) && known_before {
+                let fields: [(&str, &dyn std::fmt::Display); 2] =
+                    [("backend", &backend.name()), ("count", &addresses.len())];
+                event(Info, "names", "addresses changed", &fields);
+            }
+            true
+        }
+        Err(error) => {
+            let fields: [(&str, &dyn std::fmt::Display); 2] =
+                [("backend", &backend.name()), ("error", &error)];
+            event(Warn, "names", "name not resolved", &fields);
+            false
+        }
+    }
+}

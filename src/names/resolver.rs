@@ -1,0 +1,275 @@
+//! What a name stands for, by the system's own way or by asking name servers.
+//!
+//! Addresses are the system's to tell (getaddrinfo), so that `/etc/hosts` and `nsswitch.conf` hold, unless the
+//! configuration names servers. The system does not tell for how long an answer holds, nor of services, so for
+//! these name servers are asked by hand.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::dns::{self, Answer, Failure, Kind, Record};
+use crate::config::{BackendUrl, DnsConfig};
+use crate::pool::Endpoint;
+use crate::transport::look_up;
+
+/// Where the system says who is to be asked.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+const PORT: u16 = 53;
+/// Each server is asked so often before a look-up has failed.
+const ROUNDS: usize = 2;
+/// Most addresses of a name that are used.
+pub const MAX_ENDPOINTS: usize = 256;
+
+/// What a name stands for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Sorted, so that two balancers have them in one order; at most [`MAX_ENDPOINTS`].
+    pub endpoints: Vec<Endpoint>,
+    /// Those beyond.
+    pub left_out: usize,
+    /// For how long the answer holds, where somebody has said so.
+    pub ttl: Option<Duration>,
+}
+
+/// Whom to ask, and under which names.
+struct Asked {
+    servers: Vec<SocketAddr>,
+    /// Whole names, in the order to try.
+    names: Vec<String>,
+    limit: Duration,
+}
+
+/// The addresses of this name, each with the URL's port.
+///
+/// # Errors
+/// For people.
+pub fn each(url: &BackendUrl, config: &DnsConfig) -> Result<Found, String> {
+    let (BackendUrl::Http { host, port } | BackendUrl::Https { host, port }) = url else {
+        return Err("a socket's path has no address".to_owned());
+    };
+    let asked = Asked::of(host, config);
+    let (addresses, ttl) = match &config.servers {
+        Some(_) => asked.addresses().map(|(all, ttl)| (all, Some(ttl)))?,
+        None => {
+            let all = look_up(url).map_err(|error: io::Error| error.to_string())?;
+            let all: Vec<IpAddr> = all.into_iter().map(|address| address.ip()).collect();
+            let ttl = asked.ttl_of(&all);
+            (all, ttl)
+        }
+    };
+    let endpoint = |ip: IpAddr| Endpoint {
+        address: SocketAddr::from((ip, *port)),
+        url: url.clone(),
+        weight: 1,
+        is_backup: false,
+    };
+    Ok(Found::of(addresses.into_iter().map(endpoint).collect(), ttl))
+}
+
+/// The services of this name: each address of each target.
+///
+/// # Errors
+/// For people.
+pub fn srv(url: &BackendUrl, config: &DnsConfig) -> Result<Found, String> {
+    let (BackendUrl::Http { host, .. } | BackendUrl::Https { host, .. }) = url else {
+        return Err("a socket's path has no services".to_owned());
+    };
+    let answer = Asked::of(host, config).first(Kind::Srv).map_err(|failure| failure.to_string())?;
+    let mut services: Vec<(u16, u16, u16, String)> = answer.records.into_iter().filter_map(service).collect();
+    services.sort();
+    services.dedup();
+    services.truncate(MAX_ENDPOINTS);
+    let best = services.first().map(|(priority, ..)| *priority);
+    let (mut endpoints, mut ttl, mut last) = (Vec::new(), answer.ttl, None);
+    for (priority, weight, port, target) in services {
+        let addresses = match target.parse::<IpAddr>() {
+            Ok(literal) => Ok((vec![literal], answer.ttl)),
+            Err(_) => Asked::of(&format!("{target}."), config).addresses(),
+        };
+        let (addresses, target_ttl) = match addresses {
+            Ok(found) => found,
+            Err(why) => {
+                last = Some(format!("{target}: {why}"));
+                continue;
+            }
+        };
+        ttl = ttl.min(target_ttl);
+        let url = with_host(url, target, port);
+        endpoints.extend(addresses.into_iter().map(|ip| Endpoint {
+            address: SocketAddr::from((ip, port)),
+            url: url.clone(),
+            // RFC 2782: one of weight 0 gets little, but not nothing.
+            weight: weight.max(1),
+            is_backup: Some(priority) != best,
+        }));
+    }
+    match last {
+        // A part of the answer is none: what is missing would look as though it had left.
+        Some(why) => Err(why),
+        None if endpoints.is_empty() => Err("the records name no service".to_owned()),
+        None => Ok(Found::of(endpoints, Some(ttl))),
+    }
+}
+
+/// A target of `.` means that there is no such service (RFC 2782).
+fn service(record: Record) -> Option<(u16, u16, u16, String)> {
+    match record {
+        Record::Service { priority, weight, port, target } if !target.is_empty() && port > 0 => {
+            Some((priority, weight, port, target))
+        }
+        _ => None,
+    }
+}
+
+fn with_host(url: &BackendUrl, host: String, port: u16) -> BackendUrl {
+    match url {
+        BackendUrl::Https { .. } => BackendUrl::Https { host, port },
+        _ => BackendUrl::Http { host, port },
+    }
+}
+
+impl Found {
+    fn of(mut endpoints: Vec<Endpoint>, ttl: Option<Duration>) -> Found {
+        // Where one address has several records, the best one counts.
+        endpoints.sort_by_key(|it| (it.address.is_ipv6(), it.address, it.is_backup, u16::MAX - it.weight));
+        endpoints.dedup_by_key(|it| it.address);
+        let left_out = endpoints.len().saturating_sub(MAX_ENDPOINTS);
+        endpoints.truncate(MAX_ENDPOINTS);
+        Found { endpoints, left_out, ttl }
+    }
+}
+
+impl Asked {
+    fn of(name: &str, config: &DnsConfig) -> Asked {
+        let system = std::fs::read(RESOLV_CONF).unwrap_or_default();
+        let (system, _) = resolv_conf::Config::parse_with_errors(&system);
+        let servers = config.servers.clone().unwrap_or_else(|| {
+            let all = system.get_nameservers_or_local().into_iter();
+            all.map(|server| SocketAddr::from((IpAddr::from(server), PORT))).collect()
+        });
+        let search: Vec<String> = system.get_last_search_or_domain().cloned().collect();
+        let names = names(name, &search, system.ndots);
+        Asked { servers, names, limit: config.timeout }
+    }
+
+    /// The first of the names that exists; another server is asked where one can't say.
+    fn first(&self, kind: Kind) -> Result<Answer, Failure> {
+        let mut failure = Failure::NoSuchName;
+        for name in &self.names {
+            match self.ask(name, kind) {
+                Ok(answer) => return Ok(answer),
+                // That the name has no such record says more than that another does not exist.
+                Err(Failure::NoSuchName) => {}
+                Err(other @ Failure::NoRecord) => failure = other,
+                Err(other) => return Err(other),
+            }
+        }
+        Err(failure)
+    }
+
+    fn ask(&self, name: &str, kind: Kind) -> Result<Answer, Failure> {
+        let mut failure = Failure::Unreachable("none is configured".to_owned());
+        for server in (0..ROUNDS).flat_map(|_| &self.servers) {
+            match dns::ask(*server, name, kind, self.limit) {
+                Err(
+                    other @ (Failure::Server(_)
+                    | Failure::TimedOut
+                    | Failure::Unreachable(_)
+                    | Failure::Malformed),
+                ) => {
+                    failure = other;
+                }
+                said => return said,
+            }
+        }
+        Err(failure)
+    }
+
+    /// Of both families. One of them may be empty, but when it can't be told nothing is: else half of the
+    /// addresses would seem to have left.
+    fn addresses(&self) -> Result<(Vec<IpAddr>, Duration), String> {
+        let (mut all, mut ttl, mut is_any_name) = (Vec::new(), Duration::MAX, false);
+        for kind in [Kind::A, Kind::Aaaa] {
+            match self.first(kind) {
+                Ok(answer) => {
+                    ttl = ttl.min(answer.ttl);
+                    all.extend(answer.records.into_iter().filter_map(|record| match record {
+                        Record::Address(ip) => Some(ip),
+                        Record::Service { .. } => None,
+                    }));
+                }
+                Err(Failure::NoRecord) => is_any_name = true,
+                Err(Failure::NoSuchName) => {}
+                Err(failure) => return Err(failure.to_string()),
+            }
+        }
+        match all.is_empty() {
+            true if is_any_name => Err("the name has no address".to_owned()),
+            true => Err(Failure::NoSuchName.to_string()),
+            false => Ok((all, ttl)),
+        }
+    }
+
+    /// For how long these hold, if a name server knows them, too. They may be from elsewhere (`/etc/hosts`).
+    fn ttl_of(&self, addresses: &[IpAddr]) -> Option<Duration> {
+        let kind = if addresses.iter().any(IpAddr::is_ipv4) { Kind::A } else { Kind::Aaaa };
+        let answer = self.first(kind).ok()?;
+        let is_known = |record: &Record| matches!(record, Record::Address(ip) if addresses.contains(ip));
+        answer.records.iter().any(is_known).then_some(answer.ttl)
+    }
+}
+
+/// The whole names that a name may stand for, in the system's order (resolv.conf(5), `search` and `ndots`).
+fn names(name: &str, search: &[String], ndots: u32) -> Vec<String> {
+    if name.ends_with('.') {
+        return vec![name.to_owned()];
+    }
+    let absolute = format!("{name}.");
+    let mut names: Vec<String> =
+        search.iter().map(|domain| format!("{name}.{}.", domain.trim_end_matches('.'))).collect();
+    let has_enough_dots = name.matches('.').count() >= ndots as usize;
+    names.insert(if has_enough_dots { 0 } else { names.len() }, absolute);
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_tried_in_the_systems_order() {
+        let search = ["ns.svc.cluster.local".to_owned(), "example.com.".to_owned()];
+        let check = |name: &str, ndots, expected: &[&str]| assert_eq!(names(name, &search, ndots), expected);
+        check("app", 1, &["app.ns.svc.cluster.local.", "app.example.com.", "app."]);
+        check("app.other", 5, &["app.other.ns.svc.cluster.local.", "app.other.example.com.", "app.other."]);
+        check("app.other", 1, &["app.other.", "app.other.ns.svc.cluster.local.", "app.other.example.com."]);
+        check("app.example.com.", 5, &["app.example.com."]);
+    }
+
+    #[test]
+    fn localhost_is_the_systems_to_tell() {
+        let config =
+            DnsConfig { servers: None, timeout: Duration::from_millis(100), min_ttl: Duration::ZERO };
+        let url = BackendUrl::Http { host: "localhost".into(), port: 3001 };
+        let found = each(&url, &config).unwrap();
+        assert_eq!(found.endpoints[0].address, "127.0.0.1:3001".parse().unwrap());
+        assert_eq!(found.endpoints[0].name(), "http://127.0.0.1:3001");
+    }
+
+    #[test]
+    fn the_rest_beyond_the_most_is_counted_and_the_best_record_of_an_address_counts() {
+        let url = BackendUrl::Http { host: "a".into(), port: 80 };
+        let one = |number: u32, weight, is_backup| Endpoint {
+            address: (std::net::Ipv4Addr::from_bits(number), 80).into(),
+            url: url.clone(),
+            weight,
+            is_backup,
+        };
+        let many = (0..300).rev().map(|number| one(number, 1, false));
+        let found = Found::of(many.chain([one(7, 9, false), one(8, 9, true)]).collect(), None);
+        assert_eq!((found.endpoints.len(), found.left_out), (MAX_ENDPOINTS, 44));
+        assert_eq!(found.endpoints[7], one(7, 9, false));
+        assert_eq!(found.endpoints[8], one(8, 1, false));
+    }
+}
