@@ -6,6 +6,7 @@ use std::net::Ipv6Addr;
 use std::process::ExitCode;
 
 use lexopt::prelude::{Long, Short};
+use loadbalancer::cli::single_dash;
 use loadbalancer::demo::echo::{Echo, EchoOptions};
 use loadbalancer::{frontend, shutdown};
 
@@ -61,6 +62,8 @@ const VERSION: &str = concat!("backend_server ", env!("CARGO_PKG_VERSION"));
 
 /// `None` where help or the version was asked for, and printed.
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Options>, String> {
+    let arguments =
+        single_dash::doubled(arguments, &["port", "name", "latency"], &["fail", "help", "version"]);
     let mut parser = lexopt::Parser::from_args(arguments);
     let mut options =
         Options { port: 3001, echo: EchoOptions { name: "backend".into(), ..EchoOptions::default() } };

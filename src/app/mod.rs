@@ -6,10 +6,12 @@ mod by_hand;
 mod ending;
 mod late;
 mod listeners;
+mod pid_file;
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Instant, SystemTime};
@@ -34,6 +36,7 @@ use crate::transport::{HttpTransport, Transport};
 use crate::workers::{self, InFlight, Job, PoolLimits, Queue};
 use crate::{descriptors, health_checker, names, tls};
 use late::{Doors, Late, figure};
+use pid_file::PidFile;
 
 /// Why the balancer could not start.
 #[derive(Debug)]
@@ -44,6 +47,8 @@ pub enum StartError {
     System(io::Error),
     /// Files that the configuration names can't be used; each with the reason.
     Files(Vec<String>),
+    /// The file for the process's number can't be written.
+    PidFile(PathBuf, io::Error),
 }
 
 impl fmt::Display for StartError {
@@ -51,6 +56,9 @@ impl fmt::Display for StartError {
         match self {
             StartError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             StartError::System(error) => write!(f, "cannot start: {error}"),
+            StartError::PidFile(path, error) => {
+                write!(f, "--pid-file {}: cannot be written: {error}", path.display())
+            }
             StartError::Files(problems) => f.write_str(&problems.join("\n")),
         }
     }
@@ -74,6 +82,7 @@ pub struct App {
     manager: Arc<ServiceManager>,
     /// Whether a service manager has the sockets, too, and keeps them open when this process ends.
     sockets_stay: bool,
+    pid_file: Option<PidFile>,
     _ender: Ender,
 }
 
@@ -84,7 +93,7 @@ impl App {
     /// See [`StartError`]; nothing is left half-started that would serve requests.
     pub fn start(
         mut config: Config,
-        file: Option<ConfigFile>,
+        (file, pid_file): (Option<ConfigFile>, Option<PathBuf>),
         source: Source,
         manager: ServiceManager,
         access_lines: LineSender,
@@ -93,6 +102,9 @@ impl App {
         let certificates = tls::files::read(&config).map_err(StartError::Files)?;
         descriptors::fit(&mut config);
         let origin = Origin::of_this_process().ok().filter(|_| source != Source::Embedded);
+        if source != Source::Embedded {
+            tell_where_from(file.as_ref());
+        }
         let (predecessor, sockets) = listeners::open(source, &config)?;
         let sockets_stay = sockets.stay;
         let (ender, running) = running();
@@ -166,6 +178,10 @@ impl App {
         let sinks = (dispatcher as Arc<dyn Sink>, admin_sink);
         let doors = listeners::serve(sockets, certificates, &reloader, &live, sinks)?;
         let _ = late.doors.set(doors.clone());
+        // Of the process that serves, so not before it does; and the one before must not remove it after this.
+        let pid_file = pid_file
+            .map(|path| PidFile::write(path.clone()).map_err(|error| StartError::PidFile(path, error)));
+        let pid_file = pid_file.transpose()?;
         announce(&doors, &live);
         match &predecessor {
             // It tells the service manager, who does not believe this process yet.
@@ -186,6 +202,7 @@ impl App {
             origin,
             manager,
             sockets_stay,
+            pid_file,
             _ender: ender,
         })
     }
@@ -253,6 +270,14 @@ fn pool_limits(live: &Arc<SharedLive>) -> PoolLimits {
         max_queue: Box::new(move || one.get().config.limits.max_queue),
         queue_timeout: Box::new(move || two.get().config.timeouts.queue),
         max_streams: Box::new(move || three.get().config.limits.max_streams),
+    }
+}
+
+/// Whoever has named no file, or another one than was thought, finds it here.
+fn tell_where_from(file: Option<&ConfigFile>) {
+    match file {
+        Some(file) => event(Info, "app", "configuration read", &[("file", &file.path.display())]),
+        None => event(Info, "app", "no configuration file is named, built-in defaults hold", &[]),
     }
 }
 

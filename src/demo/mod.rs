@@ -43,7 +43,7 @@ pub fn run(access_lines: LineSender, requests: &Requests) -> Result {
 fn start_balancer(backends: &[Echo], access_lines: LineSender) -> std::result::Result<App, StartError> {
     let start = |port, access_lines| {
         let config = configuration(backends, port)?;
-        App::start(config, None, Source::Embedded, ServiceManager::default(), access_lines)
+        App::start(config, (None, None), Source::Embedded, ServiceManager::default(), access_lines)
     };
     match start(USUAL_PORT, access_lines.clone()) {
         Err(StartError::Listen(..)) => start(0, access_lines),
@@ -70,7 +70,8 @@ fn guide(backends: &[Echo], balancer: SocketAddr) -> String {
     }
     text.push_str(&format!(
         "One balancer:\n  http://{balancer}\n\nTry, a few times:\n  curl http://{balancer}/hello\n\
-         and look at what it counts:\n  curl http://{balancer}/lb-metrics\n\nCtrl-C drains and ends it.\n\n"
+         and look at what it counts, in a browser or by hand:\n  http://{balancer}/lb-dashboard\n  \
+         curl http://{balancer}/lb-metrics\n\nCtrl-C drains and ends it.\n\n"
     ));
     text
 }
