@@ -79,6 +79,34 @@ fn what_help_names_is_found() {
     assert_eq!(names().len(), 9 + 5);
 }
 
+/// With sudo, a build would be root's, in a folder that is then root's.
+#[test]
+fn install_does_not_build_and_says_what_to_do_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let (built, to) = (folder.path().join("built"), folder.path().join("to"));
+    let variables = [
+        format!("CARGO_TARGET_DIR={}", built.display()),
+        format!("DESTDIR={}", to.display()),
+        "CARGO=false".to_owned(),
+    ];
+    let install = || {
+        let arguments = [&["install"][..], &variables.each_ref().map(String::as_str)].concat();
+        run("install_does_not_build_and_says_what_to_do_first", "make", &arguments)
+    };
+    let Some(output) = install() else { return };
+    assert!(!output.status.success() && !to.exists());
+    assert!(text(&output.stdout).contains("run 'make build' first"), "{output:?}");
+    std::fs::create_dir_all(built.join("release")).unwrap();
+    std::fs::copy(env!("CARGO_BIN_EXE_loadbalancer"), built.join("release/loadbalancer")).unwrap();
+    let output = install().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    for file in
+        ["bin/loadbalancer", "share/man/man1/loadbalancer.1", "share/zsh/site-functions/_loadbalancer"]
+    {
+        assert!(to.join("usr/local").join(file).is_file(), "{file}");
+    }
+}
+
 #[test]
 fn the_help_of_a_command_names_its_flags() {
     let of = |command: &str| match cli::parse([command, "--help"].map(Into::into)) {
