@@ -276,7 +276,10 @@ fn pool_limits(live: &Arc<SharedLive>) -> PoolLimits {
 /// Whoever has named no file, or another one than was thought, finds it here.
 fn tell_where_from(file: Option<&ConfigFile>) {
     match file {
-        Some(file) => event(Info, "app", "configuration read", &[("file", &file.path.display())]),
+        Some(file) => {
+            let path = std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone());
+            event(Info, "app", "configuration read", &[("file", &path.display())]);
+        }
         None => event(Info, "app", "no configuration file is named, built-in defaults hold", &[]),
     }
 }
