@@ -16,18 +16,20 @@ help: ## list the targets
 build: ## build the release binaries
 	$(CARGO) build --release --locked
 
-install: build ## put binary, man page and shell completions under PREFIX (/usr/local)
+# Does not build: with sudo that would be root's doing, in a folder that is then root's.
+install: ## put what `make build` has built under PREFIX (/usr/local): binary, man page and shell completions
+	@[ -x $(BUILT)/loadbalancer ] || { echo "$(BUILT)/loadbalancer is not there: run 'make build' first, as yourself"; exit 1; }
 	install -D -m 755 $(BUILT)/loadbalancer $(TO)/bin/loadbalancer
 	install -D -m 644 packaging/loadbalancer.1 $(TO)/share/man/man1/loadbalancer.1
 	install -D -m 644 packaging/completions/loadbalancer.bash $(TO)/share/bash-completion/completions/loadbalancer
 	install -D -m 644 packaging/completions/_loadbalancer $(TO)/share/zsh/site-functions/_loadbalancer
 	install -D -m 644 packaging/completions/loadbalancer.fish $(TO)/share/fish/vendor_completions.d/loadbalancer.fish
 
-demo: ## three embedded backends and a balancer before them
-	$(CARGO) run --release --locked --quiet -- demo
+demo: ## three embedded backends and a balancer before them, with its dashboard
+	$(CARGO) run --release --locked --bin loadbalancer -- demo
 
 run: ## balance with config.json (CONFIG=file for another)
-	$(CARGO) run --release --locked --quiet --bin loadbalancer -- --config $(CONFIG)
+	$(CARGO) run --release --locked --bin loadbalancer -- --config $(CONFIG)
 
 backends: build ## start three echo backends on ports 3001 to 3003
 	@for n in 1 2 3; do $(BUILT)/backend_server --port 300$$n --name backend-$$n & echo $$! >> .pids; done

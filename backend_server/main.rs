@@ -2,12 +2,13 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv6Addr;
 use std::process::ExitCode;
 
 use lexopt::prelude::{Long, Short};
+use loadbalancer::cli::single_dash;
 use loadbalancer::demo::echo::{Echo, EchoOptions};
-use loadbalancer::shutdown;
+use loadbalancer::{frontend, shutdown};
 
 const HELP: &str = "\
 An echo backend for trying a load balancer out.
@@ -15,7 +16,7 @@ An echo backend for trying a load balancer out.
 usage: backend_server --port PORT --name NAME [--latency DURATION] [--fail]
        backend_server --help | --version
 
-  --port PORT         where to listen; 0 takes a free port
+  --port PORT         where to listen, on all addresses; 0 takes a free port
   --name NAME         what the answers call it
   --latency DURATION  delays every answer but /health's, for example 2s
   --fail              closes the connection without an answer on every path but /health
@@ -40,14 +41,16 @@ fn run(options: Options) -> ExitCode {
         Err(error) => return fail(1, &format!("cannot listen for signals: {error}")),
     };
     let name = options.echo.name.clone();
-    let listening = TcpListener::bind((Ipv4Addr::UNSPECIFIED, options.port))
+    let listening = frontend::bind((Ipv6Addr::UNSPECIFIED, options.port).into())
         .and_then(|listener| Echo::start(listener, options.echo));
     let echo = match listening {
         Ok(echo) => echo,
         Err(error) => return fail(1, &format!("cannot listen on port {}: {error}", options.port)),
     };
     let mut out = std::io::stdout();
-    let line = format!("{name} listening on http://127.0.0.1:{}\n", echo.address().port());
+    let port = echo.address().port();
+    let line =
+        format!("{name} listening on http://127.0.0.1:{port} and all other addresses of this machine\n");
     // Where nobody reads it, the backend still runs.
     let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
     while matches!(requests.recv(), Ok(shutdown::Request::Reload | shutdown::Request::Renew)) {}
@@ -59,6 +62,8 @@ const VERSION: &str = concat!("backend_server ", env!("CARGO_PKG_VERSION"));
 
 /// `None` where help or the version was asked for, and printed.
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Options>, String> {
+    let arguments =
+        single_dash::doubled(arguments, &["port", "name", "latency"], &["fail", "help", "version"]);
     let mut parser = lexopt::Parser::from_args(arguments);
     let mut options =
         Options { port: 3001, echo: EchoOptions { name: "backend".into(), ..EchoOptions::default() } };

@@ -1,5 +1,8 @@
 //! Flags and environment become a [`Command`]; the help text. The only reader of the environment.
 
+mod help;
+pub mod single_dash;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -11,7 +14,9 @@ use crate::config::Overrides;
 pub const HELP: &str = "\
 An HTTP/1.1 load balancer in one small binary.
 
-usage: loadbalancer [--config FILE]   run until Ctrl-C, then drain
+usage: loadbalancer [--config FILE] [--pid-file FILE]
+                                      run until Ctrl-C, then drain; the pid file has the number of the
+                                      process that serves, after SIGUSR2 the new one's
        loadbalancer check [--quiet] [FILE]
                                       read and check a configuration, print what it resolves to; warn of
                                       consequences that are hardly meant. FILE may be - for standard input;
@@ -19,7 +24,8 @@ usage: loadbalancer [--config FILE]   run until Ctrl-C, then drain
        loadbalancer check --probe [FILE]
                                       ask every backend: does it resolve, connect, pass its health check,
                                       and how long does it keep idle connections?
-       loadbalancer demo              three embedded backends and a balancer before them
+       loadbalancer demo              three embedded backends and a balancer before them, with its
+                                      dashboard: nothing to set up
        loadbalancer replay LOG [--config FILE] [--algorithm NAME|all] [--without BACKEND]
                                       an access log through the code that chooses backends: who would
                                       get how much; LOG is ours, nginx's, Apache's, or - for standard input
@@ -31,6 +37,7 @@ usage: loadbalancer [--config FILE]   run until Ctrl-C, then drain
                                       with this X-Request-ID go where it went, which of the last ones took
                                       longest, and with what; or where would one go now?
        loadbalancer --help | --version
+       loadbalancer COMMAND --help    more about a command
 
 The configuration comes from --config, else from the file that LB_CONFIG names, else from built-in
 defaults: listen on 0.0.0.0:8080, backends http://localhost:3001 to 3003.
@@ -41,7 +48,7 @@ environment:
   LB_LISTEN     overrides `listen`, for example 127.0.0.1:8080
   LB_DEBUG=1    log debug events
 
-While it runs: curl http://localhost:8080/lb-metrics, /lb-health
+While it runs: http://localhost:8080/lb-dashboard in a browser; curl http://localhost:8080/lb-metrics, /lb-health
 Exit status: 0 after a clean drain, 1 for a failure at run time, 2 for usage or an invalid configuration.
 A drill exits with 1 where a promise was broken, check --probe where a backend does not answer.
 ";
@@ -52,8 +59,13 @@ pub const VERSION: &str = concat!("loadbalancer ", env!("CARGO_PKG_VERSION"));
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Balance; with the file of `--config`, if any.
-    Run(Option<PathBuf>),
+    /// Balance.
+    Run {
+        /// The file of `--config`, if any.
+        config: Option<PathBuf>,
+        /// The file of `--pid-file`, if any.
+        pid_file: Option<PathBuf>,
+    },
     /// Check a file and print what it resolves to.
     Check {
         /// The file, if one is named.
@@ -81,8 +93,8 @@ pub enum Command {
         /// What is asked.
         question: Question,
     },
-    /// Print [`HELP`].
-    Help,
+    /// Print this: [`HELP`], or what there is to say of one command.
+    Help(&'static str),
     /// Print [`VERSION`].
     Version,
 }
@@ -119,6 +131,7 @@ pub struct Question {
 #[derive(Debug, Default)]
 struct Flags {
     config: Option<PathBuf>,
+    pid_file: Option<PathBuf>,
     algorithm: Option<String>,
     without: Vec<String>,
     probe: bool,
@@ -141,19 +154,27 @@ pub struct Environment {
     pub overrides: Overrides,
 }
 
+/// Flags with a value, and those without, which may be written with one dash, too.
+const NAMES: [&str; 8] = ["config", "pid-file", "algorithm", "without", "id", "client", "path", "host"];
+const SWITCHES: [&str; 4] = ["help", "version", "probe", "quiet"];
+
 /// Reads the command line.
 ///
 /// # Errors
 /// One message that says what is wrong with it.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
-    let mut parser = lexopt::Parser::from_args(arguments);
+    let mut parser = lexopt::Parser::from_args(single_dash::doubled(arguments, &NAMES, &SWITCHES));
     let mut flags = Flags::default();
     let mut words: Vec<OsString> = Vec::new();
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         match argument {
-            Long("help") | Short('h') => return Ok(Command::Help),
+            Long("help") | Short('h') => {
+                let of_command = words.first().and_then(|word| help::of(word.to_str()?));
+                return Ok(Command::Help(of_command.unwrap_or(HELP)));
+            }
             Long("version") | Short('V') => return Ok(Command::Version),
             Long("config") | Short('c') => flags.config = Some(path_after(&mut parser)?),
+            Long("pid-file") => flags.pid_file = Some(path_after(&mut parser)?),
             Long("algorithm") => flags.algorithm = Some(text_after(&mut parser)?),
             Long("probe") => flags.probe = true,
             Long("quiet") | Short('q') => flags.quiet = true,
@@ -181,8 +202,8 @@ fn text_after(parser: &mut lexopt::Parser) -> Result<String, String> {
 
 fn command(flags: Flags, words: &[OsString]) -> Result<Command, String> {
     let Some((word, rest)) = words.split_first() else {
-        flags.only("run", &["config"])?;
-        return Ok(Command::Run(flags.config));
+        flags.only("run", &["config", "pid-file"])?;
+        return Ok(Command::Run { config: flags.config, pid_file: flags.pid_file });
     };
     match word.to_str() {
         Some("check") => check(flags, rest),
@@ -251,6 +272,7 @@ impl Flags {
     fn only(&self, command: &str, allowed: &[&str]) -> Result<(), String> {
         let given = [
             ("config", self.config.is_some()),
+            ("pid-file", self.pid_file.is_some()),
             ("algorithm", self.algorithm.is_some()),
             ("without", !self.without.is_empty()),
             ("probe", self.probe),
@@ -296,9 +318,14 @@ mod tests {
 
     #[test]
     fn commands_and_flags() {
-        check("", Ok(Command::Run(None)));
-        check("--config a.json", Ok(Command::Run(Some("a.json".into()))));
-        check("-c a.json", Ok(Command::Run(Some("a.json".into()))));
+        let runs = |config: Option<&str>, pid_file: Option<&str>| {
+            Ok(Command::Run { config: config.map(PathBuf::from), pid_file: pid_file.map(PathBuf::from) })
+        };
+        check("", runs(None, None));
+        for line in ["--config a.json", "-c a.json", "-config a.json", "-config=a.json", "--config=a.json"] {
+            check(line, runs(Some("a.json"), None));
+        }
+        check("--pid-file lb.pid -c a", runs(Some("a"), Some("lb.pid")));
         let checks = |file: Option<&str>, probe| {
             Ok(Command::Check { file: file.map(PathBuf::from), probe, quiet: false })
         };
@@ -308,7 +335,15 @@ mod tests {
         check("check --probe a.json", checks(Some("a.json"), true));
         check("check a.json --probe", checks(Some("a.json"), true));
         check("demo", Ok(Command::Demo));
-        check("demo --help", Ok(Command::Help));
+        check("check -probe=true a.json", checks(Some("a.json"), true));
+        check("--help", Ok(Command::Help(HELP)));
+        check("-help", Ok(Command::Help(HELP)));
+        check("no-such-command --help", Ok(Command::Help(HELP)));
+        for command in ["check", "demo", "replay", "drill", "explain"] {
+            let own = help::of(command).unwrap();
+            assert!(own.contains(&format!("usage: loadbalancer {command}")));
+            check(&format!("{command} --help"), Ok(Command::Help(own)));
+        }
         check("-V", Ok(Command::Version));
     }
 
@@ -363,6 +398,7 @@ mod tests {
         check("chek", Err("\"chek\""));
         check("check a b", Err("\"b\""));
         check("check a --config b", Err("one file"));
+        check("check --pid-file b", Err("check takes no --pid-file"));
         check("demo --config b", Err("demo takes no --config"));
         check("demo --probe", Err("demo takes no --probe"));
         check("demo b", Err("\"b\""));

@@ -1,7 +1,7 @@
 //! The load balancer's command line: arguments become one call, its result an exit status.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -22,10 +22,10 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 fn main() -> ExitCode {
     let environment = cli::environment();
     match cli::parse(std::env::args_os().skip(1)) {
-        Ok(Command::Help) => print(cli::HELP),
+        Ok(Command::Help(text)) => print(text),
         Ok(Command::Version) => print(&format!("{}\n", cli::VERSION)),
         Ok(Command::Check { file, probe, quiet }) => check(file.as_deref(), probe, quiet, &environment),
-        Ok(Command::Run(file)) => run(file.as_deref(), &environment),
+        Ok(Command::Run { config, pid_file }) => run(config.as_deref(), pid_file, &environment),
         Ok(Command::Demo) => serve(environment.debug, demo::run),
         Ok(Command::Replay(options)) => replay(&options, environment),
         Ok(Command::Drill { config, scenarios }) => drill(config.as_deref(), &scenarios, &environment),
@@ -73,7 +73,7 @@ fn check_backends(config: &Config, quiet: bool) -> ExitCode {
     if report.all_answer { printed } else { ExitCode::FAILURE }
 }
 
-fn run(file: Option<&Path>, environment: &Environment) -> ExitCode {
+fn run(file: Option<&Path>, pid_file: Option<PathBuf>, environment: &Environment) -> ExitCode {
     let path = file.or(environment.config.as_deref()).map(Path::to_owned);
     let mut origin = path.map(|path| ConfigFile::new(path, environment.overrides.clone()));
     let config = match load(file, environment) {
@@ -86,7 +86,7 @@ fn run(file: Option<&Path>, environment: &Environment) -> ExitCode {
     let source = if environment.renewal { Source::Renewal } else { Source::Fresh };
     serve(environment.debug, |logs, requests| {
         let manager = ServiceManager::at(environment.notify_socket.as_deref());
-        let app = App::start(config, origin, source, manager, logs)?;
+        let app = App::start(config, (origin, pid_file), source, manager, logs)?;
         app.wait(requests);
         Ok(())
     })

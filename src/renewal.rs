@@ -250,6 +250,14 @@ pub fn is_wanted(listener: &TcpListener, wanted: SocketAddr) -> bool {
     wanted.port() == 0 || actual == wanted
 }
 
+/// Whether it has the IPv4 half of all addresses, which are wanted: the process before found no IPv6 here, and the
+/// whole can't be bound beside it.
+pub fn is_half_of(listener: &TcpListener, wanted: SocketAddr) -> bool {
+    let Ok(actual) = listener.local_addr() else { return false };
+    let all = [actual, wanted].iter().all(|address| address.ip().is_unspecified());
+    all && actual.is_ipv4() && wanted.is_ipv6() && actual.port() == wanted.port()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,6 +280,16 @@ mod tests {
         successor.hand_over(&[&listener], true, "[1]", || false).unwrap();
         successor.go().unwrap();
         assert_eq!(other.join().unwrap(), listener.local_addr().unwrap());
+    }
+
+    #[test]
+    fn an_inherited_socket_of_ipv4_is_half_of_all_addresses() {
+        let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        for (wanted, half) in [("[::]", true), ("0.0.0.0", false), ("[::1]", false)] {
+            let wanted = format!("{wanted}:{port}").parse().unwrap();
+            assert_eq!(is_half_of(&listener, wanted), half, "{wanted}");
+        }
     }
 
     #[test]

@@ -36,7 +36,7 @@ fn text(bytes: &[u8]) -> String {
 fn commands() -> Vec<&'static str> {
     let lines = cli::HELP.lines().filter_map(|line| line.split_once("loadbalancer ").map(|(_, rest)| rest));
     let words = lines.map(|rest| rest.split_whitespace().next().unwrap());
-    let mut commands: Vec<_> = words.filter(|word| word.chars().all(char::is_alphabetic)).collect();
+    let mut commands: Vec<_> = words.filter(|word| word.chars().all(char::is_lowercase)).collect();
     commands.dedup();
     commands
 }
@@ -44,7 +44,7 @@ fn commands() -> Vec<&'static str> {
 /// The flags that `--help` names, without their dashes.
 fn flags() -> Vec<&'static str> {
     let parts = cli::HELP.split("--").skip(1);
-    let name = |part: &'static str| part.split(|c: char| !c.is_ascii_lowercase()).next().unwrap();
+    let name = |part: &'static str| part.split(|c: char| !c.is_ascii_lowercase() && c != '-').next().unwrap();
     let mut flags: Vec<_> = parts.map(name).filter(|name| !name.is_empty()).collect();
     flags.sort_unstable();
     flags.dedup();
@@ -61,11 +61,63 @@ fn names() -> Vec<String> {
 #[test]
 fn what_help_names_is_found() {
     assert_eq!(commands(), ["check", "demo", "replay", "drill", "explain"]);
-    for flag in ["algorithm", "client", "config", "help", "host", "id", "path", "probe", "version", "without"]
-    {
+    for flag in [
+        "algorithm",
+        "client",
+        "config",
+        "help",
+        "host",
+        "id",
+        "path",
+        "pid-file",
+        "probe",
+        "version",
+        "without",
+    ] {
         assert!(flags().contains(&flag), "{flag} in {:?}", flags());
     }
     assert_eq!(names().len(), 9 + 5);
+}
+
+/// With sudo, a build would be root's, in a folder that is then root's.
+#[test]
+fn install_does_not_build_and_says_what_to_do_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let (built, to) = (folder.path().join("built"), folder.path().join("to"));
+    let variables = [
+        format!("CARGO_TARGET_DIR={}", built.display()),
+        format!("DESTDIR={}", to.display()),
+        "CARGO=false".to_owned(),
+    ];
+    let install = || {
+        let arguments = [&["install"][..], &variables.each_ref().map(String::as_str)].concat();
+        run("install_does_not_build_and_says_what_to_do_first", "make", &arguments)
+    };
+    let Some(output) = install() else { return };
+    assert!(!output.status.success() && !to.exists());
+    assert!(text(&output.stdout).contains("run 'make build' first"), "{output:?}");
+    std::fs::create_dir_all(built.join("release")).unwrap();
+    std::fs::copy(env!("CARGO_BIN_EXE_loadbalancer"), built.join("release/loadbalancer")).unwrap();
+    let output = install().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    for file in
+        ["bin/loadbalancer", "share/man/man1/loadbalancer.1", "share/zsh/site-functions/_loadbalancer"]
+    {
+        assert!(to.join("usr/local").join(file).is_file(), "{file}");
+    }
+}
+
+#[test]
+fn the_help_of_a_command_names_its_flags() {
+    let of = |command: &str| match cli::parse([command, "--help"].map(Into::into)) {
+        Ok(cli::Command::Help(text)) => text,
+        other => panic!("{command}: {other:?}"),
+    };
+    let all: String = commands().into_iter().map(of).collect();
+    assert!(!all.contains("run until Ctrl-C"), "each command has help of its own");
+    for flag in flags().into_iter().filter(|flag| !["help", "version", "pid-file"].contains(flag)) {
+        assert!(all.contains(&format!("--{flag}")), "--{flag}");
+    }
 }
 
 #[test]

@@ -8,13 +8,13 @@ _loadbalancer() {
         esac
     done
     case $before in
-        --config | -c) _loadbalancer_files; return ;;
+        --config | -c | --pid-file) _loadbalancer_files; return ;;
         --algorithm)
             _loadbalancer_words 'round_robin least_conn ip_hash power_of_two consistent_hash all'; return ;;
         --without | --id | --client | --path | --host) return ;;
     esac
     case $command in
-        '') _loadbalancer_words 'check demo replay drill explain --config -c --help -h --version -V' ;;
+        '') _loadbalancer_words 'check demo replay drill explain --config -c --pid-file --help -h --version -V' ;;
         check) [[ $word == -* ]] && _loadbalancer_words '--probe --quiet --config --help' || _loadbalancer_files ;;
         demo) _loadbalancer_words '--help' ;;
         replay)

@@ -8,6 +8,7 @@ complete -c loadbalancer -s h -l help -d 'print help'
 complete -c loadbalancer -s V -l version -d 'print the version'
 complete -c loadbalancer -n "not __fish_seen_subcommand_from demo" -s c -l config -rF -d 'configuration file'
 
+complete -c loadbalancer -n "not __fish_seen_subcommand_from $commands" -l pid-file -rF -d 'write the process number there'
 complete -c loadbalancer -n "not __fish_seen_subcommand_from $commands" -a check -d 'read and check a configuration'
 complete -c loadbalancer -n "not __fish_seen_subcommand_from $commands" -a demo -d 'three embedded backends and a balancer'
 complete -c loadbalancer -n "not __fish_seen_subcommand_from $commands" -a replay -d 'a log through the code that chooses'

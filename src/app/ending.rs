@@ -107,6 +107,9 @@ impl App {
             }
             Err(error) => {
                 event(Error, "app", "renewal failed, this process goes on", &[("error", &error)]);
+                if let Some(file) = &self.pid_file {
+                    file.write_again();
+                }
                 ends.map_or(Renewal::Failed, Renewal::CalledOff)
             }
         }

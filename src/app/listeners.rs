@@ -9,7 +9,7 @@ use log::Level::Warn;
 use super::late::Doors;
 use super::{Source, StartError};
 use crate::config::Config;
-use crate::frontend::{ClientLimits, Door, Front, FrontSettings, Sink, TinyListener};
+use crate::frontend::{ClientLimits, Door, Front, FrontSettings, Sink, TinyListener, bind};
 use crate::logging::event;
 use crate::pool::SharedLive;
 use crate::reload::Reloader;
@@ -44,17 +44,32 @@ pub(super) fn open(source: Source, config: &Config) -> Result<(Option<Predecesso
                 (None, listeners, stay, None)
             }
         };
-    let mut socket = |wanted: SocketAddr| {
-        if let Some(index) = inherited.iter().position(|listener| renewal::is_wanted(listener, wanted)) {
-            return Ok(inherited.remove(index));
+    let mut socket = |wanted: SocketAddr| -> Result<TcpListener, StartError> {
+        let exactly = inherited.iter().position(|listener| renewal::is_wanted(listener, wanted));
+        let place = exactly.or_else(|| inherited.iter().position(|it| renewal::is_half_of(it, wanted)));
+        if let Some(index) = place {
+            let listener = inherited.remove(index);
+            tell_of_one_family(&listener, wanted);
+            return Ok(listener);
         }
         tell_of_unused(&inherited, wanted);
-        TcpListener::bind(wanted).map_err(|error| StartError::Listen(wanted, error))
+        let listener = bind(wanted).map_err(|error| StartError::Listen(wanted, error))?;
+        tell_of_one_family(&listener, wanted);
+        Ok(listener)
     };
     let plain = socket(config.listen)?;
     let tls = config.tls.as_ref().map(|tls| socket(tls.listen)).transpose()?;
     let admin = config.admin.as_ref().map(|admin| socket(admin.listen)).transpose()?;
     Ok((predecessor, Sockets { plain, tls, admin, stay, by_hand }))
+}
+
+/// Of a socket for IPv4 alone where all addresses are wanted: there is no IPv6 here, or it was inherited.
+fn tell_of_one_family(listener: &TcpListener, wanted: SocketAddr) {
+    let Ok(actual) = listener.local_addr() else { return };
+    if actual.is_ipv4() && wanted.is_ipv6() {
+        let fields: [(&str, &dyn std::fmt::Display); 2] = [("wanted", &wanted), ("listens_on", &actual)];
+        event(Warn, "app", "only IPv4 is served here", &fields);
+    }
 }
 
 /// Mostly an address that is written in two ways: `[::]:80` and `0.0.0.0:80` are two.

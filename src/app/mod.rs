@@ -6,10 +6,12 @@ mod by_hand;
 mod ending;
 mod late;
 mod listeners;
+mod pid_file;
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Instant, SystemTime};
@@ -35,6 +37,7 @@ use crate::transport::{HttpTransport, Transport};
 use crate::workers::{self, InFlight, Job, PoolLimits, Queue};
 use crate::{descriptors, health_checker, names, tls};
 use late::{Doors, Late, figure};
+use pid_file::PidFile;
 
 /// Why the balancer could not start.
 #[derive(Debug)]
@@ -45,6 +48,8 @@ pub enum StartError {
     System(io::Error),
     /// Files that the configuration names can't be used; each with the reason.
     Files(Vec<String>),
+    /// The file for the process's number can't be written.
+    PidFile(PathBuf, io::Error),
 }
 
 impl fmt::Display for StartError {
@@ -52,6 +57,9 @@ impl fmt::Display for StartError {
         match self {
             StartError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             StartError::System(error) => write!(f, "cannot start: {error}"),
+            StartError::PidFile(path, error) => {
+                write!(f, "--pid-file {}: cannot be written: {error}", path.display())
+            }
             StartError::Files(problems) => f.write_str(&problems.join("\n")),
         }
     }
@@ -76,6 +84,7 @@ pub struct App {
     logs: Arc<Logs>,
     /// Whether a service manager has the sockets, too, and keeps them open when this process ends.
     sockets_stay: bool,
+    pid_file: Option<PidFile>,
     _ender: Ender,
 }
 
@@ -86,7 +95,7 @@ impl App {
     /// See [`StartError`]; nothing is left half-started that would serve requests.
     pub fn start(
         mut config: Config,
-        file: Option<ConfigFile>,
+        (file, pid_file): (Option<ConfigFile>, Option<PathBuf>),
         source: Source,
         manager: ServiceManager,
         logs: Arc<Logs>,
@@ -98,6 +107,9 @@ impl App {
         let certificates = tls::files::read(&config).map_err(StartError::Files)?;
         descriptors::fit(&mut config);
         let origin = Origin::of_this_process().ok().filter(|_| source != Source::Embedded);
+        if source != Source::Embedded {
+            tell_where_from(file.as_ref());
+        }
         let (predecessor, sockets) = listeners::open(source, &config)?;
         let sockets_stay = sockets.stay;
         let (ender, running) = running();
@@ -187,6 +199,10 @@ impl App {
         let sinks = (dispatcher as Arc<dyn Sink>, admin_sink);
         let doors = listeners::serve(sockets, certificates, &reloader, &live, sinks)?;
         let _ = late.doors.set(doors.clone());
+        // Of the process that serves, so not before it does; and the one before must not remove it after this.
+        let pid_file = pid_file
+            .map(|path| PidFile::write(path.clone()).map_err(|error| StartError::PidFile(path, error)));
+        let pid_file = pid_file.transpose()?;
         announce(&doors, &live);
         match &predecessor {
             // It tells the service manager, who does not believe this process yet.
@@ -208,6 +224,7 @@ impl App {
             manager,
             logs,
             sockets_stay,
+            pid_file,
             _ender: ender,
         })
     }
@@ -275,6 +292,17 @@ fn pool_limits(live: &Arc<SharedLive>) -> PoolLimits {
         max_queue: Box::new(move || one.get().config.limits.max_queue),
         queue_timeout: Box::new(move || two.get().config.timeouts.queue),
         max_streams: Box::new(move || three.get().config.limits.max_streams),
+    }
+}
+
+/// Whoever has named no file, or another one than was thought, finds it here.
+fn tell_where_from(file: Option<&ConfigFile>) {
+    match file {
+        Some(file) => {
+            let path = std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone());
+            event(Info, "app", "configuration read", &[("file", &path.display())]);
+        }
+        None => event(Info, "app", "no configuration file is named, built-in defaults hold", &[]),
     }
 }
 

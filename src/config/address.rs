@@ -1,7 +1,7 @@
 //! Addresses: where we listen, and whose word we believe. Nothing is looked up here; `localhost` is
 //! 127.0.0.1.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::{IpNet, Ipv4Net};
 
@@ -15,21 +15,21 @@ pub(super) const NETWORK: &str = r#"a network such as "10.0.0.0/8", or an addres
 /// What a list of them looks like, for messages.
 pub(super) const NETWORKS: &str = r#"a list of networks such as ["10.0.0.0/8"]"#;
 
-/// `"0.0.0.0:8080"`, `"[::1]:8080"`, `":8080"` for all IPv4 addresses, `"localhost:8080"`. Port 0 lets
-/// the system choose.
+/// `"0.0.0.0:8080"`, `"[::1]:8080"`, `":8080"` for all addresses of both families, which is what `[::]` is here,
+/// `"localhost:8080"`. Port 0 lets the system choose.
 pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     let address = match text.rsplit_once(':') {
-        Some(("", port)) => at(Ipv4Addr::UNSPECIFIED, port),
+        Some(("", port)) => at(Ipv6Addr::UNSPECIFIED, port),
         Some((host, port)) if host.eq_ignore_ascii_case("localhost") => at(Ipv4Addr::LOCALHOST, port),
         _ => text.parse().ok(),
     };
     address.ok_or_else(|| format!("{} is not an address and port; write {LISTEN}", quoted(text)))
 }
 
-fn at(ip: Ipv4Addr, port: &str) -> Option<SocketAddr> {
+fn at(ip: impl Into<IpAddr>, port: &str) -> Option<SocketAddr> {
     let digits = port.bytes().all(|byte| byte.is_ascii_digit());
     let port: u16 = port.parse().ok().filter(|_| digits)?;
-    Some(SocketAddr::from((ip, port)))
+    Some(SocketAddr::from((ip.into(), port)))
 }
 
 /// A network or a single address. `10.1.2.3/8` is `10.0.0.0/8`, and IPv4 that is mapped into IPv6
@@ -62,7 +62,7 @@ mod tests {
         };
         check("0.0.0.0:8080", Some("0.0.0.0:8080"));
         check("[::1]:8080", Some("[::1]:8080"));
-        check(":8080", Some("0.0.0.0:8080"));
+        check(":8080", Some("[::]:8080"));
         check("LocalHost:0", Some("127.0.0.1:0"));
         for wrong in ["", ":", "8080", ":+80", ":65536", "::1:80", "example.com:80", "[::1]", "1.2.3:4"] {
             check(wrong, None);

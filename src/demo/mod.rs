@@ -44,7 +44,7 @@ pub fn run(logs: Arc<Logs>, requests: &Requests) -> Result {
 fn start_balancer(backends: &[Echo], logs: Arc<Logs>) -> std::result::Result<App, StartError> {
     let start = |port, logs| {
         let config = configuration(backends, port)?;
-        App::start(config, None, Source::Embedded, ServiceManager::default(), logs)
+        App::start(config, (None, None), Source::Embedded, ServiceManager::default(), logs)
     };
     match start(USUAL_PORT, Arc::clone(&logs)) {
         Err(StartError::Listen(..)) => start(0, logs),
@@ -71,7 +71,8 @@ fn guide(backends: &[Echo], balancer: SocketAddr) -> String {
     }
     text.push_str(&format!(
         "One balancer:\n  http://{balancer}\n\nTry, a few times:\n  curl http://{balancer}/hello\n\
-         and look at what it counts:\n  curl http://{balancer}/lb-metrics\n\nCtrl-C drains and ends it.\n\n"
+         and look at what it counts, in a browser or by hand:\n  http://{balancer}/lb-dashboard\n  \
+         curl http://{balancer}/lb-metrics\n\nCtrl-C drains and ends it.\n\n"
     ));
     text
 }

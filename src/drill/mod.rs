@@ -60,6 +60,11 @@ struct Row {
 /// See [`Failure`].
 pub fn run(config: &Config, names: &[String]) -> Result<Outcome, Failure> {
     let chosen = choose(names)?;
+    if config.default_pool.backends.is_empty() {
+        let text = "a drill plays the top-level `backends`, and this configuration has none; write those of a pool there, \
+                    in a copy of it";
+        return Err(Failure::Usage(text.to_owned()));
+    }
     let running = until_signal()?;
     let plan = Plan::new(config);
     say(&format!("drill: {}", plan.summary()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::config::{BackendConfig, Config, EventLogConfig, write_duration};
+use crate::config::{BackendConfig, Config, EventLogConfig, Unmatched, write_duration};
 
 /// Waits are no longer than these in a drill.
 const MAX_REQUEST: Duration = Duration::from_secs(1);
@@ -149,12 +149,14 @@ fn leave_out(config: &mut Config) -> Option<String> {
     let mut note = |name: &'static str, is_set: bool| left_out.extend(is_set.then_some(name));
     note("pools", !config.pools.is_empty());
     note("routes", !config.routes.is_empty());
+    note("unmatched", config.unmatched != Unmatched::Default);
     note("tls", config.tls.is_some());
     note("rate_limit", config.rate_limit.is_some());
     note("limits.max_connections_per_ip", config.limits.max_connections_per_ip.is_some());
     note("proxy_protocol", config.proxy_protocol);
     config.pools.clear();
     config.routes.clear();
+    config.unmatched = Unmatched::Default;
     (config.tls, config.admin, config.rate_limit) = (None, None, None);
     config.limits.max_connections_per_ip = None;
     config.proxy_protocol = false;
@@ -172,6 +174,20 @@ fn leave_out(config: &mut Config) -> Option<String> {
 mod tests {
     use super::*;
     use crate::config::{Overrides, parse};
+
+    #[test]
+    fn strangers_are_served_in_a_drill_which_has_no_routes() {
+        let plan = plan(
+            r#"{ "unmatched": 404, "backends": [ { "url": "http://a" } ],
+                 "routes": [ { "path": "/v1", "pool": "default" } ] }"#,
+        );
+        assert_eq!(plan.config.unmatched, Unmatched::Default);
+        assert!(
+            plan.notes.iter().any(|note| note.contains("left out: routes, unmatched")),
+            "{:?}",
+            plan.notes
+        );
+    }
 
     fn plan(text: &str) -> Plan {
         Plan::new(&parse(text, &Overrides::default()).unwrap())

@@ -6,6 +6,7 @@
 //! program sees no more of them than [`ClientStream`], [`Responder`] and [`Door`], and
 //! tests fake the stream.
 
+mod bind;
 mod client_stream;
 mod date;
 mod door;
@@ -19,6 +20,7 @@ mod socket_options;
 mod surplus;
 mod tiny;
 
+pub use bind::bind;
 pub use client_stream::{ClientStream, Ending};
 pub use door::{Counts, Door};
 pub use front::{Front, FrontSettings};

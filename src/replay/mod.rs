@@ -183,6 +183,11 @@ impl Replay {
 
 /// The configuration less these backends of the pool `default`.
 fn without(config: &Config, names: &[String]) -> Result<Config, Failure> {
+    if config.default_pool.backends.is_empty() {
+        let text = "a replay is over the top-level `backends`, and this configuration has none; write those of a pool \
+                    there, in a copy of it";
+        return Err(Failure::Usage(text.to_owned()));
+    }
     let mut reduced = config.clone();
     let backends = &mut reduced.default_pool.backends;
     for name in names {

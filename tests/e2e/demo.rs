@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Backend, Behaviour, Client, Finished, Process, Signal, demo, eventually};
+use crate::support::{Backend, Behaviour, Client, Finished, Process, Signal, demo, eventually, skip};
 
 /// The first address that a line with this text names.
 fn address_in(process: &Process, text: &str) -> SocketAddr {
@@ -74,6 +74,32 @@ fn a_backend_server_says_where_it_listens_and_what_it_was_asked() {
     assert_eq!(Client::connect(address).get("/health").status, 200);
     server.signal(Signal::TERM);
     assert_eq!(server.wait_exit().code(), Some(0));
+}
+
+#[test]
+fn a_backend_server_listens_where_it_says_and_takes_go_s_flags() {
+    let server = backend_server(&["-port", "0", "-name=go", "-latency", "1ms", "-fail=false"]);
+    let address = address_in(&server, "go listening on ");
+    assert!(server.stdout().concat().contains("and all other addresses of this machine"));
+    assert_eq!(ask(address, "/")["server"], "go");
+    let six: SocketAddr = format!("[::1]:{}", address.port()).parse().unwrap();
+    match std::net::TcpListener::bind("[::1]:0") {
+        Ok(_) => assert_eq!(ask(six, "/")["server"], "go"),
+        Err(_) => skip("this machine has no ::1"),
+    }
+    let failing = backend_server(&["-port=0", "-name", "x", "-fail"]);
+    let mut client = Client::connect(address_in(&failing, "x listening on "));
+    client.ask("GET", "/", &[], b"");
+    assert!(client.read_to_close().is_empty());
+}
+
+#[test]
+fn the_demo_tells_of_its_dashboard() {
+    let demo = demo();
+    let balancer = address_in(&demo, "curl ");
+    let page = format!("http://{balancer}/lb-dashboard");
+    eventually("it is named", || demo.stdout().concat().contains(&page));
+    assert_eq!(Client::connect(balancer).get("/lb-dashboard").status, 200);
 }
 
 #[test]

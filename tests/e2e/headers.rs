@@ -240,7 +240,7 @@ fn the_client_sees_what_the_backend_said_and_the_id_alone() {
     let answer = balancer.get("/");
     assert_eq!(answer.all("set-cookie"), ["a=1; Path=/", "b=2", "a=3"]);
     let names = answer.names();
-    let allowed = ["content-length", "server", "set-cookie", "x-request-id"];
+    let allowed = ["content-length", "date", "server", "set-cookie", "x-request-id"];
     assert!(names.iter().all(|name| allowed.contains(&name.as_str())), "{names:?}");
     assert_eq!(answer.all("server"), ["mock"]);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Admin, Backend, Balancer, config, skip};
+use crate::support::{Admin, Backend, Balancer, Client, Signal, config, skip};
 
 /// A backend on `::1`; where this machine has none, the test is skipped.
 fn backend() -> Option<Backend> {
@@ -59,4 +59,29 @@ fn an_admin_listener_there_is_on_loopback_and_needs_no_token() {
     let host = admin.address.to_string();
     assert_eq!(admin.ask("GET", "/backends", &[("Host", &host)]).status, 200);
     assert_eq!(admin.ask("GET", "/backends", &[("Host", "evil.example")]).status, 403);
+}
+
+#[test]
+fn a_port_alone_is_both_families_before_and_after_a_renewal() {
+    let Some(backend) = backend() else { return };
+    let mut file = of(&backend, json!({}));
+    file["listen"] = json!(":0");
+    let balancer = Balancer::start(file);
+    let port = balancer.address().port();
+    assert!(balancer.address().ip().is_unspecified() && balancer.address().is_ipv6());
+    let ask_both = |client: &str, address: &str| {
+        let mut connection = Client::connect(format!("{address}:{port}").parse().unwrap());
+        assert_eq!(connection.get(&format!("/{client}")).text(), "six", "{address}");
+        let line = balancer.wait_for_access(&format!("/{client}"));
+        assert!(line.contains(&format!(" client={client} ")), "{line}");
+    };
+    ask_both("127.0.0.1", "127.0.0.1");
+    ask_both("::1", "[::1]");
+    balancer.signal(Signal::USR2);
+    balancer.wait_for_log("another process has taken over");
+    for address in ["127.0.0.1", "[::1]"] {
+        let mut connection = Client::connect(format!("{address}:{port}").parse().unwrap());
+        assert_eq!(connection.get("/after").text(), "six", "{address}");
+    }
+    assert!(balancer.log_lines_with("inherited").is_empty());
 }

@@ -44,6 +44,7 @@ mod metrics_page;
 mod names;
 mod operation;
 mod pages;
+mod pid_file;
 mod pools;
 mod promises;
 mod proxy_headers;

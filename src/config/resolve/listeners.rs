@@ -1,6 +1,6 @@
 //! The listeners beside the plain one: TLS and admin.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::secret;
 use crate::config::error::quoted;
@@ -89,12 +89,11 @@ pub(super) fn check_distinct(fields: &Fields<'_>, config: &Config) {
     }
 }
 
-/// Whether a machine of both families is the one that answers on `[::]` for IPv4 is its own setting, so the
-/// families are not compared.
+/// `[::]` has the addresses of both families, `0.0.0.0` those of IPv4.
 fn clash(one: SocketAddr, other: SocketAddr) -> bool {
-    let is_one_family = one.is_ipv4() == other.is_ipv4();
-    let overlap = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
-    is_one_family && overlap && one.port() == other.port() && one.port() != 0
+    let has = |one: IpAddr, other: IpAddr| one.is_unspecified() && (one.is_ipv6() || other.is_ipv4());
+    let overlap = one.ip() == other.ip() || has(one.ip(), other.ip()) || has(other.ip(), one.ip());
+    overlap && one.port() == other.port() && one.port() != 0
 }
 
 #[cfg(test)]
@@ -109,7 +108,9 @@ mod tests {
             ("127.0.0.1:1", "0.0.0.0:1", true),
             ("127.0.0.1:1", "127.0.0.2:1", false),
             ("[::]:1", "[::1]:1", true),
-            ("[::]:1", "127.0.0.1:1", false),
+            ("[::]:1", "127.0.0.1:1", true),
+            ("0.0.0.0:1", "[::]:1", true),
+            ("0.0.0.0:1", "[::1]:1", false),
             ("0.0.0.0:0", "0.0.0.0:0", false),
         ] {
             assert_eq!(clash(one.parse().unwrap(), other.parse().unwrap()), expected, "{one} {other}");

@@ -1,0 +1,78 @@
+//! What `--help` behind a command prints.
+
+/// Of the command with this name; `None` where there is none.
+pub(super) fn of(command: &str) -> Option<&'static str> {
+    Some(match command {
+        "check" => CHECK,
+        "demo" => DEMO,
+        "replay" => REPLAY,
+        "drill" => DRILL,
+        "explain" => EXPLAIN,
+        _ => return None,
+    })
+}
+
+const CHECK: &str = "\
+Reads and checks a configuration and prints what it resolves to, every default included.
+
+usage: loadbalancer check [--probe] [--quiet] [FILE | --config FILE]
+
+  FILE         the configuration; - is standard input. Without one: the file that LB_CONFIG names, else
+               the built-in defaults
+  --probe      ask every backend: does it resolve, connect, pass its health check, and how long does it
+               keep idle connections?
+  -q, --quiet  print mistakes and warnings only
+
+Every mistake is named with its field, its line and what would be right. Warnings are of what is valid and
+hardly meant. Exit status: 0 if it can be used, 1 if a backend does not answer (--probe), 2 for a mistake.
+
+  loadbalancer check lb.json
+  loadbalancer check -q lb.json && systemctl reload loadbalancer
+";
+
+const DEMO: &str = "\
+Starts three embedded backends on free ports and a balancer before them, on port 8080 if that is free, and
+prints the addresses, what to try and where the dashboard is. Ctrl-C drains and ends it.
+
+usage: loadbalancer demo
+";
+
+const REPLAY: &str = "\
+Takes an access log through the code that chooses backends: who would get how much?
+
+usage: loadbalancer replay LOG [--config FILE] [--algorithm NAME|all] [--without BACKEND]...
+
+  LOG                  ours, nginx's, Apache's and others'; - is standard input
+  -c, --config FILE    whose backends; else the file that LB_CONFIG names, else the built-in defaults
+  --algorithm NAME     instead of the configured one: round_robin, least_conn, ip_hash, power_of_two,
+                       consistent_hash, or all of them
+  --without BACKEND    as though this one were not there; may be repeated
+
+  loadbalancer replay access.log --config lb.json --algorithm all
+";
+
+const DRILL: &str = "\
+Runs the balancer over backends that fail on purpose and says which promises are kept with this
+configuration. Takes about a minute; touches none of the configured backends.
+
+usage: loadbalancer drill [--config FILE] [SCENARIO...]
+
+  -c, --config FILE  whose settings; else the file that LB_CONFIG names, else the built-in defaults
+  SCENARIO           refuse, reset-before-head, reset-after-head, half-a-body, stall, flap, all-down, reload,
+                     drain; all of them where none is named
+
+Exit status: 0 if every promise was kept, 1 if one was broken.
+";
+
+const EXPLAIN: &str = "\
+Asks the running balancer, by its admin listener, why a request went where it went, or where one would go now.
+
+usage: loadbalancer explain --id ID [--config FILE]
+       loadbalancer explain --client ADDRESS [--path P] [--host H] [--config FILE]
+
+  --id ID            the X-Request-ID of a request that was answered
+  --client ADDRESS   where would a request of this client go now?
+  --path P           its path, where routes or hashes depend on it
+  --host H           its host, likewise
+  -c, --config FILE  says where the admin listener is; else the file that LB_CONFIG names
+";
