@@ -17,12 +17,13 @@ use std::time::{Instant, SystemTime};
 use log::Level::Info;
 
 use crate::config::Config;
-use crate::endpoints::{Endpoints, Figures};
+use crate::endpoints::{Endpoints, Figures, keep_history};
 use crate::explain::Explanations;
 use crate::frontend::{ClientRequest, Sink};
 use crate::logging::event;
 use crate::logging::writer::LineSender;
 use crate::metrics::Metrics;
+use crate::metrics::history::History;
 use crate::middleware::{AccessLog, CountRequests, Explain, Next, RateLimiter, chain};
 use crate::pool::{Live, SharedLive};
 use crate::proxy::{Outcome, Proxy, Refusal};
@@ -30,6 +31,7 @@ use crate::reload::{self, ConfigFile, Reloader};
 use crate::renewal::Origin;
 use crate::service_manager::ServiceManager;
 use crate::shutdown::{Ender, Running, running};
+use crate::traffic::Traffic;
 use crate::transport::{HttpTransport, Transport};
 use crate::workers::{self, InFlight, Job, PoolLimits, Queue};
 use crate::{descriptors, health_checker, names, tls};
@@ -102,6 +104,7 @@ impl App {
             by_hand::take_over(&live.get(), told);
         }
         let metrics = Arc::new(Metrics::default());
+        let traffic = Arc::new(Traffic::default());
         let in_flight = Arc::new(InFlight::default());
         let draining = Arc::new(AtomicBool::new(false));
         let late = Arc::new(Late::default());
@@ -118,6 +121,8 @@ impl App {
         let figures = Arc::new(Figures {
             started: (started, SystemTime::now()),
             metrics: Arc::clone(&metrics),
+            history: History::default(),
+            traffic: Arc::clone(&traffic),
             // Only the admin listener tells of them.
             explanations: admin.as_ref().map(|_| Arc::new(Explanations::default())),
             in_flight: Arc::clone(&in_flight),
@@ -141,6 +146,7 @@ impl App {
                 Box::new(move || draining.load(Relaxed))
             },
         });
+        keep_history(Arc::clone(&figures), Arc::clone(&live), running.clone())?;
         let proxy = Proxy::new(transport, running.clone());
         let refused = {
             let metrics = Arc::clone(&metrics);
@@ -164,7 +170,7 @@ impl App {
             predecessor.ready()?;
         }
         let sinks = (dispatcher as Arc<dyn Sink>, admin_sink);
-        let doors = listeners::serve(sockets, certificates, &reloader, &live, sinks)?;
+        let doors = listeners::serve(sockets, certificates, &reloader, &live, sinks, &traffic)?;
         let _ = late.doors.set(doors.clone());
         announce(&doors, &live);
         match &predecessor {

@@ -56,6 +56,8 @@ pub struct Operation {
     pub certificates: Vec<CertificateLife>,
     /// See [`Process`].
     pub process: Process,
+    /// The machine's name, where it has one.
+    pub hostname: Option<String>,
 }
 
 impl Operation {
@@ -65,6 +67,7 @@ impl Operation {
         let certificate = |it: &CertificateLife| json!({ "file": it.file, "expires": rfc3339(it.expires) });
         let fields = json!({
             "version": VERSION,
+            "hostname": self.hostname,
             "started": rfc3339(self.started),
             "workers": live.config.workers,
             "busy_workers": self.busy_workers,
