@@ -379,7 +379,7 @@ fn a_picture_of_a_lively_page() {
             browser.resize(width, 760, phone);
             // Until it has been drawn anew.
             thread::park_timeout(Duration::from_millis(1500));
-            let picture = browser.screenshot(phone);
+            let picture = browser.screenshot(true);
             assert!(picture.starts_with(b"\x89PNG") && picture.len() > 10_000, "{} bytes", picture.len());
             // The dark one is not for the docs.
             let file = match (&kept, suffix) {
