@@ -17,10 +17,12 @@ use crate::pool::{Backend, Live};
 pub const INTERVAL: Duration = Duration::from_secs(5);
 /// A quarter of an hour, and the sample that it begins with.
 const MOST: usize = 15 * 60 / INTERVAL.as_secs() as usize + 1;
-/// The newest ones, a minute's and some, know of each backend ...
-const WITH_BACKENDS: usize = 16;
-/// ... and each of so many of those has latencies that others can be compared with.
+/// The newest ones know of each backend, for rates of now ...
+const WITH_BACKENDS: usize = 3;
+/// ... and each of so many also has latencies that others can be compared with, and keeps both ...
 const WITH_BUCKETS: u64 = 3;
+/// ... for a minute and some.
+const DETAILED: usize = 16;
 
 /// What no counter knows.
 #[derive(Debug, Clone, Copy)]
@@ -101,10 +103,7 @@ impl History {
         if samples.kept.len() > MOST {
             samples.kept.pop_front();
         }
-        let old = samples.kept.len().checked_sub(WITH_BACKENDS + 1);
-        if let Some(old) = old.and_then(|index| samples.kept.get_mut(index)) {
-            (old.backends, old.buckets) = (Vec::new(), None);
-        }
+        samples.forget_details();
     }
 
     /// All samples, the oldest first, with the names that the page has. Takes a lock.
@@ -112,6 +111,18 @@ impl History {
         let samples = self.0.lock();
         let samples: Vec<_> = samples.kept.iter().map(|sample| sample.to_json(now)).collect();
         json!({ "interval_seconds": INTERVAL.as_secs(), "samples": samples })
+    }
+}
+
+impl Samples {
+    fn forget_details(&mut self) {
+        let newest = self.kept.len();
+        for (age, keeps_buckets) in [(WITH_BACKENDS, true), (DETAILED, false)] {
+            let old = newest.checked_sub(age + 1).and_then(|index| self.kept.get_mut(index));
+            if let Some(old) = old.filter(|old| !keeps_buckets || old.buckets.is_none()) {
+                (old.backends, old.buckets) = (Vec::new(), None);
+            }
+        }
     }
 }
 
@@ -212,10 +223,12 @@ mod tests {
         let p99 = samples[180]["latency_ms"]["p99"].as_f64().unwrap();
         assert!((p99 - 398.0).abs() < 13.0, "{p99} of the one request since the sample before");
         let with = |field: &str| samples.iter().filter(|it| it.get(field).is_some()).count();
-        assert_eq!((with("backends"), with("latency_buckets")), (16, 6));
+        assert_eq!((with("backends"), with("latency_buckets")), (8, 6));
         let buckets = samples.iter().rev().find(|it| it.get("latency_buckets").is_some()).unwrap();
         assert!(buckets["backends"][1]["latency_buckets"].is_array(), "{buckets}");
-        assert!(samples[164].get("backends").is_none() && samples[165].get("backends").is_some());
+        let has_backends = |age: usize| samples[180 - age].get("backends").is_some();
+        assert!((0..3).all(has_backends) && !has_backends(4), "for rates of now");
+        assert!(has_backends(15) && !(16..=180).any(has_backends), "for latencies of the last minute");
     }
 
     #[test]
