@@ -10,7 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Admin, Answer, Backend, Balancer, Behaviour, Browser, Signal, config, eventually, skip,
+    Admin, Answer, Backend, Balancer, Behaviour, Browser, Signal, config, eventually, let_pass, skip,
 };
 
 /// One browser at a time is enough for a small machine.
@@ -272,7 +272,37 @@ fn only_rows_that_say_so_are_counted_as_healthy_and_each_pool_has_its_algorithm(
     assert_clean(&browser, balancer);
 }
 
-/// What was before it was opened is drawn, and after the balancer was out of reach what happened meanwhile.
+/// Who was out of reach for a while, or looked elsewhere, is told what happened meanwhile.
+#[test]
+fn it_shows_what_happened_while_the_network_was_away() {
+    let backend = Backend::named("one");
+    let balancer = Balancer::over(&[&backend]).once_probed();
+    balancer.get("/");
+    let Some((browser, _alone)) = open(&balancer) else { return };
+    eventually("it is live", || browser.text("#live").starts_with("updated"));
+    let network = |offline: bool| {
+        let conditions =
+            json!({ "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
+        browser.devtools("Network.enable", &json!({}));
+        browser.devtools("Network.emulateNetworkConditions", &conditions);
+    };
+    network(true);
+    eventually("it says so", || browser.text("#down").contains("does not answer since"));
+    (0..200).for_each(|_| assert_eq!(balancer.get("/").status, 200));
+    // Longer than what it draws a straight line over.
+    let_pass(Duration::from_secs(9));
+    network(false);
+    eventually("it is live again", || browser.text("#live").starts_with("updated"));
+    let asked =
+        "return performance.getEntriesByType('resource').filter((it) => it.name.endsWith('&history')).length";
+    eventually("it has asked for what it missed", || browser.run(asked).as_u64() >= Some(2));
+    let runs = "return document.querySelectorAll('#charts figure:nth-child(1) .curve').length";
+    eventually("no curve is in pieces", || browser.run(runs) == 2);
+    let highest = "return Number([...document.querySelectorAll('#charts figure:nth-child(1) text[text-anchor=end]')].at(-1).textContent)";
+    eventually("the burst is drawn", || browser.run(highest).as_f64() >= Some(20.0));
+}
+
+/// What was before it was opened is drawn.
 #[test]
 fn it_shows_what_happened_before_it_was_opened() {
     let backend = Backend::named("one");
