@@ -94,23 +94,38 @@ impl Histogram {
 
     /// The percentiles now.
     pub fn percentiles(&self) -> Percentiles {
-        let counts: Vec<u64> = self.fine.iter().map(|count| count.load(Relaxed)).collect();
-        let total: u64 = counts.iter().sum();
-        let max = self.max_us.load(Relaxed);
-        let at = |share: f64| {
-            let wanted = ((total as f64 * share).ceil() as u64).max(1);
-            let mut seen = 0;
-            let found = counts.iter().position(|count| {
-                seen += count;
-                seen >= wanted
-            });
-            found.map_or(0.0, |index| middle(index).min(max as f64) / 1000.0)
-        };
-        if total == 0 {
-            return Percentiles::default();
-        }
-        Percentiles { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: max as f64 / 1000.0 }
+        percentiles(&self.counts(), self.max_us.load(Relaxed))
     }
+
+    /// How many are in each bucket, to be compared with what was there before.
+    pub fn counts(&self) -> Vec<u64> {
+        self.fine.iter().map(|count| count.load(Relaxed)).collect()
+    }
+}
+
+/// What was recorded between two [`Histogram::counts`], if anything was; the longest is not known of it, and 0.
+pub fn between(before: &[u64], now: &[u64]) -> Option<Percentiles> {
+    let before = before.iter().copied().chain(std::iter::repeat(0));
+    let more: Vec<u64> = now.iter().zip(before).map(|(now, before)| now.saturating_sub(before)).collect();
+    let any = more.iter().any(|count| *count > 0);
+    any.then(|| Percentiles { max: 0.0, ..percentiles(&more, u64::MAX) })
+}
+
+fn percentiles(counts: &[u64], max: u64) -> Percentiles {
+    let total: u64 = counts.iter().sum();
+    let at = |share: f64| {
+        let wanted = ((total as f64 * share).ceil() as u64).max(1);
+        let mut seen = 0;
+        let found = counts.iter().position(|count| {
+            seen += count;
+            seen >= wanted
+        });
+        found.map_or(0.0, |index| middle(index).min(max as f64) / 1000.0)
+    };
+    if total == 0 {
+        return Percentiles::default();
+    }
+    Percentiles { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: max as f64 / 1000.0 }
 }
 
 fn bucket(us: u64) -> usize {
@@ -156,6 +171,19 @@ mod tests {
         let counts = histogram.cumulative();
         assert_eq!((counts[0], counts[1], counts[BOUNDS.len() - 1], counts[BOUNDS.len()]), (1, 2, 2, 3));
         assert!((histogram.sum_seconds() - 20.001_001).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_came_between_two_moments_is_told_apart() {
+        let histogram = Histogram::default();
+        assert_eq!(between(&[], &histogram.counts()), None);
+        histogram.record(Duration::from_secs(9));
+        let before = histogram.counts();
+        assert_eq!(between(&before, &histogram.counts()), None);
+        histogram.record(Duration::from_micros(20));
+        let found = between(&before, &histogram.counts()).unwrap();
+        assert_eq!((found.p50, found.p99, found.max), (0.02, 0.02, 0.0));
+        assert!(between(&[], &histogram.counts()).unwrap().p99 > 8000.0);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! ARCHITECTURE.md; here is one line a module.
 //!
 //! - words: [`http`], [`config`], [`logging`], [`shutdown`], [`watch`], [`client_side`], [`duplex`],
-//!   [`readiness`], [`supervised`], [`histogram`]
+//!   [`readiness`], [`supervised`], [`histogram`], [`traffic`]
 //! - what decides: [`pool`], [`balance`], [`metrics`], [`explain`]
 //! - the edges: [`frontend`] (clients), [`transport`] (backends), on [`tls`] where that is asked for
 //! - the line: [`proxy`]
@@ -43,6 +43,7 @@ pub mod service_manager;
 pub mod shutdown;
 pub mod supervised;
 pub mod tls;
+pub mod traffic;
 pub mod transport;
 pub mod watch;
 pub mod workers;

@@ -15,6 +15,7 @@ const LAYERS: [&[&str]; 6] = [
         "shutdown",
         "watch",
         "histogram",
+        "traffic",
         "client_side",
         "duplex",
         "readiness",

@@ -15,6 +15,7 @@ use crate::pool::SharedLive;
 use crate::reload::Reloader;
 use crate::renewal::{self, Predecessor};
 use crate::tls::ServerSettings;
+use crate::traffic::Traffic;
 
 /// One for each listener of the configuration.
 pub(super) struct Sockets {
@@ -90,29 +91,31 @@ pub(super) fn serve(
     reloader: &Reloader,
     live: &Arc<SharedLive>,
     (sink, admin_sink): (Arc<dyn Sink>, Option<Arc<dyn Sink>>),
+    traffic: &Arc<Traffic>,
 ) -> io::Result<Doors> {
     let config = live.get().config.clone();
-    let front = |listener, tls, proxy_protocol, sink| {
+    let front = |listener, tls, proxy_protocol, sink, traffic| {
         let may_send_proxy_header = Box::new(may_send_proxy_header(live));
-        let how = FrontSettings { tls, proxy_protocol, may_send_proxy_header };
+        let how = FrontSettings { tls, proxy_protocol, may_send_proxy_header, traffic };
         Front::start(listener, how, limits(live), sink).map(Arc::new)
     };
     let mut doors: Doors = Vec::new();
     doors.push(match config.front || config.proxy_protocol {
-        true => front(sockets.plain, None, config.proxy_protocol, Arc::clone(&sink))?,
+        true => front(sockets.plain, None, config.proxy_protocol, Arc::clone(&sink), Arc::clone(traffic))?,
         false => {
             let most = config.limits.max_connections;
-            Arc::new(TinyListener::start(sockets.plain, most, Arc::clone(&sink))?)
+            Arc::new(TinyListener::start(sockets.plain, most, Arc::clone(&sink), Arc::clone(traffic))?)
         }
     });
     if let (Some(listener), Some(tls), Some(certificates)) = (sockets.tls, &config.tls, certificates) {
         reloader.note_certificates(&certificates);
-        let front = front(listener, Some(certificates), tls.proxy_protocol, sink)?;
+        let front = front(listener, Some(certificates), tls.proxy_protocol, sink, Arc::clone(traffic))?;
         doors.push(Arc::clone(&front) as Arc<dyn Door>);
         reloader.on_certificates(move |certificates| front.set_tls(certificates));
     }
     if let (Some(listener), Some(sink)) = (sockets.admin, admin_sink) {
-        doors.push(front(listener, None, false, sink)?);
+        // People's questions are none of the clients' traffic.
+        doors.push(front(listener, None, false, sink, Arc::default())?);
     }
     Ok(doors)
 }

@@ -19,12 +19,13 @@ use std::time::{Instant, SystemTime};
 use log::Level::Info;
 
 use crate::config::Config;
-use crate::endpoints::{Endpoints, Figures};
+use crate::endpoints::{Endpoints, Figures, keep_history};
 use crate::explain::Explanations;
 use crate::frontend::{ClientRequest, Sink};
 use crate::logging::writer::LineSender;
 use crate::logging::{Logs, event};
 use crate::metrics::Metrics;
+use crate::metrics::history::History;
 use crate::middleware::{AccessLog, CountRequests, Explain, Next, RateLimiter, chain};
 use crate::names::members::Members;
 use crate::pool::{Live, SharedLive};
@@ -33,6 +34,7 @@ use crate::reload::{self, ConfigFile, Reloader};
 use crate::renewal::Origin;
 use crate::service_manager::ServiceManager;
 use crate::shutdown::{Ender, Running, running};
+use crate::traffic::Traffic;
 use crate::transport::{HttpTransport, Transport};
 use crate::workers::{self, InFlight, Job, PoolLimits, Queue};
 use crate::{descriptors, health_checker, names, tls};
@@ -117,6 +119,7 @@ impl App {
         let members = Arc::new(Members::default());
         let live = Arc::new(SharedLive::new(reload::build_with(config, None, Some(&members))));
         let metrics = Arc::new(Metrics::default());
+        let traffic = Arc::new(Traffic::default());
         let in_flight = Arc::new(InFlight::default());
         let draining = Arc::new(AtomicBool::new(false));
         let late = Arc::new(Late::default());
@@ -147,6 +150,8 @@ impl App {
         let figures = Arc::new(Figures {
             started: (started, SystemTime::now()),
             metrics: Arc::clone(&metrics),
+            history: History::default(),
+            traffic: Arc::clone(&traffic),
             // Only the admin listener tells of them.
             explanations: admin.as_ref().map(|_| Arc::new(Explanations::default())),
             in_flight: Arc::clone(&in_flight),
@@ -174,6 +179,7 @@ impl App {
                 Box::new(move || draining.load(Relaxed))
             },
         });
+        keep_history(Arc::clone(&figures), Arc::clone(&live), running.clone())?;
         let proxy = Proxy::new(transport, running.clone());
         let refused = {
             let metrics = Arc::clone(&metrics);
@@ -197,7 +203,7 @@ impl App {
             predecessor.ready()?;
         }
         let sinks = (dispatcher as Arc<dyn Sink>, admin_sink);
-        let doors = listeners::serve(sockets, certificates, &reloader, &live, sinks)?;
+        let doors = listeners::serve(sockets, certificates, &reloader, &live, sinks, &traffic)?;
         let _ = late.doors.set(doors.clone());
         // Of the process that serves, so not before it does; and the one before must not remove it after this.
         let pid_file = pid_file

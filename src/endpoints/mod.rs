@@ -3,6 +3,7 @@
 
 mod admin;
 mod explain;
+mod history;
 mod login;
 mod process;
 mod public;
@@ -10,6 +11,7 @@ mod public;
 use std::sync::Arc;
 
 pub use admin::Admin;
+pub use history::keep as keep_history;
 pub use public::Figures;
 
 use crate::frontend::ClientRequest;

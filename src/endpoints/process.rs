@@ -13,6 +13,12 @@ const MILLISECONDS_PER_TICK: u64 = 10;
 const USER_TIME: usize = 11;
 const RESIDENT_PAGES: usize = 21;
 
+/// The machine's name.
+pub(super) fn hostname() -> Option<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
 /// As it is now.
 pub(super) fn read() -> Process {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();

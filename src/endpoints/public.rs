@@ -9,11 +9,13 @@ use crate::explain::Explanations;
 use crate::frontend::{ClientRequest, Framing};
 use crate::http::{Headers, RequestHead, request_id, status};
 use crate::metrics::audit::{self, BackendFigures, Reading};
+use crate::metrics::history::History;
 use crate::metrics::json::{self, Gauges, View};
 use crate::metrics::operation::{CertificateLife, LastReload, NameLife, Operation};
 use crate::metrics::{Metrics, prometheus};
 use crate::pool::{Backend, Live};
 use crate::proxy::{End, Outcome};
+use crate::traffic::Traffic;
 use crate::workers::InFlight;
 
 /// Needs nothing but itself and `/lb-metrics`.
@@ -30,6 +32,10 @@ pub struct Figures {
     pub started: (Instant, SystemTime),
     /// What has happened.
     pub metrics: Arc<Metrics>,
+    /// What it was of late.
+    pub history: History,
+    /// Bytes from clients and to them.
+    pub traffic: Arc<Traffic>,
     /// Why requests went where they went; `None` where nobody can ask.
     pub explanations: Option<Arc<Explanations>>,
     /// What is happening.
@@ -61,6 +67,8 @@ pub(super) fn metrics(figures: &Figures, request: &mut ClientRequest, live: &Liv
         client_connections: (figures.client_connections)(),
         streams: (figures.streams)(),
         draining: (figures.draining)(),
+        received_bytes: figures.traffic.received(),
+        sent_bytes: figures.traffic.sent(),
         operation: Operation {
             busy_workers: (figures.busy_workers)(),
             started: figures.started.1,
@@ -68,6 +76,7 @@ pub(super) fn metrics(figures: &Figures, request: &mut ClientRequest, live: &Liv
             certificates: (figures.certificates)(),
             names: (figures.names)(),
             process: process::read(),
+            hostname: process::hostname(),
         },
     };
     if wants_prometheus(&request.head) {
@@ -77,6 +86,9 @@ pub(super) fn metrics(figures: &Figures, request: &mut ClientRequest, live: &Liv
     let buckets = query(&request.head, "buckets").is_some();
     let mut page =
         json::page(&figures.metrics, &gauges, live, View::at(Instant::now()).with_buckets(buckets));
+    if query(&request.head, "history").is_some() {
+        page["history"] = figures.history.to_json(Instant::now());
+    }
     if query(&request.head, "audit").is_some() {
         page["audit"] = audit::audit(|| reading(figures, live), || thread::park_timeout(AUDIT_PAUSE));
     }

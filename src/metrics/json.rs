@@ -23,6 +23,10 @@ pub struct Gauges {
     pub client_connections: u64,
     /// Answers and tunnels outside of the worker pool.
     pub streams: u64,
+    /// From clients.
+    pub received_bytes: u64,
+    /// To clients.
+    pub sent_bytes: u64,
     /// Whether the process drains.
     pub draining: bool,
     /// The process itself.
@@ -62,18 +66,21 @@ pub fn page(metrics: &Metrics, gauges: &Gauges, live: &Live, view: View) -> Valu
         "retry_attempts": snapshot.retries,
         "rate_limited_requests": snapshot.rate_limited,
         "own_page_requests": snapshot.own_pages,
-        "avg_latency_ms": (snapshot.avg_latency_ms * 1000.0).round() / 1000.0,
+        "avg_latency_ms": rounded(snapshot.avg_latency_ms),
         "latency_ms": latency(&snapshot.latency),
         "algorithm": gauges.algorithm,
         "active_requests": gauges.active_requests,
         "queued_requests": gauges.queued_requests,
         "client_connections": gauges.client_connections,
         "streams": gauges.streams,
+        "received_bytes": gauges.received_bytes,
+        "sent_bytes": gauges.sent_bytes,
         "draining": gauges.draining,
         "reasons": reasons,
         "healthy_backends": live.backends().filter(|backend| backend.is_usable()).count(),
         "total_backends": live.backends().count(),
         "responses": responses(all_responses(live)),
+        "pools": pools(live),
         "backends": entries(live, view),
     });
     if let Value::Object(fields) = &mut page {
@@ -83,9 +90,15 @@ pub fn page(metrics: &Metrics, gauges: &Gauges, live: &Live, view: View) -> Valu
     page
 }
 
-fn all_responses(live: &Live) -> [u64; 5] {
+pub(super) fn all_responses(live: &Live) -> [u64; 5] {
     let counts: Vec<[u64; 5]> = live.backends().map(|backend| backend.responses()).collect();
     std::array::from_fn(|class| counts.iter().map(|counts| counts[class]).sum())
+}
+
+/// What chooses among the backends of each pool.
+fn pools(live: &Live) -> Vec<Value> {
+    let config = live.pools().iter().map(|pool| pool.config());
+    config.map(|it| json!({ "name": it.name, "algorithm": it.algorithm.to_string() })).collect()
 }
 
 /// The backends of all pools.
@@ -117,6 +130,8 @@ pub fn entry(pool: &str, backend: &Backend, view: View) -> Value {
         "total_requests": backend.total_requests(),
         "total_failures": backend.total_failures(),
         "responses": responses(backend.responses()),
+        "received_bytes": backend.traffic().received(),
+        "sent_bytes": backend.traffic().sent(),
         "latency_ms": latency(&backend.latency().percentiles()),
         "last_checked": backend.last_checked().map(rfc3339),
     });
@@ -125,7 +140,7 @@ pub fn entry(pool: &str, backend: &Backend, view: View) -> Value {
 }
 
 /// Answers by class, each named.
-fn responses(counts: [u64; 5]) -> Value {
+pub(super) fn responses(counts: [u64; 5]) -> Value {
     CLASSES.iter().zip(counts).map(|(class, count)| ((*class).to_owned(), json!(count))).collect()
 }
 
@@ -136,8 +151,12 @@ fn add_buckets(value: &mut Value, latency: &Histogram, view: View) {
     }
 }
 
+/// To three digits behind the point.
+pub(super) fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
+
 fn latency(percentiles: &Percentiles) -> Value {
-    let rounded = |ms: f64| (ms * 1000.0).round() / 1000.0;
     json!({
         "p50": rounded(percentiles.p50),
         "p90": rounded(percentiles.p90),

@@ -2,6 +2,7 @@
 //! add up by construction: total is the sum of success and failed, never a counter of its own.
 
 pub mod audit;
+pub mod history;
 pub mod json;
 pub mod operation;
 pub mod prometheus;

@@ -58,6 +58,8 @@ pub struct Operation {
     pub names: Vec<NameLife>,
     /// See [`Process`].
     pub process: Process,
+    /// The machine's name, where it has one.
+    pub hostname: Option<String>,
 }
 
 /// What is known of a backend's name whose addresses are backends of their own.
@@ -103,6 +105,7 @@ impl Operation {
         let certificate = |it: &CertificateLife| json!({ "file": it.file, "expires": rfc3339(it.expires) });
         let fields = json!({
             "version": VERSION,
+            "hostname": self.hostname,
             "started": rfc3339(self.started),
             "workers": live.config.workers,
             "busy_workers": self.busy_workers,

@@ -72,11 +72,14 @@ impl Page {
         for (name, help, value) in rows {
             self.one(name, "gauge", help, value as f64);
         }
+        let (received, sent) = (gauges.received_bytes as f64, gauges.sent_bytes as f64);
+        self.one("loadbalancer_received_bytes_total", "counter", "Bytes from clients.", received);
+        self.one("loadbalancer_sent_bytes_total", "counter", "Bytes to clients.", sent);
     }
 
     fn backends(&mut self, backends: &[One<'_>]) {
         type Row = (&'static str, &'static str, &'static str, fn(&Backend) -> f64);
-        let rows: [Row; 8] = [
+        let rows: [Row; 10] = [
             ("healthy", "gauge", "1 while the probes find it healthy.", |it| {
                 f64::from(u8::from(it.is_healthy()))
             }),
@@ -92,6 +95,12 @@ impl Page {
                 it.total_requests() as f64
             }),
             ("failures_total", "counter", "Attempts that failed.", |it| it.total_failures() as f64),
+            ("received_bytes_total", "counter", "Bytes from it, those of probes aside.", |it| {
+                it.traffic().received() as f64
+            }),
+            ("sent_bytes_total", "counter", "Bytes to it, those of probes aside.", |it| {
+                it.traffic().sent() as f64
+            }),
             (
                 "last_check_timestamp_seconds",
                 "gauge",

@@ -65,6 +65,12 @@ impl Lease {
         self.backend.tell_breaker(claimed, passed, breaker, self.claimed_at + latency)
     }
 
+    /// Nothing came in time. Said before the attempt is said to have failed, so that the figures of a backend
+    /// that hangs do not look fast.
+    pub fn timed_out(&self, now: Instant) {
+        self.backend.count_wait(now.saturating_duration_since(self.claimed_at));
+    }
+
     /// The attempt failed by the backend's fault; ends the claim, and says what became of the breaker
     /// where it has changed. May take a lock.
     pub fn failed(mut self, now: Instant) -> Option<BreakerState> {
@@ -135,6 +141,16 @@ impl Drop for Undecided {
 mod tests {
     use super::*;
     use crate::pool::backend::tests::backends;
+
+    #[test]
+    fn what_timed_out_counts_as_that_slow() {
+        let (backend, now) = (&backends(1)[0], Instant::now());
+        let lease = Lease::claim(backend, (&Arc::default(), &Arc::default()), false, now).unwrap();
+        lease.timed_out(now + Duration::from_secs(10));
+        lease.failed(now);
+        assert_eq!((backend.latency().count(), backend.latency().percentiles().max), (1, 10_000.0));
+        assert_eq!(backend.recent_latency_us(), 0.0, "balancers look at answers");
+    }
 
     #[test]
     fn active_lives_as_long_as_the_lease() {

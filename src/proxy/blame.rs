@@ -32,6 +32,9 @@ pub(super) fn failed(lease: Lease, error: &AttemptError, prepared: &Prepared<'_>
     let fields: [(&str, &dyn Display); 3] =
         [("backend", &backend.name()), ("error", error), ("request_id", &id)];
     event(if is_clients { Debug } else { Warn }, "proxy", "attempt failed", &fields);
+    if error.cause == Cause::TimedOut {
+        lease.timed_out(Instant::now());
+    }
     match error.cause {
         Cause::Client | Cause::Unacceptable(_) => None,
         Cause::Closed if error.stage > Stage::Connect => Some(lease.failed_perhaps()),

@@ -63,7 +63,9 @@ impl Connection {
     /// The connection's; `WouldBlock` when the time is up.
     pub fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
         self.wire.limit_writes(self.limits.request)?;
-        self.wire.write_all(bytes)
+        self.wire.write_all(bytes)?;
+        self.link.traffic.has_sent(bytes.len());
+        Ok(())
     }
 
     /// Sends what there is room for.
@@ -71,7 +73,9 @@ impl Connection {
     /// # Errors
     /// The connection's; `WouldBlock` where there is none.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.wire.try_write(bytes)
+        let amount = self.wire.try_write(bytes)?;
+        self.link.traffic.has_sent(amount);
+        Ok(amount)
     }
 
     /// Whether something was taken that has not been sent.
@@ -85,7 +89,7 @@ impl Connection {
     /// The connection's; `TimedOut` after `limit`.
     pub fn read_more(&mut self, limit: Duration) -> io::Result<usize> {
         let amount = read(&self.wire, self.input.room(), limit)?;
-        self.input.filled(amount);
+        self.filled(amount);
         Ok(amount)
     }
 
@@ -95,8 +99,13 @@ impl Connection {
     /// The connection's; `WouldBlock` where nothing is there.
     pub fn try_read_more(&mut self) -> io::Result<usize> {
         let amount = self.wire.try_read(self.input.room())?;
-        self.input.filled(amount);
+        self.filled(amount);
         Ok(amount)
+    }
+
+    fn filled(&mut self, amount: usize) {
+        self.input.filled(amount);
+        self.link.traffic.has_received(amount);
     }
 
     /// Reads past the input, which must be empty.
@@ -104,7 +113,9 @@ impl Connection {
     /// # Errors
     /// As [`Connection::read_more`].
     pub fn read(&self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
-        read(&self.wire, buf, limit)
+        let amount = read(&self.wire, buf, limit)?;
+        self.link.traffic.has_received(amount);
+        Ok(amount)
     }
 
     /// The exchange is over and has left the connection as it was: it may serve again.
@@ -174,7 +185,9 @@ impl Duplex for Tunnel {
     fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let early = self.connection.input.bytes();
         if early.is_empty() {
-            return self.connection.wire.try_read(buf);
+            let amount = self.connection.wire.try_read(buf)?;
+            self.connection.link.traffic.has_received(amount);
+            return Ok(amount);
         }
         let amount = early.len().min(buf.len());
         buf[..amount].copy_from_slice(&early[..amount]);
@@ -183,7 +196,7 @@ impl Duplex for Tunnel {
     }
 
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.connection.wire.try_write(bytes)
+        self.connection.try_write(bytes)
     }
 
     fn has_unsent(&self) -> bool {

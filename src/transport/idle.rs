@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use super::Limits;
 use super::wire::Wire;
 use crate::pool::AddressBook;
+use crate::traffic::Traffic;
 use parking_lot::Mutex;
 
 /// A connection that is still open so long after an answer is one that its backend keeps ...
@@ -45,6 +46,8 @@ pub struct Link {
     idle: Mutex<Vec<Idle>>,
     /// The backend was seen to keep a connection, and not to close one without a word since.
     keeps: AtomicBool,
+    /// What passes on all of them.
+    pub traffic: Arc<Traffic>,
 }
 
 impl std::fmt::Debug for Link {
@@ -59,8 +62,10 @@ impl Link {
     pub fn new(
         open: impl Fn(&Limits) -> io::Result<Wire> + Send + Sync + 'static,
         book: AddressBook,
+        traffic: Arc<Traffic>,
     ) -> Link {
-        Link { open: Box::new(open), book, idle: Mutex::default(), keeps: AtomicBool::new(false) }
+        let (idle, keeps) = (Mutex::default(), AtomicBool::new(false));
+        Link { open: Box::new(open), book, idle, keeps, traffic }
     }
 
     /// Keeps a connection that has served so often for later; beyond `max_idle` the oldest goes. Takes a
@@ -151,7 +156,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let book = AddressBook::default();
         book.set(&[address]);
-        Link::new(move |limits| Wire::tcp(&[address], limits.connect), book)
+        Link::new(move |limits| Wire::tcp(&[address], limits.connect), book, Arc::default())
     }
 
     #[test]

@@ -173,10 +173,7 @@ impl HttpTransport {
             return Arc::clone(link);
         }
         let mut links = self.links.write();
-        Arc::clone(
-            links
-                .entry(backend.id())
-                .or_insert_with(|| Arc::new(Link::new(opener(backend, None), backend.address_book()))),
-        )
+        let link = || Link::new(opener(backend, None), backend.address_book(), Arc::clone(backend.traffic()));
+        Arc::clone(links.entry(backend.id()).or_insert_with(|| Arc::new(link())))
     }
 }

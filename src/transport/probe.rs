@@ -34,7 +34,9 @@ pub fn ask(
     check: &HealthCheckConfig,
     headers: &Headers,
 ) -> Result<BackendReply, AttemptError> {
-    let link = Arc::new(Link::new(opener(backend, check.port), backend.address_book()));
+    // What probes send and get is nobody's traffic.
+    let (open, book) = (opener(backend, check.port), backend.address_book());
+    let link = Arc::new(Link::new(open, book, Arc::default()));
     let request = Outgoing {
         method: "GET",
         target: &check.path,

@@ -9,7 +9,9 @@ use loadbalancer::demo::echo::EchoOptions;
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 
-use crate::support::{Admin, Backend, Balancer, Behaviour, Browser, Signal, config, eventually, skip};
+use crate::support::{
+    Admin, Answer, Backend, Balancer, Behaviour, Browser, Signal, config, eventually, let_pass, skip,
+};
 
 /// One browser at a time is enough for a small machine.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -29,7 +31,7 @@ fn the_page_is_whole_and_a_browser_may_run_nothing_else() {
     assert_ne!(Some(policy), two.header("content-security-policy"), "each answer has a mark of its own");
     let mark = policy.split("'nonce-").nth(1).unwrap().split('\'').next().unwrap();
     assert_eq!(one.text().matches(&format!("nonce=\"{mark}\"")).count(), 2, "the style's and the script's");
-    assert!(one.body.len() < 36 << 10, "{} bytes", one.body.len());
+    assert!(one.body.len() < 48 << 10, "{} bytes", one.body.len());
     for outside in ["src=", "@import", "url(", "https://", "innerHTML"] {
         assert!(!one.text().contains(outside), "{outside}");
     }
@@ -55,15 +57,25 @@ fn the_figures_tell_how_long_a_state_lasts_and_buckets_on_request() {
     }
 }
 
-/// A browser with the page open, for a test that is skipped where there is none.
-fn open(balancer: &Balancer) -> Option<(Browser, MutexGuard<'static, ()>)> {
+/// A browser, for a test that is skipped where there is none.
+fn browser() -> Option<(Browser, MutexGuard<'static, ()>)> {
     let alone = ALONE.lock();
     let Some(browser) = Browser::start() else {
         skip("no chromedriver; tests/browser/install gets it");
         return None;
     };
-    browser.open(&format!("http://{}/lb-dashboard", balancer.address()));
     Some((browser, alone))
+}
+
+/// The same with the page open.
+fn open(balancer: &Balancer) -> Option<(Browser, MutexGuard<'static, ()>)> {
+    let (browser, alone) = browser()?;
+    browser.open(&page_of(balancer));
+    Some((browser, alone))
+}
+
+fn page_of(balancer: &Balancer) -> String {
+    format!("http://{}/lb-dashboard", balancer.address())
 }
 
 /// The console is empty, and nobody was asked but the balancer.
@@ -71,10 +83,10 @@ fn open(balancer: &Balancer) -> Option<(Browser, MutexGuard<'static, ()>)> {
 fn assert_clean(browser: &Browser, balancer: &Balancer) {
     assert_eq!(browser.console(), [""; 0]);
     let asked = browser.run("return performance.getEntriesByType('resource').map((it) => it.name)");
-    let expected = format!("http://{}/lb-metrics?buckets", balancer.address());
+    let page = format!("http://{}/lb-metrics?buckets", balancer.address());
     let asked = asked.as_array().unwrap();
     assert!(!asked.is_empty());
-    assert!(asked.iter().all(|url| *url == expected), "{asked:?}");
+    assert!(asked.iter().all(|url| *url == page || *url == format!("{page}&history")), "{asked:?}");
 }
 
 #[test]
@@ -104,13 +116,20 @@ fn it_shows_traffic_and_a_backend_that_dies() {
     });
     (0..9).for_each(|_| _ = balancer.get_for("10.0.1.1", "/"));
     eventually("a reason is shown", || browser.text("#reasons").contains("rate_limited"));
+    let limited = || browser.run("return document.querySelectorAll('#now dd')[1].innerText");
+    eventually("what was refused is in the picture of requests", || {
+        !matches!(limited().as_str(), Some("0/s" | "–"))
+    });
 
     backends[1].stop();
-    eventually("it is shown as unhealthy", || {
+    let dead = backends[1].address().to_string();
+    eventually("it is shown as unhealthy, before the others", || {
         let rows = rows();
         let words = |index: usize| rows[index].as_str().unwrap().to_owned();
-        words(1).contains("unhealthy") && words(1).contains("for ") && !words(0).contains("unhealthy")
+        words(0).contains(&dead) && words(0).contains("unhealthy") && !words(1).contains("unhealthy")
     });
+    let why = browser.text("#backends .why");
+    assert!(why.contains("GET /health") || why.contains("refused"), "{why}");
     eventually("the head says so", || browser.text("#healthy") == "2 of 3 healthy");
     assert_clean(&browser, &balancer);
 }
@@ -124,17 +143,29 @@ fn a_file_with_a_mistake_is_told_of_until_it_is_put_right() {
     assert_eq!(browser.text("#workers"), "0 of 5");
     balancer.write_config("{");
     eventually("the mistake is told of", || browser.text("#file").starts_with("not reloaded at "));
+    let told = browser.text("#broken");
+    assert!(told.contains("a restart would fail") && told.contains("never closed"), "{told}");
     balancer.write_config(&config(&[&backend], json!({ "workers": 5 })).to_string());
     eventually("it is put right", || browser.text("#file").starts_with("of "));
+    assert_eq!(browser.run("return document.querySelector('#broken').hidden"), true);
+    assert_eq!(browser.text("#version"), env!("CARGO_PKG_VERSION"));
+    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    assert_eq!(browser.text("#host"), hostname.trim());
     assert_clean(&browser, &balancer);
 }
 
 #[test]
 fn it_fits_a_phone_in_light_and_dark() {
     let backends = ["0", "1"].map(Backend::named);
-    let balancer = Balancer::over(&backends.each_ref());
+    let limit = json!({ "enabled": true, "requests_per_second": 1, "burst": 1 });
+    let balancer = Balancer::start(config(&backends.each_ref(), json!({ "rate_limit": limit })));
+    (0..4).for_each(|_| _ = balancer.get("/"));
     let Some((browser, _alone)) = open(&balancer) else { return };
     eventually("the backends are shown", || browser.text("#healthy") == "2 of 2 healthy");
+    eventually("a reason is shown", || browser.text("#reasons").contains("rate_limited"));
+    let cut = "return [...document.querySelectorAll('header *, main *:not(.hidden)')]
+        .filter((it) => it.scrollWidth > it.clientWidth + 1 && getComputedStyle(it).overflowX !== 'visible')
+        .map((it) => it.innerText)";
     let mut grounds = Vec::new();
     for scheme in ["light", "dark"] {
         browser.prefer(scheme);
@@ -142,10 +173,20 @@ fn it_fits_a_phone_in_light_and_dark() {
             browser.resize(width, 800, width == 360);
             let page = "const it = document.scrollingElement; return [innerWidth, it.scrollWidth]";
             assert_eq!(browser.run(page), json!([width, width]), "{scheme}");
+            assert_eq!(browser.run(cut), json!([]), "no text is cut at {width}");
         }
         grounds.push(browser.run("return getComputedStyle(document.body).backgroundColor"));
     }
     assert_ne!(grounds[0], grounds[1]);
+    let tops = || {
+        let script = "return ['#s-backends', '#charts'].map((it) => document.querySelector(it).getBoundingClientRect().top)";
+        let tops = browser.run(script);
+        (tops[0].as_f64().unwrap(), tops[1].as_f64().unwrap())
+    };
+    browser.resize(1280, 800, false);
+    assert!(tops().1 < tops().0, "charts come first where there is room");
+    browser.resize(360, 800, true);
+    assert!(tops().0 < tops().1, "backends come first on a phone");
     assert_clean(&browser, &balancer);
 }
 
@@ -155,12 +196,169 @@ fn it_says_when_the_balancer_does_not_answer_and_recovers() {
     let balancer = Balancer::over(&[&backend]);
     let Some((browser, _alone)) = open(&balancer) else { return };
     eventually("it is live", || browser.text("#live").starts_with("updated"));
+    let colours = "const colour = (it) => getComputedStyle(it).color;
+        const good = colour(document.body.appendChild(Object.assign(document.createElement('i'), { className: 'good' })));
+        document.body.lastChild.remove();
+        const all = [...document.querySelectorAll('main *, header *')];
+        return all.filter((it) => it.innerText && colour(it) === good).length";
+    assert_ne!(browser.run(colours), 0, "what is well is green");
     balancer.signal(Signal::STOP);
     eventually("it says so", || browser.text("#down").contains("does not answer since"));
+    assert_eq!(browser.run(colours), 0, "nothing stays green");
+    assert_eq!(browser.text("#healthy"), "unknown");
+    assert!(browser.text("#asof").starts_with("as they were at "));
     balancer.signal(Signal::CONT);
     eventually("it recovers", || {
         browser.text("#live").starts_with("updated") && browser.text("#down").trim().is_empty()
     });
+}
+
+/// Somebody opens the page because users complain: probes pass, and each request is answered with 500.
+#[test]
+fn an_application_that_answers_only_500_is_red_within_two_seconds_of_opening() {
+    let broken = Backend::that(Behaviour::Answers(Answer { status: 500, ..Answer::ok("oh") }));
+    let balancer = Balancer::over(&[&broken]).once_probed();
+    let Some((browser, _alone)) = browser() else { return };
+    (0..5).for_each(|_| assert_eq!(balancer.get("/").status, 500));
+    balancer.metrics_after(5);
+    assert_eq!(balancer.states(), ["healthy"], "by its probes");
+    browser.open(&page_of(&balancer));
+    let red =
+        "const state = document.querySelector('#backends .state'), head = document.querySelector('#healthy');
+        const isRed = (it) => it && getComputedStyle(it).color === 'rgb(195, 34, 44)';
+        return isRed(state) && isRed(head) ? performance.now() : null";
+    let after = eventually("it is red", || browser.run(red).as_f64());
+    assert!(after < 2000.0, "{after} ms after it was opened");
+    assert_eq!(
+        (browser.text("#healthy"), browser.text("#backends .state")),
+        ("0 of 1 healthy".into(), "failing".into())
+    );
+    let why = browser.text("#backends .why");
+    assert_eq!(why, "100 % of the last minute's attempts were 5xx; probes pass");
+    let figures = browser.run("return [...document.querySelectorAll('#now dd')].map((it) => it.innerText)");
+    let errors = figures[3].as_str().unwrap();
+    assert!(errors.ends_with("/s") && errors != "0/s", "the first draw has rates: {figures}");
+}
+
+#[test]
+fn only_rows_that_say_so_are_counted_as_healthy_and_each_pool_has_its_algorithm() {
+    let (one, idle, failing) =
+        (Backend::named("one"), Backend::named("idle"), Backend::that(Behaviour::ClosesBeforeHead));
+    let mut config = config(
+        &[&one, &idle],
+        json!({
+            "admin": { "listen": "127.0.0.1:0" },
+            "pools": { "other": { "algorithm": "least_conn", "backends": [{ "url": failing.url() }] } },
+            "routes": [{ "path": "/other", "pool": "other" }],
+            "circuit_breaker": { "failures": 2 },
+        }),
+    );
+    config["backends"][1]["weight"] = json!(0);
+    let admin = Admin::over(config);
+    let balancer = &admin.balancer;
+    let Some((browser, _alone)) = open(balancer) else { return };
+    eventually("a weight of 0 is not counted", || browser.text("#healthy") == "2 of 3 healthy");
+    (0..3).for_each(|_| _ = balancer.get("/other"));
+    eventually("nor an open breaker", || browser.text("#healthy") == "1 of 3 healthy");
+    let rows =
+        browser.run("return [...document.querySelectorAll('#backends tbody tr')].map((it) => it.innerText)");
+    let row = |index: usize| rows[index].as_str().unwrap().to_owned();
+    assert!(row(0).starts_with("Pool other · least_conn"), "{rows}");
+    assert!(row(1).contains("breaker open"), "{rows}");
+    assert!(row(2).starts_with("Pool default · round_robin"), "{rows}");
+    assert!(row(3).contains("weight 0") && row(4).contains("healthy"), "{rows}");
+    admin.post(&format!("/backends/drain?url={}", one.url()));
+    eventually("nor one that drains", || browser.text("#healthy") == "0 of 3 healthy");
+    assert_clean(&browser, balancer);
+}
+
+/// Who was out of reach for a while, or looked elsewhere, is told what happened meanwhile.
+#[test]
+fn it_shows_what_happened_while_the_network_was_away() {
+    let backend = Backend::named("one");
+    let balancer = Balancer::over(&[&backend]).once_probed();
+    balancer.get("/");
+    let Some((browser, _alone)) = open(&balancer) else { return };
+    eventually("it is live", || browser.text("#live").starts_with("updated"));
+    let network = |offline: bool| {
+        let conditions =
+            json!({ "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
+        browser.devtools("Network.enable", &json!({}));
+        browser.devtools("Network.emulateNetworkConditions", &conditions);
+    };
+    network(true);
+    eventually("it says so", || browser.text("#down").contains("does not answer since"));
+    (0..200).for_each(|_| assert_eq!(balancer.get("/").status, 200));
+    // Longer than what it draws a straight line over.
+    let_pass(Duration::from_secs(9));
+    network(false);
+    eventually("it is live again", || browser.text("#live").starts_with("updated"));
+    let asked =
+        "return performance.getEntriesByType('resource').filter((it) => it.name.endsWith('&history')).length";
+    eventually("it has asked for what it missed", || browser.run(asked).as_u64() >= Some(2));
+    let runs = "return document.querySelectorAll('#charts figure:nth-child(1) .curve').length";
+    eventually("no curve is in pieces", || browser.run(runs) == 2);
+    let highest = "return Number([...document.querySelectorAll('#charts figure:nth-child(1) text[text-anchor=end]')].at(-1).textContent)";
+    eventually("the burst is drawn", || browser.run(highest).as_f64() >= Some(20.0));
+}
+
+/// What was before it was opened is drawn.
+#[test]
+fn it_shows_what_happened_before_it_was_opened() {
+    let backend = Backend::named("one");
+    let balancer = Balancer::over(&[&backend]).once_probed();
+    (0..40).for_each(|_| assert_eq!(balancer.get("/").status, 200));
+    let samples = || balancer.get("/lb-metrics?history=1").json()["history"]["samples"].clone();
+    eventually("it is remembered", || {
+        samples().as_array().unwrap().iter().any(|it| it["total_requests"] == 40)
+    });
+    let Some((browser, _alone)) = open(&balancer) else { return };
+    eventually("it is drawn", || {
+        let curves = "return document.querySelectorAll('#charts figure:nth-child(1) .curve')[0]?.getTotalLength() ?? 0";
+        browser.run(curves).as_f64() > Some(5.0)
+    });
+    let latency =
+        browser.run("return document.querySelectorAll('#charts figure:nth-child(3) .curve').length");
+    assert_eq!(latency, 3, "percentiles of requests that came before");
+}
+
+/// axe looks for what keeps people out, in each state of the page. Where axe is not here that is said.
+#[test]
+fn axe_finds_nothing() {
+    let axe = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/browser/node_modules/axe-core/axe.min.js");
+    let Ok(axe) = std::fs::read_to_string(axe) else {
+        return skip("no axe-core; tests/browser/install gets it");
+    };
+    let (one, down) = (Backend::named("one"), Backend::that(Behaviour::Refuses));
+    let limit = json!({ "enabled": true, "requests_per_second": 1, "burst": 1 });
+    let balancer = Balancer::start(config(
+        &[&one, &down],
+        json!({
+            "rate_limit": limit,
+            "pools": { "other": { "backends": [{ "url": one.url() }] } },
+            "routes": [{ "path": "/other", "pool": "other" }],
+        }),
+    ));
+    balancer.wait_for_states(&["healthy", "unhealthy", "healthy"]);
+    (0..5).for_each(|_| _ = balancer.get("/"));
+    let Some((browser, _alone)) = open(&balancer) else { return };
+    eventually("it is drawn", || browser.text("#healthy") == "2 of 3 healthy");
+    let look = |what: &str| {
+        for (scheme, width) in [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)] {
+            browser.prefer(scheme);
+            browser.resize(width, 800, width == 390);
+            let found = browser.run(&format!("{axe}; return axe.run().then((found) => found.violations.map((it) => [it.id, it.nodes.map((node) => node.html)]))"));
+            assert_eq!(found, json!([]), "{what}, {scheme}, {width}");
+        }
+    };
+    look("as it is");
+    balancer.write_config("{");
+    eventually("the mistake is told of", || browser.text("#broken").contains("never closed"));
+    look("with a broken file");
+    balancer.signal(Signal::STOP);
+    eventually("it says so", || browser.text("#down").contains("does not answer since"));
+    look("without an answer");
+    balancer.signal(Signal::CONT);
 }
 
 /// `docs/screenshot` has it draw the picture in the README (`LB_SCREENSHOT`), after traffic for as long as the
@@ -168,7 +366,7 @@ fn it_says_when_the_balancer_does_not_answer_and_recovers() {
 #[test]
 fn a_picture_of_a_lively_page() {
     let kept = std::env::var_os("LB_SCREENSHOT").map(|file| Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
-    let seconds: f64 = if kept.is_some() { 330.0 } else { 3.0 };
+    let seconds: f64 = if kept.is_some() { 930.0 } else { 3.0 };
     let slow = |name: &str, milliseconds| {
         let latency = Duration::from_millis(milliseconds);
         Backend::that(Behaviour::Echo(EchoOptions { name: name.to_owned(), latency, fail: false }))
@@ -219,11 +417,12 @@ fn a_picture_of_a_lively_page() {
             browser.resize(width, 760, phone);
             // Until it has been drawn anew.
             thread::park_timeout(Duration::from_millis(1500));
-            let picture = browser.screenshot(phone);
+            let picture = browser.screenshot(true);
             assert!(picture.starts_with(b"\x89PNG") && picture.len() > 10_000, "{} bytes", picture.len());
-            // Only the first one is for the docs.
+            // The dark one is not for the docs.
             let file = match (&kept, suffix) {
                 (Some(file), "") => file.clone(),
+                (Some(file), "-phone") => file.with_file_name("dashboard-phone.png"),
                 (Some(_), _) => std::env::temp_dir().join(format!("dashboard{suffix}.png")),
                 (None, _) => files.path().join("picture.png"),
             };

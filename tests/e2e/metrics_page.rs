@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Backend, Balancer, Behaviour, behind_front, eventually, let_pass};
+use crate::support::{Answer, Backend, Balancer, Behaviour, behind_front, config, eventually, let_pass};
 
 #[test]
 fn open_connections_of_clients_are_counted() {
@@ -101,4 +101,48 @@ fn what_backends_answer_is_counted_by_the_class_of_its_status() {
     let line =
         format!(r#"loadbalancer_responses_total{{pool="default",backend="{}",code="5xx"}} 3"#, broken.url());
     assert!(text.text().contains(&line), "{}", text.text());
+}
+
+#[test]
+fn a_backend_s_latency_counts_what_timed_out() {
+    let hangs = Backend::that(Behaviour::Hangs);
+    let balancer = Balancer::start(config(
+        &[&hangs],
+        json!({ "timeouts": { "request": "300ms" }, "retry": { "max_retries": 0 }, "circuit_breaker": { "enabled": false } }),
+    ));
+    (0..2).for_each(|_| assert_eq!(balancer.get("/").status, 504));
+    let page = balancer.metrics_after(2);
+    let latency = &page["backends"][0]["latency_ms"];
+    assert!(latency["p50"].as_f64() >= Some(290.0), "{latency}");
+    let name = format!(
+        "loadbalancer_backend_response_seconds_count{{pool=\"default\",backend=\"{}\"}} 2",
+        hangs.url()
+    );
+    assert!(balancer.get("/lb-metrics?format=prometheus").text().contains(&name));
+}
+
+#[test]
+fn it_remembers_what_was() {
+    let backend = Backend::named("one");
+    let balancer = Balancer::over(&[&backend]).once_probed();
+    assert_eq!(balancer.metrics().get("history"), None, "only where it is asked for");
+    let history = || balancer.get("/lb-metrics?history=1").json()["history"].clone();
+    let first = history();
+    assert_eq!(first["interval_seconds"], 5);
+    let sample = &first["samples"][0];
+    assert_eq!((&sample["total_requests"], &sample["latency_ms"]), (&json!(0), &Value::Null));
+    assert_eq!(sample["backends"][0]["url"], backend.url());
+    (0..7).for_each(|_| assert_eq!(balancer.get("/").status, 200));
+    let samples = eventually("another sample", || {
+        let samples = history()["samples"].as_array().unwrap().clone();
+        samples.iter().any(|it| it["total_requests"] == 7).then_some(samples)
+    });
+    let newest = samples.last().unwrap();
+    assert_eq!((&newest["responses"]["2xx"], &newest["healthy_backends"]), (&json!(7), &json!(1)));
+    assert_eq!(newest["backends"][0]["total_requests"], 7);
+    assert!(newest["latency_ms"]["p50"].as_f64() > Some(0.0), "{newest}");
+    let ages: Vec<_> = samples.iter().map(|it| it["seconds_ago"].as_f64().unwrap()).collect();
+    assert!(ages.is_sorted_by(|older, newer| older > newer), "{ages:?}");
+    // The admin listener has it as well, and Prometheus keeps its own.
+    assert!(!balancer.get("/lb-metrics?format=prometheus&history=1").text().contains("history"));
 }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::net::{RecvFlags, SendFlags};
@@ -11,6 +12,7 @@ use super::buffer::Buffer;
 use super::proxy_header::{self, Parsed};
 use super::scratch;
 use crate::tls::ServerSession;
+use crate::traffic::Traffic;
 
 /// Read at a time; room for the longest PROXY header.
 const MAX_RECEIVED: usize = 2 * proxy_header::MAX_BYTES;
@@ -65,6 +67,8 @@ pub(super) struct Conn {
     pub has_ended: bool,
     /// We have ended ours.
     pub is_shut: bool,
+    /// What passes on all connections of clients.
+    pub traffic: Arc<Traffic>,
 }
 
 impl Conn {
@@ -111,14 +115,21 @@ impl Conn {
 
     /// Adds what was read from the socket to the input.
     pub fn take_in(&mut self, bytes: &[u8]) -> Result<(), Gone> {
-        let Some(tls) = self.tls.as_mut().filter(|_| self.stage != Stage::Proxy) else {
+        // What stands behind a PROXY header comes here once more.
+        let is_proxy_header = self.stage == Stage::Proxy;
+        let Some(tls) = self.tls.as_mut().filter(|_| !is_proxy_header) else {
             self.input.push(bytes);
+            if !is_proxy_header {
+                self.traffic.has_received(bytes.len());
+            }
             return Ok(());
         };
         if bytes.is_empty() {
             return Ok(());
         }
+        let before = self.input.len();
         let received = tls.receive(bytes, self.input.end());
+        self.traffic.has_received(self.input.len() - before);
         tls.drain(self.output.end()).map_err(|_| Gone)?;
         match received {
             Ok(has_closed) => {
@@ -138,6 +149,7 @@ impl Conn {
         if self.output.is_empty() {
             self.progress = now;
         }
+        self.traffic.has_sent(plaintext.len());
         let Some(tls) = &mut self.tls else {
             let sent = if self.output.is_empty() { self.write_socket(plaintext)? } else { 0 };
             self.output.push(&plaintext[sent..]);

@@ -19,6 +19,7 @@ use crate::http::address::network_of;
 use crate::http::framing::Flaw;
 use crate::http::{BodyLength, RequestHead};
 use crate::tls::ServerSettings;
+use crate::traffic::Traffic;
 use crate::watch::Watch;
 
 /// A connection on which a request has come, on the way to a worker.
@@ -55,6 +56,7 @@ pub(super) struct Core {
     pub stream_of: fn(Loan, &RequestHead) -> Box<dyn ClientStream>,
     /// Whose turn it is to take the next connection.
     pub turn: AtomicUsize,
+    pub traffic: Arc<Traffic>,
 }
 
 impl Core {

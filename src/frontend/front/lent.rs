@@ -124,6 +124,7 @@ impl Lent {
             (Body::Length(left), None) => {
                 let most = buf.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                 let amount = conn.read_socket(&mut buf[..most]).map_err(|_| broken())?;
+                conn.traffic.has_received(amount);
                 *left -= amount as u64;
                 if *left == 0 {
                     self.body = Body::Whole;

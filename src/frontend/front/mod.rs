@@ -44,6 +44,7 @@ use super::surplus::Surplus;
 use crate::logging::event;
 use crate::supervised;
 use crate::tls::ServerSettings;
+use crate::traffic::Traffic;
 use core::Core;
 use event_loop::EventLoop;
 use lent::Lent;
@@ -74,6 +75,8 @@ pub struct FrontSettings {
     pub proxy_protocol: bool,
     /// Who may send one; asked again and again, so a reload takes effect.
     pub may_send_proxy_header: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    /// Counts what passes.
+    pub traffic: Arc<Traffic>,
 }
 
 impl Front {
@@ -113,6 +116,7 @@ impl Front {
             )),
             stream_of: |loan, head| Box::new(Lent::new(loan, head)),
             turn: AtomicUsize::new(0),
+            traffic: how.traffic,
         });
         for number in 0..core.polls.len() {
             let event_loop = EventLoop {

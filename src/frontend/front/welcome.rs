@@ -47,6 +47,7 @@ impl Core {
             is_end_told: false,
             has_ended: false,
             is_shut: false,
+            traffic: Arc::clone(&self.traffic),
         });
         if !self.proxy_protocol {
             self.count_network(&mut conn)?;

@@ -28,6 +28,7 @@ use crate::http::framing::{self, Flaw};
 use crate::http::{BodyLength, Headers, RequestHead, Version};
 use crate::logging::event;
 use crate::supervised;
+use crate::traffic::Traffic;
 use crate::watch::Watch;
 use shared::Shared;
 use socket::ClientSocket;
@@ -62,10 +63,11 @@ impl TinyListener {
         listener: TcpListener,
         max_connections: usize,
         sink: Arc<dyn Sink>,
+        traffic: Arc<Traffic>,
     ) -> io::Result<TinyListener> {
         let address = listener.local_addr()?;
         set_socket_options(&listener, max_connections)?;
-        let shared = Arc::new(Shared::new(address.port(), sink));
+        let shared = Arc::new(Shared::new(address.port(), sink, traffic));
         serve(&listener, &shared)?;
         let nudged = Arc::clone(&shared);
         supervised::start("nudge", STACK_BYTES, move || nudge::run(&nudged, reachable(address)))?;
@@ -131,6 +133,8 @@ fn take_over(mut request: tiny_http::Request, shared: &Arc<Shared>) {
         return stream::discard(request);
     }
     let head = head_of(&mut request);
+    // tiny_http shows no bytes: as many as such a head has.
+    shared.traffic.has_received(head.byte_len());
     let upgrade = tiny_http_finds(&head, b"upgrade");
     // Of a body with an upgrade tiny_http decodes nothing: chunks would be taken for the body itself.
     let screened = framing::check(&head).and_then(|length| match length {

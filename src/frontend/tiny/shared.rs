@@ -10,11 +10,13 @@ use parking_lot::Mutex;
 
 use super::socket::ClientSocket;
 use crate::frontend::Sink;
+use crate::traffic::Traffic;
 
 /// See the module.
 pub(super) struct Shared {
     pub port: u16,
     pub sink: Arc<dyn Sink>,
+    pub traffic: Arc<Traffic>,
     pub accepting: AtomicBool,
     /// Each answer says that it is its connection's last.
     pub ends: AtomicBool,
@@ -42,10 +44,11 @@ struct Doomed {
 const DOOMED: Duration = Duration::from_secs(10);
 
 impl Shared {
-    pub fn new(port: u16, sink: Arc<dyn Sink>) -> Shared {
+    pub fn new(port: u16, sink: Arc<dyn Sink>, traffic: Arc<Traffic>) -> Shared {
         Shared {
             port,
             sink,
+            traffic,
             accepting: AtomicBool::new(false),
             ends: AtomicBool::new(false),
             stops: AtomicBool::new(false),

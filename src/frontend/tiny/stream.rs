@@ -15,6 +15,7 @@ use super::socket::ClientSocket;
 use crate::duplex::Duplex;
 use crate::frontend::{ClientStream, Ending};
 use crate::http::{BodyLength, Headers};
+use crate::traffic::Traffic;
 use crate::watch::{Wait, Watch};
 
 /// How long a client that is still sending gets to take notice of an answer.
@@ -97,6 +98,7 @@ impl TinyStream {
         let read = request.as_reader().read(&mut buf[..most]);
         self.watch.has_waited(Wait::Client, waiting.elapsed());
         let amount = read?;
+        self.shared.traffic.has_received(amount);
         // tiny_http says 0 and no error when the client breaks off. Its decoder says so of a body that is cut
         // inside a chunk, too: a client that has ended its side after a chunked body is taken for one that
         // broke off.
@@ -198,7 +200,8 @@ impl ClientStream for TinyStream {
         };
         let request = self.request.take().ok_or(io::ErrorKind::NotConnected)?;
         socket.never_wait()?;
-        Ok(Box::new(TinyTunnel { request: Some(request), socket }))
+        let traffic = Arc::clone(&self.shared.traffic);
+        Ok(Box::new(TinyTunnel { request: Some(request), socket, traffic }))
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -212,7 +215,9 @@ impl ClientStream for TinyStream {
             Output::None | Output::Ended => Err(io::ErrorKind::NotConnected.into()),
         };
         self.watch.has_waited(Wait::Client, waiting.elapsed());
-        written
+        written?;
+        self.shared.traffic.has_sent(bytes.len());
+        Ok(())
     }
 
     fn finish(&mut self, rest: &[u8], ending: Ending) -> io::Result<()> {
@@ -243,15 +248,20 @@ impl Drop for TinyStream {
 struct TinyTunnel {
     request: Option<tiny_http::Request>,
     socket: ClientSocket,
+    traffic: Arc<Traffic>,
 }
 
 impl Duplex for TinyTunnel {
     fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.request.as_mut().map_or(Ok(0), |request| request.as_reader().read(buf))
+        let amount = self.request.as_mut().map_or(Ok(0), |request| request.as_reader().read(buf))?;
+        self.traffic.has_received(amount);
+        Ok(amount)
     }
 
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if bytes.is_empty() { Ok(0) } else { self.socket.write_now(bytes) }
+        let amount = if bytes.is_empty() { 0 } else { self.socket.write_now(bytes)? };
+        self.traffic.has_sent(amount);
+        Ok(amount)
     }
 
     fn has_unsent(&self) -> bool {

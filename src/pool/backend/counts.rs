@@ -1,10 +1,12 @@
 //! What a backend has done and is doing.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::Backend;
 use crate::histogram::Histogram;
+use crate::traffic::Traffic;
 
 /// The newest answer counts this much in the recent latency, once there are enough of them: what counts is
 /// some thirty answers.
@@ -26,7 +28,7 @@ impl Backend {
         self.kept.total_failures.load(Relaxed)
     }
 
-    /// How long its answers' heads took.
+    /// How long its answers' heads took, or how long they were waited for in vain.
     pub fn latency(&self) -> &Histogram {
         &self.kept.latency
     }
@@ -52,6 +54,11 @@ impl Backend {
         self.kept.responses[class].fetch_add(1, Relaxed);
     }
 
+    /// Bytes from it and to it, those of probes aside.
+    pub fn traffic(&self) -> &Arc<Traffic> {
+        &self.kept.traffic
+    }
+
     /// One compare-and-swap, so that two workers can't both take the last place.
     pub(in crate::pool) fn begin(&self) -> bool {
         let most = self.max_connections().unwrap_or(u32::MAX);
@@ -72,6 +79,12 @@ impl Backend {
 
     pub(in crate::pool) fn count_failure(&self) {
         self.kept.total_failures.fetch_add(1, Relaxed);
+    }
+
+    /// An answer that did not come in time: it took longer than that. No part of what balancers look at, for
+    /// whom a failure is another matter.
+    pub(in crate::pool) fn count_wait(&self, wait: Duration) {
+        self.kept.latency.record(wait);
     }
 
     pub(in crate::pool) fn count_latency(&self, latency: Duration) {

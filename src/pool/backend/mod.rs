@@ -19,6 +19,7 @@ use super::breaker::Breaker;
 use super::health::HealthTracker;
 use crate::config::{BackendConfig, BackendUrl};
 use crate::histogram::Histogram;
+use crate::traffic::Traffic;
 pub use address_book::AddressBook;
 use by_hand::HandWeight;
 pub use endpoint::Endpoint;
@@ -80,6 +81,7 @@ struct Kept {
     answers: AtomicU32,
     /// Answers by the first digit of their status.
     responses: [AtomicU64; 5],
+    traffic: Arc<Traffic>,
 }
 
 impl Kept {
@@ -109,6 +111,7 @@ impl Kept {
             recent_us: AtomicU64::new(0),
             answers: AtomicU32::new(0),
             responses: Default::default(),
+            traffic: Arc::default(),
         }
     }
 }

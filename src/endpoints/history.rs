@@ -1,0 +1,38 @@
+//! Keeps the history up: a thread that takes a sample every few seconds, whatever else goes on.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Figures;
+use crate::metrics::history::{INTERVAL, Now};
+use crate::pool::{Live, SharedLive};
+use crate::shutdown::Running;
+use crate::supervised;
+
+/// The stack of a thread that only reads figures.
+const STACK_BYTES: usize = 128 << 10;
+
+/// Starts the thread. The first sample is taken at once, before there is a request: what is seen a moment
+/// later has something to be compared with.
+///
+/// # Errors
+/// The operating system's, for the thread.
+pub fn keep(figures: Arc<Figures>, live: Arc<SharedLive>, running: Running) -> io::Result<()> {
+    note(&figures, &live.get());
+    supervised::start("history", STACK_BYTES, move || {
+        while !running.wait(INTERVAL) {
+            note(&figures, &live.get());
+        }
+    })
+}
+
+fn note(figures: &Figures, live: &Live) {
+    let now = Now {
+        at: Instant::now(),
+        active_requests: figures.in_flight.handled(),
+        queued_requests: (figures.queued)() as u64,
+        client_connections: (figures.client_connections)(),
+    };
+    figures.history.note(&figures.metrics, live, now);
+}
