@@ -155,7 +155,8 @@ pub struct Environment {
 }
 
 /// Flags with a value, and those without, which may be written with one dash, too.
-const NAMES: [&str; 8] = ["config", "pid-file", "algorithm", "without", "id", "client", "path", "host"];
+const NAMES: [&str; 9] =
+    ["config", "port", "pid-file", "algorithm", "without", "id", "client", "path", "host"];
 const SWITCHES: [&str; 4] = ["help", "version", "probe", "quiet"];
 
 /// Reads the command line.
@@ -174,6 +175,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
             }
             Long("version") | Short('V') => return Ok(Command::Version),
             Long("config") | Short('c') => flags.config = Some(path_after(&mut parser)?),
+            // As `backend_server` has it.
+            Long("port") => {
+                return Err("--port: the port is a part of `listen` in the configuration; LB_LISTEN=:8080 overrides it"
+                    .to_owned());
+            }
             Long("pid-file") => flags.pid_file = Some(path_after(&mut parser)?),
             Long("algorithm") => flags.algorithm = Some(text_after(&mut parser)?),
             Long("probe") => flags.probe = true,
@@ -395,6 +401,7 @@ mod tests {
     fn mistakes_are_named() {
         check("--confg x", Err("--confg"));
         check("--config", Err("--config"));
+        check("-port 8080", Err("LB_LISTEN=:8080"));
         check("chek", Err("\"chek\""));
         check("check a b", Err("\"b\""));
         check("check a --config b", Err("one file"));

@@ -103,6 +103,9 @@ fn moved(before: &Pool, after: &Pool) -> Option<f64> {
     if ![before, after].iter().all(|pool| pool.config().algorithm.is_hash()) {
         return None;
     }
+    if [before, after].iter().any(|pool| pool.backends().is_empty()) {
+        return None;
+    }
     let (old, new) = (before.homes(), after.homes());
     let scores = (old.len() + new.len()).max(1);
     let clients = (MOST_SCORES / scores).clamp(LEAST_CLIENTS, MOST_CLIENTS);
@@ -175,6 +178,17 @@ mod tests {
         // Of 21 remainders, 9 name the same of three equal ones and of 5, 1 and 1 parts.
         let text = |weight| hashed("ip_hash", &[weight, 1, 1]);
         check_moves(&text(1), &text(5), 52.0..72.0);
+    }
+
+    #[test]
+    fn nobody_moves_to_or_from_a_pool_without_backends() {
+        let live = |text: &str| build(parse(text, &Overrides::default()).unwrap(), None);
+        let api = r#""pools":{"api":{"backends":[{"url":"http://a"}]}},"routes":[{"pool":"api"}]"#;
+        let some = live(&format!(r#"{{"algorithm":"ip_hash","backends":[{{"url":"http://b"}}],{api}}}"#));
+        let none = live(&format!(r#"{{"algorithm":"ip_hash","backends":[],{api}}}"#));
+        for (before, after) in [(&some, &none), (&none, &some), (&none, &none)] {
+            assert_eq!(moved(before.default_pool(), after.default_pool()), None);
+        }
     }
 
     #[test]
