@@ -73,7 +73,7 @@ fn rate_limit(bencher: Bencher, clients: u32) {
     let next = AtomicU32::new(0);
     bencher.bench(|| {
         let number = next.fetch_add(1, Relaxed) % clients;
-        limiter.take(IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + number)), &limit, Instant::now())
+        limiter.take((0, IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + number))), &limit, Instant::now())
     });
 }
 

@@ -155,8 +155,8 @@ pub struct Environment {
 }
 
 /// Flags with a value, and those without, which may be written with one dash, too.
-const NAMES: [&str; 9] =
-    ["config", "port", "pid-file", "algorithm", "without", "id", "client", "path", "host"];
+const NAMES: [&str; 10] =
+    ["config", "port", "pid-file", "algorithm", "without", "id", "client", "path", "host", "slowest"];
 const SWITCHES: [&str; 4] = ["help", "version", "probe", "quiet"];
 
 /// Reads the command line.

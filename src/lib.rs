@@ -39,6 +39,7 @@ pub mod readiness;
 pub mod reload;
 pub mod renewal;
 pub mod replay;
+pub mod rules;
 pub mod service_manager;
 pub mod shutdown;
 pub mod supervised;

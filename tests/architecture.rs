@@ -21,7 +21,7 @@ const LAYERS: [&[&str]; 6] = [
         "readiness",
         "supervised",
     ],
-    &["pool", "balance", "metrics", "explain"],
+    &["pool", "balance", "metrics", "explain", "rules"],
     &["frontend", "transport", "tls"],
     &["proxy"],
     &[
@@ -148,6 +148,8 @@ fn each_library_has_its_folder() {
     only_in("simplelog", &["logging"]);
     only_in("simple_dns", &["names"]);
     only_in("resolv_conf", &["names"]);
+    only_in("regex::", &["config", "rules"]);
+    only_in("bcrypt", &["middleware/login.rs", "config/htpasswd.rs"]);
     only_in("rustls", &["tls"]);
     only_in("httparse", &["demo", "frontend", "transport"]);
     only_in("std::env::var", &["cli"]);

@@ -178,11 +178,19 @@ fn every_reason_is_told() {
         assert!(readme.contains(&format!("`{word}`")), "{word} in the README");
     }
     let page = read("docs/WHY_503.md");
-    for word in ["no_healthy_backend", "queue_full", "queue_timeout", "too_many_streams"] {
+    let words = [
+        "no_healthy_backend",
+        "queue_full",
+        "queue_timeout",
+        "too_many_streams",
+        "too_many_logins",
+        "auth_unavailable",
+    ];
+    for word in words {
         assert!(page.contains(&format!("| `{word}` |")), "{word} in WHY_503.md");
     }
     let answered_503 = read("src/proxy/refusal.rs").matches("look(503, ").count();
-    assert_eq!(answered_503, 4, "each of them is in WHY_503.md");
+    assert_eq!(answered_503, words.len(), "each of them is in WHY_503.md");
 }
 
 #[test]

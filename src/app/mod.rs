@@ -26,7 +26,7 @@ use crate::logging::writer::LineSender;
 use crate::logging::{Logs, event};
 use crate::metrics::Metrics;
 use crate::metrics::history::History;
-use crate::middleware::{AccessLog, CountRequests, Explain, Next, RateLimiter, chain};
+use crate::middleware::{AccessLog, AskService, CountRequests, Explain, Next, RateLimiter, chain};
 use crate::names::members::Members;
 use crate::pool::{Live, SharedLive};
 use crate::proxy::{Outcome, Proxy, Refusal};
@@ -180,12 +180,14 @@ impl App {
             },
         });
         keep_history(Arc::clone(&figures), Arc::clone(&live), running.clone())?;
+        let ask_service = AskService(Arc::clone(&transport));
         let proxy = Proxy::new(transport, running.clone());
         let refused = {
             let metrics = Arc::clone(&metrics);
             move |tally| metrics.record(tally)
         };
-        let handler = handler(&live, access_lines.clone(), metrics, Arc::clone(&figures), proxy);
+        let handler =
+            handler(&live, access_lines.clone(), metrics, Arc::clone(&figures), (proxy, ask_service));
         let limits = pool_limits(&live);
         let (dispatcher, occupancy) = workers::start(
             workers,
@@ -258,13 +260,19 @@ fn handler(
     access_lines: LineSender,
     metrics: Arc<Metrics>,
     figures: Arc<Figures>,
-    proxy: Proxy,
+    (proxy, ask_service): (Proxy, AskService),
 ) -> workers::Handler {
     let live = Arc::clone(live);
     let explain = Explain(figures.explanations.clone());
     let endpoints = Arc::new(Endpoints(figures));
-    let links =
-        chain(explain, AccessLog(access_lines), CountRequests(metrics), endpoints, RateLimiter::default());
+    let links = chain(
+        explain,
+        AccessLog(access_lines),
+        CountRequests(metrics),
+        endpoints,
+        RateLimiter::default(),
+        ask_service,
+    );
     Arc::new(move |mut job: Job| {
         let live = live.get();
         Proxy::identify(&mut job.request, &live);

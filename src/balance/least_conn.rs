@@ -49,8 +49,7 @@ mod tests {
     use crate::pool::backend::tests::backends;
     use crate::pool::tests::pool;
 
-    const CLIENT: ClientKey<'static> =
-        ClientKey { address: IpAddr::V4(Ipv4Addr::LOCALHOST), key: None, sticky: None, is_retry: false };
+    const CLIENT: ClientKey<'static> = ClientKey::of(IpAddr::V4(Ipv4Addr::LOCALHOST));
 
     #[test]
     fn the_backend_with_fewer_active_requests_wins() {

@@ -1,6 +1,6 @@
 //! Fields that look as though they did something and don't. Pure.
 
-use crate::config::{Config, Unmatched};
+use crate::config::{Config, PathMatch, Route, Unmatched};
 
 /// A line for each.
 pub(super) fn warnings(config: &Config) -> Vec<String> {
@@ -13,9 +13,12 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
 
 /// Elsewhere a star in a path is a wildcard.
 fn stars(config: &Config) -> Vec<String> {
-    let with_star = config.routes.iter().enumerate().filter(|(_, route)| route.path.contains('*'));
-    let warning = |(index, route): (usize, &crate::config::Route)| {
-        let path = &route.path;
+    let path = |route: &Route| match &route.path {
+        PathMatch::Prefix(path) | PathMatch::Exact(path) => path.clone(),
+        PathMatch::Regex(_) => String::new(),
+    };
+    let paths = config.routes.iter().map(path).enumerate();
+    let warning = |(index, path): (usize, String)| {
         let meant = path.split('*').next().unwrap_or_default().trim_end_matches('/');
         let meant = if meant.is_empty() { "/" } else { meant };
         format!(
@@ -23,11 +26,11 @@ fn stars(config: &Config) -> Vec<String> {
              below it: write {meant:?}"
         )
     };
-    with_star.map(warning).collect()
+    paths.filter(|(_, path)| path.contains('*')).map(warning).collect()
 }
 
 fn unnamed_pools(config: &Config) -> Vec<String> {
-    let is_named = |name: &str| config.routes.iter().any(|route| route.pool == name);
+    let is_named = |name: &str| config.routes.iter().any(|route| route.leads_to(name));
     let unnamed = config.pools.iter().filter(|pool| !is_named(&pool.name));
     unnamed.map(|pool| format!("pools.{} gets no requests: no route leads to it", pool.name)).collect()
 }
@@ -35,7 +38,7 @@ fn unnamed_pools(config: &Config) -> Vec<String> {
 /// Strangers are refused, and nobody else is sent to the top-level backends.
 fn idle_backends(config: &Config) -> Option<String> {
     let Unmatched::Refused(status) = config.unmatched else { return None };
-    let is_named = config.routes.iter().any(|route| route.pool == config.default_pool.name);
+    let is_named = config.routes.iter().any(|route| route.leads_to(&config.default_pool.name));
     (!is_named && !config.default_pool.backends.is_empty()).then(|| {
         format!(
             "backends get no requests: no route leads to \"default\", and what no route takes is answered {status} \

@@ -68,9 +68,11 @@ const EXPLAIN: &str = "\
 Asks the running balancer, by its admin listener, why a request went where it went, or where one would go now.
 
 usage: loadbalancer explain --id ID [--config FILE]
+       loadbalancer explain --slowest N [--config FILE]
        loadbalancer explain --client ADDRESS [--path P] [--host H] [--config FILE]
 
   --id ID            the X-Request-ID of a request that was answered
+  --slowest N        which of the last requests took longest, and with what?
   --client ADDRESS   where would a request of this client go now?
   --path P           its path, where routes or hashes depend on it
   --host H           its host, likewise

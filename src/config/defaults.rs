@@ -8,8 +8,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
     AccessLogConfig, Addresses, Algorithm, BackendConfig, BackendUrl, BreakerConfig, Config, DnsConfig,
-    EventLogConfig, HashKey, HealthCheckConfig, HealthCheckKind, HostHeader, Limits, Pages, PoolConfig,
-    RateLimit, RetryConfig, StatusRanges, Timeouts, Unmatched,
+    EventLogConfig, HashKey, HealthCheckConfig, HealthCheckKind, HostHeader, Limits, Local, Pages,
+    PoolConfig, RateLimit, RetryConfig, StatusRanges, Timeouts, Unmatched,
 };
 
 const KIB: usize = 1024;
@@ -21,8 +21,6 @@ const CLIENT_IDLE: Duration = Duration::from_secs(75);
 
 /// Name of the pool of the top-level backends.
 pub(super) const POOL_NAME: &str = "default";
-/// Where a route that doesn't say begins.
-pub(super) const ROUTE_PATH: &str = "/";
 
 /// What holds without any file.
 pub(super) fn config() -> Config {
@@ -43,6 +41,7 @@ pub(super) fn config() -> Config {
         sticky_key: None,
         trusted_proxies: trusted_proxies(),
         host_header: HostHeader::Preserve,
+        local: Local::default(),
         via: true,
         pages: Pages::private(),
         access_log: AccessLogConfig::default(),
@@ -64,6 +63,7 @@ pub(super) fn pool() -> PoolConfig {
         sticky_cookie: None,
         backends: vec![local(3001), local(3002), local(3003)],
         health_check: health_check(),
+        local: Local::default(),
     }
 }
 
@@ -134,12 +134,14 @@ pub(super) fn limits() -> Limits {
 }
 
 /// What a rate limit is once it is switched on.
-pub(super) fn rate_limit() -> RateLimit {
+/// What a rate limit is where nothing is said of it.
+pub fn rate_limit() -> RateLimit {
     RateLimit { requests_per_second: 100.0, burst: 200 }
 }
 
 /// What a breaker is while it is not switched off.
-pub(super) fn breaker() -> BreakerConfig {
+/// What a breaker is where nothing is said of it.
+pub fn breaker() -> BreakerConfig {
     BreakerConfig {
         failures: 5,
         window: Duration::from_secs(10),

@@ -39,6 +39,12 @@ impl ConfigErrors {
         ConfigErrors::new(vec![Mistake { path: file.to_string(), line: None, message }])
     }
 
+    /// Of fields whose files can't be used.
+    pub(super) fn of_files(problems: Vec<(String, String)>) -> ConfigErrors {
+        let mistake = |(path, message)| Mistake { path, line: None, message };
+        ConfigErrors::new(problems.into_iter().map(mistake).collect())
+    }
+
     pub(super) fn in_file(self, file: &str) -> ConfigErrors {
         ConfigErrors { file: Some(file.to_string()), ..self }
     }

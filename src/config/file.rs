@@ -5,13 +5,18 @@ use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
-use super::Config;
+use super::{Config, NamedFile};
+
+/// Longest file whose content belongs to the configuration.
+const MOST_NAMED_BYTES: u64 = 1 << 20;
 
 impl Config {
     /// Names of files that are relative are meant from this folder, which is the configuration's: what a file
     /// means should not depend on where somebody stands who reads it.
     pub(super) fn find_files_from(&mut self, folder: &Path) {
+        self.named_files().for_each(|(_, file)| absolute(&mut file.name, folder));
         let certificates = self.tls.iter_mut().flat_map(|tls| &mut tls.certificates);
         let pairs = certificates.flat_map(|pair| [&mut pair.certificate, &mut pair.private_key]);
         let pools = std::iter::once(&mut self.default_pool).chain(&mut self.pools);
@@ -19,11 +24,57 @@ impl Config {
         let logs = self.access_log.file.iter_mut().chain(&mut self.event_log.file);
         // One that is not there is a mistake, which was told.
         for name in pairs.chain(roots).chain(logs).filter(|name| !name.is_empty()) {
-            let found = folder.join(&*name);
-            // So that it is the same file for whoever is told of it, such as the drill's own processes.
-            *name = std::path::absolute(&found).unwrap_or(found).display().to_string();
+            absolute(name, folder);
         }
     }
+
+    /// Files whose content belongs to the configuration, each with its field.
+    fn named_files(&mut self) -> impl Iterator<Item = (String, &mut NamedFile)> {
+        let of = |path: String, (field, file): (String, _)| match path.is_empty() {
+            true => (field, file),
+            false => (format!("{path}.{field}"), file),
+        };
+        let top = self.local.files();
+        let pools = self.pools.iter_mut().flat_map(move |pool| {
+            let path = format!("pools.{}", pool.name);
+            pool.local.files().map(move |it| of(path.clone(), it))
+        });
+        let routes = self.routes.iter_mut().enumerate().flat_map(move |(number, route)| {
+            route.files().map(move |it| of(format!("routes[{number}]"), it))
+        });
+        top.chain(pools).chain(routes)
+    }
+
+    /// Their names.
+    pub fn named_file_names(&self) -> Vec<String> {
+        self.clone().named_files().map(|(_, file)| file.name.clone()).collect()
+    }
+
+    /// Reads them.
+    ///
+    /// # Errors
+    /// Each field whose file can't be used, and why.
+    pub(super) fn read_named_files(&mut self) -> Result<(), Vec<(String, String)>> {
+        let mut problems = Vec::new();
+        for (field, file) in self.named_files() {
+            let content = read_regular(Path::new(&file.name), MOST_NAMED_BYTES);
+            let content = content.and_then(|content| match field.ends_with("basic_auth.users") {
+                true => super::htpasswd::users(&content).map(|_| content),
+                false => Ok(content),
+            });
+            match content {
+                Ok(content) => file.content = Arc::from(content),
+                Err(why) => problems.push((field, format!("{}: {why}", file.name))),
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+}
+
+/// So that it is the same file for whoever is told of it, such as the drill's own processes.
+fn absolute(name: &mut String, folder: &Path) {
+    let found = folder.join(&*name);
+    *name = std::path::absolute(&found).unwrap_or(found).display().to_string();
 }
 
 /// The whole content of a regular file. A pipe would wait for whoever writes into it and a device may have no

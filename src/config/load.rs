@@ -80,7 +80,10 @@ fn of_file(
     };
     let remarks = remarks::of(&text, &config);
     config.find_files_from(folder);
-    Ok((config, remarks))
+    match config.read_named_files() {
+        Ok(()) => Ok((config, remarks)),
+        Err(problems) => Err(ConfigErrors::of_files(problems).in_file(&name).with_rest(config)),
+    }
 }
 
 /// Whether names in it are relative to its folder. That of a pipe, or of a descriptor's name (`/dev/stdin`), is the

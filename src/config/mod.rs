@@ -6,20 +6,25 @@
 //! environment (`cli` does that and passes the overrides in).
 
 mod address;
+mod bounds;
 mod defaults;
 mod dns;
 mod document;
 mod error;
 mod file;
+mod htpasswd;
 mod load;
 mod logs;
 mod names;
 mod pages;
+mod policy;
 mod raw;
 mod read;
 mod remarks;
 mod resolve;
+mod route;
 mod syntax;
+mod template;
 mod units;
 mod url;
 mod write;
@@ -32,11 +37,16 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use defaults::{breaker as default_breaker, rate_limit as default_rate_limit};
 pub use error::{ConfigErrors, Mistake};
 pub use file::read_regular;
+pub use htpasswd::users as htpasswd_users;
 pub use load::{Overrides, load, load_again, look_over, parse};
 pub use logs::{AccessField, AccessLogConfig, EventLogConfig, LogFormat};
 pub use pages::Pages;
+pub use policy::{BreakerPatch, HeaderRules, Local, NamedFile, RateLimitPatch, RetryPatch};
+pub use route::{Access, Action, BasicAuth, ForwardAuth, PathMatch, Route};
+pub use template::{Piece, Placeholder, Template};
 pub use units::write_duration;
 
 /// A whole, valid configuration.
@@ -74,6 +84,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// What the backend sees as `Host`.
     pub host_header: HostHeader,
+    /// Rules about fields, and pages for our own answers.
+    pub local: Local,
     /// Whether our name is added to `Via`; where not, a field of our own shows a loop.
     pub via: bool,
     /// Who may see the balancer's own pages on the public listeners.
@@ -109,6 +121,8 @@ pub struct PoolConfig {
     pub backends: Vec<BackendConfig>,
     /// How backends are probed.
     pub health_check: HealthCheckConfig,
+    /// What else is said for it alone; for the pool `default` that is said on top.
+    pub local: Local,
 }
 
 /// One backend as configured.
@@ -240,17 +254,6 @@ pub enum HealthCheckKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusRanges(pub Vec<(u16, u16)>);
 
-/// Requests of this host and path go to that pool.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
-    /// Exact hosts, or such as `*.example.com`; none is any. Lower-cased.
-    pub hosts: Vec<String>,
-    /// Whole leading segments; `/` is any.
-    pub path: String,
-    /// Name of the pool.
-    pub pool: String,
-}
-
 /// What becomes of requests that no route takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unmatched {
@@ -258,13 +261,6 @@ pub enum Unmatched {
     Default,
     /// They are answered with this status, 404 or 421.
     Refused(u16),
-}
-
-impl Route {
-    /// Whether it takes every request that comes to it.
-    pub fn takes_all(&self) -> bool {
-        self.hosts.is_empty() && self.path == defaults::ROUTE_PATH
-    }
 }
 
 /// When a request may be tried again.
@@ -355,12 +351,14 @@ pub struct BreakerConfig {
 }
 
 /// What the backend sees as `Host`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostHeader {
     /// `preserve`: what the client sent.
     Preserve,
     /// `backend`: the backend's own host and port.
     Backend,
+    /// This one.
+    Fixed(String),
 }
 
 /// The TLS listener.

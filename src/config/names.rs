@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::error::{MISSPELT, nearest, quoted};
+use super::url;
 use super::{Addresses, Algorithm, HashKey, HealthCheckKind, HostHeader};
 
 type Names<T> = [(&'static str, T)];
@@ -26,7 +27,7 @@ const HOST_HEADERS: &Names<HostHeader> =
 pub(super) const ALGORITHM: &str = r#"a name such as "round_robin""#;
 pub(super) const HEALTH_CHECK_KIND: &str = r#""http" or "tcp""#;
 pub(super) const ADDRESSES: &str = r#""one", "each" or "srv""#;
-pub(super) const HOST_HEADER: &str = r#""preserve" or "backend""#;
+pub(super) const HOST_HEADER: &str = r#""preserve", "backend", or a host such as "app.example.com""#;
 pub(super) const HASH_KEY: &str = r#""client", "path", "header:NAME" or "cookie:NAME""#;
 pub(super) const COOKIE_NAME: &str = r#"a cookie's name, such as "lb", or null"#;
 
@@ -43,7 +44,16 @@ pub(super) fn addresses(text: &str) -> Result<Addresses, String> {
 }
 
 pub(super) fn host_header(text: &str) -> Result<HostHeader, String> {
-    choose(HOST_HEADERS, text)
+    let wrong = || format!("{} is not a host; write {HOST_HEADER}", quoted(text));
+    match HOST_HEADERS.iter().find(|(name, _)| *name == text) {
+        Some((_, known)) => Ok(known.clone()),
+        // A host of one label may be meant, but hardly one that is nearly a word.
+        None if nearest(text, HOST_HEADERS.iter().map(|(name, _)| *name)).1 > MISSPELT => Err(wrong()),
+        None => match url::host_and_port(text) {
+            Ok(_) => Ok(HostHeader::Fixed(text.to_owned())),
+            Err(_) => Err(wrong()),
+        },
+    }
 }
 
 pub(super) fn hash_key(text: &str) -> Result<HashKey, String> {
@@ -65,7 +75,7 @@ pub(super) fn cookie_name(text: &str) -> Result<String, String> {
 }
 
 /// RFC 9110's `token`, which the names of headers and cookies are.
-fn is_token(text: &str) -> bool {
+pub(super) fn is_token(text: &str) -> bool {
     const MARKS: &str = "!#$%&'*+-.^_`|~";
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || MARKS.contains(c))
 }
@@ -118,7 +128,10 @@ impl fmt::Display for Addresses {
 
 impl fmt::Display for HostHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(name_of(HOST_HEADERS, self))
+        match self {
+            HostHeader::Fixed(host) => f.write_str(host),
+            known => f.write_str(name_of(HOST_HEADERS, known)),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ fn rate_limit(file: &Map<String, Value>) -> Option<String> {
 
 /// Requests that no route takes, where nobody has said which backends they are for.
 fn strays(file: &Map<String, Value>, config: &Config) -> Option<String> {
-    let takes_all = |route: &Route| route.takes_all() && route.pool != "default";
+    let takes_all = |route: &Route| route.takes_all() && !route.leads_to("default");
     let are_left = !config.pools.is_empty() && !config.routes.iter().any(takes_all);
     (are_left && !file.contains_key("backends") && config.unmatched == Unmatched::Default).then(|| {
         let urls: Vec<_> = config.default_pool.backends.iter().map(|it| it.url.to_string()).collect();

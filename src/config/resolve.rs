@@ -1,41 +1,24 @@
 //! From what the file says to a `Config`: every field with its default, its kind and its bounds. A
 //! field that is wrong is reported and read as its default, so that the rest is checked as well.
 
+mod actions;
 mod listeners;
 mod pools;
 mod routes;
 mod secret;
 
-use std::ops::RangeInclusive;
-
+use super::bounds::{
+    BODY_BYTES, BUFFER_BYTES, BURST, HEADER_BYTES, MAX_RETRIES, MOST_CONNECTIONS, MOST_STREAMS, PERCENT,
+    REQUESTS_PER_SECOND, THRESHOLD, WORKERS,
+};
 use super::document::Document;
 use super::error::ConfigErrors;
 use super::raw::Fields;
 use super::read::{boolean, duration, duration_or_zero, list, number, size, text, whole};
 use super::{
     BreakerConfig, Config, Limits, Overrides, RateLimit, RetryConfig, Timeouts, address, defaults, dns, logs,
-    names, pages, units,
+    names, pages, policy, units,
 };
-
-const KIB: u64 = 1024;
-const MIB: u64 = 1024 * KIB;
-
-const WORKERS: RangeInclusive<usize> = 1..=4096;
-const MAX_RETRIES: RangeInclusive<u32> = 0..=100;
-/// 0 leaves the three retries in flight that are always allowed.
-const PERCENT: RangeInclusive<u32> = 0..=100;
-const THRESHOLD: RangeInclusive<u32> = 1..=1000;
-/// From one in a day and a bit, for which nobody waits, to as many as limit nobody.
-const REQUESTS_PER_SECOND: RangeInclusive<f64> = 1e-5..=1e9;
-const BURST: RangeInclusive<u32> = 1..=1_000_000_000;
-/// More connections, or more that wait, than one process can have.
-const MOST_CONNECTIONS: usize = 1_000_000;
-/// A thread each.
-const MOST_STREAMS: usize = 65_536;
-const HEADER_BYTES: RangeInclusive<u64> = KIB..=MIB;
-const BODY_BYTES: RangeInclusive<u64> = 0..=u64::MAX;
-/// Held in memory for each request that may be retried.
-const BUFFER_BYTES: RangeInclusive<u64> = 0..=64 * MIB;
 
 /// Reads the file, then the overrides.
 pub(super) fn resolve(source: &str, overrides: &Overrides) -> Result<Config, ConfigErrors> {
@@ -71,6 +54,7 @@ fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -
             default.host_header,
             text(names::HOST_HEADER, names::host_header),
         ),
+        local: policy::headers_and_pages(fields),
         via: fields.value("via", default.via, boolean),
         pages: fields.value("pages", default.pages, pages::pages),
         access_log: logs::access_log(fields),

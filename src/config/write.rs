@@ -37,7 +37,7 @@ impl Config {
         whole.append(&mut balancing(&self.default_pool));
         let named = self.pools.iter().map(|it| (it.name.clone(), Json::Object(pool(it))));
         whole.insert("pools".into(), Json::Object(named.collect()));
-        whole.insert("routes".into(), self.routes.iter().map(route).collect());
+        whole.insert("routes".into(), self.routes.iter().map(Route::to_json).collect());
         whole.insert("unmatched".into(), unmatched(self.unmatched));
         whole.insert("health_check".into(), health_check(&self.default_pool.health_check));
         whole.insert("retry".into(), retry(&self.retry));
@@ -51,6 +51,7 @@ impl Config {
         let networks = self.trusted_proxies.iter().map(|network| network.to_string());
         whole.insert("trusted_proxies".into(), networks.collect());
         whole.insert("host_header".into(), json!(self.host_header.to_string()));
+        self.local.write(&mut whole);
         whole.insert("via".into(), json!(self.via));
         whole.insert("pages".into(), self.pages.to_json());
         whole.insert("access_log".into(), self.access_log.to_json());
@@ -97,6 +98,7 @@ impl PoolConfig {
 fn pool(pool: &PoolConfig) -> Map<String, Json> {
     let mut fields = balancing(pool);
     fields.insert("health_check".into(), health_check(&pool.health_check));
+    pool.local.write(&mut fields);
     fields
 }
 
@@ -125,15 +127,6 @@ fn backend(backend: &BackendConfig) -> Json {
         fields["ca"] = json!(ca);
     }
     fields
-}
-
-fn route(route: &Route) -> Json {
-    let host = match route.hosts.as_slice() {
-        [] => Json::Null,
-        [one] => json!(one),
-        several => json!(several),
-    };
-    json!({ "host": host, "path": route.path, "pool": route.pool })
 }
 
 fn unmatched(unmatched: Unmatched) -> Json {

@@ -55,10 +55,14 @@ fn forecast(head: &RequestHead, client: &str, live: &Live) -> Result<Value, Refu
         return Err((400, "bad_parameter", "Bad Request: client is an IP address".to_owned()));
     };
     let wanted = head_of(head);
-    let pool = match live.pool_for(&wanted) {
-        Ok(pool) => pool,
+    let rules = match live.book().find(&wanted, address) {
+        Ok(number) => live.book().get(number),
         Err(status) => return Ok(words::no_route(client, status)),
     };
+    if rules.answer.is_some() {
+        return Ok(words::route_answers(client, &rules.story().unwrap_or_default()));
+    }
+    let pool = &live.pools()[rules.pool];
     let client_key = ClientKey { is_retry: true, ..client_key::of(address, &wanted, pool.config()) };
     let (now, tried) = (Instant::now(), Tried::default());
     let chosen = pool.would_pick(&client_key, now);

@@ -30,6 +30,8 @@ pub struct Record {
     pub status: u16,
     /// The word of a refusal or of a break-off.
     pub reason: Option<&'static str>,
+    /// The route that took it, and what was done by its rules; `None` where no route did.
+    pub rules: Option<String>,
     /// What happened on its way to a backend; `None` where it was not on its way to one.
     pub story: Option<Box<Story>>,
 }
@@ -114,6 +116,7 @@ mod tests {
             spans: Spans::default(),
             status: id as u16,
             reason: None,
+            rules: None,
             story: None,
         }
     }

@@ -26,6 +26,7 @@ pub fn page(record: &Record) -> Value {
         "backend_ms": rounded(record.spans.backend),
         "client_ms": rounded(record.spans.client),
         "reason": record.reason,
+        "rules": record.rules,
         "sentence": sentence(record),
     });
     if let Some(story) = &record.story {
@@ -65,6 +66,12 @@ pub fn no_route(client: &str, status: u16) -> Value {
     json!({ "backend": null, "status": status, "reason": "no_route", "sentence": text })
 }
 
+/// What is said where a route answers itself.
+pub fn route_answers(client: &str, rules: &str) -> Value {
+    let text = format!("A request of {client} would be answered by the balancer itself now, by {rules}.");
+    json!({ "backend": null, "reason": "route_answer", "rules": rules, "sentence": text })
+}
+
 fn attempt(story: &Story, one: &Try) -> Value {
     let chosen = one.chosen.as_ref();
     let others = one.standings.iter().filter(|(backend, _)| chosen.is_none_or(|it| it.id() != backend.id()));
@@ -92,7 +99,8 @@ fn sentence(record: &Record) -> String {
     let what = format!("{} of {}", record.request, record.client);
     let Some(story) = &record.story else {
         let why = record.reason.map_or("it is one of the balancer's own pages", |word| word);
-        return format!("{what} was answered {} by the balancer itself: {why}.", record.status);
+        let by = record.rules.as_ref().map_or(String::new(), |rules| format!(", by {rules}"));
+        return format!("{what} was answered {} by the balancer itself: {why}{by}.", record.status);
     };
     let mut parts = Vec::new();
     for (index, one) in story.tries.iter().enumerate() {
@@ -116,6 +124,7 @@ fn sentence(record: &Record) -> String {
     let reason = record.reason.map_or(String::new(), |word| format!(" {word}"));
     let end = format!("the client got {}{reason} after {} ms", record.status, rounded(record.spans.total));
     let (pool, algorithm) = (&story.pool, story.algorithm);
+    let by = record.rules.as_ref().map_or(String::new(), |rules| format!(" by {rules}"));
     let waited = waited(&record.spans).map_or(String::new(), |waits| format!("waited {waits}, then "));
     let slow = match record.spans.client >= WORTH_TELLING {
         true => format!(
@@ -124,7 +133,7 @@ fn sentence(record: &Record) -> String {
         ),
         false => String::new(),
     };
-    format!("{what} {waited}went to pool {pool} ({algorithm}): {}; {end}{slow}.", parts.join("; then "))
+    format!("{what} {waited}went to pool {pool}{by} ({algorithm}): {}; {end}{slow}.", parts.join("; then "))
 }
 
 /// What kept it from its backends; `None` where that was nothing worth a word.
@@ -164,6 +173,7 @@ fn why(story: &Story, one: &Try) -> String {
         },
         Standing::Tried => "all that could be used had been tried before".to_owned(),
         Standing::Backup => "a backup, and no other could be used".to_owned(),
+        Standing::Newcomer => "it has just joined, and no other could be used".to_owned(),
         Standing::BreakerOpen(None) => "the trial of its breaker, which is half open".to_owned(),
         Standing::BreakerOpen(Some(_)) => "no other was left, although its breaker is open".to_owned(),
         // It has changed since.
@@ -199,6 +209,7 @@ fn lost(story: &Story, one: &Try, standing: &Standing) -> String {
         Standing::BreakerOpen(None) => "breaker half open, its trial is under way".to_owned(),
         Standing::Tried => "tried before".to_owned(),
         Standing::Backup => "a backup, and others could be used".to_owned(),
+        Standing::Newcomer => "has just joined, and has not passed a probe yet".to_owned(),
         Standing::Candidate { active, weight, recent_ms } => {
             not_picked(story, one, *active, *weight, *recent_ms)
         }

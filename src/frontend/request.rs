@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::client_stream::ClientStream;
-use super::responder::Responder;
+use super::responder::{Framing, Responder};
 use crate::explain::Trace;
 use crate::http::framing::Flaw;
-use crate::http::{BodyLength, RequestHead};
+use crate::http::{BodyLength, Headers, RequestHead, status};
+use crate::rules::ErrorPages;
+use crate::rules::headers::{self, Context, Op};
 use crate::watch::{Place, Watch};
 
 /// A request whose body is still unread, and the way to answer it. Dropped without an answer, its
@@ -34,6 +36,12 @@ pub struct ClientRequest {
     pub watch: Arc<Watch>,
     /// The place of the worker that has it; `None` where no worker of the pool has.
     pub place: Option<Arc<dyn Place>>,
+    /// The rules that hold for it, by their number; `None` until it was looked for them.
+    pub rules: Option<usize>,
+    /// What they say of answers' fields.
+    pub response_headers: Option<Arc<[Op]>>,
+    /// What they say of our own answers' bodies.
+    pub error_pages: Option<Arc<ErrorPages>>,
     /// Notes its way, where somebody may ask for it.
     pub trace: Trace,
     /// Where the answer goes.
@@ -67,6 +75,9 @@ impl ClientRequest {
             id,
             watch,
             place: None,
+            rules: None,
+            response_headers: None,
+            error_pages: None,
             trace: Trace::default(),
             responder,
         }
@@ -76,6 +87,32 @@ impl ClientRequest {
     pub fn at(&mut self, place: Arc<dyn Place>) {
         self.responder.tells(Arc::clone(&place));
         self.place = Some(place);
+    }
+
+    /// What placeholders of rules stand for.
+    pub fn context<'a>(&'a self, backend: &'a str, path: &'a str) -> Context<'a> {
+        let (client, host, is_secure) = (self.client, self.head.host(), self.secure);
+        Context { client, host, is_secure, path, request_id: &self.id, backend }
+    }
+
+    /// Begins an answer of this backend's, or of our own where it is empty, with what the rules say of its fields.
+    pub fn start(
+        &mut self,
+        (code, reason): (u16, &str),
+        mut headers: Headers,
+        framing: Framing,
+        backend: &str,
+    ) {
+        if let Some(ops) = self.response_headers.clone() {
+            let path = self.head.path_and_query();
+            headers::apply(ops.iter(), &mut headers, &self.context(backend, &path));
+        }
+        self.responder.start_as(code, reason, &headers, framing);
+    }
+
+    /// Begins an answer of our own.
+    pub fn start_own(&mut self, code: u16, headers: Headers, framing: Framing) {
+        self.start((code, status::reason(code)), headers, framing, "");
     }
 
     /// Why the request can't be taken, if it can't.

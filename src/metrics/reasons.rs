@@ -2,8 +2,9 @@
 //! a rate over a counter that appears with its first event misses that event.
 
 /// In the order of the alphabet.
-pub const REASONS: [&str; 26] = [
+pub const REASONS: [&str; 31] = [
     "ambiguous_framing",
+    "auth_unavailable",
     "backend_broke_off",
     "backend_closed",
     "backend_not_http",
@@ -23,12 +24,16 @@ pub const REASONS: [&str; 26] = [
     "method_not_allowed",
     "no_healthy_backend",
     "no_route",
+    "not_let_pass",
     "queue_full",
     "queue_timeout",
     "rate_limited",
     "redirected_to_tls",
+    "route_answer",
     "too_many_connections",
+    "too_many_logins",
     "too_many_streams",
+    "unauthorized",
 ];
 
 /// All words with how often each was counted; what was counted under another word comes last.

@@ -26,6 +26,7 @@ impl Middleware for Explain {
             spans: request.watch.spans(request.received.elapsed(), outcome.attempts),
             status: outcome.status,
             reason: outcome.reason(),
+            rules: request.rules.and_then(|number| live.book().get(number).story()),
             story: std::mem::take(&mut request.trace).into_story(),
         });
         outcome

@@ -3,19 +3,25 @@
 
 mod access_log;
 mod explain;
+mod forward_auth;
+mod login;
 mod metrics;
 mod rate_limit;
 mod recover;
 mod redirect;
+mod route;
 
 use std::sync::Arc;
 
 pub use access_log::AccessLog;
 pub use explain::Explain;
+pub use forward_auth::AskService;
+pub use login::CheckLogin;
 pub use metrics::CountRequests;
 pub use rate_limit::RateLimiter;
 pub use recover::Recover;
 pub use redirect::RedirectToTls;
+pub use route::{AnswerRoutes, FindRules};
 
 use crate::frontend::ClientRequest;
 use crate::pool::Live;
@@ -58,6 +64,7 @@ pub fn chain(
     count: CountRequests,
     endpoints: Arc<dyn Middleware>,
     rate_limiter: RateLimiter,
+    ask_service: AskService,
 ) -> Vec<Arc<dyn Middleware>> {
     vec![
         Arc::new(explain),
@@ -65,7 +72,11 @@ pub fn chain(
         Arc::new(count),
         Arc::new(Recover),
         endpoints,
+        Arc::new(FindRules),
         Arc::new(rate_limiter),
         Arc::new(RedirectToTls),
+        Arc::new(AnswerRoutes),
+        Arc::new(CheckLogin::default()),
+        Arc::new(ask_service),
     ]
 }

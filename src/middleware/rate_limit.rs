@@ -31,9 +31,12 @@ struct Bucket {
     at: Instant,
 }
 
+/// Whose limit it is, and of which client.
+type Key = (u64, IpAddr);
+
 /// Takes a token a request.
 pub struct RateLimiter {
-    shards: [Mutex<HashMap<IpAddr, Bucket>>; SHARDS],
+    shards: [Mutex<HashMap<Key, Bucket>>; SHARDS],
     hasher: RandomState,
 }
 
@@ -48,8 +51,13 @@ impl RateLimiter {
     ///
     /// # Errors
     /// There is none; says when there will be one.
-    pub fn take(&self, client: IpAddr, limit: &RateLimit, now: Instant) -> Result<(), Duration> {
-        let key = network_of(client);
+    pub fn take(
+        &self,
+        (owner, client): (u64, IpAddr),
+        limit: &RateLimit,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        let key = (owner, network_of(client));
         let shard = self.hasher.hash_one(key) as usize % SHARDS;
         let mut buckets = self.shards[shard].lock();
         if buckets.len() >= MAX_BUCKETS && !buckets.contains_key(&key) {
@@ -75,10 +83,10 @@ fn refilled(bucket: &Bucket, limit: &RateLimit, now: Instant) -> f64 {
 }
 
 /// Full buckets say nothing and go first; else the one of a few that was touched longest ago.
-fn make_room(buckets: &mut HashMap<IpAddr, Bucket>, limit: &RateLimit, now: Instant) {
+fn make_room(buckets: &mut HashMap<Key, Bucket>, limit: &RateLimit, now: Instant) {
     let sampled = || buckets.iter().take(SAMPLE);
     let full = sampled().find(|(_, bucket)| refilled(bucket, limit, now) >= f64::from(limit.burst));
-    let victim = full.or_else(|| sampled().min_by_key(|(_, bucket)| bucket.at)).map(|(client, _)| *client);
+    let victim = full.or_else(|| sampled().min_by_key(|(_, bucket)| bucket.at)).map(|(key, _)| *key);
     if let Some(victim) = victim {
         buckets.remove(&victim);
     }
@@ -86,8 +94,9 @@ fn make_room(buckets: &mut HashMap<IpAddr, Bucket>, limit: &RateLimit, now: Inst
 
 impl Middleware for RateLimiter {
     fn handle(&self, request: &mut ClientRequest, live: &Live, next: Next<'_>) -> Outcome {
-        let Some(limit) = &live.config.rate_limit else { return next.run(request, live) };
-        match self.take(request.client, limit, Instant::now()) {
+        let rules = live.book().get(request.rules.unwrap_or_default());
+        let Some((limit, owner)) = &rules.rate_limit else { return next.run(request, live) };
+        match self.take((*owner, request.client), limit, Instant::now()) {
             Ok(()) => next.run(request, live),
             Err(retry_after) => Outcome::refused(request, Refusal::RateLimited { retry_after }),
         }
@@ -102,8 +111,8 @@ mod tests {
 
     const LIMIT: RateLimit = RateLimit { requests_per_second: 2.0, burst: 3 };
 
-    fn client(number: u32) -> IpAddr {
-        IpAddr::V4(Ipv4Addr::from_bits(number))
+    fn client(number: u32) -> Key {
+        (0, IpAddr::V4(Ipv4Addr::from_bits(number)))
     }
 
     #[test]
@@ -131,7 +140,7 @@ mod tests {
     #[test]
     fn an_ipv6_64_shares_a_bucket() {
         let (limiter, now) = (RateLimiter::default(), Instant::now());
-        let of = |text: &str| limiter.take(text.parse().unwrap(), &LIMIT, now).is_ok();
+        let of = |text: &str| limiter.take((0, text.parse().unwrap()), &LIMIT, now).is_ok();
         assert!(of("2001:db8::1") && of("2001:db8::2") && of("2001:db8::3"));
         assert!(!of("2001:db8::4"));
         assert!(of("2001:db8:0:1::4"));

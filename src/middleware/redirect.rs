@@ -33,7 +33,7 @@ impl Middleware for RedirectToTls {
         headers.push("X-Request-ID", request.id.as_bytes());
         headers.push("Content-Type", b"text/plain; charset=utf-8");
         let text = b"Permanent Redirect: use https\n";
-        request.responder.start(308, &headers, Framing::Length(text.len() as u64));
+        request.start_own(308, headers, Framing::Length(text.len() as u64));
         // A client that is gone does not hear it.
         let _ = request.responder.write(text).and_then(|()| request.responder.finish());
         Outcome { status: 308, backend: None, pool: None, attempts: 0, end: End::Redirected }

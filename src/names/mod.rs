@@ -148,7 +148,7 @@ fn look_up_due(
 
 /// All that has a name.
 fn tasks(live: &Live) -> Vec<(Subject, Task)> {
-    let one = live.backends().filter(|backend| !backend.is_endpoint());
+    let one = live.backends().filter(|backend| !backend.is_endpoint()).chain(live.auth_services());
     let one = one.map(|backend| (Subject::One(backend.id()), Task::One(Arc::clone(backend))));
     let several = Key::all(&live.config)
         .map(|(key, pool)| (Subject::Several(key.clone()), Task::Several(key, pool.health_check.interval)));

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Backend;
+use super::{Backend, Policy};
 
 /// The share of a backend with weight 1 and nothing that slows its start.
 pub const FULL_SHARE: u32 = 256;
@@ -19,12 +19,14 @@ pub struct ClientKey<'a> {
     pub sticky: Option<&'a [u8]>,
     /// Whether a backend was tried already: a turn that was taken is not taken again.
     pub is_retry: bool,
+    /// What holds for it instead of what holds for the pool; the pool's business, too.
+    pub policy: Option<&'a Arc<Policy>>,
 }
 
 impl ClientKey<'_> {
     /// A client that is known by its address only.
-    pub fn of(address: IpAddr) -> ClientKey<'static> {
-        ClientKey { address, key: None, sticky: None, is_retry: false }
+    pub const fn of(address: IpAddr) -> ClientKey<'static> {
+        ClientKey { address, key: None, sticky: None, is_retry: false, policy: None }
     }
 }
 

@@ -6,17 +6,20 @@ use std::sync::{Arc, OnceLock};
 use md5::{Digest, Md5};
 use parking_lot::RwLock;
 
-use super::routes::Routes;
-use super::{Backend, Pool};
-use crate::config::{Config, Unmatched};
-use crate::http::RequestHead;
+use super::{Backend, Policy, Pool};
+use crate::config::{Addresses, BackendConfig, BackendUrl, Config};
+use crate::rules::{Book, Rules};
 
 /// One configuration with its pools.
 pub struct Live {
     /// The configuration that this was made from.
     pub config: Config,
     pools: Vec<Pool>,
-    routes: Routes,
+    book: Book,
+    /// For the rules of the same number, where they have a breaker of their own.
+    policies: Vec<Option<Arc<Policy>>>,
+    /// Services that are asked who may pass, for the rules of the same number.
+    auth_services: Vec<Option<Arc<Backend>>>,
     /// Whether a backend of an earlier configuration is not among them.
     has_lost_backends: bool,
     /// See [`Live::config_hash`].
@@ -26,9 +29,11 @@ pub struct Live {
 impl Live {
     /// `pools` begins with the pool `default`.
     pub fn new(config: Config, pools: Vec<Pool>) -> Live {
-        let index = |name: &str| pools.iter().position(|pool| pool.config().name == name);
-        let routes = Routes::new(&config.routes, index);
-        Live { config, pools, routes, has_lost_backends: false, hash: OnceLock::new() }
+        let book = Book::new(&config);
+        let policy = |rules: &Rules| Some(Arc::new(Policy::with(&config, rules.own_breaker.clone()?)));
+        let policies = book.iter().map(policy).collect();
+        let auth_services = book.iter().map(|rules| service(rules).map(Arc::new)).collect();
+        Live { config, pools, book, policies, auth_services, has_lost_backends: false, hash: OnceLock::new() }
     }
 
     /// The one that follows `previous`; a pool that stays keeps the line of those that wait, where it can.
@@ -36,6 +41,13 @@ impl Live {
         for pool in &mut self.pools {
             if let Some(earlier) = previous.pools.iter().find(|it| it.config().name == pool.config().name) {
                 pool.take_over_line(earlier);
+            }
+        }
+        for service in self.auth_services.iter_mut().flatten() {
+            let is_it = |earlier: &&Arc<Backend>| earlier.name() == service.name();
+            // With its connections, and the addresses of its name.
+            if let Some(earlier) = previous.auth_services().find(is_it) {
+                *service = Arc::clone(earlier);
             }
         }
         let ids: HashSet<u64> = self.backends().map(|backend| backend.id()).collect();
@@ -70,24 +82,24 @@ impl Live {
         &self.pools
     }
 
-    /// The pool that this request belongs to, by its place in [`Live::pools`].
-    ///
-    /// # Errors
-    /// No route takes it, and then it is to be answered with this status.
-    pub fn pool_index(&self, head: &RequestHead) -> Result<usize, u16> {
-        match (self.routes.find(head), self.config.unmatched) {
-            (Some(index), _) => Ok(index),
-            (None, Unmatched::Default) => Ok(0),
-            (None, Unmatched::Refused(status)) => Err(status),
-        }
+    /// What holds for requests.
+    pub fn book(&self) -> &Book {
+        &self.book
     }
 
-    /// The pool that this request belongs to.
-    ///
-    /// # Errors
-    /// No route takes it, and then it is to be answered with this status.
-    pub fn pool_for(&self, head: &RequestHead) -> Result<&Pool, u16> {
-        self.pool_index(head).map(|index| &self.pools[index])
+    /// The breaker, and the like, of the rules of this number, where they have their own.
+    pub fn policy(&self, rules: usize) -> Option<&Arc<Policy>> {
+        self.policies.get(rules)?.as_ref()
+    }
+
+    /// The service that is asked who may pass by the rules of this number.
+    pub fn auth_service(&self, rules: usize) -> Option<&Arc<Backend>> {
+        self.auth_services.get(rules)?.as_ref()
+    }
+
+    /// All of them.
+    pub fn auth_services(&self) -> impl Iterator<Item = &Arc<Backend>> {
+        self.auth_services.iter().flatten()
     }
 
     /// The name of the pool at this place.
@@ -99,6 +111,22 @@ impl Live {
     pub fn backends(&self) -> impl Iterator<Item = &Arc<Backend>> {
         self.pools.iter().flat_map(|pool| pool.backends())
     }
+}
+
+/// Whom these rules have asked who may pass.
+fn service(rules: &Rules) -> Option<Backend> {
+    let url = &rules.access.forward_auth.as_ref()?.url;
+    let origin: Vec<&str> = url.splitn(4, '/').take(3).collect();
+    let url = BackendUrl::parse(&origin.join("/")).ok()?;
+    let addresses = Addresses::One;
+    Some(Backend::new(BackendConfig {
+        url,
+        weight: 1,
+        max_connections: None,
+        backup: false,
+        ca: None,
+        addresses,
+    }))
 }
 
 /// The current [`Live`]; locked only to clone or swap the `Arc`.

@@ -16,7 +16,6 @@ pub mod line;
 pub mod live;
 mod policy;
 mod problem;
-pub mod routes;
 mod standing;
 pub mod sticky;
 
@@ -104,9 +103,9 @@ impl Pool {
         &self.backends
     }
 
-    /// What holds for all backends.
-    pub fn policy(&self) -> &Policy {
-        &self.policy
+    /// What holds for its backends, and this client's requests.
+    pub fn policy<'a>(&'a self, client: &ClientKey<'a>) -> &'a Arc<Policy> {
+        client.policy.unwrap_or(&self.policy)
     }
 
     /// Where requests wait while all its backends have as many as they may have.
@@ -136,7 +135,8 @@ impl Pool {
     /// # Errors
     /// Says why there is none.
     pub fn lease(&self, client: &ClientKey<'_>, tried: &Tried, now: Instant) -> Result<Lease, NoLease> {
-        let (mut candidates, rank, is_any_full) = self.candidates(tried, now);
+        let policy = self.policy(client);
+        let (mut candidates, rank, is_any_full) = self.candidates(policy, tried, now);
         let past_breaker = rank >= PAST_BREAKER;
         if past_breaker && is_any_full {
             return Err(NoLease::AllFull);
@@ -147,7 +147,7 @@ impl Pool {
         while !candidates.is_empty() {
             let chosen = self.balancer.pick(&candidates, client).min(candidates.len() - 1);
             let backend = candidates[chosen].backend;
-            if let Some(lease) = self.claim(backend, past_breaker, now) {
+            if let Some(lease) = self.claim(policy, backend, past_breaker, now) {
                 return Ok(lease);
             }
             // Another worker was faster.
@@ -160,7 +160,7 @@ impl Pool {
     /// The backend that the balancer would choose for this client if all that are usable had room: what
     /// a hash promises. Claims nothing.
     pub fn would_pick(&self, client: &ClientKey<'_>, now: Instant) -> Option<&Arc<Backend>> {
-        let (candidates, ..) = self.candidates(&Tried::default(), now);
+        let (candidates, ..) = self.candidates(self.policy(client), &Tried::default(), now);
         if candidates.is_empty() {
             return None;
         }
@@ -170,14 +170,14 @@ impl Pool {
 
     /// The best candidates, how good they are, and whether there are backends without room that would be
     /// candidates but for their breaker's or their load's sake.
-    fn candidates(&self, tried: &Tried, now: Instant) -> (Vec<Candidate<'_>>, Rank, bool) {
+    fn candidates(&self, policy: &Policy, tried: &Tried, now: Instant) -> (Vec<Candidate<'_>>, Rank, bool) {
         let mut candidates = Vec::with_capacity(self.backends.len());
         let (mut best, mut is_any_full) = (Rank::MAX, false);
         for (place, backend) in self.backends.iter().enumerate() {
             if !backend.is_usable() {
                 continue;
             }
-            let admits = self.policy.breaker.is_none() || backend.breaker_admits(now);
+            let admits = policy.breaker.is_none() || backend.breaker_admits(now);
             if !backend.has_room() {
                 is_any_full |= admits;
                 continue;
@@ -191,7 +191,7 @@ impl Pool {
                 candidates.clear();
             }
             if rank == best {
-                let share = backend.share(self.policy.slow_start, now);
+                let share = backend.share(policy.slow_start, now);
                 candidates.push(Candidate { backend, place, share });
             }
         }
@@ -207,11 +207,17 @@ impl Pool {
     ) -> Option<Lease> {
         let wanted = client.sticky?;
         let found = candidates.iter().find(|candidate| sticky::names(wanted, candidate.backend))?;
-        self.claim(found.backend, past_breaker, now)
+        self.claim(self.policy(client), found.backend, past_breaker, now)
     }
 
-    fn claim(&self, backend: &Arc<Backend>, past_breaker: bool, now: Instant) -> Option<Lease> {
-        Lease::claim(backend, (&self.policy, &self.line), past_breaker, now)
+    fn claim(
+        &self,
+        policy: &Arc<Policy>,
+        backend: &Arc<Backend>,
+        past_breaker: bool,
+        now: Instant,
+    ) -> Option<Lease> {
+        Lease::claim(backend, (policy, &self.line), past_breaker, now)
     }
 }
 
@@ -312,7 +318,7 @@ pub(crate) mod tests {
 
     fn fail(pool: &Pool, index: usize, times: u32) {
         for _ in 0..times {
-            let lease = pool.claim(&pool.backends()[index], false, Instant::now());
+            let lease = pool.claim(&pool.policy, &pool.backends()[index], false, Instant::now());
             lease.expect("a place").failed(Instant::now());
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::config::{BreakerConfig, Config};
 
 /// No breaker and no slow start by default.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Policy {
     /// `None` when switched off.
     pub breaker: Option<BreakerConfig>,
@@ -14,8 +14,13 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// As this configuration says.
+    /// As this configuration says on top.
     pub fn new(config: &Config) -> Policy {
-        Policy { breaker: config.circuit_breaker.clone(), slow_start: config.slow_start }
+        Policy::with(config, config.circuit_breaker.clone())
+    }
+
+    /// The same with another breaker.
+    pub fn with(config: &Config, breaker: Option<BreakerConfig>) -> Policy {
+        Policy { breaker, slow_start: config.slow_start }
     }
 }

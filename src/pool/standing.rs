@@ -30,6 +30,8 @@ pub enum Standing {
     BreakerOpen(Option<Duration>),
     /// This request was tried on it before.
     Tried,
+    /// It has joined others and has not passed a probe yet.
+    Newcomer,
     /// It serves where no other can.
     Backup,
     /// It was a candidate.
@@ -80,13 +82,14 @@ impl Pool {
                 (backend.failed_probes(), backend.trouble().map_or_else(String::new, |it| it.problem.text));
             return Standing::Unhealthy { failed, problem, last };
         }
-        if self.policy().breaker.is_some() && !backend.breaker_admits(now) {
+        if self.policy.breaker.is_some() && !backend.breaker_admits(now) {
             let is_trial = backend.breaker_state() == BreakerState::HalfOpen;
             return Standing::BreakerOpen(backend.breaker_opens_in(now).filter(|_| !is_trial));
         }
         match backend.max_connections() {
             Some(most) if active >= most => Standing::Full { most },
             _ if tried.has(backend) => Standing::Tried,
+            _ if backend.is_newcomer() => Standing::Newcomer,
             _ if backend.is_backup() => Standing::Backup,
             _ => Standing::Candidate {
                 active,

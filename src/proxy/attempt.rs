@@ -1,5 +1,6 @@
 //! One try: what all attempts share is prepared once, then each is aimed at its backend.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::body::{ReplayBody, Rest};
@@ -9,6 +10,8 @@ use crate::config::{Config, HostHeader, RetryConfig};
 use crate::frontend::ClientRequest;
 use crate::http::{BodyLength, Headers, RequestHead};
 use crate::pool::Backend;
+use crate::rules::headers::{Context, Op};
+use crate::rules::{self, Rules};
 use crate::transport::{AttemptError, BackendReply, Cause, Limits, Outgoing, Transport};
 use crate::watch::Watch;
 
@@ -18,26 +21,48 @@ pub struct Prepared<'a> {
     headers: Headers,
     length: BodyLength,
     body: ReplayBody<'a>,
-    keep_host: bool,
+    /// What the backend is to see as `Host`; `None` is its own name.
+    host: Option<String>,
+    /// What the backend is asked for.
+    target: String,
+    /// Rules about fields that depend on the backend, and what else they depend on.
+    of_backend: Option<OfBackend<'a>>,
     watch: Arc<Watch>,
     upgrade: bool,
 }
 
+/// See [`Prepared::of_backend`].
+struct OfBackend<'a> {
+    rules: &'a Rules,
+    client: IpAddr,
+    is_secure: bool,
+    request_id: String,
+}
+
 impl<'a> Prepared<'a> {
     /// Takes the request's body; its answer can be written when this is dropped.
-    pub fn new(request: &'a mut ClientRequest, headers: Headers, config: &Config) -> Prepared<'a> {
+    pub fn new(request: &'a mut ClientRequest, headers: Headers, rules: &'a Rules) -> Prepared<'a> {
         let (head, watch) = (Arc::clone(&request.head), Arc::clone(&request.watch));
         let upgrade = forwarded::upgrade(&headers).is_some();
         let length = request.screened.unwrap_or(BodyLength::None);
-        let keep_host = config.host_header == HostHeader::Preserve && !head.host().is_empty();
+        let host = match &rules.host_header {
+            HostHeader::Preserve => Some(head.host().to_owned()).filter(|host| !host.is_empty()),
+            HostHeader::Fixed(host) => Some(host.clone()),
+            HostHeader::Backend => None,
+        };
+        let target = rules.rewrite.apply(head.origin_target()).into_owned();
+        let depends = rules.request_headers.iter().any(Op::names_backend);
+        let of_backend = depends.then(|| OfBackend {
+            rules,
+            client: request.client,
+            is_secure: request.secure,
+            request_id: request.id.clone(),
+        });
         let place = request.place.clone();
-        let body = ReplayBody::new(
-            &mut request.responder,
-            config.retry.buffer_body_bytes,
-            config.limits.max_body_bytes,
-        )
-        .at(place, length);
-        Prepared { head, headers, length, body, keep_host, watch, upgrade }
+        let body =
+            ReplayBody::new(&mut request.responder, rules.retry.buffer_body_bytes, rules.max_body_bytes)
+                .at(place, length);
+        Prepared { head, headers, length, body, host, target, of_backend, watch, upgrade }
     }
 
     /// Sends it to this backend. A connection that had been idle and died before a byte of an answer
@@ -47,12 +72,12 @@ impl<'a> Prepared<'a> {
         &mut self,
         transport: &dyn Transport,
         backend: &Backend,
-        config: &Config,
+        settings: (&Config, &Rules),
     ) -> Result<BackendReply, AttemptError> {
-        let result = self.send(transport, backend, config, false);
+        let result = self.send(transport, backend, settings, false);
         match &result {
-            Err(error) if self.met_a_stale_connection(error, &config.retry) => {
-                self.send(transport, backend, config, true)
+            Err(error) if self.met_a_stale_connection(error, &settings.1.retry) => {
+                self.send(transport, backend, settings, true)
             }
             _ => result,
         }
@@ -72,26 +97,31 @@ impl<'a> Prepared<'a> {
         &mut self,
         transport: &dyn Transport,
         backend: &Backend,
-        config: &Config,
+        (config, rules): (&Config, &Rules),
         fresh: bool,
     ) -> Result<BackendReply, AttemptError> {
         self.body.rewind();
-        if !self.keep_host {
-            self.headers.set("Host", backend.authority().as_bytes());
+        match &self.host {
+            None => self.headers.set("Host", backend.authority().as_bytes()),
+            Some(host) if self.headers.get("host") != Some(host.as_bytes()) => {
+                self.headers.set("Host", host.as_bytes());
+            }
+            Some(_) => {}
         }
-        let repeatable = self.may_repeat(&config.retry);
+        let own = self.of_backend.as_ref().map(|it| it.applied(&self.headers, &self.head, backend));
+        let repeatable = self.may_repeat(&rules.retry);
         let limits = Limits {
             // An attempt is over after `request`, whatever it has come to.
-            connect: config.timeouts.connect.min(config.timeouts.request),
-            request: config.timeouts.request,
+            connect: config.timeouts.connect.min(rules.request_timeout),
+            request: rules.request_timeout,
             client_body: config.timeouts.client_body,
             idle: config.timeouts.backend_idle,
             max_idle: config.limits.max_idle_per_backend,
         };
         let request = Outgoing {
             method: &self.head.method,
-            target: &self.head.origin_target(),
-            headers: &self.headers,
+            target: &self.target,
+            headers: own.as_ref().unwrap_or(&self.headers),
             length: self.length,
             client: &mut self.body,
             limits,
@@ -135,5 +165,23 @@ impl<'a> Prepared<'a> {
     /// Whether an attempt failed because the body is over its limit.
     pub fn body_is_too_large(&self) -> bool {
         self.body.is_too_large()
+    }
+}
+
+impl OfBackend<'_> {
+    /// The fields for this backend.
+    fn applied(&self, headers: &Headers, head: &RequestHead, backend: &Backend) -> Headers {
+        let (mut headers, path) = (headers.clone(), head.path_and_query());
+        let context = Context {
+            client: self.client,
+            host: head.host(),
+            is_secure: self.is_secure,
+            path: &path,
+            request_id: &self.request_id,
+            backend: backend.name(),
+        };
+        let ops = self.rules.request_headers.iter().filter(|op| op.names_backend());
+        rules::headers::apply(ops, &mut headers, &context);
+        headers
     }
 }

@@ -17,7 +17,7 @@ pub fn of<'a>(address: IpAddr, head: &'a RequestHead, pool: &PoolConfig) -> Clie
         HashKey::Cookie(name) => cookie(head, name),
     };
     let sticky = pool.sticky_cookie.as_deref().and_then(|name| cookie(head, name));
-    ClientKey { address, key: key.filter(|key| !key.is_empty()), sticky, is_retry: false }
+    ClientKey { address, key: key.filter(|key| !key.is_empty()), sticky, is_retry: false, policy: None }
 }
 
 /// What keeps the client with this backend, where its request does not say so already.

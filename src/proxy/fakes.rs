@@ -102,8 +102,20 @@ pub(crate) fn live(count: u16) -> Live {
     live_of(backends(count))
 }
 
+/// The same with changes.
+pub(crate) fn live_with(count: u16, change: impl FnOnce(&mut Config)) -> Live {
+    live_of_with(backends(count), change)
+}
+
 pub(crate) fn live_of(backends: Vec<Arc<Backend>>) -> Live {
-    let config: Config = crate::config::load(None, &Overrides::default()).expect("the defaults are valid");
+    live_of_with(backends, |_| {})
+}
+
+/// The same with changes.
+pub(crate) fn live_of_with(backends: Vec<Arc<Backend>>, change: impl FnOnce(&mut Config)) -> Live {
+    let mut config: Config =
+        crate::config::load(None, &Overrides::default()).expect("the defaults are valid");
+    change(&mut config);
     let (pool, policy) = (config.default_pool.clone(), Arc::new(Policy::new(&config)));
     let balancer = balance::balancer(pool.algorithm);
     Live::new(config, vec![Pool::new(pool, backends, balancer, policy)])

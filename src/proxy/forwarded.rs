@@ -80,6 +80,25 @@ pub fn add_upgrade(headers: &mut Headers, protocol: &[u8]) {
     headers.push("Upgrade", protocol);
 }
 
+/// The client's fields for a service that is asked about it: without what is for one connection, about a body that
+/// it does not get, or said of the way here.
+pub fn asked(sent: &Headers) -> Headers {
+    let hop_by_hop = HopByHop::of(sent);
+    let is_of_body = |name: &str| {
+        ["content-type", "content-encoding", "trailer", "range"]
+            .iter()
+            .any(|it| name.eq_ignore_ascii_case(it))
+    };
+    let mut headers = Headers::with_capacity(sent.len() + 8, sent.byte_len() + 256);
+    for (name, value) in sent.iter() {
+        let is_dropped = story::is_set_here(name) || story::is_about_the_way(name) || is_of_body(name);
+        if !is_dropped && !hop_by_hop.has(name) {
+            headers.push(name, value);
+        }
+    }
+    headers
+}
+
 /// The fields for the client of an answer with this status, with the request's id at the end.
 pub fn to_client(status: u16, backend: &Headers, request_id: &str) -> Headers {
     let mut headers = Headers::with_capacity(backend.len() + 2, backend.byte_len() + 64);

@@ -31,7 +31,8 @@ use crate::explain::{Fate, Trace};
 use crate::frontend::ClientRequest;
 use crate::http::{BodyLength, Headers, request_id, upgrade};
 use crate::logging::event;
-use crate::pool::{Backend, BreakerState, Lease, Live, Pool, Tried, Undecided};
+use crate::pool::{Backend, BreakerState, ClientKey, Lease, Live, Policy, Pool, Tried, Undecided};
+use crate::rules::{self, Rules};
 use crate::shutdown::Running;
 use crate::transport::{AttemptError, BackendReply, Stage, Transport};
 use crate::watch::Wait;
@@ -48,6 +49,14 @@ const BUDGET_TURN: Duration = Duration::from_millis(20);
 struct Answer {
     reply: BackendReply,
     lease: Lease,
+}
+
+/// What holds for a request, and where it goes.
+struct Way<'a> {
+    live: &'a Live,
+    rules: &'a Rules,
+    pool: &'a Pool,
+    policy: Option<&'a Arc<Policy>>,
 }
 
 /// Forwards requests.
@@ -73,6 +82,9 @@ impl Proxy {
         let believed = client_address::is_trusted(request.peer.ip(), trusted);
         let sent = request.head.headers.get("x-request-id").filter(|_| believed);
         request.id = sent.and_then(request_id::kept).map_or_else(request_id::new, str::to_owned);
+        let (response_headers, error_pages) = live.book().top();
+        request.response_headers.clone_from(response_headers);
+        request.error_pages.clone_from(error_pages);
     }
 
     /// Brings the request to a backend and the answer back; answers for the backends where none can.
@@ -80,31 +92,26 @@ impl Proxy {
         if forwarded::has_passed(&request.head, &self.name) {
             return Outcome::refused(request, Refusal::Loop);
         }
-        let pool = match live.pool_index(&request.head) {
-            Ok(pool) => pool,
-            Err(status) => return Outcome::refused(request, Refusal::NoRoute { status }),
-        };
-        if declares_too_much(request, live) {
+        let number = request.rules.unwrap_or_default();
+        let rules = live.book().get(number);
+        if declares_too_much(request, rules) {
             return Outcome::refused(request, Refusal::BodyTooLarge);
         }
         let mut trace = std::mem::take(&mut request.trace);
-        let outcome = self.forward(request, (live, &live.pools()[pool]), &mut trace);
+        let way = Way { live, rules, pool: &live.pools()[rules.pool], policy: live.policy(number) };
+        let outcome = self.forward(request, &way, &mut trace);
         request.trace = trace;
-        Outcome { pool: Some(pool), ..outcome }
+        Outcome { pool: Some(rules.pool), ..outcome }
     }
 
-    fn forward(
-        &self,
-        request: &mut ClientRequest,
-        (live, pool): (&Live, &Pool),
-        trace: &mut Trace,
-    ) -> Outcome {
+    fn forward(&self, request: &mut ClientRequest, way: &Way<'_>, trace: &mut Trace) -> Outcome {
+        let Way { live, rules, pool, policy } = *way;
         let (head, watch, received) =
             (Arc::clone(&request.head), Arc::clone(&request.watch), request.received);
-        let mut client = client_key::of(request.client, &head, pool.config());
+        let mut client = ClientKey { policy, ..client_key::of(request.client, &head, pool.config()) };
         let mut account = self.budget.enter();
-        let headers = self.headers_for_backend(request, live);
-        let mut prepared = Prepared::new(request, headers, &live.config);
+        let headers = self.headers_for_backend(request, live, rules);
+        let mut prepared = Prepared::new(request, headers, rules);
         let mut tried = Tried::default();
         let mut attempts = 0;
         // Why it was not answered so far: an error, or an answer whose status is to be tried again.
@@ -140,32 +147,33 @@ impl Proxy {
             tried.add(lease.backend());
             client.is_retry = true;
             let began = Instant::now();
-            let (error, verdict) = match prepared.attempt(&*self.transport, lease.backend(), &live.config) {
-                Ok(reply) => {
-                    trace.ended(began.elapsed(), || Fate::Answered(reply.status));
-                    note_breaker(lease.answered(reply.status, began.elapsed()), lease.backend());
-                    let facts = RequestFacts { attempts, ..prepared.facts() };
-                    let verdict = retry::decide_status(reply.status, facts, &live.config.retry);
-                    held = Some(Answer { reply, lease });
-                    (None, verdict)
-                }
-                Err(error) => {
-                    trace.ended(began.elapsed(), || Fate::Failed(error.to_string()));
-                    if prepared.client_is_gone() {
-                        return Outcome::client_gone().after(attempts);
+            let (error, verdict) =
+                match prepared.attempt(&*self.transport, lease.backend(), (&live.config, rules)) {
+                    Ok(reply) => {
+                        trace.ended(began.elapsed(), || Fate::Answered(reply.status));
+                        note_breaker(lease.answered(reply.status, began.elapsed()), lease.backend());
+                        let facts = RequestFacts { attempts, ..prepared.facts() };
+                        let verdict = retry::decide_status(reply.status, facts, &rules.retry);
+                        held = Some(Answer { reply, lease });
+                        (None, verdict)
                     }
-                    undecided.extend(blame::failed(lease, &error, &prepared));
-                    let facts = RequestFacts { attempts, ..prepared.facts() };
-                    let verdict = retry::decide(&error, facts, &live.config.retry);
-                    (Some(error), verdict)
-                }
-            };
+                    Err(error) => {
+                        trace.ended(began.elapsed(), || Fate::Failed(error.to_string()));
+                        if prepared.client_is_gone() {
+                            return Outcome::client_gone().after(attempts);
+                        }
+                        undecided.extend(blame::failed(lease, &error, &prepared));
+                        let facts = RequestFacts { attempts, ..prepared.facts() };
+                        let verdict = retry::decide(&error, facts, &rules.retry);
+                        (Some(error), verdict)
+                    }
+                };
             // Such a retry is no load on anybody, so the budget does not count it.
             let never_arrived = error.as_ref().is_some_and(|error| error.stage == Stage::Connect);
             last_error = error;
             let pausing = Instant::now();
             match verdict {
-                Verdict::Retry { after } if never_arrived || self.wait_for_budget(&mut account, live) => {
+                Verdict::Retry { after } if never_arrived || self.wait_for_budget(&mut account, rules) => {
                     self.running.wait(after);
                     watch.has_waited(Wait::Turn, pausing.elapsed());
                 }
@@ -203,8 +211,8 @@ impl Proxy {
 
     /// A place in the retry budget, or none within a moment. When a backend dies, all that it had comes
     /// back at once: in turns, most of it can be had elsewhere.
-    fn wait_for_budget(&self, account: &mut Account<'_>, live: &Live) -> bool {
-        let percent = live.config.retry.budget_percent;
+    fn wait_for_budget(&self, account: &mut Account<'_>, rules: &Rules) -> bool {
+        let percent = rules.retry.budget_percent;
         (0..BUDGET_TURNS).any(|turn| {
             if turn > 0 {
                 self.running.wait(BUDGET_TURN);
@@ -213,7 +221,7 @@ impl Proxy {
         })
     }
 
-    fn headers_for_backend(&self, request: &ClientRequest, live: &Live) -> Headers {
+    fn headers_for_backend(&self, request: &ClientRequest, live: &Live, rules: &Rules) -> Headers {
         let forwarding = forwarded::Forwarding {
             peer: request.peer.ip(),
             peer_is_trusted: client_address::is_trusted(request.peer.ip(), &live.config.trusted_proxies),
@@ -224,6 +232,11 @@ impl Proxy {
             via: live.config.via,
         };
         let mut headers = forwarded::to_backend(&request.head, &forwarding);
+        if !rules.request_headers.is_empty() {
+            let path = request.head.path_and_query();
+            let general = rules.request_headers.iter().filter(|op| !op.names_backend());
+            rules::headers::apply(general, &mut headers, &request.context("", &path));
+        }
         if let Some(protocols) = upgrade::wanted(&request.head).filter(|_| request.responder.can_tunnel()) {
             forwarded::add_upgrade(&mut headers, &protocols);
         }
@@ -231,8 +244,8 @@ impl Proxy {
     }
 }
 
-fn declares_too_much(request: &ClientRequest, live: &Live) -> bool {
-    let limit = live.config.limits.max_body_bytes.unwrap_or(u64::MAX).min(request.responder.longest_body());
+fn declares_too_much(request: &ClientRequest, rules: &Rules) -> bool {
+    let limit = rules.max_body_bytes.unwrap_or(u64::MAX).min(request.responder.longest_body());
     matches!(request.screened, Ok(BodyLength::Known(length)) if length > limit)
 }
 

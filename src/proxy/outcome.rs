@@ -34,6 +34,10 @@ pub enum End {
     Own,
     /// The client was sent to the TLS listener.
     Redirected,
+    /// A route's own answer: a redirect, or what it has to respond.
+    Answered,
+    /// Whoever is asked who may pass has not let it pass, and the client got that answer.
+    NotLetPass,
 }
 
 impl Outcome {
@@ -41,6 +45,11 @@ impl Outcome {
     pub fn refused(request: &mut ClientRequest, refusal: Refusal) -> Outcome {
         // A client that is gone does not hear it; the outcome is the same.
         let _ = refusal.send(request);
+        Outcome::of_refusal(refusal)
+    }
+
+    /// It was answered with the refusal.
+    pub fn of_refusal(refusal: Refusal) -> Outcome {
         Outcome {
             status: refusal.status(),
             backend: None,
@@ -67,12 +76,14 @@ impl Outcome {
             End::Relayed => Some(true),
             End::ClientGone => Some(self.backend.is_some()),
             End::BackendBrokeOff => Some(false),
-            End::Own | End::Redirected => None,
+            End::Own | End::Redirected | End::Answered | End::NotLetPass => None,
             End::Refused(refusal) => match refusal {
                 Refusal::Flawed(_)
                 | Refusal::HeadTooLarge
                 | Refusal::RateLimited { .. }
                 | Refusal::ForbiddenAddress
+                | Refusal::Unauthorized
+                | Refusal::TooManyLogins
                 | Refusal::NoRoute { .. }
                 | Refusal::MethodNotAllowed => None,
                 _ => Some(false),
@@ -87,6 +98,8 @@ impl Outcome {
             End::BackendBrokeOff => Some("backend_broke_off"),
             End::ClientGone => Some("client_gone"),
             End::Redirected => Some("redirected_to_tls"),
+            End::Answered => Some("route_answer"),
+            End::NotLetPass => Some("not_let_pass"),
             End::Relayed | End::Own => None,
         }
     }

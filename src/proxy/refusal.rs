@@ -32,6 +32,12 @@ pub enum Refusal {
     Loop,
     /// The page asked for is not for clients with this address.
     ForbiddenAddress,
+    /// It needs a name and a password, and has none that are known.
+    Unauthorized,
+    /// Too many passwords are being checked; each costs processor time.
+    TooManyLogins,
+    /// Nobody could be asked whether it may pass.
+    AuthUnavailable,
     /// No route takes it, and the configuration says that such requests are refused.
     NoRoute {
         /// 404 or 421.
@@ -88,6 +94,15 @@ impl Refusal {
             Refusal::Loop => look(508, "loop_detected", "Loop Detected: this request has passed here before"),
             Refusal::ForbiddenAddress => {
                 look(403, "forbidden_address", "Forbidden: not for clients with this address")
+            }
+            Refusal::Unauthorized => {
+                look(401, "unauthorized", "Unauthorized: a name and a password are needed")
+            }
+            Refusal::TooManyLogins => {
+                look(503, "too_many_logins", "Service Unavailable: too many passwords are being checked")
+            }
+            Refusal::AuthUnavailable => {
+                look(503, "auth_unavailable", "Service Unavailable: who may pass can't be asked")
             }
             Refusal::NoRoute { status: 421 } => {
                 look(421, "no_route", "Misdirected Request: no route is for this host and path")
@@ -157,9 +172,21 @@ impl Refusal {
     /// # Errors
     /// The client is gone.
     pub fn send(self, request: &mut ClientRequest) -> io::Result<()> {
+        self.send_with(request, &[])
+    }
+
+    /// The same with these fields.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn send_with(self, request: &mut ClientRequest, more: &[(&str, &str)]) -> io::Result<()> {
         let look = self.look();
         let mut headers = Headers::with_capacity(6, 256);
-        headers.push("Content-Type", b"text/plain; charset=utf-8");
+        let page = request.error_pages.as_ref().and_then(|pages| {
+            pages.iter().find(|(status, _)| *status == look.status).map(|(_, page)| page.clone())
+        });
+        let kind = page.as_ref().map_or("text/plain; charset=utf-8", |page| page.content_type);
+        headers.push("Content-Type", kind.as_bytes());
         headers.push("X-LB-Reason", look.word.as_bytes());
         if self == Refusal::MethodNotAllowed {
             headers.push("Allow", b"GET, HEAD");
@@ -170,9 +197,11 @@ impl Refusal {
         if !request.id.is_empty() {
             headers.push("X-Request-ID", request.id.as_bytes());
         }
+        more.iter().for_each(|(name, value)| headers.push(name, value.as_bytes()));
         let text = format!("{}\n", look.text);
-        request.responder.start(look.status, &headers, Framing::Length(text.len() as u64));
-        request.responder.write(text.as_bytes())?;
+        let body = page.as_ref().map_or(text.as_bytes(), |page| &page.body);
+        request.start_own(look.status, headers, Framing::Length(body.len() as u64));
+        request.responder.write(body)?;
         request.responder.finish()
     }
 }
@@ -216,6 +245,9 @@ mod tests {
             Refusal::RateLimited { retry_after: Duration::ZERO },
             Refusal::Loop,
             Refusal::ForbiddenAddress,
+            Refusal::Unauthorized,
+            Refusal::TooManyLogins,
+            Refusal::AuthUnavailable,
             Refusal::NoRoute { status: 404 },
             Refusal::NoRoute { status: 421 },
             Refusal::MethodNotAllowed,

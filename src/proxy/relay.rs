@@ -42,7 +42,7 @@ pub fn relay(
     let backend = Some(lease.backend().name().to_owned());
     let code = reply.status;
     let framing = framing(&request.head.method, &reply);
-    request.responder.start_as(code, &reply.reason, &headers, framing);
+    request.start((code, &reply.reason), headers, framing, lease.backend().name());
     let end = match relay_body(request, reply, rest, stream) {
         Ok(()) => End::Relayed,
         Err(Broken::Client) => End::ClientGone,

@@ -22,8 +22,7 @@ fn handle(request: &mut ClientRequest, steps: Vec<Step>) -> (Outcome, Arc<Script
 fn handle_on(backends: u16, request: &mut ClientRequest, steps: Vec<Step>) -> (Outcome, Arc<Script>) {
     let script = Script::of(steps);
     let proxy = Proxy::new(script.clone(), Running::forever());
-    let mut live = fakes::live(backends);
-    live.config.retry.delay = std::time::Duration::ZERO;
+    let live = fakes::live_with(backends, |config| config.retry.delay = Duration::ZERO);
     let outcome = proxy.handle(request, &live);
     assert!(live.backends().all(|backend| backend.active() == 0), "a lease was left");
     (outcome, script)
@@ -71,11 +70,9 @@ fn breakers_open_after(rounds: usize, steps: fn() -> Vec<Step>) -> usize {
     let live = fakes::live(3);
     for _ in 0..rounds {
         let (mut request, _) = fakes::get("/");
-        let mut config = fakes::live(3).config;
-        config.retry.delay = std::time::Duration::ZERO;
         let proxy = Proxy::new(Script::of(steps()), Running::forever());
-        let mut live = fakes::live_of(live.default_pool().backends().to_vec());
-        live.config.retry = config.retry;
+        let backends = live.default_pool().backends().to_vec();
+        let live = fakes::live_of_with(backends, |config| config.retry.delay = Duration::ZERO);
         proxy.handle(&mut request, &live);
     }
     live.backends().filter(|backend| backend.breaker_state() != BreakerState::Closed).count()
@@ -231,8 +228,7 @@ fn waiting_has_its_limits() {
 fn handle_too_large(length: crate::http::BodyLength) -> (Outcome, String, usize) {
     let (mut request, seen) = fakes::request("POST", "/", &[b'x'; 100_000]);
     request.screened = Ok(length);
-    let mut live = fakes::live(3);
-    live.config.limits.max_body_bytes = Some(5);
+    let live = fakes::live_with(3, |config| config.limits.max_body_bytes = Some(5));
     let script = Script::of([]);
     let outcome = Proxy::new(script.clone(), Running::forever()).handle(&mut request, &live);
     (outcome, seen.text(), script.got.lock().len())

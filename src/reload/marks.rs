@@ -60,7 +60,8 @@ impl Marks {
 
     /// What the files that this configuration names are like now.
     pub fn of_files_named_in(config: &Config) -> Marks {
-        Marks::of(tls::files::names(config).into_iter().map(PathBuf::from))
+        let names = tls::files::names(config).into_iter().chain(config.named_file_names());
+        Marks::of(names.map(PathBuf::from))
     }
 
     /// Takes these in that are not known yet.

@@ -36,7 +36,7 @@ use crate::service_manager::ServiceManager;
 use crate::tls::files::Renewed;
 use crate::tls::{self, ServerSettings};
 use crate::transport::Transport;
-use crate::{balance, descriptors, names};
+use crate::{balance, descriptors, names, rules};
 
 /// Where a configuration came from, to read it again.
 #[derive(Debug, Clone)]
@@ -212,7 +212,12 @@ impl Reloader {
         let mut changes = changes::of_config(&before.config, &config);
         let draft = build_with(config, Some(&before), Some(&self.members));
         let known: HashSet<u64> = before.backends().map(|backend| backend.id()).collect();
-        let new = draft.backends().filter(|backend| !known.contains(&backend.id())).cloned().collect();
+        let new = draft
+            .backends()
+            .chain(draft.auth_services())
+            .filter(|backend| !known.contains(&backend.id()))
+            .cloned()
+            .collect();
         names::look_up_new(&draft.config, new, &self.members);
         self.members.keep_only(&draft.config);
         // Names whose addresses are backends have to be known before those can be built.
@@ -290,7 +295,6 @@ pub fn build(config: Config, previous: Option<&Live>) -> Live {
 
 /// The same with a backend for each address where that is configured.
 pub fn build_with(config: Config, previous: Option<&Live>, members: Option<&Members>) -> Live {
-    let policy = Arc::new(Policy::new(&config));
     let sticky_key = config.sticky_key.as_deref();
     let pool = |pool: &PoolConfig| {
         let known = previous.and_then(|live| live.pools().iter().find(|it| it.config().name == pool.name));
@@ -300,7 +304,8 @@ pub fn build_with(config: Config, previous: Option<&Live>, members: Option<&Memb
             _ => vec![Arc::new(one(entry.clone(), &known, sticky_key))],
         };
         let backends = pool.backends.iter().flat_map(of_entry).collect();
-        Pool::new(pool.clone(), backends, balance::balancer(pool.algorithm), Arc::clone(&policy))
+        let policy = Arc::new(Policy::with(&config, rules::breaker_of(&config, pool)));
+        Pool::new(pool.clone(), backends, balance::balancer(pool.algorithm), policy)
     };
     let pools = config.all_pools().map(pool).collect();
     let live = Live::new(config, pools);

@@ -254,7 +254,8 @@ fn two_balancers_agree_on_their_clients_and_a_rotating_name_moves_nobody() {
     };
     say(&[0, 1, 2, 3, 4, 5]);
     // Ten probes are the time in which somebody may come back.
-    let more = json!({ "algorithm": "consistent_hash", "health_check": { "interval": "1s" } });
+    let check = json!({ "interval": "3s", "unhealthy_threshold": 1 });
+    let more = json!({ "algorithm": "consistent_hash", "health_check": check });
     let with = by_name(&dns, fleet[0].address().port(), more);
     let balancers = [Balancer::start(with.clone()), Balancer::start(with)];
     let homes = |balancer: &Balancer| -> Vec<String> {

@@ -61,6 +61,7 @@ mod replay;
 mod retries;
 mod rolling;
 mod routes;
+mod rules;
 mod service_manager;
 mod shares;
 mod sticky;

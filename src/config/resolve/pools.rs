@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use super::listeners::file_name;
-use super::{MOST_CONNECTIONS, THRESHOLD};
+use crate::config::bounds::{MOST_CONNECTIONS, THRESHOLD};
 use crate::config::error::quoted;
 use crate::config::raw::{Fields, Scalar, Value};
 use crate::config::read::{boolean, duration, text, whole};
 use crate::config::{
-    BackendConfig, BackendUrl, HealthCheckConfig, PoolConfig, defaults, dns, names, units, url,
+    BackendConfig, BackendUrl, HealthCheckConfig, Local, PoolConfig, defaults, dns, names, policy, units, url,
 };
 
 const WEIGHT: RangeInclusive<u32> = 0..=65_535;
@@ -33,6 +33,7 @@ pub(super) fn pool(fields: &Fields<'_>, name: &str, parent: &PoolConfig) -> Pool
         ),
         backends: backends(fields, &parent.backends),
         health_check: fields.object("health_check", |check| health_check(check, &parent.health_check)),
+        local: Local::default(),
     }
 }
 
@@ -57,7 +58,7 @@ pub(super) fn named(fields: &Fields<'_>, default: &PoolConfig) -> Vec<PoolConfig
                 value.mistake(message);
             }
             value.object(|fields| {
-                let pool = pool(fields, name, &parent);
+                let pool = PoolConfig { local: policy::local(fields), ..pool(fields, name, &parent) };
                 check_probe_port(fields, &pool);
                 pool
             })

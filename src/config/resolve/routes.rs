@@ -1,19 +1,26 @@
-//! Which requests go to which pool.
+//! Routes: which requests each is for, and that no two are for the same.
 
 use std::collections::{HashMap, HashSet};
 
+use super::actions;
 use super::listeners::not_null;
 use super::pools::{EMPTY, PATH, path};
 use crate::config::error::quoted;
+use crate::config::names;
+use crate::config::policy;
 use crate::config::raw::{Fields, Scalar, Value};
-use crate::config::read::text;
-use crate::config::{Config, PoolConfig, Route, Unmatched, defaults, url};
+use crate::config::read::{list, text};
+use crate::config::{Config, PathMatch, PoolConfig, Route, Unmatched, defaults, url};
 
-const POOL: &str = r#"the name of a pool, such as "default""#;
 const HOST: &str = r#"a host such as "api.example.com" or "*.example.com", a list of them, or null"#;
 const UNMATCHED: &str = r#""default", or the status 404 or 421"#;
+const METHODS: &str = r#"a list of methods such as ["GET", "HEAD"]"#;
+const CONDITIONS: &str = r#"an object such as { "X-Version": "2", "X-Debug": null }"#;
+const REGEX: &str = r#"a regular expression such as "^/v[0-9]+/""#;
+/// A regular expression is compiled to at most so much memory.
+const MOST_REGEX_BYTES: usize = 1 << 20;
 
-/// The routes, each to one of `pools` or to the pool `default`.
+/// The routes, each to one of `pools` or to the pool `default`, or with an answer of its own.
 pub(super) fn routes(fields: &Fields<'_>, pools: &[PoolConfig]) -> Vec<Route> {
     let Some(value) = fields.get("routes") else { return Vec::new() };
     let Some(items) = value.items() else {
@@ -29,9 +36,10 @@ pub(super) fn routes(fields: &Fields<'_>, pools: &[PoolConfig]) -> Vec<Route> {
             true => vec![None],
             false => route.hosts.iter().cloned().map(Some).collect(),
         };
-        let one_place = |host| *places.entry((host, route.path.clone())).or_insert(index);
+        let conditions = format!("{:?}{:?}{:?}{:?}", route.path, route.methods, route.headers, route.query);
+        let one_place = |host| *places.entry((host, conditions.clone())).or_insert(index);
         if let Some(first) = hosts.into_iter().map(one_place).find(|first| *first != index) {
-            item.mistake(format!("the same host and path as routes[{first}]; keep one of them"));
+            item.mistake(format!("for the same requests as routes[{first}]; keep one of them"));
         }
         Some(route)
     };
@@ -40,20 +48,101 @@ pub(super) fn routes(fields: &Fields<'_>, pools: &[PoolConfig]) -> Vec<Route> {
 
 /// `None` where a mistake was added.
 fn route(fields: &Fields<'_>, pools: &HashSet<&str>) -> Option<Route> {
-    let known = |name: &str| match pools.contains(name) {
-        true => Ok(name.to_string()),
-        false => Err(format!("there is no pool {}; write it under \"pools\"", quoted(name))),
-    };
     let hosts = match fields.get("host").filter(not_null) {
         Some(value) => hosts(&value),
         None => Some(Vec::new()),
     };
-    let path = match fields.get("path") {
-        Some(value) => value.read(text(PATH, route_path)),
-        None => Some(defaults::ROUTE_PATH.to_string()),
+    let path = path_match(fields);
+    let methods = fields.get("methods").map_or(Some(Vec::new()), |value| value.read(methods));
+    let headers = conditions(fields, "headers", |name| match names::is_token(name) {
+        true => Ok(()),
+        false => Err(format!("{} is not a field's name", quoted(name))),
+    });
+    let query = conditions(fields, "query", |_| Ok(()));
+    let access = actions::access(fields);
+    let prefix = |name| fields.get(name).filter(not_null).map(|value| value.read(text(PATH, route_path)));
+    let (strip_prefix, add_prefix) = (prefix("strip_prefix"), prefix("add_prefix"));
+    let action = actions::action(fields, pools);
+    Some(Route {
+        hosts: hosts?,
+        path: path?,
+        methods: methods?,
+        headers,
+        query,
+        access,
+        strip_prefix: strip_prefix.flatten().filter(|path| path != "/"),
+        add_prefix: add_prefix.flatten().filter(|path| path != "/"),
+        action: action?,
+        local: policy::local(fields),
+    })
+}
+
+/// One of the three ways to say it.
+fn path_match(fields: &Fields<'_>) -> Option<PathMatch> {
+    let ways = [fields.get("path"), fields.get("path_exact"), fields.get("path_regex")];
+    if let Some(second) = ways.iter().flatten().nth(1) {
+        second.mistake("a second word on the path; write one of path, path_exact and path_regex");
+        return None;
+    }
+    match ways {
+        [Some(value), ..] => value.read(text(PATH, route_path)).map(PathMatch::Prefix),
+        [_, Some(value), _] => value.read(text(PATH, exact_path)).map(PathMatch::Exact),
+        [.., Some(value)] => value.read(text(REGEX, regex)).map(PathMatch::Regex),
+        [..] => Some(PathMatch::default()),
+    }
+}
+
+fn regex(text: &str) -> Result<String, String> {
+    match regex::RegexBuilder::new(text).size_limit(MOST_REGEX_BYTES).build() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(regex::Error::CompiledTooBig(_)) => {
+            Err(format!("{} is too large; write a simpler one", quoted(text)))
+        }
+        Err(error) => {
+            // The library draws where it is on several lines; the last one says what.
+            let why = error.to_string();
+            let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            Err(format!("{} is no regular expression: {why}", quoted(text)))
+        }
+    }
+}
+
+fn methods(value: &Value<'_>) -> Result<Vec<String>, String> {
+    let method = |text: &str| match names::is_token(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("{} is not a method; write {METHODS}", quoted(text))),
     };
-    let pool = fields.required("pool", POOL, text(POOL, known));
-    Some(Route { hosts: hosts?, path: path?, pool: pool? })
+    let methods = list(METHODS, text("a method such as \"GET\"", method))(value)?;
+    let is_empty = value.items().is_some_and(|items| items.is_empty());
+    if is_empty { Err(format!("an empty list; write {METHODS}")) } else { Ok(methods) }
+}
+
+/// Names with the value that they are to have, or `null` where they are not to be there.
+fn conditions(
+    fields: &Fields<'_>,
+    name: &'static str,
+    check: impl Fn(&str) -> Result<(), String>,
+) -> Vec<(String, Option<String>)> {
+    let Some(value) = fields.get(name) else { return Vec::new() };
+    if !matches!(value.scalar(), Scalar::Object) {
+        value.mistake(value.wrong_type(CONDITIONS));
+        return Vec::new();
+    }
+    let read = |(name, value): &(&str, Value<'_>)| {
+        let wanted = match value.scalar() {
+            Scalar::Null => Ok(None),
+            Scalar::Text(text) => Ok(Some(text)),
+            _ => Err(value.wrong_type("a text, or null for absent")),
+        };
+        match check(name).and(wanted) {
+            Ok(wanted) => Some(((*name).to_owned(), wanted)),
+            Err(why) => {
+                value.mistake(why);
+                None
+            }
+        }
+    };
+    value.object(|fields| fields.all().iter().filter_map(read).collect())
 }
 
 /// One, or a list of them in which none is twice.
@@ -88,7 +177,7 @@ pub(super) fn unmatched(value: &Value<'_>) -> Result<Unmatched, String> {
 /// there is nothing that no route takes.
 pub(super) fn check_strays(fields: &Fields<'_>, config: &mut Config) {
     let is_refused = matches!(config.unmatched, Unmatched::Refused(_));
-    let to_default = config.routes.iter().position(|route| route.pool == defaults::POOL_NAME);
+    let to_default = config.routes.iter().position(|route| route.leads_to(defaults::POOL_NAME));
     if is_refused && to_default.is_none() && fields.get("backends").is_none() {
         // Its defaults would be for nobody.
         config.default_pool.backends.clear();
@@ -119,12 +208,17 @@ fn host(text: &str) -> Result<String, String> {
 
 /// Routes are compared by whole segments, so a final slash says nothing.
 fn route_path(text: &str) -> Result<String, String> {
-    let path = path(text)?;
-    if path.contains('?') {
-        return Err(format!("{} has a query, and routes go by the path alone", quoted(text)));
-    }
+    let path = exact_path(text)?;
     match path.trim_end_matches('/') {
         "" => Ok("/".to_string()),
         trimmed => Ok(trimmed.to_string()),
+    }
+}
+
+fn exact_path(text: &str) -> Result<String, String> {
+    let path = path(text)?;
+    match path.contains('?') {
+        true => Err(format!("{} has a query, and routes go by the path alone; see \"query\"", quoted(text))),
+        false => Ok(path),
     }
 }

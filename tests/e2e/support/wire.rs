@@ -13,6 +13,16 @@ pub struct Head {
 }
 
 impl Head {
+    /// A request's method.
+    pub fn method(&self) -> &str {
+        self.start.split(' ').next().unwrap_or_default()
+    }
+
+    /// A request's target.
+    pub fn target(&self) -> &str {
+        self.start.split(' ').nth(1).unwrap_or_default()
+    }
+
     /// The first value of a field.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.all(name).into_iter().next()

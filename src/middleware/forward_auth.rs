@@ -1,0 +1,124 @@
+//! `forward_auth` of a route: a service is asked for each request whether it may pass, as single sign-on does it. A 2xx
+//! lets it pass, with some fields of that answer; any other answer is the client's.
+
+use std::sync::Arc;
+
+use super::{Middleware, Next};
+use crate::client_side::NoClient;
+use crate::config::ForwardAuth;
+use crate::frontend::{ClientRequest, Framing};
+use crate::http::{BodyLength, Headers, status};
+use crate::pool::{Backend, Live};
+use crate::proxy::{End, Outcome, Refusal, forwarded};
+use crate::transport::{AttemptError, BackendReply, Limits, Outgoing, Transport};
+
+/// Longest answer that is passed on to a client, in bytes: a page that asks for a login.
+const MOST_BYTES: usize = 256 << 10;
+/// How much of it is read at once.
+const PIECE_BYTES: usize = 16 << 10;
+
+/// Asks the service.
+pub struct AskService(pub Arc<dyn Transport>);
+
+impl Middleware for AskService {
+    fn handle(&self, request: &mut ClientRequest, live: &Live, next: Next<'_>) -> Outcome {
+        let number = request.rules.unwrap_or_default();
+        let auth = live.book().get(number).access.forward_auth.as_ref();
+        let Some((auth, service)) = auth.zip(live.auth_service(number)) else {
+            return next.run(request, live);
+        };
+        match self.ask(request, live, auth, service) {
+            Ok(reply) if (200..300).contains(&reply.status) => {
+                pass(request, auth, &reply.headers);
+                next.run(request, live)
+            }
+            Ok(reply) => answer(request, reply),
+            Err(_) if request.watch.is_client_gone() => Outcome::client_gone(),
+            Err(_) => Outcome::refused(request, Refusal::AuthUnavailable),
+        }
+    }
+}
+
+impl AskService {
+    fn ask(
+        &self,
+        request: &ClientRequest,
+        live: &Live,
+        auth: &ForwardAuth,
+        service: &Backend,
+    ) -> Result<BackendReply, AttemptError> {
+        let headers = fields(request, service);
+        let target = auth.url.splitn(4, '/').nth(3).map_or("/".to_owned(), |path| format!("/{path}"));
+        let limits = Limits {
+            connect: live.config.timeouts.connect.min(auth.timeout),
+            request: auth.timeout,
+            client_body: auth.timeout,
+            idle: live.config.timeouts.backend_idle,
+            max_idle: live.config.limits.max_idle_per_backend,
+        };
+        self.0.send(
+            service,
+            Outgoing {
+                method: "GET",
+                target: &target,
+                headers: &headers,
+                length: BodyLength::None,
+                client: &mut NoClient,
+                limits,
+                fresh: false,
+                repeatable: true,
+                upgrade: false,
+                watch: Some(Arc::clone(&request.watch)),
+            },
+        )
+    }
+}
+
+/// The client's own fields, and what it asks for.
+fn fields(request: &ClientRequest, service: &Backend) -> Headers {
+    let head = &request.head;
+    let mut headers = forwarded::asked(&head.headers);
+    headers.set("Host", service.authority().as_bytes());
+    headers.push("X-Forwarded-Method", head.method.as_bytes());
+    headers.push("X-Forwarded-Proto", if request.secure { b"https" } else { b"http" });
+    headers.push("X-Forwarded-Host", head.host().as_bytes());
+    headers.push("X-Forwarded-Uri", head.path_and_query().as_bytes());
+    headers.push_shown("X-Forwarded-For", request.client);
+    headers.push("X-Request-ID", request.id.as_bytes());
+    headers
+}
+
+/// The backend hears what the service says, and never what the client says in its place.
+fn pass(request: &mut ClientRequest, auth: &ForwardAuth, said: &Headers) {
+    let head = Arc::make_mut(&mut request.head);
+    for name in &auth.pass {
+        head.headers.remove(name);
+        let values: Vec<Vec<u8>> = said.get_all(name).map(<[u8]>::to_vec).collect();
+        values.iter().for_each(|value| head.headers.push(name, value));
+    }
+}
+
+/// The service's answer is the client's.
+fn answer(request: &mut ClientRequest, mut reply: BackendReply) -> Outcome {
+    let code = reply.status;
+    let (mut body, mut piece) = (Vec::new(), vec![0; PIECE_BYTES]);
+    if !status::has_no_body("GET", code) {
+        while body.len() <= MOST_BYTES {
+            match reply.body.read(&mut piece, &mut NoClient) {
+                Ok(0) => break,
+                Ok(amount) => body.extend_from_slice(&piece[..amount]),
+                Err(_) => return Outcome::refused(request, Refusal::AuthUnavailable),
+            }
+        }
+    }
+    if body.len() > MOST_BYTES {
+        return Outcome::refused(request, Refusal::AuthUnavailable);
+    }
+    let mut headers = forwarded::to_client(code, &reply.headers, &request.id);
+    headers.remove("Content-Length");
+    headers.push("X-LB-Reason", b"not_let_pass");
+    request.start((code, &reply.reason), headers, Framing::Length(body.len() as u64), "");
+    // A client that is gone does not hear it.
+    let _ = request.responder.write(&body).and_then(|()| request.responder.finish());
+    Outcome { status: code, backend: None, pool: None, attempts: 0, end: End::NotLetPass }
+}

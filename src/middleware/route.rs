@@ -1,0 +1,81 @@
+//! Finds the rules that hold for a request, and does what they say before a backend is chosen: who may ask, and
+//! answers that need none.
+
+use std::sync::Arc;
+
+use super::{Middleware, Next};
+use crate::config::Access;
+use crate::frontend::{ClientRequest, Framing};
+use crate::http::{Headers, status};
+use crate::pool::Live;
+use crate::proxy::{End, Outcome, Refusal};
+use crate::rules::{Answer, headers};
+
+/// Looks the rules up, and refuses who may not ask.
+pub struct FindRules;
+
+impl Middleware for FindRules {
+    fn handle(&self, request: &mut ClientRequest, live: &Live, next: Next<'_>) -> Outcome {
+        let number = match live.book().find(&request.head, request.client) {
+            Ok(number) => number,
+            Err(status) => return Outcome::refused(request, Refusal::NoRoute { status }),
+        };
+        let rules = live.book().get(number);
+        request.rules = Some(number);
+        request.response_headers.clone_from(&rules.response_headers);
+        request.error_pages.clone_from(&rules.error_pages);
+        match may_ask(&rules.access, request) {
+            true => next.run(request, live),
+            false => Outcome::refused(request, Refusal::ForbiddenAddress),
+        }
+    }
+}
+
+/// Whoever is denied is, whatever is allowed.
+fn may_ask(access: &Access, request: &ClientRequest) -> bool {
+    let client = request.client.to_canonical();
+    let denied = access.deny.iter().any(|network| network.contains(&client));
+    let allowed = access.allow.is_empty() || access.allow.iter().any(|network| network.contains(&client));
+    allowed && !denied
+}
+
+/// Gives the answers that routes have themselves.
+pub struct AnswerRoutes;
+
+impl Middleware for AnswerRoutes {
+    fn handle(&self, request: &mut ClientRequest, live: &Live, next: Next<'_>) -> Outcome {
+        let rules = request.rules.map(|number| live.book().get(number));
+        let Some(answer) = rules.and_then(|rules| rules.answer.as_ref()) else {
+            return next.run(request, live);
+        };
+        let mut fields = Headers::default();
+        let (code, body) = match answer {
+            Answer::Redirect { to, status: code } => {
+                let head = Arc::clone(&request.head);
+                let path = head.path_and_query();
+                fields.push("Location", headers::location(to, &request.context("", &path)).as_bytes());
+                fields.push("Content-Type", b"text/plain; charset=utf-8");
+                (*code, format!("{}\n", status::reason(*code)))
+            }
+            Answer::Respond { status: code, body, content_type } => {
+                if !body.is_empty() {
+                    fields.push("Content-Type", content_type.as_bytes());
+                }
+                (*code, body.clone())
+            }
+        };
+        if code == 503 {
+            fields.push("Retry-After", status::RETRY_SOON.to_string().as_bytes());
+        }
+        fields.push("X-LB-Reason", b"route_answer");
+        fields.push("X-Request-ID", request.id.as_bytes());
+        let framing = match status::has_no_body(&request.head.method, code) && body.is_empty() {
+            true => Framing::NoBody,
+            false => Framing::Length(body.len() as u64),
+        };
+        request.start_own(code, fields, framing);
+        // A client that is gone does not hear it.
+        let _ = request.responder.write(body.as_bytes()).and_then(|()| request.responder.finish());
+        Outcome { status: code, backend: None, pool: None, attempts: 0, end: End::Answered }
+    }
+}

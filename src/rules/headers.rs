@@ -1,0 +1,121 @@
+//! Rules about header fields, and values with placeholders. Whatever a client sends, a value stays one value: what
+//! stands for a placeholder has no line end, for no head with one is read.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::config::{HeaderRules, Local, Piece, Placeholder, Template};
+use crate::http::Headers;
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Op {
+    /// All fields of this name go.
+    Remove(String),
+    /// One field of this name with this value, in the place of all.
+    Set(String, Template),
+    /// One more.
+    Add(String, Template),
+}
+
+/// What placeholders stand for.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The client's address.
+    pub client: IpAddr,
+    /// The host that it asks for.
+    pub host: &'a str,
+    /// Whether it came by TLS.
+    pub is_secure: bool,
+    /// The path and query that it asks for.
+    pub path: &'a str,
+    /// The request's id.
+    pub request_id: &'a str,
+    /// The backend's URL; empty where none was chosen.
+    pub backend: &'a str,
+}
+
+impl Op {
+    fn name(&self) -> &str {
+        match self {
+            Op::Remove(name) | Op::Set(name, _) | Op::Add(name, _) => name,
+        }
+    }
+
+    /// Whether the value depends on the backend.
+    pub fn names_backend(&self) -> bool {
+        match self {
+            Op::Remove(_) => false,
+            Op::Set(_, value) | Op::Add(_, value) => {
+                value.pieces().contains(&Piece::Placeholder(Placeholder::Backend))
+            }
+        }
+    }
+}
+
+/// For what backends get.
+pub(super) fn compiled_request(layers: &[&Local]) -> Vec<Op> {
+    compiled(layers.iter().map(|layer| &layer.request_headers))
+}
+
+/// For what clients get; `None` where there is nothing to do.
+pub(super) fn compiled_response(layers: &[&Local]) -> Option<Arc<[Op]>> {
+    let ops = compiled(layers.iter().map(|layer| &layer.response_headers));
+    (!ops.is_empty()).then(|| Arc::from(ops))
+}
+
+/// Each layer over those before it: of a name that it has, nothing that they say holds.
+fn compiled<'a>(layers: impl Iterator<Item = &'a HeaderRules>) -> Vec<Op> {
+    let mut all: Vec<Op> = Vec::new();
+    for rules in layers {
+        let removed = rules.remove.iter().map(|name| Op::Remove(name.clone()));
+        let set = rules.set.iter().map(|(name, value)| Op::Set(name.clone(), value.clone()));
+        let added = rules.add.iter().map(|(name, value)| Op::Add(name.clone(), value.clone()));
+        let ops: Vec<Op> = removed.chain(set).chain(added).collect();
+        all.retain(|wider| !ops.iter().any(|op| op.name().eq_ignore_ascii_case(wider.name())));
+        all.extend(ops);
+    }
+    all
+}
+
+/// Changes the fields as the rules say.
+pub fn apply<'o>(ops: impl IntoIterator<Item = &'o Op>, headers: &mut Headers, context: &Context<'_>) {
+    for op in ops {
+        match op {
+            Op::Remove(name) => headers.remove(name),
+            Op::Set(name, value) => headers.set(name, rendered(value, context).as_bytes()),
+            Op::Add(name, value) => headers.push(name, rendered(value, context).as_bytes()),
+        }
+    }
+}
+
+/// The value with what its placeholders stand for.
+pub fn rendered(template: &Template, context: &Context<'_>) -> String {
+    let mut text = String::new();
+    for piece in template.pieces() {
+        match piece {
+            Piece::Text(plain) => text.push_str(plain),
+            Piece::Placeholder(Placeholder::Client) => text.push_str(&context.client.to_string()),
+            Piece::Placeholder(Placeholder::Host) => text.push_str(context.host),
+            Piece::Placeholder(Placeholder::Scheme) => {
+                text.push_str(if context.is_secure { "https" } else { "http" });
+            }
+            Piece::Placeholder(Placeholder::Path) => text.push_str(context.path),
+            Piece::Placeholder(Placeholder::RequestId) => text.push_str(context.request_id),
+            Piece::Placeholder(Placeholder::Backend) => text.push_str(context.backend),
+        }
+    }
+    // A head with one is refused when it is read; this holds whatever is read one day.
+    text.retain(|c| !matches!(c, '\r' | '\n' | '\0'));
+    text
+}
+
+/// Where a redirect leads. What is only a path stays on the host that was asked: two slashes would begin another
+/// one, and browsers read a backslash as a slash.
+pub fn location(template: &Template, context: &Context<'_>) -> String {
+    let text = rendered(template, context);
+    match text.starts_with('/') {
+        true => format!("/{}", text.trim_start_matches(['/', '\\'])),
+        false => text,
+    }
+}

@@ -1,0 +1,297 @@
+//! What holds for a request: the layers of the configuration (on top, pool, route) put together, once for each
+//! pool and once for each pool of each route. Compiled when a configuration is built, not read at each request.
+//! Pure.
+
+pub mod headers;
+mod matching;
+pub mod rewrite;
+mod split;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{
+    Access, Action, BreakerConfig, Config, HostHeader, Local, PoolConfig, RateLimit, RetryConfig, Template,
+    Unmatched, default_breaker, default_rate_limit,
+};
+use crate::http::RequestHead;
+use headers::Op;
+use matching::Routes;
+pub use rewrite::Rewrite;
+
+/// What holds for some requests.
+#[derive(Debug)]
+pub struct Rules {
+    /// What people know them by: `routes[2]`, or `pool api`.
+    pub name: String,
+    /// The pool's place among all.
+    pub pool: usize,
+    /// What becomes of them where no backend answers.
+    pub answer: Option<Answer>,
+    /// For what backends get.
+    pub request_headers: Vec<Op>,
+    /// For what clients get; shared with the request.
+    pub response_headers: Option<Arc<[Op]>>,
+    /// Bodies for our own answers.
+    pub error_pages: Option<Arc<ErrorPages>>,
+    /// Who may ask.
+    pub access: Access,
+    /// What backends see of the path.
+    pub rewrite: Rewrite,
+    /// What backends see as `Host`.
+    pub host_header: HostHeader,
+    /// For one attempt.
+    pub request_timeout: Duration,
+    /// Of a request's body.
+    pub max_body_bytes: Option<u64>,
+    /// When one may be tried again.
+    pub retry: RetryConfig,
+    /// The limit, and whose it is: clients have a bucket for each.
+    pub rate_limit: Option<(RateLimit, u64)>,
+    /// The breaker of a route that has one of its own.
+    pub own_breaker: Option<Option<BreakerConfig>>,
+}
+
+/// An answer of ours that somebody has configured.
+#[derive(Debug)]
+pub enum Answer {
+    /// The client is sent elsewhere.
+    Redirect {
+        /// Where.
+        to: Template,
+        /// 3xx.
+        status: u16,
+    },
+    /// This.
+    Respond {
+        /// With this status.
+        status: u16,
+        /// The body.
+        body: String,
+        /// Its type.
+        content_type: String,
+    },
+}
+
+/// Bodies by status.
+pub type ErrorPages = Vec<(u16, ErrorPage)>;
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorPage {
+    /// `Content-Type`.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: Arc<[u8]>,
+}
+
+/// The rules of a configuration.
+#[derive(Debug)]
+pub struct Book {
+    /// Those of pools first, in their order, for what no route takes.
+    rules: Vec<Rules>,
+    routes: Routes,
+    /// For each route the rules of its pools, and its share of clients with each.
+    choices: Vec<Vec<split::Choice>>,
+    unmatched: Unmatched,
+    /// For answers to requests that were refused before it was looked for whom they are.
+    top: (Option<Arc<[Op]>>, Option<Arc<ErrorPages>>),
+}
+
+impl Book {
+    /// Of this configuration.
+    pub fn new(config: &Config) -> Book {
+        let pools: Vec<&PoolConfig> = config.all_pools().collect();
+        let of_pool = |(index, pool): (usize, &&PoolConfig)| {
+            let base = Rules::on_top(config, index, format!("pool {}", pool.name));
+            base.with(&[&config.local, &pool.local], config)
+        };
+        let mut book = Book {
+            rules: pools.iter().enumerate().map(of_pool).collect(),
+            routes: Routes::new(&config.routes),
+            choices: Vec::new(),
+            unmatched: config.unmatched,
+            top: (headers::compiled_response(&[&config.local]), pages(&[&config.local])),
+        };
+        for (number, route) in config.routes.iter().enumerate() {
+            let name = format!("routes[{number}]");
+            let choices = match &route.action {
+                Action::Pools(shares) => shares
+                    .iter()
+                    .filter_map(|(pool, share)| {
+                        let index = pools.iter().position(|it| it.name == *pool)?;
+                        let layers = [&config.local, &pools[index].local, &route.local];
+                        let mut rules = Rules::on_top(config, index, name.clone()).with(&layers, config);
+                        rules.rewrite = Rewrite::of(route);
+                        rules.own_breaker = own_breaker(config, &layers[1..]);
+                        rules.access = route.access.clone();
+                        book.rules.push(rules);
+                        Some(split::Choice::new(book.rules.len() - 1, pool, *share))
+                    })
+                    .collect(),
+                action => {
+                    let mut rules =
+                        Rules::on_top(config, 0, name).with(&[&config.local, &route.local], config);
+                    rules.answer = Answer::of(action);
+                    rules.access = route.access.clone();
+                    book.rules.push(rules);
+                    vec![split::Choice::new(book.rules.len() - 1, "", 1)]
+                }
+            };
+            book.choices.push(choices);
+        }
+        book
+    }
+
+    /// The rules for this request of this client, by their number.
+    ///
+    /// # Errors
+    /// No route takes it, and then it is to be answered with this status.
+    pub fn find(&self, head: &RequestHead, client: IpAddr) -> Result<usize, u16> {
+        match (self.routes.find(head), self.unmatched) {
+            (Some(route), _) => Ok(split::choose(&self.choices[route], client).unwrap_or(0)),
+            (None, Unmatched::Default) => Ok(0),
+            (None, Unmatched::Refused(status)) => Err(status),
+        }
+    }
+
+    /// The rules of this number; those of the pool `default` where there is none.
+    pub fn get(&self, number: usize) -> &Rules {
+        self.rules.get(number).unwrap_or(&self.rules[0])
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Rules> {
+        self.rules.iter()
+    }
+
+    /// What is said on top for answers.
+    pub fn top(&self) -> &(Option<Arc<[Op]>>, Option<Arc<ErrorPages>>) {
+        &self.top
+    }
+}
+
+impl Rules {
+    /// For whoever asks what became of a request: the route, and what its rules do. `None` where no route has taken
+    /// it and nothing is done.
+    pub fn story(&self) -> Option<String> {
+        let mut done = Vec::new();
+        let mut note = |what: &'static str, is_done: bool| {
+            if is_done {
+                done.push(what);
+            }
+        };
+        note("redirect", matches!(self.answer, Some(Answer::Redirect { .. })));
+        note("respond", matches!(self.answer, Some(Answer::Respond { .. })));
+        note("allow, deny", !self.access.allow.is_empty() || !self.access.deny.is_empty());
+        note("basic_auth", self.access.basic_auth.is_some());
+        note("forward_auth", self.access.forward_auth.is_some());
+        note("rate_limit", self.rate_limit.is_some());
+        note("path rewritten", self.rewrite != Rewrite::default());
+        note("request_headers", !self.request_headers.is_empty());
+        note("response_headers", self.response_headers.is_some());
+        match (self.name.starts_with("routes["), done.is_empty()) {
+            (false, true) => None,
+            (_, true) => Some(self.name.clone()),
+            (_, false) => Some(format!("{} ({})", self.name, done.join(", "))),
+        }
+    }
+
+    fn on_top(config: &Config, pool: usize, name: String) -> Rules {
+        Rules {
+            name,
+            pool,
+            answer: None,
+            request_headers: Vec::new(),
+            response_headers: None,
+            error_pages: None,
+            access: Access::default(),
+            rewrite: Rewrite::default(),
+            host_header: config.host_header.clone(),
+            request_timeout: config.timeouts.request,
+            max_body_bytes: config.limits.max_body_bytes,
+            retry: config.retry.clone(),
+            rate_limit: config.rate_limit.clone().map(|limit| (limit, 0)),
+            own_breaker: None,
+        }
+    }
+
+    /// Each layer over those before it.
+    fn with(mut self, layers: &[&Local], config: &Config) -> Rules {
+        for (depth, layer) in layers.iter().enumerate() {
+            if let Some(host) = &layer.host_header {
+                self.host_header = host.clone();
+            }
+            self.request_timeout = layer.request_timeout.unwrap_or(self.request_timeout);
+            self.max_body_bytes = layer.max_body_bytes.unwrap_or(self.max_body_bytes);
+            if let Some(retry) = &layer.retry {
+                self.retry = retry.over(&self.retry);
+            }
+            if let Some(patch) = &layer.rate_limit {
+                let default = config.rate_limit.clone().unwrap_or_else(default_rate_limit);
+                let wider = self.rate_limit.take().map_or(default, |(limit, _)| limit);
+                // The pool's is one for all of its routes that have none.
+                let owner = if depth == 1 && layers.len() == 3 {
+                    format!("pool {}", self.pool)
+                } else {
+                    self.name.clone()
+                };
+                self.rate_limit = patch.over(&wider).map(|limit| (limit, split::digest(owner.as_bytes())));
+            }
+        }
+        self.request_headers = headers::compiled_request(layers);
+        self.response_headers = headers::compiled_response(layers);
+        self.error_pages = pages(layers);
+        self
+    }
+}
+
+/// The breaker that a pool or a route asks for itself.
+fn own_breaker(config: &Config, layers: &[&Local]) -> Option<Option<BreakerConfig>> {
+    layers.iter().rev().find(|layer| layer.circuit_breaker.is_some()).map(|_| {
+        let mut breaker = config.circuit_breaker.clone();
+        for patch in layers.iter().filter_map(|layer| layer.circuit_breaker.as_ref()) {
+            let wider = breaker.clone().unwrap_or_else(default_breaker);
+            breaker = patch.over(&wider, breaker.is_some());
+        }
+        breaker
+    })
+}
+
+/// The breaker of this pool.
+pub fn breaker_of(config: &Config, pool: &PoolConfig) -> Option<BreakerConfig> {
+    own_breaker(config, &[&pool.local]).unwrap_or_else(|| config.circuit_breaker.clone())
+}
+
+/// Of the narrowest layer that has one for a status.
+fn pages(layers: &[&Local]) -> Option<Arc<ErrorPages>> {
+    let mut pages: ErrorPages = Vec::new();
+    for (status, file) in layers.iter().rev().flat_map(|layer| &layer.error_pages) {
+        if pages.iter().all(|(known, _)| known != status) {
+            let is_html = [".html", ".htm"].iter().any(|end| file.name.to_ascii_lowercase().ends_with(end));
+            let content_type = match is_html {
+                true => "text/html; charset=utf-8",
+                false if file.name.ends_with(".json") => "application/json",
+                false => "text/plain; charset=utf-8",
+            };
+            pages.push((*status, ErrorPage { content_type, body: Arc::clone(&file.content) }));
+        }
+    }
+    (!pages.is_empty()).then(|| Arc::new(pages))
+}
+
+impl Answer {
+    fn of(action: &Action) -> Option<Answer> {
+        match action.clone() {
+            Action::Redirect { to, status } => Some(Answer::Redirect { to, status }),
+            Action::Respond { status, body, content_type } => {
+                Some(Answer::Respond { status, body, content_type })
+            }
+            Action::Pools(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
