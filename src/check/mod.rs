@@ -9,10 +9,13 @@ mod routing;
 pub mod warnings;
 mod wire;
 
+use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-use crate::config::{BackendConfig, Config, PoolConfig};
+use crate::config::{Addresses, BackendConfig, Config, PoolConfig};
+use crate::names::resolver;
+use crate::pool::Endpoint;
 use probe::{Findings, probe_one};
 
 /// No idle connection is watched for longer, whatever `timeouts.backend_idle` says.
@@ -49,31 +52,73 @@ pub fn watched(config: &Config) -> Duration {
 /// Probes the backends of all pools, all at once. Takes as long as idle connections are watched, and the
 /// health check's timeout.
 pub fn probe(config: &Config) -> Report {
-    let all: Vec<(&PoolConfig, &BackendConfig)> =
-        config.all_pools().flat_map(|pool| pool.backends.iter().map(move |it| (pool, it))).collect();
+    let entries = config.all_pools().flat_map(|pool| pool.backends.iter().map(move |it| (pool, it)));
+    let all: Vec<Subject<'_>> = entries.flat_map(|(pool, entry)| subjects(config, pool, entry)).collect();
     let mut findings = Vec::new();
     for part in all.chunks(MOST_AT_ONCE) {
         findings.extend(probe_together(config, part));
     }
     let answering = findings.iter().filter(|it| it.answers()).count();
     let mut text = String::new();
-    for ((pool, backend), findings) in all.iter().zip(&findings) {
-        text.push_str(&report::of(config, pool, backend, findings));
+    for (subject, findings) in all.iter().zip(&findings) {
+        text.push_str(&report::of(config, subject, findings));
     }
     text.push_str(&format!("\n{answering} of {} backends answer\n", all.len()));
     Report { text, all_answer: answering == all.len() }
 }
 
-fn probe_together(config: &Config, backends: &[(&PoolConfig, &BackendConfig)]) -> Vec<Findings> {
+/// One backend that is probed.
+struct Subject<'a> {
+    pool: &'a PoolConfig,
+    /// By the name that it is called by.
+    backend: BackendConfig,
+    /// What people are told that it is.
+    label: String,
+    /// Where it is, where that has been looked up already; or why that can't be done.
+    address: Option<Result<SocketAddr, String>>,
+}
+
+/// The backends of an entry: one, or each address of its name.
+fn subjects<'a>(config: &Config, pool: &'a PoolConfig, entry: &BackendConfig) -> Vec<Subject<'a>> {
+    let found = match entry.addresses {
+        Addresses::One => {
+            let label = entry.url.to_string();
+            return vec![Subject { pool, backend: entry.clone(), label, address: None }];
+        }
+        Addresses::Each => resolver::each(&entry.url, &config.dns),
+        Addresses::Srv => resolver::srv(&entry.url, &config.dns),
+    };
+    match found {
+        Err(why) => {
+            let label = entry.url.to_string();
+            vec![Subject { pool, backend: entry.clone(), label, address: Some(Err(why)) }]
+        }
+        Ok(found) => {
+            let subject = |endpoint: Endpoint| Subject {
+                pool,
+                label: format!("{} of {}", endpoint.name(), entry.url),
+                address: Some(Ok(endpoint.address)),
+                backend: BackendConfig { url: endpoint.url, ..entry.clone() },
+            };
+            found.endpoints.into_iter().map(subject).collect()
+        }
+    }
+}
+
+fn probe_together(config: &Config, subjects: &[Subject<'_>]) -> Vec<Findings> {
     let watched = watched(config);
     thread::scope(|scope| {
-        let start = |(pool, backend): &(&PoolConfig, &BackendConfig)| {
-            let (check, backend, connect) =
-                (pool.health_check.clone(), (*backend).clone(), config.timeouts.connect);
-            let work = move || probe_one(&backend, &check, connect, watched);
+        let start = |subject: &Subject<'_>| {
+            let (check, backend, address) =
+                (subject.pool.health_check.clone(), subject.backend.clone(), subject.address.clone());
+            let connect = config.timeouts.connect;
+            let work = move || match address {
+                Some(Err(why)) => Findings::unprobed(why),
+                address => probe_one(&backend, address.and_then(Result::ok), &check, (connect, watched)),
+            };
             thread::Builder::new().name("check".into()).stack_size(STACK_BYTES).spawn_scoped(scope, work)
         };
-        let threads: Vec<_> = backends.iter().map(start).collect();
+        let threads: Vec<_> = subjects.iter().map(start).collect();
         let unstarted = || Findings::unprobed("no thread could be started".to_owned());
         threads
             .into_iter()

@@ -53,15 +53,15 @@ impl Findings {
     }
 }
 
-/// Probes one backend; watches an idle connection for at most so long.
+/// Probes one backend, at this address or at those of its name; watches an idle connection for at most so long.
 pub fn probe_one(
     backend: &BackendConfig,
+    address: Option<SocketAddr>,
     check: &HealthCheckConfig,
-    connect: Duration,
-    watched: Duration,
+    (connect, watched): (Duration, Duration),
 ) -> Findings {
     // Empty for a Unix socket.
-    let addresses = match look_up(&backend.url) {
+    let addresses = match address.map_or_else(|| look_up(&backend.url), |address| Ok(vec![address])) {
         Ok(addresses) => addresses,
         Err(error) => return Findings::unprobed(told(&error)),
     };

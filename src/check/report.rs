@@ -4,19 +4,20 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::listener;
 use super::probe::{Findings, Idle};
 use super::warnings::loops;
-use crate::config::{BackendConfig, BackendUrl, Config, HealthCheckKind, PoolConfig, write_duration};
+use super::{Subject, listener};
+use crate::config::{BackendConfig, BackendUrl, Config, HealthCheckKind, write_duration};
 
 /// The share of what a backend allows that is advised: its clock is not ours.
 const ADVISED: f64 = 0.8;
 
 /// The lines of one backend.
-pub fn of(config: &Config, pool: &PoolConfig, backend: &BackendConfig, findings: &Findings) -> String {
+pub(super) fn of(config: &Config, subject: &Subject<'_>, findings: &Findings) -> String {
+    let Subject { pool, backend, label, .. } = subject;
     let mut text = match pool.name.as_str() {
-        "default" => format!("{}\n", backend.url),
-        name => format!("{} (pool {name})\n", backend.url),
+        "default" => format!("{label}\n"),
+        name => format!("{label} (pool {name})\n"),
     };
     let mut line = |name: &str, words: String| {
         // Writing to a String can't fail.
@@ -125,7 +126,9 @@ mod tests {
             health: Some(Ok((Some(204), ms))),
             idle: Some(idle),
         };
-        of(&config, &config.default_pool, &config.default_pool.backends[0], &findings)
+        let (pool, backend) = (&config.default_pool, config.default_pool.backends[0].clone());
+        let subject = Subject { pool, label: backend.url.to_string(), backend, address: None };
+        of(&config, &subject, &findings)
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl Page {
             let name = format!("loadbalancer_backend_{name}");
             self.head(&name, kind, help);
             for (pool, backend) in backends {
-                self.sample(&name, &[("pool", pool), ("backend", backend.name())], value(backend));
+                self.sample(&name, &labels(pool, backend), value(backend));
             }
         }
         self.troubles(backends);
@@ -120,31 +120,31 @@ impl Page {
         self.head(name, "counter", "Answers of backends by the first digit of their status.");
         for (pool, backend) in backends {
             for (class, count) in CLASSES.iter().zip(backend.responses()) {
-                let labels = [("pool", *pool), ("backend", backend.name()), ("code", class)];
+                let labels = [labels(pool, backend), vec![("code", *class)]].concat();
                 self.sample(name, &labels, count as f64);
             }
         }
         let name = "loadbalancer_backend_response_seconds";
         self.head(name, "histogram", "Time from an attempt's start to the head of its answer.");
         for (pool, backend) in backends {
-            self.histogram(name, &[("pool", pool), ("backend", backend.name())], backend.latency());
+            self.histogram(name, &labels(pool, backend), backend.latency());
         }
     }
 
     /// Only of those that are unhealthy: a series that ends says that it is over.
     fn troubles(&mut self, backends: &[One<'_>]) {
         let troubled: Vec<_> =
-            backends.iter().filter_map(|(pool, it)| Some((*pool, it.name(), it.trouble()?))).collect();
+            backends.iter().filter_map(|(pool, it)| Some((labels(pool, it), it.trouble()?))).collect();
         let name = "loadbalancer_backend_unhealthy_info";
         self.head(name, "gauge", "1 for each backend that probes find unhealthy, with the cause in a word.");
-        for (pool, backend, trouble) in &troubled {
-            let labels = [("pool", *pool), ("backend", *backend), ("reason", trouble.problem.kind.word())];
+        for (labels, trouble) in &troubled {
+            let labels = [labels.as_slice(), &[("reason", trouble.problem.kind.word())]].concat();
             self.sample(name, &labels, 1.0);
         }
         let name = "loadbalancer_backend_unhealthy_since_timestamp_seconds";
         self.head(name, "gauge", "When a probe of an unhealthy backend first failed for its present cause.");
-        for (pool, backend, trouble) in &troubled {
-            self.sample(name, &[("pool", pool), ("backend", backend)], unix_seconds(Some(trouble.since)));
+        for (labels, trouble) in &troubled {
+            self.sample(name, labels, unix_seconds(Some(trouble.since)));
         }
     }
 
@@ -178,6 +178,12 @@ impl Page {
         self.sample(&format!("{name}_sum"), labels, histogram.sum_seconds());
         self.sample(&format!("{name}_count"), labels, counts[BOUNDS.len()] as f64);
     }
+}
+
+/// Whose a figure is. One address of a name has the name, too, for two names may lead to one address.
+fn labels<'a>(pool: &'a str, backend: &'a Backend) -> Vec<(&'static str, &'a str)> {
+    let name = backend.is_endpoint().then(|| ("name", backend.configured_name()));
+    [("pool", pool), ("backend", backend.name())].into_iter().chain(name).collect()
 }
 
 /// Since 1970; 0 for none.

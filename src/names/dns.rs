@@ -195,7 +195,7 @@ pub fn read(message: &[u8], (name, kind, id): (&str, Kind, u16)) -> Result<Optio
     // Aliases come before what they lead to (RFC 1034 section 3.6.2, and every server keeps to it).
     let mut names = vec![undotted(name)];
     for record in packet.answers.iter().take(MAX_RECORDS) {
-        if !names.contains(&plain(&record.name)) {
+        if record.class != CLASS::IN || !names.contains(&plain(&record.name)) {
             continue;
         }
         let found = match (&record.rdata, kind) {

@@ -67,6 +67,11 @@ fn each_address_has_its_share_and_its_own_figures() {
         assert_eq!(backend["name"], format!("http://app.test:{port}"));
         assert_eq!(backend["total_requests"], 3);
     }
+    let page = balancer.get("/lb-metrics?format=prometheus");
+    let series = format!(
+        r#"loadbalancer_backend_attempts_total{{pool="default",backend="http://127.0.1.2:{port}",name="http://app.test:{port}"}} 3"#
+    );
+    assert!(page.text().contains(&series), "{}", page.text());
     let asked = fleet[0].asked();
     assert_eq!(asked[0].header("host"), Some("example.com"), "the client's");
 }
@@ -341,4 +346,25 @@ fn what_is_no_use_is_a_mistake_with_its_field() {
         let finished = Run::of(["check", "-"]).input(&format!(r#"{{ "dns": {dns} }}"#)).output();
         assert!(finished.stderr.contains(mistake), "{dns}: {}", finished.stderr);
     }
+}
+
+#[test]
+fn check_probes_each_address() {
+    let (dns, mut fleet) = (Dns::start(), fleet(2));
+    dns.says_addresses("app.test", &["127.0.1.1", "127.0.1.2"]);
+    fleet[1].stop();
+    let port = fleet[0].address().port();
+    let config = by_name(&dns, port, json!({ "timeouts": { "backend_idle": "50ms" } })).to_string();
+    let finished = Run::of(["check", "--probe", "-"]).input(&config).output();
+    assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+    for line in [
+        format!("http://127.0.1.1:{port} of http://app.test:{port}"),
+        format!("http://127.0.1.2:{port} of http://app.test:{port}"),
+        "1 of 2 backends answer".to_owned(),
+    ] {
+        assert!(finished.stdout.contains(&line), "{line}: {}", finished.stdout);
+    }
+    dns.says("app.test", Says::NoSuchName);
+    let finished = Run::of(["check", "--probe", "-"]).input(&config).output();
+    assert!(finished.stdout.contains("no such name (NXDOMAIN)"), "{}", finished.stdout);
 }

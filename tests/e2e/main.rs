@@ -21,6 +21,7 @@ mod date;
 mod defaults;
 mod demo;
 mod descriptors;
+mod dns_server;
 mod drain_loses_nothing;
 mod draining;
 mod drill;
