@@ -24,6 +24,8 @@ pub struct Findings {
     pub health: Option<Result<(Option<u16>, Duration), String>>,
     /// What becomes of an idle connection.
     pub idle: Option<Idle>,
+    /// What its answers say of that: the value of `Keep-Alive`.
+    pub announced: Option<String>,
 }
 
 /// What a backend does with a connection after an answer.
@@ -44,7 +46,7 @@ pub enum Idle {
 impl Findings {
     /// Nothing could be found out.
     pub fn unprobed(reason: String) -> Findings {
-        Findings { addresses: Err(reason), connected: None, health: None, idle: None }
+        Findings { addresses: Err(reason), connected: None, health: None, idle: None, announced: None }
     }
 
     /// Whether its health check passes.
@@ -69,7 +71,8 @@ pub fn probe_one(
     let connected = opened.as_ref().map(|it| (it.address, it.took)).map_err(told);
     let health = Some(health(backend, check, &addresses));
     let idle = opened.ok().map(|opened| idle(backend, check, opened, watched));
-    Findings { addresses: Ok(addresses), connected: Some(connected), health, idle }
+    let (idle, announced) = idle.map_or((None, None), |(idle, announced)| (Some(idle), announced));
+    Findings { addresses: Ok(addresses), connected: Some(connected), health, idle, announced }
 }
 
 /// As the health checker does it, on a connection of its own.
@@ -103,14 +106,19 @@ fn contains(body: &[u8], text: &[u8]) -> bool {
     body.windows(text.len()).any(|part| part == text)
 }
 
-fn idle(backend: &BackendConfig, check: &HealthCheckConfig, opened: Opened, watched: Duration) -> Idle {
+fn idle(
+    backend: &BackendConfig,
+    check: &HealthCheckConfig,
+    opened: Opened,
+    watched: Duration,
+) -> (Idle, Option<String>) {
     let mut wire = opened.wire;
     wire.allow(check.timeout);
     let mut reader = BufReader::new(wire);
     match ask(&mut reader, backend, check, "keep-alive") {
-        Err(error) => Idle::Unknown(told(&error)),
-        Ok(answer) if !answer.keeps => Idle::ClosesAtOnce,
-        Ok(_) => watch(&mut reader, watched),
+        Err(error) => (Idle::Unknown(told(&error)), None),
+        Ok(answer) if !answer.keeps => (Idle::ClosesAtOnce, None),
+        Ok(answer) => (watch(&mut reader, watched), answer.field("keep-alive").map(str::to_owned)),
     }
 }
 

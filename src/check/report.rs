@@ -8,9 +8,13 @@ use super::probe::{Findings, Idle};
 use super::warnings::loops;
 use super::{Subject, listener};
 use crate::config::{BackendConfig, BackendUrl, Config, HealthCheckKind, write_duration};
+use crate::pool::IdleTime;
 
 /// The share of what a backend allows that is advised: its clock is not ours.
 const ADVISED: f64 = 0.8;
+
+/// Of what a backend sends so much is shown, in characters.
+const MOST_SHOWN: usize = 60;
 
 /// The lines of one backend.
 pub(super) fn of(config: &Config, subject: &Subject<'_>, findings: &Findings) -> String {
@@ -38,6 +42,16 @@ pub(super) fn of(config: &Config, subject: &Subject<'_>, findings: &Findings) ->
     }
     if let Some(idle) = &findings.idle {
         line("idle", keeps(idle));
+    }
+    if let Some(value) = &findings.announced {
+        let time = IdleTime::default();
+        time.announced(value.as_bytes());
+        let (used, source) = time.limit(config.timeouts.backend_idle);
+        let value: String = value.chars().filter(|c| !c.is_control()).take(MOST_SHOWN).collect();
+        line(
+            "announces",
+            format!("{value:?}; connections are kept for {} ({})", seconds(used), source.word()),
+        );
     }
     for warning in warnings(config, backend, findings) {
         line("warning", warning);
@@ -125,6 +139,7 @@ mod tests {
             connected: Some(Ok((Some(address), ms))),
             health: Some(Ok((Some(204), ms))),
             idle: Some(idle),
+            announced: None,
         };
         let (pool, backend) = (&config.default_pool, config.default_pool.backends[0].clone());
         let subject = Subject { pool, label: backend.url.to_string(), backend, address: None };

@@ -54,7 +54,9 @@ impl Admin {
             ("/lb-health", true, _) => return public::health(&self.figures, request, live),
             ("/lb-ready", true, _) => return public::ready(&self.figures, request, live),
             ("/lb-dashboard", true, _) => return public::dashboard(&self.figures, request, live),
-            ("/backends", true, _) => Ok(json!({ "backends": entries(live, View::at(Instant::now())) })),
+            ("/backends", true, _) => {
+                Ok(json!({ "backends": entries(live, View::at(live, Instant::now())) }))
+            }
             ("/explain", true, _) => explain::page(&self.figures, &head, live),
             ("/backends/drain", _, "POST") => set(live, &head, AdminState::Draining),
             ("/backends/enable", _, "POST") => set(live, &head, AdminState::Enabled),
@@ -156,7 +158,7 @@ fn set(live: &Live, head: &RequestHead, state: AdminState) -> Result<serde_json:
             &[("backend", &backend.name()), ("state", &backend.state())],
         );
     }
-    Ok(shown(&found))
+    Ok(shown(live, &found))
 }
 
 fn set_weight(live: &Live, head: &RequestHead) -> Result<serde_json::Value, Refused> {
@@ -171,11 +173,11 @@ fn set_weight(live: &Live, head: &RequestHead) -> Result<serde_json::Value, Refu
         backend.set_weight(weight);
         event(Info, "admin", "weight set by hand", &[("backend", &backend.name()), ("weight", &weight)]);
     }
-    Ok(shown(&found))
+    Ok(shown(live, &found))
 }
 
-fn shown(found: &[(&str, &Arc<Backend>)]) -> serde_json::Value {
-    let view = View::at(Instant::now());
+fn shown(live: &Live, found: &[(&str, &Arc<Backend>)]) -> serde_json::Value {
+    let view = View::at(live, Instant::now());
     json!({ "backends": found.iter().map(|(pool, backend)| entry(pool, backend, view)).collect::<Vec<_>>() })
 }
 

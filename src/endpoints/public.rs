@@ -85,7 +85,7 @@ pub(super) fn metrics(figures: &Figures, request: &mut ClientRequest, live: &Liv
     }
     let buckets = query(&request.head, "buckets").is_some();
     let mut page =
-        json::page(&figures.metrics, &gauges, live, View::at(Instant::now()).with_buckets(buckets));
+        json::page(&figures.metrics, &gauges, live, View::at(live, Instant::now()).with_buckets(buckets));
     if query(&request.head, "history").is_some() {
         page["history"] = figures.history.to_json(Instant::now());
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Fate, Record, Story, Try};
 use crate::config::Algorithm;
-use crate::pool::{Backend, Standing};
+use crate::pool::{Backend, IdleSource, Standing};
 use crate::watch::Spans;
 
 /// Shorter waits are left out of the sentence.
@@ -86,6 +86,11 @@ fn attempt(story: &Story, one: &Try) -> Value {
     });
     if one.not_shown > 0 {
         page["others_not_shown"] = json!(one.not_shown);
+    }
+    let learned = chosen.map(|chosen| chosen.idle_time().limit(Duration::MAX));
+    if let Some((time, source)) = learned.filter(|(_, source)| *source != IdleSource::Configured) {
+        page["idle_ms"] = json!(rounded(time));
+        page["idle_source"] = json!(source.word());
     }
     if let Some((took, fate)) = &one.ended {
         page["took_ms"] = json!(rounded(*took));

@@ -37,13 +37,15 @@ pub struct Gauges {
 #[derive(Debug, Clone, Copy)]
 pub struct View {
     now: Instant,
+    /// `timeouts.backend_idle`.
+    idle: Duration,
     buckets: bool,
 }
 
 impl View {
-    /// At this time, without buckets.
-    pub fn at(now: Instant) -> View {
-        View { now, buckets: false }
+    /// Of this configuration at this time, without buckets.
+    pub fn at(live: &Live, now: Instant) -> View {
+        View { now, idle: live.config.timeouts.backend_idle, buckets: false }
     }
 
     /// With `latency_buckets` or without: the difference of two of them tells the percentiles of the
@@ -114,6 +116,7 @@ pub fn entries(live: &Live, view: View) -> Vec<Value> {
 pub fn entry(pool: &str, backend: &Backend, view: View) -> Value {
     let since = backend.changed().map(|changed| view.now.saturating_duration_since(changed).as_secs());
     let trouble = backend.trouble();
+    let (idle, source) = backend.idle_time().limit(view.idle);
     let mut entry = json!({
         "url": backend.name(),
         "name": backend.configured_name(),
@@ -133,6 +136,8 @@ pub fn entry(pool: &str, backend: &Backend, view: View) -> Value {
         "received_bytes": backend.traffic().received(),
         "sent_bytes": backend.traffic().sent(),
         "latency_ms": latency(&backend.latency().percentiles()),
+        "idle_ms": idle.as_millis() as u64,
+        "idle_source": source.word(),
         "last_checked": backend.last_checked().map(rfc3339),
     });
     add_buckets(&mut entry, backend.latency(), view);

@@ -4,7 +4,7 @@
 mod operation;
 
 use std::fmt::Write as _;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::json::Gauges;
 use super::reasons::from_zero;
@@ -47,7 +47,7 @@ pub fn page(snapshot: &Snapshot, gauges: &Gauges, live: &Live, latency: &Histogr
     page.head(name, "histogram", "Time from a proxied request's head to its answer's last byte.");
     page.histogram(name, &[], latency);
     let backends: Vec<One<'_>> = live.pools().iter().flat_map(of_pool).collect();
-    page.backends(&backends);
+    page.backends(&backends, live.config.timeouts.backend_idle);
     page.0
 }
 
@@ -77,7 +77,7 @@ impl Page {
         self.one("loadbalancer_sent_bytes_total", "counter", "Bytes to clients.", sent);
     }
 
-    fn backends(&mut self, backends: &[One<'_>]) {
+    fn backends(&mut self, backends: &[One<'_>], idle: Duration) {
         type Row = (&'static str, &'static str, &'static str, fn(&Backend) -> f64);
         let rows: [Row; 10] = [
             ("healthy", "gauge", "1 while the probes find it healthy.", |it| {
@@ -114,6 +114,13 @@ impl Page {
             for (pool, backend) in backends {
                 self.sample(&name, &labels(pool, backend), value(backend));
             }
+        }
+        let name = "loadbalancer_backend_idle_seconds";
+        self.head(name, "gauge", "How long an idle connection to it is kept, and how that is known.");
+        for (pool, backend) in backends {
+            let (time, source) = backend.idle_time().limit(idle);
+            let labels = [labels(pool, backend), vec![("source", source.word())]].concat();
+            self.sample(name, &labels, time.as_secs_f64());
         }
         self.troubles(backends);
         let name = "loadbalancer_responses_total";
@@ -199,8 +206,6 @@ fn escaped(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use admin::AdminState;
-pub use backend::{AddressBook, Backend, Endpoint, Trouble};
+pub use backend::{AddressBook, Backend, Endpoint, IdleSource, IdleTime, Trouble};
 pub use balancer::{Balancer, Candidate, ClientKey};
 pub use breaker::BreakerState;
 pub use homes::Homes;

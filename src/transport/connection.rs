@@ -52,6 +52,11 @@ impl Connection {
         }
     }
 
+    /// How long the backend says that it keeps an idle one.
+    pub fn announces(&self, keep_alive: &[u8]) {
+        self.link.announced(keep_alive);
+    }
+
     /// Whether it has carried an exchange before this one.
     pub fn is_reused(&self) -> bool {
         self.served > 0

@@ -157,6 +157,9 @@ impl Exchange {
             BodyMode::NoBody => announced_length(&head.headers),
         };
         let keeps = framing.keeps && may_serve_others(request, &head);
+        if let Some(value) = head.headers.get("keep-alive") {
+            self.connection.announces(value);
+        }
         let AnswerHead { status, reason, headers, .. } = head;
         if status == 101 {
             let tunnel = Some(self.connection.into_tunnel());

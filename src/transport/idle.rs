@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::Limits;
 use super::wire::Wire;
-use crate::pool::AddressBook;
+use crate::pool::{AddressBook, IdleTime};
 use crate::traffic::Traffic;
 use parking_lot::Mutex;
 
@@ -46,6 +46,8 @@ pub struct Link {
     idle: Mutex<Vec<Idle>>,
     /// The backend was seen to keep a connection, and not to close one without a word since.
     keeps: AtomicBool,
+    /// How long they last.
+    idle_time: Arc<IdleTime>,
     /// What passes on all of them.
     pub traffic: Arc<Traffic>,
 }
@@ -62,10 +64,11 @@ impl Link {
     pub fn new(
         open: impl Fn(&Limits) -> io::Result<Wire> + Send + Sync + 'static,
         book: AddressBook,
+        idle_time: Arc<IdleTime>,
         traffic: Arc<Traffic>,
     ) -> Link {
         let (idle, keeps) = (Mutex::default(), AtomicBool::new(false));
-        Link { open: Box::new(open), book, idle, keeps, traffic }
+        Link { open: Box::new(open), book, idle, keeps, idle_time, traffic }
     }
 
     /// Keeps a connection that has served so often for later; beyond `max_idle` the oldest goes. Takes a
@@ -77,25 +80,38 @@ impl Link {
         if served >= PROVEN_BY {
             self.keeps.store(true, Relaxed);
         }
-        let now = Instant::now();
+        let (now, (most, _)) = (Instant::now(), self.idle_time.limit(limits.idle));
         let mut surplus = Vec::new();
         let mut idle = self.idle.lock();
-        idle.push(Idle { stream, served, since: now, most: limits.idle });
+        idle.push(Idle { stream, served, since: now, most });
         // The oldest stand in front; usually none is too old, so this is one comparison.
-        let old = idle.iter().take_while(|entry| now - entry.since >= limits.idle).count();
+        let old = idle.iter().take_while(|entry| now - entry.since >= most).count();
         let excess = idle.len().saturating_sub(limits.max_idle);
         surplus.extend(idle.drain(..old.max(excess)));
         drop(idle);
         drop(surplus); // closes sockets, so not under the lock
     }
 
-    /// Closes those that have been idle for too long. Takes a lock.
+    /// The backend has said in an answer how long it keeps idle connections.
+    pub fn announced(&self, value: &[u8]) {
+        self.idle_time.announced(value);
+    }
+
+    /// Closes those that have been idle for too long, and those that the backend has closed. Takes locks, one after
+    /// the other.
     pub fn tidy(&self) {
         let now = Instant::now();
+        self.idle_time.look(now);
         let mut idle = self.idle.lock();
         let old = idle.iter().take_while(|entry| now - entry.since >= entry.most).count();
-        let surplus: Vec<Idle> = idle.drain(..old).collect();
+        let mut surplus: Vec<Idle> = idle.drain(..old).collect();
+        let closed = idle.extract_if(.., |entry| !entry.stream.is_silent());
+        let first_closed = surplus.len();
+        surplus.extend(closed);
         drop(idle);
+        for entry in &surplus[first_closed..] {
+            self.has_closed(entry, now);
+        }
         drop(surplus); // closes sockets, so not under the lock
     }
 
@@ -104,16 +120,24 @@ impl Link {
     pub fn take(&self, limits: &Limits, proven: bool) -> Option<(Arc<Wire>, u32)> {
         loop {
             let entry = self.pop(proven)?;
-            let is_young = entry.since.elapsed() < limits.idle;
+            let is_young = entry.since.elapsed() < self.idle_time.limit(limits.idle).0;
             let leads_there = entry.stream.peer().is_none_or(|peer| self.book.leads_to(peer));
             if is_young && leads_there {
                 if entry.stream.is_silent() {
                     return Some((entry.stream, entry.served));
                 }
+                self.has_closed(&entry, Instant::now());
                 if entry.served < PROVEN_BY {
                     self.keeps.store(false, Relaxed);
                 }
             }
+        }
+    }
+
+    /// Only of one that it had kept: others are closed after each answer, or by a restart.
+    fn has_closed(&self, entry: &Idle, now: Instant) {
+        if self.keeps.load(Relaxed) {
+            self.idle_time.closed_after(now.saturating_duration_since(entry.since), now);
         }
     }
 
@@ -156,7 +180,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let book = AddressBook::default();
         book.set(&[address]);
-        Link::new(move |limits| Wire::tcp(&[address], limits.connect), book, Arc::default())
+        Link::new(move |limits| Wire::tcp(&[address], limits.connect), book, Arc::default(), Arc::default())
     }
 
     #[test]

@@ -173,7 +173,10 @@ impl HttpTransport {
             return Arc::clone(link);
         }
         let mut links = self.links.write();
-        let link = || Link::new(opener(backend, None), backend.address_book(), Arc::clone(backend.traffic()));
+        let link = || {
+            let (book, idle_time) = (backend.address_book(), Arc::clone(backend.idle_time()));
+            Link::new(opener(backend, None), book, idle_time, Arc::clone(backend.traffic()))
+        };
         Arc::clone(links.entry(backend.id()).or_insert_with(|| Arc::new(link())))
     }
 }

@@ -36,7 +36,7 @@ pub fn ask(
 ) -> Result<BackendReply, AttemptError> {
     // What probes send and get is nobody's traffic.
     let (open, book) = (opener(backend, check.port), backend.address_book());
-    let link = Arc::new(Link::new(open, book, Arc::default()));
+    let link = Arc::new(Link::new(open, book, Arc::default(), Arc::default()));
     let request = Outgoing {
         method: "GET",
         target: &check.path,

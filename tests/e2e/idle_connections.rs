@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Balancer, ByHand, Exchange, balancer_by_hand, let_pass, patience};
+use crate::support::{Balancer, ByHand, Exchange, balancer_by_hand, eventually, let_pass, patience};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -91,4 +91,45 @@ fn no_post_is_lost_to_a_connection_that_the_backend_has_closed() {
     }
     assert!(backend.is_left_alone_for(Duration::from_millis(200)), "each was sent once");
     assert_eq!(balancer.metrics_after(20)["retry_attempts"], 0);
+}
+
+#[test]
+fn what_a_backend_announces_holds_less_a_second() {
+    let (backend, balancer) = by_hand("1h");
+    let mut client = balancer.connect();
+    client.ask("GET", "/", &[], b"");
+    let mut exchange = backend.next();
+    exchange.send("HTTP/1.1 200 OK\r\nKeep-Alive: timeout=2, max=100\r\nContent-Length: 2\r\n\r\nok");
+    let answer = client.read_response();
+    assert_eq!((answer.text(), answer.header("keep-alive")), ("ok", None));
+    let begun = Instant::now();
+    let entry = balancer.metrics()["backends"][0].clone();
+    assert_eq!((&entry["idle_ms"], &entry["idle_source"]), (&json!(1000), &json!("announced")));
+    let page = balancer.get("/lb-metrics?format=prometheus");
+    assert!(page.text().contains(r#"source="announced"} 1"#), "{}", page.text());
+    assert!(exchange.is_ended_within(patience()), "it is still open");
+    assert!(begun.elapsed() < Duration::from_secs(60), "closed by us, not after an hour");
+}
+
+#[test]
+fn what_a_backend_does_with_idle_connections_is_learned() {
+    const CLOSED_AFTER: Duration = Duration::from_millis(700);
+    let (backend, balancer) = by_hand("1h");
+    let source = || balancer.metrics()["backends"][0]["idle_source"].clone();
+    for _ in 0..3 {
+        assert_eq!(source(), "configured");
+        let first = answered(&backend, &balancer, "GET");
+        first.keep_alive();
+        let second = answered(&backend, &balancer, "GET");
+        let_pass(CLOSED_AFTER);
+        drop(second);
+        // It is found out by whoever looks, or by the next request.
+        let_pass(Duration::from_millis(50));
+        answered(&backend, &balancer, "GET").keep_alive();
+        answered(&backend, &balancer, "GET");
+        let_pass(Duration::from_millis(20));
+    }
+    eventually("it is learned", || source() == "observed");
+    let idle = balancer.metrics()["backends"][0]["idle_ms"].as_u64().unwrap();
+    assert!((500..1200).contains(&idle), "{idle} ms");
 }

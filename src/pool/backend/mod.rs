@@ -5,6 +5,7 @@ mod breaker;
 mod by_hand;
 mod counts;
 mod endpoint;
+mod idle_time;
 mod state;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -23,6 +24,7 @@ use crate::traffic::Traffic;
 pub use address_book::AddressBook;
 use by_hand::HandWeight;
 pub use endpoint::Endpoint;
+pub use idle_time::{IdleSource, IdleTime};
 pub use state::{Observed, Trouble};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -57,6 +59,7 @@ struct Kept {
     /// A digest of the name, the same in every process.
     digest: u128,
     addresses: AddressBook,
+    idle_time: Arc<IdleTime>,
     admin: AtomicU8,
     weight_by_hand: HandWeight,
     healthy: AtomicBool,
@@ -93,6 +96,7 @@ impl Kept {
             configured,
             is_newcomer: AtomicBool::new(false),
             addresses: AddressBook::default(),
+            idle_time: Arc::default(),
             admin: AtomicU8::new(AdminState::Enabled as u8),
             weight_by_hand: HandWeight::default(),
             healthy: AtomicBool::new(true),
@@ -215,6 +219,11 @@ impl Backend {
             }
             BackendUrl::Unix { .. } => "localhost".to_owned(),
         }
+    }
+
+    /// How long its idle connections last.
+    pub fn idle_time(&self) -> &Arc<IdleTime> {
+        &self.kept.idle_time
     }
 
     /// Where to connect. The book stays up to date when it is kept.
