@@ -26,9 +26,11 @@ usage: loadbalancer [--config FILE] [--pid-file FILE]
                                       and how long does it keep idle connections?
        loadbalancer demo              three embedded backends and a balancer before them, with its
                                       dashboard: nothing to set up
-       loadbalancer replay LOG [--config FILE] [--algorithm NAME|all] [--without BACKEND]
+       loadbalancer replay LOG... [--config FILE] [--algorithm NAME|all] [--without BACKEND]
                                       an access log through the code that chooses backends: who would
-                                      get how much; LOG is ours, nginx's, Apache's, or - for standard input
+                                      get how much; LOG is ours, nginx's, Apache's, HAProxy's, Caddy's,
+                                      Traefik's, Envoy's or an AWS load balancer's, plain or .gz, or - for
+                                      standard input
        loadbalancer drill [--config FILE] [SCENARIO...]
                                       the balancer over backends that fail on purpose: are all promises
                                       kept with this configuration? About a minute
@@ -102,8 +104,8 @@ pub enum Command {
 /// What `replay` is told.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ReplayOptions {
-    /// The log; `-` is standard input.
-    pub log: PathBuf,
+    /// The logs in the order of their time; `-` is standard input.
+    pub logs: Vec<PathBuf>,
     /// The file of `--config`, if any.
     pub config: Option<PathBuf>,
     /// `--algorithm`, if any.
@@ -243,10 +245,12 @@ fn check(flags: Flags, words: &[OsString]) -> Result<Command, String> {
 
 fn replay(flags: Flags, words: &[OsString]) -> Result<Command, String> {
     flags.only("replay", &["config", "algorithm", "without"])?;
-    at_most(1, words)?;
-    let log = words.first().ok_or("replay: name an access log, or - for standard input")?.into();
+    let logs: Vec<PathBuf> = words.iter().map(PathBuf::from).collect();
+    if logs.is_empty() {
+        return Err("replay: name an access log or several, or - for standard input".to_owned());
+    }
     let Flags { config, algorithm, without, .. } = flags;
-    Ok(Command::Replay(ReplayOptions { log, config, algorithm, without }))
+    Ok(Command::Replay(ReplayOptions { logs, config, algorithm, without }))
 }
 
 fn explain(flags: Flags, words: &[OsString]) -> Result<Command, String> {
@@ -355,10 +359,10 @@ mod tests {
 
     #[test]
     fn a_replay_has_a_log_and_what_to_change() {
-        let options = ReplayOptions { log: "-".into(), ..ReplayOptions::default() };
+        let options = ReplayOptions { logs: vec!["-".into()], ..ReplayOptions::default() };
         check("replay -", Ok(Command::Replay(options)));
         let options = ReplayOptions {
-            log: "a.log".into(),
+            logs: vec!["a.log".into()],
             config: Some("c.json".into()),
             algorithm: Some("all".into()),
             without: vec!["http://a".into(), "http://b".into()],
@@ -411,7 +415,6 @@ mod tests {
         check("demo b", Err("\"b\""));
         check("--algorithm all", Err("run takes no --algorithm"));
         check("replay", Err("access log"));
-        check("replay a b", Err("\"b\""));
         check("replay a --without", Err("--without"));
     }
 }

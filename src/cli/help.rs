@@ -40,9 +40,10 @@ usage: loadbalancer demo
 const REPLAY: &str = "\
 Takes an access log through the code that chooses backends: who would get how much?
 
-usage: loadbalancer replay LOG [--config FILE] [--algorithm NAME|all] [--without BACKEND]...
+usage: loadbalancer replay LOG... [--config FILE] [--algorithm NAME|all] [--without BACKEND]...
 
-  LOG                  ours, nginx's, Apache's and others'; - is standard input
+  LOG                  ours, nginx's, Apache's, HAProxy's, Caddy's, Traefik's, Envoy's, or that of AWS; also .gz;
+                       - is standard input; several are read in order
   -c, --config FILE    whose backends; else the file that LB_CONFIG names, else the built-in defaults
   --algorithm NAME     instead of the configured one: round_robin, least_conn, ip_hash, power_of_two,
                        consistent_hash, or all of them

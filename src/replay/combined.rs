@@ -32,13 +32,14 @@ pub(super) fn read(line: &str) -> Result<Line<'_>, &'static str> {
         return Ok(Line::Other);
     }
     Ok(Line::Request(Entry {
-        at,
+        // Traefik logs the beginning, nginx the end; where nothing tells how long it took, it does not matter.
+        at: at + tail.traefiks.unwrap_or_default(),
         is_whole_second: true,
-        latency: tail.latency,
+        latency: tail.latency.or(tail.traefiks),
         client,
         forwarded: tail.forwarded,
         target: Cow::Borrowed(target),
-        backend: None,
+        backend: tail.backend.map(Cow::Borrowed),
     }))
 }
 
@@ -74,7 +75,7 @@ fn is_status(text: &str) -> bool {
 }
 
 /// Of a request of HTTP/1.0 or later that can have been passed on.
-fn target(request: &str) -> Option<&str> {
+pub(super) fn target(request: &str) -> Option<&str> {
     let (method, rest) = request.split_once(' ')?;
     let (target, version) = rest.rsplit_once(' ')?;
     let is_http = is_token(method.as_bytes()) && version.starts_with("HTTP/") && !target.is_empty();

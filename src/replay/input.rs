@@ -1,13 +1,20 @@
-//! The log as lines: from a file or from standard input, one at a time and none longer than a bound.
+//! The log as lines: from a file or from standard input, compressed by gzip or not, one at a time and none longer than
+//! a bound.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
+use std::rc::Rc;
+
+use flate2::bufread::MultiGzDecoder;
 
 /// Our own lines stay below it (a method and a target of 2 KiB, every character escaped); longer ones are
 /// skipped.
 const MAX_LINE_BYTES: u64 = 64 << 10;
+/// What a compressed file begins with (RFC 1952 section 2.3.1).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// One read.
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -15,9 +22,20 @@ const BUFFER_BYTES: usize = 256 << 10;
 pub struct Input {
     reader: BufReader<Box<dyn Read>>,
     size_bytes: Option<u64>,
-    read_bytes: u64,
+    read_bytes: Rc<Cell<u64>>,
     line: Vec<u8>,
     text: String,
+}
+
+/// Counts what is read of the file itself.
+struct Counted(Box<dyn Read>, Rc<Cell<u64>>);
+
+impl Read for Counted {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let amount = self.0.read(buf)?;
+        self.1.set(self.1.get() + amount as u64);
+        Ok(amount)
+    }
 }
 
 impl Input {
@@ -27,17 +45,21 @@ impl Input {
     /// The operating system's.
     pub fn open(path: &Path) -> io::Result<Input> {
         if path.as_os_str() == "-" {
-            return Ok(Input::of(Box::new(io::stdin()), None));
+            return Input::of(Box::new(io::stdin()), None);
         }
         let file = File::open(path)?;
         let about = file.metadata()?;
         let size = about.is_file().then_some(about.len());
-        Ok(Input::of(Box::new(file), size))
+        Input::of(Box::new(file), size)
     }
 
-    pub(super) fn of(source: Box<dyn Read>, size_bytes: Option<u64>) -> Input {
+    pub(super) fn of(source: Box<dyn Read>, size_bytes: Option<u64>) -> io::Result<Input> {
+        let read_bytes = Rc::default();
+        let mut raw = BufReader::with_capacity(BUFFER_BYTES, Counted(source, Rc::clone(&read_bytes)));
+        let is_gzip = raw.fill_buf()?.starts_with(&GZIP);
+        let source: Box<dyn Read> = if is_gzip { Box::new(MultiGzDecoder::new(raw)) } else { Box::new(raw) };
         let reader = BufReader::with_capacity(BUFFER_BYTES, source);
-        Input { reader, size_bytes, read_bytes: 0, line: Vec::new(), text: String::new() }
+        Ok(Input { reader, size_bytes, read_bytes, line: Vec::new(), text: String::new() })
     }
 
     /// Of the whole log, where that is known.
@@ -47,7 +69,7 @@ impl Input {
 
     /// So far.
     pub fn read_bytes(&self) -> u64 {
-        self.read_bytes
+        self.read_bytes.get()
     }
 
     /// The next line without its end; a reason where it is too long to be one. `None` at the end.
@@ -57,7 +79,6 @@ impl Input {
     pub fn next_line(&mut self) -> io::Result<Option<Result<&str, &'static str>>> {
         self.line.clear();
         let read = self.reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut self.line)?;
-        self.read_bytes += read as u64;
         if read == 0 {
             return Ok(None);
         }
@@ -83,7 +104,6 @@ impl Input {
             let end = buffer.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
             let amount = end.unwrap_or(buffer.len());
             self.reader.consume(amount);
-            self.read_bytes += amount as u64;
             if end.is_some() || amount == 0 {
                 return Ok(());
             }
@@ -101,7 +121,7 @@ mod tests {
         let text = format!("one\r\n{giant}\n\u{ff}two\nthree");
         let mut bytes = text.clone().into_bytes();
         bytes.extend(b"\xff");
-        let mut input = Input::of(Box::new(io::Cursor::new(bytes.clone())), None);
+        let mut input = Input::of(Box::new(io::Cursor::new(bytes.clone())), None).unwrap();
         let mut lines = Vec::new();
         while let Some(line) = input.next_line().unwrap() {
             lines.push(line.map(str::to_owned));
@@ -111,5 +131,23 @@ mod tests {
         assert_eq!(lines[2].as_deref(), Ok("\u{ff}two"));
         assert_eq!(lines[3].as_deref(), Ok("three\u{fffd}"));
         assert_eq!((lines.len(), input.read_bytes()), (4, bytes.len() as u64));
+    }
+
+    #[test]
+    fn what_is_compressed_is_read_as_though_it_were_not() {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        io::Write::write_all(&mut encoder, b"one\ntwo\n").unwrap();
+        let bytes = encoder.finish().unwrap();
+        // Two of them behind each other are one log, as zcat has it.
+        let twice = [bytes.clone(), bytes.clone()].concat();
+        let mut input = Input::of(Box::new(io::Cursor::new(twice)), None).unwrap();
+        let mut lines = Vec::new();
+        while let Some(line) = input.next_line().unwrap() {
+            lines.push(line.unwrap().to_owned());
+        }
+        assert_eq!(lines, ["one", "two", "one", "two"]);
+        let cut = bytes[..bytes.len() / 2].to_vec();
+        let mut input = Input::of(Box::new(io::Cursor::new(cut)), None).unwrap();
+        assert!((0..3).any(|_| input.next_line().is_err()), "a broken file is said to be one");
     }
 }

@@ -6,9 +6,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
-
-use super::{combined, formats};
+use super::{cloud, combined, formats, haproxy, json};
 use crate::logging::logfmt;
 
 /// Longer than any request is: what is beyond it is no latency.
@@ -52,19 +50,41 @@ pub struct Entry<'a> {
 /// # Errors
 /// What is not as it should be, for people.
 pub fn read(line: &str) -> Result<Line<'_>, &'static str> {
+    read_with_format(line).map(|(line, _)| line)
+}
+
+/// The same with the name of the format that it is taken for.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_with_format(line: &str) -> Result<(Line<'_>, &'static str), &'static str> {
+    let named = |name: &'static str, line: Result<_, _>| line.map(|line| (line, name));
     let result = match line.as_bytes().get(RFC3339_T) {
-        _ if line.starts_with(TIME) => ours(&line[TIME.len()..]),
-        Some(b'T') => ours(line),
-        _ if line.starts_with('{') => ours_in_json(line),
+        _ if line.starts_with(TIME) => named("ours", ours(&line[TIME.len()..])),
+        Some(b'T') if !line.starts_with('[') => named("ours", ours(line)),
+        _ if line.starts_with('{') => json::read(line),
         _ if line.trim().is_empty() => Err("an empty line"),
-        _ => combined::read(line),
+        _ => match others(line) {
+            Some((name, found)) => named(name, found),
+            None => named("combined", combined::read(line)),
+        },
     };
     result.map_err(|reason| formats::name(line).unwrap_or(reason))
 }
 
+type Found<'a> = Result<Line<'a>, &'static str>;
+
+/// What no other format looks like.
+fn others(line: &str) -> Option<(&'static str, Found<'_>)> {
+    let envoy = || cloud::envoy(line).map(|found| ("Envoy's", found));
+    let alb = || cloud::alb(line).map(|found| ("an AWS application load balancer's", found));
+    let haproxy = || haproxy::read(line).map(|found| ("HAProxy's httplog", found));
+    envoy().or_else(alb).or_else(haproxy)
+}
+
 fn ours(line: &str) -> Result<Line<'_>, &'static str> {
     let (time, mut rest) = line.split_once(' ').ok_or("nothing after the time")?;
-    let at = time_since_1970(time)?;
+    let at = since_1970(time)?;
     let (mut is_access, mut attempts, mut latency, mut client) = (false, None, None, None);
     let (mut target, mut backend) = (Cow::Borrowed("/"), None);
     while !rest.is_empty() {
@@ -87,29 +107,7 @@ fn ours(line: &str) -> Result<Line<'_>, &'static str> {
     Ok(Line::Request(Entry { at, is_whole_second: false, latency, client, forwarded: None, target, backend }))
 }
 
-/// The same as a JSON object.
-fn ours_in_json(line: &str) -> Result<Line<'_>, &'static str> {
-    let object: Value = serde_json::from_str(line).map_err(|_| "not JSON")?;
-    let text = |name: &str| object[name].as_str();
-    let at = time_since_1970(text("time").ok_or("no time")?)?;
-    let component = text("component").ok_or("no component")?;
-    if component != "access" || object["attempts"].as_u64() == Some(0) {
-        return Ok(Line::Other);
-    }
-    let milliseconds = |value: &serde_json::Number| latency_in(&value.to_string(), 1000.0);
-    let latency = object["latency_ms"].as_number().map(milliseconds).transpose()?;
-    Ok(Line::Request(Entry {
-        at,
-        is_whole_second: false,
-        latency,
-        client: address(text("client").ok_or("no client")?)?,
-        forwarded: None,
-        target: Cow::Owned(text("path").unwrap_or("/").to_owned()),
-        backend: text("backend").map(|name| Cow::Owned(name.to_owned())),
-    }))
-}
-
-fn time_since_1970(text: &str) -> Result<Duration, &'static str> {
+pub(super) fn since_1970(text: &str) -> Result<Duration, &'static str> {
     let time = humantime::parse_rfc3339(text).map_err(|_| "no time in RFC 3339")?;
     time.duration_since(SystemTime::UNIX_EPOCH).map_err(|_| "a time before 1970")
 }

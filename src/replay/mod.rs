@@ -8,9 +8,12 @@
 
 mod clf_time;
 mod clients;
+mod cloud;
 mod combined;
 mod formats;
+mod haproxy;
 mod input;
+mod json;
 pub mod line;
 mod order;
 mod progress;
@@ -19,6 +22,7 @@ mod simulation;
 mod tail;
 
 use std::collections::HashMap;
+use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -61,18 +65,16 @@ pub enum Failure {
 /// See [`Failure`].
 pub fn run(options: &ReplayOptions, config: &Config) -> Result<String, Failure> {
     let mut replay = Replay::new(options, config)?;
-    let mut input = Input::open(&options.log)
-        .map_err(|error| Failure::Log(format!("{}: {error}", options.log.display())))?;
-    let mut progress = Progress::new(input.size_bytes());
-    loop {
-        match input.next_line() {
-            Ok(Some(line)) => replay.take(line),
-            Ok(None) => break,
-            Err(error) => return Err(Failure::Log(format!("{}: {error}", options.log.display()))),
+    for log in &options.logs {
+        let failed = |error: io::Error| Failure::Log(format!("{}: {error}", log.display()));
+        let mut input = Input::open(log).map_err(failed)?;
+        let mut progress = Progress::new(input.size_bytes());
+        while let Some(line) = input.next_line().map_err(failed)? {
+            replay.take(line);
+            progress.advance(input.read_bytes());
         }
-        progress.advance(input.read_bytes());
+        progress.finish();
     }
-    progress.finish();
     replay.finish()
 }
 
@@ -113,13 +115,14 @@ impl Replay {
 
     fn take(&mut self, line: Result<&str, &'static str>) {
         self.report.lines += 1;
-        match line.and_then(line::read) {
-            Ok(Line::Request(entry)) => {
+        match line.and_then(line::read_with_format) {
+            Ok((Line::Request(entry), format)) => {
+                self.report.note_format(format);
                 let arrival = self.arrival(&entry);
                 self.window.push(arrival, entry.at, entry.is_whole_second, entry.latency.is_some());
                 self.simulate(false);
             }
-            Ok(Line::Other) => self.report.other += 1,
+            Ok((Line::Other, _)) => self.report.other += 1,
             Err(reason) => self.report.unreadable(reason, SHOWN_REASONS),
         }
     }
@@ -210,9 +213,7 @@ fn without(config: &Config, names: &[String]) -> Result<Config, Failure> {
 fn notes(config: &Config) -> Vec<String> {
     let mut notes = Vec::new();
     if !config.routes.is_empty() {
-        notes.push(
-            "logs name no host, so routes are left out: all requests go to the top-level backends".into(),
-        );
+        notes.push("routes are left out: all requests go to the top-level backends".into());
     }
     let key = &config.default_pool.hash_key;
     if matches!(key, HashKey::Header(_) | HashKey::Cookie(_)) {

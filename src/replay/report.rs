@@ -23,6 +23,8 @@ pub struct Report {
     /// The first few reasons for that.
     shown: Vec<Shown>,
     without_latency: u64,
+    /// Formats that lines were taken for, with how many.
+    formats: Vec<(&'static str, u64)>,
     span: Option<(Duration, Duration)>,
     notes: Vec<String>,
 }
@@ -51,6 +53,14 @@ impl Report {
         }
     }
 
+    /// A line was taken for one of this format.
+    pub fn note_format(&mut self, format: &'static str) {
+        match self.formats.iter_mut().find(|(known, _)| *known == format) {
+            Some((_, lines)) => *lines += 1,
+            None => self.formats.push((format, 1)),
+        }
+    }
+
     /// Whether the log says how long the request took.
     pub fn note_latency(&mut self, is_known: bool) {
         self.without_latency += u64::from(!is_known);
@@ -65,7 +75,12 @@ impl Report {
 
     /// Says on standard error what was not as it should be.
     pub fn say_problems(&self) {
-        let mut lines: Vec<String> = self.notes.iter().map(|note| format!("note: {note}")).collect();
+        let formats =
+            self.formats.iter().map(|(name, lines)| format!("{name} ({})", counted(*lines, "line")));
+        let formats: Vec<String> = formats.collect();
+        let taken = (!formats.is_empty()).then(|| format!("note: taken for {}", formats.join(", ")));
+        let notes = self.notes.iter().map(|note| format!("note: {note}"));
+        let mut lines: Vec<String> = taken.into_iter().chain(notes).collect();
         if self.without_latency > 0 {
             let (count, ms) = (counted(self.without_latency, "request"), ASSUMED_LATENCY.as_millis());
             lines.push(format!("note: {count} without a latency, taken to last {ms} ms"));

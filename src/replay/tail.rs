@@ -22,8 +22,12 @@ const DECIMALS: usize = 3;
 pub(super) struct Tail<'a> {
     /// How long the request took.
     pub latency: Option<Duration>,
+    /// Traefik's duration.
+    pub traefiks: Option<Duration>,
     /// Whether there is a time besides the request's own, so that a backend was asked.
     pub tells_of_backend: bool,
+    /// Traefik's backend: the last of its quoted words, a URL.
+    pub backend: Option<&'a str>,
     /// Whom proxies before that server name as client.
     pub forwarded: Option<&'a str>,
 }
@@ -34,13 +38,20 @@ impl<'a> Tail<'a> {
         while let Some((word, is_quoted, after)) = next_word(rest) {
             rest = after;
             if !is_quoted {
-                times.take(word);
+                match milliseconds(word).filter(|_| tail.backend.is_some()) {
+                    // The beginning is logged there, so that the end is as much later.
+                    Some(time) => tail.traefiks = Some(time),
+                    None => times.take(word),
+                }
                 continue;
             }
             quoted += 1;
             times.is_open = false;
             if quoted <= CLIENTS_OWN {
                 continue;
+            }
+            if word.starts_with("http://") || word.starts_with("https://") {
+                tail.backend = Some(word);
             }
             if is_list_of_addresses(word) {
                 tail.forwarded = Some(word);
@@ -52,6 +63,11 @@ impl<'a> Tail<'a> {
         tail.tells_of_backend = times.sums.len() > 1;
         tail
     }
+}
+
+/// `12ms`, as Traefik writes its durations.
+fn milliseconds(word: &str) -> Option<Duration> {
+    word.strip_suffix("ms")?.parse().ok().map(Duration::from_millis)
 }
 
 /// The next word, or what stands between the next quotes; and what comes after it.
