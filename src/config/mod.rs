@@ -3,7 +3,7 @@
 //!
 //! `raw` is what the file says, `defaults` each default once, `resolve` turns the one into the other
 //! and finds all mistakes at once. Nothing here touches a socket, looks up a name or reads the
-//! environment (`cli` does that and passes the overrides in).
+//! environment (`cli` does that and passes the overrides and its variables in).
 
 mod address;
 mod defaults;
@@ -22,6 +22,7 @@ mod resolve;
 mod syntax;
 mod units;
 mod url;
+mod variables;
 mod write;
 
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use load::{Overrides, load, load_again, look_over, parse};
 pub use logs::{AccessField, AccessLogConfig, EventLogConfig, LogFormat};
 pub use pages::Pages;
 pub use units::write_duration;
+pub use variables::Variables;
 
 /// A whole, valid configuration.
 #[derive(Debug, Clone, PartialEq)]

@@ -39,7 +39,7 @@ const BUFFER_BYTES: RangeInclusive<u64> = 0..=64 * MIB;
 
 /// Reads the file, then the overrides.
 pub(super) fn resolve(source: &str, overrides: &Overrides) -> Result<Config, ConfigErrors> {
-    let document = Document::new(source)?;
+    let document = Document::new(source, &overrides.variables)?;
     let config = document.read(|fields| config(fields, &document, overrides));
     match document.finish() {
         Ok(()) => Ok(config),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use super::units::{write_duration, write_size};
 use super::{
     Addresses, BackendConfig, Config, HealthCheckConfig, Limits, PoolConfig, RateLimit, RetryConfig, Route,
-    Timeouts, TlsConfig, Unmatched, defaults,
+    Timeouts, TlsConfig, Unmatched, defaults, variables,
 };
 
 /// Stands for a secret, and is long enough for any of them.
@@ -63,7 +63,9 @@ impl Config {
         whole.insert("proxy_protocol_from".into(), json!(from));
         whole.insert("tls".into(), self.tls.as_ref().map_or(Json::Null, tls));
         whole.insert("admin".into(), self.admin());
-        Json::Object(whole)
+        let mut whole = Json::Object(whole);
+        variables::escape(&mut whole);
+        whole
     }
 
     fn breaker(&self) -> Json {
