@@ -8,8 +8,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
     AccessLogConfig, Addresses, Algorithm, BackendConfig, BackendUrl, BreakerConfig, Config, DnsConfig,
-    EventLogConfig, HashKey, HealthCheckConfig, HealthCheckKind, HostHeader, Limits, Pages, PoolConfig,
-    RateLimit, RetryConfig, StatusRanges, Timeouts, Unmatched,
+    EventLogConfig, HashKey, HealthCheckConfig, HealthCheckKind, HostHeader, Limits, ListenAddress, Pages,
+    PoolConfig, RateLimit, RetryConfig, StatusRanges, Timeouts, Unmatched,
 };
 
 const KIB: usize = 1024;
@@ -27,7 +27,7 @@ pub(super) const ROUTE_PATH: &str = "/";
 /// What holds without any file.
 pub(super) fn config() -> Config {
     Config {
-        listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)),
+        listen: vec![ListenAddress::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)))],
         workers: 256,
         default_pool: pool(),
         pools: Vec::new(),

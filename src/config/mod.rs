@@ -11,6 +11,7 @@ mod dns;
 mod document;
 mod error;
 mod file;
+mod listen;
 mod load;
 mod logs;
 mod names;
@@ -35,6 +36,7 @@ use ipnet::IpNet;
 
 pub use error::{ConfigErrors, Mistake};
 pub use file::read_regular;
+pub use listen::{ListenAddress, MOST_LISTENERS};
 pub use load::{Overrides, load, load_again, look_over, parse};
 pub use logs::{AccessField, AccessLogConfig, EventLogConfig, LogFormat};
 pub use pages::Pages;
@@ -44,8 +46,8 @@ pub use variables::Variables;
 /// A whole, valid configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Where clients connect.
-    pub listen: SocketAddr,
+    /// Where clients connect; never empty.
+    pub listen: Vec<ListenAddress>,
     /// Threads that handle requests: the requests that wait for a backend at once.
     pub workers: usize,
     /// The top-level backends, known as the pool `default`.

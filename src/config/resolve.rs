@@ -13,8 +13,8 @@ use super::error::ConfigErrors;
 use super::raw::Fields;
 use super::read::{boolean, duration, duration_or_zero, list, number, size, text, whole};
 use super::{
-    BreakerConfig, Config, Limits, Overrides, RateLimit, RetryConfig, Timeouts, address, defaults, dns, logs,
-    names, pages, units,
+    BreakerConfig, Config, Limits, ListenAddress, Overrides, RateLimit, RetryConfig, Timeouts, address,
+    defaults, dns, listen, logs, names, pages, units,
 };
 
 const KIB: u64 = 1024;
@@ -50,7 +50,7 @@ pub(super) fn resolve(source: &str, overrides: &Overrides) -> Result<Config, Con
 fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -> Config {
     let default = defaults::config();
     let mut config = Config {
-        listen: fields.value("listen", default.listen, text(address::LISTEN, address::listen)),
+        listen: listen::listen(fields, default.listen),
         workers: fields.value("workers", default.workers, whole(WORKERS)),
         default_pool: pools::pool(fields, &default.default_pool.name, &default.default_pool),
         retry: fields.object("retry", retry),
@@ -109,8 +109,8 @@ fn apply(overrides: &Overrides, config: &mut Config, document: &Document<'_>) {
         }
     }
     if let Some((source, value)) = &overrides.listen {
-        match address::listen(value) {
-            Ok(listen) => config.listen = listen,
+        match ListenAddress::parse(value) {
+            Ok(listen) => config.listen = vec![listen],
             Err(message) => document.override_mistake(source, message),
         }
     }

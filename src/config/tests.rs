@@ -72,7 +72,7 @@ fn bad_files_get_the_words_beside_them() {
 fn environment_and_flags_win_over_the_file() {
     let config = overridden(Some("ip_hash"), Some("localhost:9")).unwrap();
     assert_eq!(config.default_pool.algorithm, Algorithm::IpHash);
-    assert_eq!(config.listen.to_string(), "127.0.0.1:9");
+    assert_eq!(config.listen[0].to_string(), "127.0.0.1:9");
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn strings_may_have_variables_and_numbers_may_be_one() {
     let variables =
         [("PORT", "81"), ("WORKERS", "7"), ("VIA", "false"), ("N", "3"), ("HOST", "a"), ("TOKEN", "pa$${s")];
     let config = with_variables(text, &variables).unwrap();
-    assert_eq!((config.listen.port(), config.workers, config.via), (81, 7, false));
+    assert_eq!((config.listen[0].tcp().unwrap().port(), config.workers, config.via), (81, 7, false));
     assert_eq!(config.default_pool.backends[0].url.to_string(), "http://a:81");
     assert_eq!(config.default_pool.backends[0].weight, 3);
     assert_eq!(config.limits.max_body_bytes, Some(3));
@@ -235,7 +235,15 @@ fn right_values() -> Vec<(&'static str, Vec<Json>)> {
     });
     let api = json!({ "api": { "backends": backends, "health_check": check } });
     vec![
-        ("listen", vec![json!(":0"), json!("[::1]:8080"), json!("localhost:1")]),
+        (
+            "listen",
+            vec![
+                json!([":80", "unix:/run/lb.sock?mode=0600"]),
+                json!(":0"),
+                json!("[::1]:8080"),
+                json!("localhost:1"),
+            ],
+        ),
         ("workers", vec![json!(1), json!(4096)]),
         ("algorithm", vec![json!("ip_hash"), json!("power_of_two")]),
         ("hash_key", vec![json!("path"), json!("header:X-User"), json!("cookie:Id")]),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use super::units::{write_duration, write_size};
 use super::{
     Addresses, BackendConfig, Config, HealthCheckConfig, Limits, PoolConfig, RateLimit, RetryConfig, Route,
-    Timeouts, TlsConfig, Unmatched, defaults, variables,
+    Timeouts, TlsConfig, Unmatched, defaults, listen, variables,
 };
 
 /// Stands for a secret, and is long enough for any of them.
@@ -32,7 +32,7 @@ impl Config {
     /// The configuration as config.json would say it, defaults included. Its secrets are in it.
     pub fn to_json(&self) -> Json {
         let mut whole = Map::new();
-        whole.insert("listen".into(), json!(self.listen.to_string()));
+        whole.insert("listen".into(), listen::to_json(&self.listen));
         whole.insert("workers".into(), json!(self.workers));
         whole.append(&mut balancing(&self.default_pool));
         let named = self.pools.iter().map(|it| (it.name.clone(), Json::Object(pool(it))));

@@ -37,6 +37,7 @@ mod interim_and_trailers;
 mod ipv6;
 mod last_error;
 mod limits;
+mod listeners;
 mod log;
 mod log_files;
 mod long_bodies;
