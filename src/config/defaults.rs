@@ -9,7 +9,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::{
     AccessLogConfig, Addresses, Algorithm, BackendConfig, BackendUrl, BreakerConfig, Config, DnsConfig,
     EventLogConfig, HashKey, HealthCheckConfig, HealthCheckKind, HostHeader, Limits, ListenAddress, Pages,
-    PoolConfig, RateLimit, RetryConfig, StatusRanges, Timeouts, Unmatched,
+    PoolConfig, RateLimit, RetryConfig, StatusRanges, Timeouts, TlsVersion, Unmatched,
 };
 
 const KIB: usize = 1024;
@@ -147,6 +147,9 @@ pub(super) fn breaker() -> BreakerConfig {
         on_status: Vec::new(),
     }
 }
+
+/// TLS before it is broken (RFC 8996).
+pub(super) const TLS_MIN_VERSION: TlsVersion = TlsVersion::Tls12;
 
 /// Where TLS clients connect, once there are certificates.
 pub(super) fn tls_listen() -> SocketAddr {

@@ -374,10 +374,21 @@ pub struct TlsConfig {
     pub listen: SocketAddr,
     /// The first is for clients that name no known host.
     pub certificates: Vec<CertificateConfig>,
+    /// The lowest version that is spoken.
+    pub min_version: TlsVersion,
     /// Whether the plain listener only redirects.
     pub redirect_http: bool,
     /// Whether connections begin with a PROXY header.
     pub proxy_protocol: bool,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// `1.2`
+    Tls12,
+    /// `1.3`
+    Tls13,
 }
 
 /// A certificate chain and its key, both PEM files.

@@ -274,7 +274,7 @@ fn right_values() -> Vec<(&'static str, Vec<Json>)> {
         (
             "tls",
             vec![json!({ "certificates": [{ "certificate": "c", "private_key": "k" }],
-                         "redirect_http": true, "proxy_protocol": true })],
+                         "redirect_http": true, "proxy_protocol": true, "min_version": "1.3" })],
         ),
     ]
 }

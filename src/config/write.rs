@@ -225,6 +225,7 @@ fn tls(tls: &TlsConfig) -> Json {
     json!({
         "listen": tls.listen.to_string(),
         "certificates": tls.certificates.iter().map(certificate).collect::<Vec<_>>(),
+        "min_version": tls.min_version.to_string(),
         "redirect_http": tls.redirect_http,
         "proxy_protocol": tls.proxy_protocol,
     })

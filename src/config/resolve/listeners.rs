@@ -6,7 +6,7 @@ use super::secret;
 use crate::config::error::quoted;
 use crate::config::raw::{Fields, Scalar, Value};
 use crate::config::read::{boolean, text};
-use crate::config::{AdminConfig, CertificateConfig, Config, TlsConfig, address, defaults};
+use crate::config::{AdminConfig, CertificateConfig, Config, TlsConfig, address, defaults, names};
 
 const CERTIFICATES: &str = r#"a list such as [ { "certificate": "cert.pem", "private_key": "key.pem" } ]"#;
 const FILE: &str = r#"the name of a PEM file, such as "cert.pem""#;
@@ -16,6 +16,11 @@ pub(super) fn tls(fields: &Fields<'_>) -> Option<TlsConfig> {
     Some(value.object(|tls| TlsConfig {
         listen: listen(tls, defaults::tls_listen()),
         certificates: certificates(tls),
+        min_version: tls.value(
+            "min_version",
+            defaults::TLS_MIN_VERSION,
+            text(names::TLS_VERSION, names::tls_version),
+        ),
         redirect_http: tls.value("redirect_http", false, boolean),
         proxy_protocol: tls.value("proxy_protocol", false, boolean),
     }))
