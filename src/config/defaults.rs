@@ -45,6 +45,7 @@ pub(super) fn config() -> Config {
         host_header: HostHeader::Preserve,
         via: true,
         pages: Pages::private(),
+        compress: None,
         access_log: AccessLogConfig::default(),
         event_log: EventLogConfig::default(),
         front: true,

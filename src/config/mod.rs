@@ -6,6 +6,7 @@
 //! environment (`cli` does that and passes the overrides and its variables in).
 
 mod address;
+mod compress;
 mod defaults;
 mod dns;
 mod document;
@@ -34,6 +35,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use compress::CompressConfig;
 pub use error::{ConfigErrors, Mistake};
 pub use file::read_regular;
 pub use listen::{ListenAddress, MOST_LISTENERS};
@@ -82,6 +84,8 @@ pub struct Config {
     pub via: bool,
     /// Who may see the balancer's own pages on the public listeners.
     pub pages: Pages,
+    /// Which answers are compressed; `None` is none.
+    pub compress: Option<CompressConfig>,
     /// A line a request.
     pub access_log: AccessLogConfig,
     /// A line an event.

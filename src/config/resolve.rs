@@ -14,7 +14,7 @@ use super::raw::Fields;
 use super::read::{boolean, duration, duration_or_zero, list, number, size, text, whole};
 use super::{
     BreakerConfig, Config, Limits, ListenAddress, Overrides, RateLimit, RetryConfig, Timeouts, address,
-    defaults, dns, listen, logs, names, pages, units,
+    compress, defaults, dns, listen, logs, names, pages, units,
 };
 
 const KIB: u64 = 1024;
@@ -73,6 +73,7 @@ fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -
         ),
         via: fields.value("via", default.via, boolean),
         pages: fields.value("pages", default.pages, pages::pages),
+        compress: compress::compress(fields),
         access_log: logs::access_log(fields),
         event_log: logs::event_log(fields),
         front: fields.value("front", default.front, boolean),

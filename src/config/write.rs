@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use super::units::{write_duration, write_size};
 use super::{
     Addresses, BackendConfig, Config, HealthCheckConfig, Limits, PoolConfig, RateLimit, RetryConfig, Route,
-    Timeouts, TlsConfig, Unmatched, defaults, listen, variables,
+    Timeouts, TlsConfig, Unmatched, compress, defaults, listen, variables,
 };
 
 /// Stands for a secret, and is long enough for any of them.
@@ -53,6 +53,7 @@ impl Config {
         whole.insert("host_header".into(), json!(self.host_header.to_string()));
         whole.insert("via".into(), json!(self.via));
         whole.insert("pages".into(), self.pages.to_json());
+        whole.insert("compress".into(), compress::to_json(self.compress.as_ref()));
         whole.insert("access_log".into(), self.access_log.to_json());
         whole.insert("event_log".into(), self.event_log.to_json());
         whole.insert("front".into(), json!(self.front));

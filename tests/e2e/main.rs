@@ -15,6 +15,7 @@ mod bytes;
 mod check;
 mod cli;
 mod client_address;
+mod compression;
 mod connections_at_limits;
 mod dashboard;
 mod date;
