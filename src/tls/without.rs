@@ -161,6 +161,11 @@ impl ServerSession {
     }
 
     /// Never called.
+    pub fn version(&self) -> Option<&'static str> {
+        match self.0 {}
+    }
+
+    /// Never called.
     pub fn is_handshaking(&self) -> bool {
         match self.0 {}
     }
