@@ -152,7 +152,7 @@ pub struct Environment {
     pub renewal: bool,
     /// `NOTIFY_SOCKET`: where a service manager wants to hear how it goes.
     pub notify_socket: Option<OsString>,
-    /// `LB_ALGORITHM` and `LB_LISTEN`.
+    /// `LB_ALGORITHM` and `LB_LISTEN`, and what `${NAME}` in the file stands for.
     pub overrides: Overrides,
 }
 
@@ -309,7 +309,11 @@ pub fn environment() -> Environment {
         debug: var("LB_DEBUG").is_some_and(|value| value != "0" && value != "false"),
         renewal: var(crate::renewal::MARK).is_some(),
         notify_socket: var("NOTIFY_SOCKET"),
-        overrides: Overrides { algorithm: text("LB_ALGORITHM"), listen: text("LB_LISTEN") },
+        overrides: Overrides {
+            algorithm: text("LB_ALGORITHM"),
+            listen: text("LB_LISTEN"),
+            variables: std::env::vars_os().collect(),
+        },
     }
 }
 

@@ -17,8 +17,7 @@
 use std::ffi::OsString;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -29,10 +28,13 @@ use rustix::net::{
     SendFlags, recvmsg, sendmsg,
 };
 
+use crate::config::{ListenAddress, MOST_LISTENERS};
+use crate::frontend::ListenSocket;
+
 /// Marks a process that is started to take over.
 pub const MARK: &str = "LB_RENEWAL";
-/// The plain listener, TLS and admin.
-const MAX_SOCKETS: usize = 3;
+/// The plain listeners, TLS and admin.
+const MAX_SOCKETS: usize = MOST_LISTENERS + 2;
 /// Goes with the sockets.
 const HERE: u8 = b'L';
 /// The same, where a service manager has the sockets, too.
@@ -81,7 +83,7 @@ impl Successor {
     /// It could not be started, or ended or said nothing in time.
     pub fn start(
         origin: &Origin,
-        listeners: &[&TcpListener],
+        listeners: &[&ListenSocket],
         sockets_stay: bool,
         by_hand: &str,
         is_called_off: impl FnMut() -> bool,
@@ -90,7 +92,7 @@ impl Successor {
         let child = Command::new(&origin.program)
             .args(&origin.arguments)
             .env(MARK, "1")
-            .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
             .spawn()?;
         let successor = Successor { channel: ours, child };
         match successor.hand_over(listeners, sockets_stay, by_hand, is_called_off) {
@@ -110,7 +112,7 @@ impl Successor {
 
     fn hand_over(
         &self,
-        listeners: &[&TcpListener],
+        listeners: &[&ListenSocket],
         sockets_stay: bool,
         by_hand: &str,
         mut is_called_off: impl FnMut() -> bool,
@@ -176,7 +178,7 @@ pub struct Predecessor(UnixStream);
 /// What the new process gets.
 pub struct HandedOver {
     /// The listening sockets.
-    pub listeners: Vec<TcpListener>,
+    pub listeners: Vec<ListenSocket>,
     /// Whether a service manager has them, too.
     pub sockets_stay: bool,
     /// What people have set by hand.
@@ -223,7 +225,7 @@ fn receive_sockets(channel: &UnixStream) -> io::Result<HandedOver> {
         RecvAncillaryMessage::ScmRights(sockets) => Some(sockets),
         _ => None,
     });
-    let listeners: Vec<_> = sockets.flatten().map(TcpListener::from).collect();
+    let listeners: Vec<_> = sockets.flatten().map(ListenSocket::inherited).collect::<io::Result<_>>()?;
     if listeners.is_empty() {
         return Err(io::Error::other("no socket was handed over"));
     }
@@ -234,37 +236,51 @@ fn receive_sockets(channel: &UnixStream) -> io::Result<HandedOver> {
 /// The listening sockets that a service manager has opened (systemd's LISTEN_FDS), if there are any.
 ///
 /// # Errors
-/// What was handed over is no TCP socket.
-pub fn activated_sockets() -> io::Result<Vec<TcpListener>> {
+/// What was handed over is no TCP socket and no Unix socket.
+pub fn activated_sockets() -> io::Result<Vec<ListenSocket>> {
     let mut given = listenfd::ListenFd::from_env();
     let mut listeners = Vec::new();
     for index in 0..given.len() {
-        listeners.extend(given.take_tcp_listener(index)?);
+        // What is refused stays there.
+        let socket = match given.take_unix_listener(index) {
+            Ok(socket) => socket.map(OwnedFd::from),
+            Err(_) => given.take_tcp_listener(index)?.map(OwnedFd::from),
+        };
+        listeners.extend(socket.map(ListenSocket::inherited).transpose()?);
     }
     Ok(listeners)
 }
 
 /// Whether an inherited socket is the one that the configuration asks for.
-pub fn is_wanted(listener: &TcpListener, wanted: SocketAddr) -> bool {
-    let Ok(actual) = listener.local_addr() else { return false };
-    wanted.port() == 0 || actual == wanted
+pub fn is_wanted(listener: &ListenSocket, wanted: &ListenAddress) -> bool {
+    match (listener.address(), wanted) {
+        (ListenAddress::Tcp(actual), ListenAddress::Tcp(wanted)) => wanted.port() == 0 || actual == wanted,
+        (ListenAddress::Unix { path, .. }, ListenAddress::Unix { path: wanted, .. }) => path == wanted,
+        _ => false,
+    }
 }
 
 /// Whether it has the IPv4 half of all addresses, which are wanted: the process before found no IPv6 here, and the
 /// whole can't be bound beside it.
-pub fn is_half_of(listener: &TcpListener, wanted: SocketAddr) -> bool {
-    let Ok(actual) = listener.local_addr() else { return false };
+pub fn is_half_of(listener: &ListenSocket, wanted: &ListenAddress) -> bool {
+    let (Some(actual), Some(wanted)) = (listener.address().tcp(), wanted.tcp()) else { return false };
     let all = [actual, wanted].iter().all(|address| address.ip().is_unspecified());
     all && actual.is_ipv4() && wanted.is_ipv6() && actual.port() == wanted.port()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::{SocketAddr, TcpListener};
+
     use super::*;
+
+    fn bound(address: &str) -> ListenSocket {
+        ListenSocket::inherited(TcpListener::bind(address).unwrap().into()).unwrap()
+    }
 
     #[test]
     fn a_socket_goes_through_the_channel() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = bound("127.0.0.1:0");
         let (ours, theirs) = UnixStream::pair().unwrap();
         let child = Command::new("/bin/true").spawn().unwrap();
         let successor = Successor { channel: ours, child };
@@ -275,26 +291,26 @@ mod tests {
             let predecessor = Predecessor(theirs);
             predecessor.ready().unwrap();
             predecessor.serving();
-            received.listeners.remove(0).local_addr().unwrap()
+            received.listeners.remove(0).address().clone()
         });
         successor.hand_over(&[&listener], true, "[1]", || false).unwrap();
         successor.go().unwrap();
-        assert_eq!(other.join().unwrap(), listener.local_addr().unwrap());
+        assert_eq!(&other.join().unwrap(), listener.address());
     }
 
     #[test]
     fn an_inherited_socket_of_ipv4_is_half_of_all_addresses() {
-        let listener = TcpListener::bind("0.0.0.0:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let listener = bound("0.0.0.0:0");
+        let port = listener.address().tcp().unwrap().port();
         for (wanted, half) in [("[::]", true), ("0.0.0.0", false), ("[::1]", false)] {
-            let wanted = format!("{wanted}:{port}").parse().unwrap();
-            assert_eq!(is_half_of(&listener, wanted), half, "{wanted}");
+            let wanted: SocketAddr = format!("{wanted}:{port}").parse().unwrap();
+            assert_eq!(is_half_of(&listener, &ListenAddress::Tcp(wanted)), half, "{wanted}");
         }
     }
 
     #[test]
     fn a_successor_that_ends_is_noticed() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = bound("127.0.0.1:0");
         let origin = Origin { program: "/bin/true".into(), arguments: Vec::new() };
         assert!(Successor::start(&origin, &[&listener], false, "", || false).is_err());
         let missing = Origin { program: "/no/such/program".into(), arguments: Vec::new() };
@@ -303,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_silent_successor_is_ended_when_the_renewal_is_called_off() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = bound("127.0.0.1:0");
         let origin = Origin { program: "/bin/sleep".into(), arguments: vec!["60".into()] };
         let begun = Instant::now();
         let mut looks = 0;

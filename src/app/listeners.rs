@@ -1,15 +1,15 @@
 //! The listening sockets: where they come from, and who accepts on them.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use log::Level::Warn;
 
 use super::late::Doors;
 use super::{Source, StartError};
-use crate::config::Config;
-use crate::frontend::{ClientLimits, Door, Front, FrontSettings, Sink, TinyListener, bind};
+use crate::config::{Config, ListenAddress};
+use crate::frontend::{ClientLimits, Door, Front, FrontSettings, ListenSocket, Sink, TinyListener};
 use crate::logging::event;
 use crate::pool::SharedLive;
 use crate::reload::Reloader;
@@ -19,9 +19,9 @@ use crate::traffic::Traffic;
 
 /// One for each listener of the configuration.
 pub(super) struct Sockets {
-    plain: TcpListener,
-    tls: Option<TcpListener>,
-    admin: Option<TcpListener>,
+    plain: Vec<ListenSocket>,
+    tls: Option<ListenSocket>,
+    admin: Option<ListenSocket>,
     /// Whether a service manager has some of them, too.
     pub stay: bool,
     /// What people have set by hand in the process before.
@@ -45,7 +45,7 @@ pub(super) fn open(source: Source, config: &Config) -> Result<(Option<Predecesso
                 (None, listeners, stay, None)
             }
         };
-    let mut socket = |wanted: SocketAddr| -> Result<TcpListener, StartError> {
+    let mut socket = |wanted: &ListenAddress| -> Result<ListenSocket, StartError> {
         let exactly = inherited.iter().position(|listener| renewal::is_wanted(listener, wanted));
         let place = exactly.or_else(|| inherited.iter().position(|it| renewal::is_half_of(it, wanted)));
         if let Some(index) = place {
@@ -54,19 +54,20 @@ pub(super) fn open(source: Source, config: &Config) -> Result<(Option<Predecesso
             return Ok(listener);
         }
         tell_of_unused(&inherited, wanted);
-        let listener = bind(wanted).map_err(|error| StartError::Listen(wanted, error))?;
+        let listener =
+            ListenSocket::bind(wanted).map_err(|error| StartError::Listen(wanted.clone(), error))?;
         tell_of_one_family(&listener, wanted);
         Ok(listener)
     };
-    let plain = socket(config.listen)?;
-    let tls = config.tls.as_ref().map(|tls| socket(tls.listen)).transpose()?;
-    let admin = config.admin.as_ref().map(|admin| socket(admin.listen)).transpose()?;
+    let plain = config.listen.iter().map(&mut socket).collect::<Result<_, _>>()?;
+    let tls = config.tls.as_ref().map(|tls| socket(&ListenAddress::Tcp(tls.listen))).transpose()?;
+    let admin = config.admin.as_ref().map(|admin| socket(&ListenAddress::Tcp(admin.listen))).transpose()?;
     Ok((predecessor, Sockets { plain, tls, admin, stay, by_hand }))
 }
 
 /// Of a socket for IPv4 alone where all addresses are wanted: there is no IPv6 here, or it was inherited.
-fn tell_of_one_family(listener: &TcpListener, wanted: SocketAddr) {
-    let Ok(actual) = listener.local_addr() else { return };
+fn tell_of_one_family(listener: &ListenSocket, wanted: &ListenAddress) {
+    let (Some(actual), Some(wanted)) = (listener.address().tcp(), wanted.tcp()) else { return };
     if actual.is_ipv4() && wanted.is_ipv6() {
         let fields: [(&str, &dyn std::fmt::Display); 2] = [("wanted", &wanted), ("listens_on", &actual)];
         event(Warn, "app", "only IPv4 is served here", &fields);
@@ -74,17 +75,17 @@ fn tell_of_one_family(listener: &TcpListener, wanted: SocketAddr) {
 }
 
 /// Mostly an address that is written in two ways: `[::]:80` and `0.0.0.0:80` are two.
-fn tell_of_unused(inherited: &[TcpListener], wanted: SocketAddr) {
-    let addresses: Vec<_> = inherited.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-    if !addresses.is_empty() {
-        let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+fn tell_of_unused(inherited: &[ListenSocket], wanted: &ListenAddress) {
+    if !inherited.is_empty() {
+        let addresses: Vec<_> = inherited.iter().map(|listener| listener.address().to_string()).collect();
         let fields: [(&str, &dyn std::fmt::Display); 2] =
             [("wanted", &wanted), ("inherited", &addresses.join(" "))];
         event(Warn, "app", "no inherited socket is for this address", &fields);
     }
 }
 
-/// Accepts on all of them, on the plain one first.
+/// Accepts on all of them, on the plain ones first. Unix sockets always have the front, as all but plain TCP do:
+/// tiny_http shows a connection by its peer's address, and there is none.
 pub(super) fn serve(
     sockets: Sockets,
     certificates: Option<ServerSettings>,
@@ -100,13 +101,14 @@ pub(super) fn serve(
         Front::start(listener, how, limits(live), sink).map(Arc::new)
     };
     let mut doors: Doors = Vec::new();
-    doors.push(match config.front || config.proxy_protocol {
-        true => front(sockets.plain, None, config.proxy_protocol, Arc::clone(&sink), Arc::clone(traffic))?,
-        false => {
-            let most = config.limits.max_connections;
-            Arc::new(TinyListener::start(sockets.plain, most, Arc::clone(&sink), Arc::clone(traffic))?)
-        }
-    });
+    for socket in sockets.plain {
+        let (sink, traffic) = (Arc::clone(&sink), Arc::clone(traffic));
+        let is_tiny = !config.front && !config.proxy_protocol && socket.address().tcp().is_some();
+        doors.push(match is_tiny {
+            false => front(socket, None, config.proxy_protocol, sink, traffic)?,
+            true => Arc::new(TinyListener::start(socket, config.limits.max_connections, sink, traffic)?),
+        });
+    }
     if let (Some(listener), Some(tls), Some(certificates)) = (sockets.tls, &config.tls, certificates) {
         reloader.note_certificates(&certificates);
         let front = front(listener, Some(certificates), tls.proxy_protocol, sink, Arc::clone(traffic))?;

@@ -10,7 +10,6 @@ mod pid_file;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -18,7 +17,7 @@ use std::time::{Instant, SystemTime};
 
 use log::Level::Info;
 
-use crate::config::Config;
+use crate::config::{Config, ListenAddress};
 use crate::endpoints::{Endpoints, Figures, keep_history};
 use crate::explain::Explanations;
 use crate::frontend::{ClientRequest, Sink};
@@ -45,7 +44,7 @@ use pid_file::PidFile;
 #[derive(Debug)]
 pub enum StartError {
     /// The address is taken, or not ours.
-    Listen(SocketAddr, io::Error),
+    Listen(ListenAddress, io::Error),
     /// The operating system refused a thread or a socket.
     System(io::Error),
     /// Files that the configuration names can't be used; each with the reason.
@@ -238,7 +237,7 @@ impl App {
     }
 
     /// Where it listens; the real port where port 0 was asked for.
-    pub fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> &ListenAddress {
         self.doors[0].address()
     }
 }
@@ -330,7 +329,9 @@ fn announce(doors: &Doors, live: &SharedLive) {
         ("workers", &live.config.workers),
     ];
     event(Info, "app", "listening", &fields);
-    let others = live.config.tls.iter().map(|_| "tls").chain(live.config.admin.iter().map(|_| "admin"));
+    let plain = live.config.listen.iter().skip(1).map(|_| "plain");
+    let tls = live.config.tls.iter().map(|_| "tls");
+    let others = plain.chain(tls).chain(live.config.admin.iter().map(|_| "admin"));
     for (door, kind) in doors.iter().skip(1).zip(others) {
         event(Info, "app", "listening as well", &[("as", &kind), ("at", &door.address())]);
     }

@@ -13,7 +13,8 @@ pub fn at(
 ) -> Option<&'static str> {
     let tls = config.tls.as_ref().map(|tls| ("tls.listen", tls.listen));
     let admin = config.admin.as_ref().map(|admin| ("admin.listen", admin.listen));
-    let mut all = std::iter::once(("listen", config.listen)).chain(tls).chain(admin);
+    let plain = config.listen.iter().filter_map(|listen| Some(("listen", listen.tcp()?)));
+    let mut all = plain.chain(tls).chain(admin);
     all.find(|(_, listen)| leads_to(address, *listen, &is_this_machine)).map(|(name, _)| name)
 }
 

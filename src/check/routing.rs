@@ -49,12 +49,11 @@ fn idle_backends(config: &Config) -> Option<String> {
 
 /// Where the addresses overlap it is a mistake; here they differ.
 fn admin_port(config: &Config) -> Option<String> {
-    let (admin, port) = (config.admin.as_ref()?.listen, config.listen.port());
-    (admin.port() == port && port != 0).then(|| {
-        format!(
-            "admin.listen {admin} has the port of `listen`, {}: which of the two a client meets depends on the \
-             address that it happens to use",
-            config.listen
-        )
-    })
+    let admin = config.admin.as_ref()?.listen;
+    let mut plain = config.listen.iter().filter_map(|listen| listen.tcp());
+    let same = plain.find(|it| it.port() == admin.port() && it.port() != 0)?;
+    Some(format!(
+        "admin.listen {admin} has the port of `listen`, {same}: which of the two a client meets depends on the \
+         address that it happens to use"
+    ))
 }

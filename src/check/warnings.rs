@@ -47,11 +47,12 @@ fn trusted_by_all(config: &Config) -> Vec<String> {
 /// tiny_http is for trusted networks; only this machine's is one for sure.
 fn open_to_strangers(config: &Config) -> Option<String> {
     let is_tiny = !config.front && !config.proxy_protocol;
-    (is_tiny && !config.listen.ip().is_loopback()).then(|| {
+    let is_open = |address: &SocketAddr| !address.ip().is_loopback();
+    let open = config.listen.iter().filter_map(|listen| listen.tcp()).find(is_open)?;
+    is_tiny.then(|| {
         format!(
-            "front false on {}: tiny_http reads requests there, and has no limits of time, size or number; only \
-             for networks in which all clients are trusted",
-            config.listen
+            "front false on {open}: tiny_http reads requests there, and has no limits of time, size or number; only \
+             for networks in which all clients are trusted"
         )
     })
 }

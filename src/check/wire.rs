@@ -153,7 +153,7 @@ impl Write for Wire {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Overrides, parse};
+    use crate::config::{Overrides, TlsConfig, TlsVersion, parse};
 
     /// Half a record of application data, a byte at a time: five minutes of it.
     #[cfg(feature = "tls")]
@@ -174,7 +174,14 @@ mod tests {
         std::fs::write(&certificate, own.cert.pem()).unwrap();
         std::fs::write(&private_key, own.signing_key.serialize_pem()).unwrap();
         let pair = crate::config::CertificateConfig { certificate: certificate.clone(), private_key };
-        let settings = crate::tls::ServerSettings::load(&[pair]).unwrap();
+        let tls = TlsConfig {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            certificates: vec![pair],
+            min_version: TlsVersion::Tls12,
+            redirect_http: false,
+            proxy_protocol: false,
+        };
+        let settings = crate::tls::ServerSettings::load(&tls).unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         std::thread::spawn(move || {

@@ -52,8 +52,31 @@ fn unmapped(network: IpNet) -> IpNet {
     }
 }
 
+/// `[::]` has the addresses of both families, `0.0.0.0` those of IPv4.
+pub(super) fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let has = |one: IpAddr, other: IpAddr| one.is_unspecified() && (one.is_ipv6() || other.is_ipv4());
+    let overlap = one.ip() == other.ip() || has(one.ip(), other.ip()) || has(other.ip(), one.ip());
+    overlap && one.port() == other.port() && one.port() != 0
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn two_listeners_clash_where_one_has_the_other_s_address() {
+        for (one, other, expected) in [
+            ("0.0.0.0:1", "127.0.0.1:1", true),
+            ("127.0.0.1:1", "0.0.0.0:1", true),
+            ("127.0.0.1:1", "127.0.0.2:1", false),
+            ("[::]:1", "[::1]:1", true),
+            ("[::]:1", "127.0.0.1:1", true),
+            ("0.0.0.0:1", "[::]:1", true),
+            ("0.0.0.0:1", "[::1]:1", false),
+            ("0.0.0.0:0", "0.0.0.0:0", false),
+        ] {
+            assert_eq!(super::clash(one.parse().unwrap(), other.parse().unwrap()), expected, "{one} {other}");
+        }
+    }
+
     #[test]
     fn listening_addresses_have_a_port_and_may_leave_out_the_host() {
         let check = |text: &str, expected: Option<&str>| {

@@ -8,8 +8,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
     AccessLogConfig, Addresses, Algorithm, BackendConfig, BackendUrl, BreakerConfig, Config, DnsConfig,
-    EventLogConfig, HashKey, HealthCheckConfig, HealthCheckKind, HostHeader, Limits, Local, Pages,
-    PoolConfig, RateLimit, RetryConfig, StatusRanges, Timeouts, Unmatched,
+    EventLogConfig, HashKey, HealthCheckConfig, HealthCheckKind, HostHeader, Limits, ListenAddress, Local,
+    Pages, PoolConfig, RateLimit, RetryConfig, StatusRanges, Timeouts, TlsVersion, Unmatched,
 };
 
 const KIB: usize = 1024;
@@ -25,7 +25,7 @@ pub(super) const POOL_NAME: &str = "default";
 /// What holds without any file.
 pub(super) fn config() -> Config {
     Config {
-        listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)),
+        listen: vec![ListenAddress::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)))],
         workers: 256,
         default_pool: pool(),
         pools: Vec::new(),
@@ -44,6 +44,7 @@ pub(super) fn config() -> Config {
         local: Local::default(),
         via: true,
         pages: Pages::private(),
+        compress: None,
         access_log: AccessLogConfig::default(),
         event_log: EventLogConfig::default(),
         front: true,
@@ -149,6 +150,9 @@ pub fn breaker() -> BreakerConfig {
         on_status: Vec::new(),
     }
 }
+
+/// TLS before it is broken (RFC 8996).
+pub(super) const TLS_MIN_VERSION: TlsVersion = TlsVersion::Tls12;
 
 /// Where TLS clients connect, once there are certificates.
 pub(super) fn tls_listen() -> SocketAddr {

@@ -2,12 +2,13 @@
 //! is for `raw` and `resolve`.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 
 use serde_json::value::RawValue;
 
 use super::error::{ConfigErrors, Mistake};
 use super::raw::{Fields, Value};
-use super::syntax;
+use super::{Variables, syntax};
 
 /// A report longer than this helps nobody; a bad file must not fill the log either.
 const MAX_REPORTED: usize = 100;
@@ -17,7 +18,11 @@ const MAX_REPORTED: usize = 100;
 pub(super) struct Document<'d> {
     text: &'d str,
     root: &'d str,
+    /// What `${NAME}` stands for.
+    pub variables: &'d Variables,
     found: RefCell<Vec<Found>>,
+    /// Where values stand that are not known; whatever else is said of one would be of no use.
+    unknown: RefCell<HashSet<usize>>,
 }
 
 struct Found {
@@ -31,11 +36,17 @@ impl<'d> Document<'d> {
     /// Checks the syntax; the first violation is the only mistake then. serde_json does this without
     /// recursion, and nothing here recurses deeper than a configuration is, so no depth of nesting
     /// can exhaust the stack.
-    pub fn new(text: &'d str) -> Result<Document<'d>, ConfigErrors> {
+    pub fn new(text: &'d str, variables: &'d Variables) -> Result<Document<'d>, ConfigErrors> {
         let json = text.strip_prefix('\u{feff}').unwrap_or(text);
         let root: &RawValue = serde_json::from_str(json)
             .map_err(|error| ConfigErrors::new(vec![syntax::mistake(json, &error)]))?;
-        Ok(Document { text, root: root.get(), found: RefCell::default() })
+        Ok(Document {
+            text,
+            root: root.get(),
+            variables,
+            found: RefCell::default(),
+            unknown: RefCell::default(),
+        })
     }
 
     /// Reads the whole file as an object.
@@ -50,7 +61,18 @@ impl<'d> Document<'d> {
 
     /// A mistake in the value `raw`, which is a slice of the text.
     pub fn mistake(&self, path: &str, raw: &str, message: String) {
-        self.add(path, self.offset_of(raw), message);
+        let offset = self.offset_of(raw);
+        if !self.unknown.borrow().contains(&offset) {
+            self.add(path, offset, message);
+        }
+    }
+
+    /// What stands in the file is no value, for the environment does not say what it is.
+    pub fn unknown(&self, path: &str, raw: &str, message: String) {
+        let offset = self.offset_of(raw);
+        if self.unknown.borrow_mut().insert(offset) {
+            self.add(path, offset, message);
+        }
     }
 
     fn add(&self, path: &str, offset: usize, message: String) {

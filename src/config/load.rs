@@ -5,19 +5,21 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::error::ConfigErrors;
-use super::{Config, read_regular, remarks, resolve};
+use super::{Config, Variables, read_regular, remarks, resolve};
 
 /// Larger files are no configuration; reading stops here.
 const MOST_FILE_BYTES: u64 = 1024 * 1024;
 
 /// What wins over the file: for each, where it came from (`LB_ALGORITHM`, `--algorithm`), under which
-/// a mistake in it is reported, and its value as it was typed.
+/// a mistake in it is reported, and its value as it was typed. And what `${NAME}` in the file stands for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// Replaces `algorithm`.
     pub algorithm: Option<(String, String)>,
     /// Replaces `listen`.
     pub listen: Option<(String, String)>,
+    /// The environment, for `${NAME}`.
+    pub variables: Variables,
 }
 
 /// Reads and checks the file at `path`; without one, the built-in defaults. Names of files in it are

@@ -3,16 +3,18 @@
 //!
 //! `raw` is what the file says, `defaults` each default once, `resolve` turns the one into the other
 //! and finds all mistakes at once. Nothing here touches a socket, looks up a name or reads the
-//! environment (`cli` does that and passes the overrides in).
+//! environment (`cli` does that and passes the overrides and its variables in).
 
 mod address;
 mod bounds;
+mod compress;
 mod defaults;
 mod dns;
 mod document;
 mod error;
 mod file;
 mod htpasswd;
+mod listen;
 mod load;
 mod logs;
 mod names;
@@ -27,6 +29,7 @@ mod syntax;
 mod template;
 mod units;
 mod url;
+mod variables;
 mod write;
 
 #[cfg(test)]
@@ -37,10 +40,12 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use compress::CompressConfig;
 pub use defaults::{breaker as default_breaker, rate_limit as default_rate_limit};
 pub use error::{ConfigErrors, Mistake};
 pub use file::read_regular;
 pub use htpasswd::users as htpasswd_users;
+pub use listen::{ListenAddress, MOST_LISTENERS};
 pub use load::{Overrides, load, load_again, look_over, parse};
 pub use logs::{AccessField, AccessLogConfig, EventLogConfig, LogFormat};
 pub use pages::Pages;
@@ -48,12 +53,13 @@ pub use policy::{BreakerPatch, HeaderRules, Local, NamedFile, RateLimitPatch, Re
 pub use route::{Access, Action, BasicAuth, ForwardAuth, PathMatch, Route};
 pub use template::{Piece, Placeholder, Template};
 pub use units::write_duration;
+pub use variables::Variables;
 
 /// A whole, valid configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Where clients connect.
-    pub listen: SocketAddr,
+    /// Where clients connect; never empty.
+    pub listen: Vec<ListenAddress>,
     /// Threads that handle requests: the requests that wait for a backend at once.
     pub workers: usize,
     /// The top-level backends, known as the pool `default`.
@@ -90,6 +96,8 @@ pub struct Config {
     pub via: bool,
     /// Who may see the balancer's own pages on the public listeners.
     pub pages: Pages,
+    /// Which answers are compressed; `None` is none.
+    pub compress: Option<CompressConfig>,
     /// A line a request.
     pub access_log: AccessLogConfig,
     /// A line an event.
@@ -368,10 +376,21 @@ pub struct TlsConfig {
     pub listen: SocketAddr,
     /// The first is for clients that name no known host.
     pub certificates: Vec<CertificateConfig>,
+    /// The lowest version that is spoken.
+    pub min_version: TlsVersion,
     /// Whether the plain listener only redirects.
     pub redirect_http: bool,
     /// Whether connections begin with a PROXY header.
     pub proxy_protocol: bool,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// `1.2`
+    Tls12,
+    /// `1.3`
+    Tls13,
 }
 
 /// A certificate chain and its key, both PEM files.

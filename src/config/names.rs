@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::error::{MISSPELT, nearest, quoted};
 use super::url;
-use super::{Addresses, Algorithm, HashKey, HealthCheckKind, HostHeader};
+use super::{Addresses, Algorithm, HashKey, HealthCheckKind, HostHeader, TlsVersion};
 
 type Names<T> = [(&'static str, T)];
 
@@ -20,6 +20,7 @@ const ADDRESSES_KINDS: &Names<Addresses> =
     &[("one", Addresses::One), ("each", Addresses::Each), ("srv", Addresses::Srv)];
 const HEALTH_CHECK_KINDS: &Names<HealthCheckKind> =
     &[("http", HealthCheckKind::Http), ("tcp", HealthCheckKind::Tcp)];
+const TLS_VERSIONS: &Names<TlsVersion> = &[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
 const HOST_HEADERS: &Names<HostHeader> =
     &[("preserve", HostHeader::Preserve), ("backend", HostHeader::Backend)];
 
@@ -28,6 +29,7 @@ pub(super) const ALGORITHM: &str = r#"a name such as "round_robin""#;
 pub(super) const HEALTH_CHECK_KIND: &str = r#""http" or "tcp""#;
 pub(super) const ADDRESSES: &str = r#""one", "each" or "srv""#;
 pub(super) const HOST_HEADER: &str = r#""preserve", "backend", or a host such as "app.example.com""#;
+pub(super) const TLS_VERSION: &str = r#""1.2" or "1.3""#;
 pub(super) const HASH_KEY: &str = r#""client", "path", "header:NAME" or "cookie:NAME""#;
 pub(super) const COOKIE_NAME: &str = r#"a cookie's name, such as "lb", or null"#;
 
@@ -92,6 +94,10 @@ impl Algorithm {
     }
 }
 
+pub(super) fn tls_version(text: &str) -> Result<TlsVersion, String> {
+    choose(TLS_VERSIONS, text)
+}
+
 pub(super) fn choose<T: Copy>(names: &Names<T>, text: &str) -> Result<T, String> {
     if let Some((_, value)) = names.iter().find(|(name, _)| *name == text) {
         return Ok(*value);
@@ -123,6 +129,12 @@ impl fmt::Display for HealthCheckKind {
 impl fmt::Display for Addresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(name_of(ADDRESSES_KINDS, self))
+    }
+}
+
+impl fmt::Display for TlsVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(name_of(TLS_VERSIONS, self))
     }
 }
 

@@ -12,7 +12,7 @@ use super::raw::{Fields, Scalar, Value};
 use super::read::{boolean, duration, list, number, size, text, whole};
 use super::template::Template;
 use super::units::{self, write_duration, write_size};
-use super::{BreakerConfig, HostHeader, RateLimit, RetryConfig, names};
+use super::{BreakerConfig, CompressConfig, HostHeader, RateLimit, RetryConfig, compress, names};
 
 const VALUES: &str = r#"an object such as { "X-Frame-Options": "DENY" }"#;
 const NAMES: &str = r#"a list of names such as ["Server"]"#;
@@ -74,6 +74,8 @@ pub struct Local {
     pub rate_limit: Option<RateLimitPatch>,
     /// Which fields of [`BreakerConfig`] differ.
     pub circuit_breaker: Option<BreakerPatch>,
+    /// Which answers are compressed, all of it; the inner `None` is none.
+    pub compress: Option<Option<CompressConfig>>,
     /// Bodies for our own answers, by status.
     pub error_pages: Vec<(u16, NamedFile)>,
 }
@@ -163,6 +165,7 @@ pub(super) fn local(fields: &Fields<'_>) -> Local {
         retry: fields.get("retry").map(|it| it.object(retry)),
         rate_limit: fields.get("rate_limit").map(|it| it.object(rate_limit)),
         circuit_breaker: fields.get("circuit_breaker").map(|it| it.object(breaker)),
+        compress: fields.get("compress").map(|_| compress::compress(fields)),
         ..headers_and_pages(fields)
     }
 }
@@ -310,6 +313,7 @@ impl Local {
         put("retry", self.retry.as_ref().map(RetryPatch::to_json));
         put("rate_limit", self.rate_limit.as_ref().map(RateLimitPatch::to_json));
         put("circuit_breaker", self.circuit_breaker.as_ref().map(BreakerPatch::to_json));
+        put("compress", self.compress.as_ref().map(|it| compress::to_json(it.as_ref())));
         let pages: Map<String, Json> =
             self.error_pages.iter().map(|(status, file)| (status.to_string(), json!(file.name))).collect();
         put("error_pages", (!pages.is_empty()).then_some(Json::Object(pages)));

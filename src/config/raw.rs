@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use super::document::Document;
 use super::error::{MISSPELT, clipped, nearest, quoted};
+use super::variables::is_reference;
 
 /// One value of the file.
 pub(super) struct Value<'d> {
@@ -30,6 +31,8 @@ pub(super) enum Scalar<'d> {
     Text(String),
     /// A string with half of a surrogate pair: syntax allows it, but it is no text.
     HalfCharacter,
+    /// A string whose variable the environment does not have; that was told.
+    Unknown,
     List,
     Object,
 }
@@ -73,10 +76,35 @@ impl<'d> Value<'d> {
             Some(b'[') => Scalar::List,
             Some(b'{') => Scalar::Object,
             Some(b'"') => match serde_json::from_str(self.raw) {
-                Ok(text) => Scalar::Text(text),
+                Ok(text) => self.expanded(text),
                 Err(_) => Scalar::HalfCharacter,
             },
             Some(_) => Scalar::Number(self.raw),
+        }
+    }
+
+    fn expanded(&self, text: String) -> Scalar<'d> {
+        match self.document.variables.expand(&text) {
+            Ok(expanded) => Scalar::Text(expanded.into_owned()),
+            Err(message) => {
+                self.document.unknown(&self.path, self.raw, message);
+                Scalar::Unknown
+            }
+        }
+    }
+
+    /// What stands where a number or a switch belongs: as it is written, or all that one variable of the
+    /// environment says, which has no types.
+    pub fn bare(&self) -> Option<String> {
+        match self.scalar() {
+            Scalar::Number(number) => Some(number.to_owned()),
+            Scalar::Bool(value) => Some(value.to_string()),
+            Scalar::Text(text)
+                if serde_json::from_str(self.raw).is_ok_and(|it: String| is_reference(&it)) =>
+            {
+                Some(text)
+            }
+            _ => None,
         }
     }
 
@@ -88,6 +116,7 @@ impl<'d> Value<'d> {
             Scalar::Number(number) => format!("the number {}", clipped(number)),
             Scalar::Text(text) => format!("the string {}", quoted(&text)),
             Scalar::HalfCharacter => "half of a \\u pair".to_string(),
+            Scalar::Unknown => "nothing".to_string(),
             Scalar::List => "a list".to_string(),
             Scalar::Object => "an object".to_string(),
         };

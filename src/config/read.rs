@@ -23,10 +23,17 @@ pub(super) fn text<T>(
 
 /// `true` or `false`.
 pub(super) fn boolean(value: &Value<'_>) -> Result<bool, String> {
-    match value.scalar() {
-        Scalar::Bool(value) => Ok(value),
+    match value.bare().as_deref() {
+        Some("true") => Ok(true),
+        Some("false") => Ok(false),
         _ => Err(value.wrong_type("true or false")),
     }
+}
+
+/// What may be a number; `true` and `false` are none, wherever they come from.
+fn digits(value: &Value<'_>, right: &str) -> Result<String, String> {
+    let is_number = |text: &String| !matches!(text.as_str(), "true" | "false");
+    value.bare().filter(is_number).ok_or_else(|| value.wrong_type(right))
 }
 
 /// A whole number in `range`.
@@ -35,12 +42,12 @@ pub(super) fn whole<T: FromStr + PartialOrd + Display>(
 ) -> impl Fn(&Value<'_>) -> Result<T, String> {
     move |value| {
         let right = format!("a whole number from {} to {}", range.start(), range.end());
-        let Scalar::Number(number) = value.scalar() else { return Err(value.wrong_type(&right)) };
+        let number = digits(value, &right)?;
         number
             .parse()
             .ok()
             .filter(|number| range.contains(number))
-            .ok_or_else(|| format!("{} is not {right}", clipped(number)))
+            .ok_or_else(|| format!("{} is not {right}", clipped(&number).escape_debug()))
     }
 }
 
@@ -48,13 +55,13 @@ pub(super) fn whole<T: FromStr + PartialOrd + Display>(
 pub(super) fn number(range: RangeInclusive<f64>) -> impl Fn(&Value<'_>) -> Result<f64, String> {
     move |value| {
         let right = format!("a number from {} to {}", range.start(), range.end());
-        let Scalar::Number(number) = value.scalar() else { return Err(value.wrong_type(&right)) };
+        let number = digits(value, &right)?;
         // Rust's parser, because serde_json's may be off by the last bit.
         number
             .parse()
             .ok()
             .filter(|number| range.contains(number))
-            .ok_or_else(|| format!("{} is not {right}", clipped(number)))
+            .ok_or_else(|| format!("{} is not {right}", clipped(&number).escape_debug()))
     }
 }
 

@@ -16,13 +16,13 @@ use super::error::ConfigErrors;
 use super::raw::Fields;
 use super::read::{boolean, duration, duration_or_zero, list, number, size, text, whole};
 use super::{
-    BreakerConfig, Config, Limits, Overrides, RateLimit, RetryConfig, Timeouts, address, defaults, dns, logs,
-    names, pages, policy, units,
+    BreakerConfig, Config, Limits, ListenAddress, Overrides, RateLimit, RetryConfig, Timeouts, address,
+    compress, defaults, dns, listen, logs, names, pages, policy, units,
 };
 
 /// Reads the file, then the overrides.
 pub(super) fn resolve(source: &str, overrides: &Overrides) -> Result<Config, ConfigErrors> {
-    let document = Document::new(source)?;
+    let document = Document::new(source, &overrides.variables)?;
     let config = document.read(|fields| config(fields, &document, overrides));
     match document.finish() {
         Ok(()) => Ok(config),
@@ -33,7 +33,7 @@ pub(super) fn resolve(source: &str, overrides: &Overrides) -> Result<Config, Con
 fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -> Config {
     let default = defaults::config();
     let mut config = Config {
-        listen: fields.value("listen", default.listen, text(address::LISTEN, address::listen)),
+        listen: listen::listen(fields, default.listen),
         workers: fields.value("workers", default.workers, whole(WORKERS)),
         default_pool: pools::pool(fields, &default.default_pool.name, &default.default_pool),
         retry: fields.object("retry", retry),
@@ -57,6 +57,7 @@ fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -
         local: policy::headers_and_pages(fields),
         via: fields.value("via", default.via, boolean),
         pages: fields.value("pages", default.pages, pages::pages),
+        compress: compress::compress(fields),
         access_log: logs::access_log(fields),
         event_log: logs::event_log(fields),
         front: fields.value("front", default.front, boolean),
@@ -93,8 +94,8 @@ fn apply(overrides: &Overrides, config: &mut Config, document: &Document<'_>) {
         }
     }
     if let Some((source, value)) = &overrides.listen {
-        match address::listen(value) {
-            Ok(listen) => config.listen = listen,
+        match ListenAddress::parse(value) {
+            Ok(listen) => config.listen = vec![listen],
             Err(message) => document.override_mistake(source, message),
         }
     }

@@ -3,13 +3,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use super::*;
 
-const NO_OVERRIDES: Overrides = Overrides { algorithm: None, listen: None };
+static NO_OVERRIDES: LazyLock<Overrides> = LazyLock::new(Overrides::default);
 
 fn in_repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -29,6 +30,7 @@ fn overridden(algorithm: Option<&str>, listen: Option<&str>) -> Result<Config, C
     let overrides = Overrides {
         algorithm: algorithm.map(|value| from("LB_ALGORITHM", value)),
         listen: listen.map(|value| from("LB_LISTEN", value)),
+        ..Overrides::default()
     };
     parse(r#"{ "algorithm": "least_conn", "listen": ":1" }"#, &overrides)
 }
@@ -70,7 +72,7 @@ fn bad_files_get_the_words_beside_them() {
 fn environment_and_flags_win_over_the_file() {
     let config = overridden(Some("ip_hash"), Some("localhost:9")).unwrap();
     assert_eq!(config.default_pool.algorithm, Algorithm::IpHash);
-    assert_eq!(config.listen.to_string(), "127.0.0.1:9");
+    assert_eq!(config.listen[0].to_string(), "127.0.0.1:9");
 }
 
 #[test]
@@ -142,6 +144,66 @@ fn a_file_that_cannot_be_read_is_one_mistake() {
     check(&file("latin1", b"{ \"\xe4"), "not UTF-8 text (at byte 3); save it as UTF-8");
 }
 
+fn with_variables(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+    let variables = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+    parse(text, &Overrides { variables, ..Overrides::default() })
+}
+
+#[test]
+fn strings_may_have_variables_and_numbers_may_be_one() {
+    let text = r#"{ "listen": ":${PORT}", "workers": "${WORKERS}", "via": "${VIA}", "limits": { "max_body_bytes": "${N}" },
+        "backends": [ { "url": "http://${HOST}:${PORT}", "weight": "${N}" } ],
+        "admin": { "token": "${TOKEN}" } }"#;
+    let variables =
+        [("PORT", "81"), ("WORKERS", "7"), ("VIA", "false"), ("N", "3"), ("HOST", "a"), ("TOKEN", "pa$${s")];
+    let config = with_variables(text, &variables).unwrap();
+    assert_eq!((config.listen[0].tcp().unwrap().port(), config.workers, config.via), (81, 7, false));
+    assert_eq!(config.default_pool.backends[0].url.to_string(), "http://a:81");
+    assert_eq!(config.default_pool.backends[0].weight, 3);
+    assert_eq!(config.limits.max_body_bytes, Some(3));
+    assert_eq!(config.admin.as_ref().unwrap().token.as_deref(), Some("pa$${s"));
+    assert_eq!(resolved(&config.to_json().to_string()), Ok(config.clone()), "it reads back as the same");
+    let shown = config.without_secrets().to_json().to_string();
+    assert!(!shown.contains("pa$"), "{shown}");
+}
+
+#[test]
+fn a_variable_that_is_not_set_is_one_mistake_at_its_field() {
+    let check = |text: &str, variables: &[(&str, &str)], expected: &str| {
+        assert_eq!(with_variables(text, variables).unwrap_err().to_string(), expected, "{text}");
+    };
+    let unset = "is not set in the environment; set P, or write the value here";
+    check(r#"{ "listen": ":${P}" }"#, &[], &format!("line 1: listen: ${{P}} {unset}"));
+    check(r#"{ "workers": "${P}" }"#, &[], &format!("line 1: workers: ${{P}} {unset}"));
+    check(r#"{ "tls": "${P}" }"#, &[], &format!("line 1: tls: ${{P}} {unset}"));
+    check(
+        r#"{ "backends": [ { "url": "${P}" } ] }"#,
+        &[],
+        &format!("line 1: backends[0].url: ${{P}} {unset}"),
+    );
+    check(
+        r#"{ "workers": "${P}" }"#,
+        &[("P", "x")],
+        "line 1: workers: x is not a whole number from 1 to 4096",
+    );
+    check(
+        r#"{ "workers": "1${P}" }"#,
+        &[("P", "1")],
+        "line 1: workers: found the string \"11\"; write a whole number from 1 to 4096",
+    );
+    check(
+        r#"{ "via": "${P}" }"#,
+        &[("P", "yes")],
+        "line 1: via: found the string \"yes\"; write true or false",
+    );
+    // Names of fields are as they are written.
+    let errors = with_variables(r#"{ "${P}": 1 }"#, &[("P", "workers")]).unwrap_err();
+    assert!(errors.to_string().contains("unknown field"), "{errors}");
+    // What is wrong with a secret never repeats it.
+    let errors = with_variables(r#"{ "sticky_key": "${P}" }"#, &[("P", "tooshort")]).unwrap_err();
+    assert!(!errors.to_string().contains("tooshort"), "{errors}");
+}
+
 #[test]
 fn a_byte_order_mark_is_no_mistake() {
     assert_eq!(parse("\u{feff}{}", &NO_OVERRIDES), Ok(defaults::config()));
@@ -173,7 +235,15 @@ fn right_values() -> Vec<(&'static str, Vec<Json>)> {
     });
     let api = json!({ "api": { "backends": backends, "health_check": check } });
     vec![
-        ("listen", vec![json!(":0"), json!("[::1]:8080"), json!("localhost:1")]),
+        (
+            "listen",
+            vec![
+                json!([":80", "unix:/run/lb.sock?mode=0600"]),
+                json!(":0"),
+                json!("[::1]:8080"),
+                json!("localhost:1"),
+            ],
+        ),
         ("workers", vec![json!(1), json!(4096)]),
         ("algorithm", vec![json!("ip_hash"), json!("power_of_two")]),
         ("hash_key", vec![json!("path"), json!("header:X-User"), json!("cookie:Id")]),
@@ -204,7 +274,7 @@ fn right_values() -> Vec<(&'static str, Vec<Json>)> {
         (
             "tls",
             vec![json!({ "certificates": [{ "certificate": "c", "private_key": "k" }],
-                         "redirect_http": true, "proxy_protocol": true })],
+                         "redirect_http": true, "proxy_protocol": true, "min_version": "1.3" })],
         ),
     ]
 }
@@ -291,6 +361,17 @@ proptest! {
         let again = resolved(&written.to_string());
         prop_assert_eq!(again.as_ref(), Ok(&config), "{}", written);
         prop_assert_eq!(config.to_json(), written);
+    }
+
+    #[test]
+    fn any_environment_makes_a_configuration_or_a_line_of_mistake(value in "[^\0]*", near in "[:0-9a-z.$\\{\\}]{0,12}") {
+        for value in [value, near] {
+            let text = r#"{ "listen": "${V}", "workers": "${V}", "backends": [ { "url": "http://${V}" } ] }"#;
+            let errors = with_variables(text, &[("V", &value)]).expect_err("no value is right for all of them");
+            let said = errors.to_string();
+            prop_assert_eq!(said.lines().count(), errors.mistakes().len());
+            prop_assert!(!said.chars().any(|c| c.is_control() && c != '\n'), "{:?}", said);
+        }
     }
 
     #[test]

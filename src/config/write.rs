@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use super::units::{write_duration, write_size};
 use super::{
     Addresses, BackendConfig, Config, HealthCheckConfig, Limits, PoolConfig, RateLimit, RetryConfig, Route,
-    Timeouts, TlsConfig, Unmatched, defaults,
+    Timeouts, TlsConfig, Unmatched, compress, defaults, listen, variables,
 };
 
 /// Stands for a secret, and is long enough for any of them.
@@ -32,7 +32,7 @@ impl Config {
     /// The configuration as config.json would say it, defaults included. Its secrets are in it.
     pub fn to_json(&self) -> Json {
         let mut whole = Map::new();
-        whole.insert("listen".into(), json!(self.listen.to_string()));
+        whole.insert("listen".into(), listen::to_json(&self.listen));
         whole.insert("workers".into(), json!(self.workers));
         whole.append(&mut balancing(&self.default_pool));
         let named = self.pools.iter().map(|it| (it.name.clone(), Json::Object(pool(it))));
@@ -54,6 +54,7 @@ impl Config {
         self.local.write(&mut whole);
         whole.insert("via".into(), json!(self.via));
         whole.insert("pages".into(), self.pages.to_json());
+        whole.insert("compress".into(), compress::to_json(self.compress.as_ref()));
         whole.insert("access_log".into(), self.access_log.to_json());
         whole.insert("event_log".into(), self.event_log.to_json());
         whole.insert("front".into(), json!(self.front));
@@ -64,7 +65,9 @@ impl Config {
         whole.insert("proxy_protocol_from".into(), json!(from));
         whole.insert("tls".into(), self.tls.as_ref().map_or(Json::Null, tls));
         whole.insert("admin".into(), self.admin());
-        Json::Object(whole)
+        let mut whole = Json::Object(whole);
+        variables::escape(&mut whole);
+        whole
     }
 
     fn breaker(&self) -> Json {
@@ -216,6 +219,7 @@ fn tls(tls: &TlsConfig) -> Json {
     json!({
         "listen": tls.listen.to_string(),
         "certificates": tls.certificates.iter().map(certificate).collect::<Vec<_>>(),
+        "min_version": tls.min_version.to_string(),
         "redirect_http": tls.redirect_http,
         "proxy_protocol": tls.proxy_protocol,
     })

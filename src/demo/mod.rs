@@ -4,13 +4,13 @@ pub mod echo;
 pub(crate) mod wire;
 
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use serde_json::json;
 
 use crate::app::{App, Source, StartError};
-use crate::config::{self, Overrides};
+use crate::config::{self, ListenAddress, Overrides};
 use crate::logging::Logs;
 use crate::service_manager::ServiceManager;
 use crate::shutdown::Requests;
@@ -64,7 +64,7 @@ fn configuration(backends: &[Echo], port: u16) -> io::Result<config::Config> {
         .map_err(|mistakes| io::Error::other(mistakes.to_string()))
 }
 
-fn guide(backends: &[Echo], balancer: SocketAddr) -> String {
+fn guide(backends: &[Echo], balancer: &ListenAddress) -> String {
     let mut text = String::from("\nThree backends:\n");
     for (index, backend) in backends.iter().enumerate() {
         text.push_str(&format!("  backend-{}  http://{}\n", index + 1, backend.address()));

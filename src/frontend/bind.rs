@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use socket2::{Domain, Socket, Type};
 
 /// As std has it; whoever serves sets another one.
-const ACCEPT_QUEUE: i32 = 128;
+pub(super) const ACCEPT_QUEUE: i32 = 128;
 
 /// A listener at this address. `[::]` is all addresses of both families whatever this machine's setting says
 /// (`net.ipv6.bindv6only`), and those of IPv4 where it has no IPv6.

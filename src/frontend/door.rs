@@ -1,12 +1,16 @@
 //! What the program may ask of a listener, whichever kind it is.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+
+use super::listen_socket::ListenSocket;
+use crate::config::ListenAddress;
 
 /// A listener that is accepted from.
 pub trait Door: Send + Sync {
     /// Where it listens; the real port where port 0 was asked for.
-    fn address(&self) -> SocketAddr;
+    fn address(&self) -> &ListenAddress {
+        self.listener().address()
+    }
 
     /// From now on each answer says that it is its connection's last. New clients are still taken.
     fn announce_end(&self);
@@ -36,7 +40,7 @@ pub trait Door: Send + Sync {
     fn end(&self) {}
 
     /// The listening socket.
-    fn listener(&self) -> &TcpListener;
+    fn listener(&self) -> &ListenSocket;
 
     /// Figures for the metrics and for a drain.
     fn counts(&self) -> Counts;

@@ -1,9 +1,10 @@
 //! Options of listening sockets.
 
 use std::io;
-use std::net::TcpListener;
 
 use socket2::SockFilter;
+
+use super::listen_socket::ListenSocket;
 
 /// Connections that may wait to be accepted, at least and at most; the kernel's own limit
 /// (`net.core.somaxconn`) is 4096, too.
@@ -14,7 +15,7 @@ const ACCEPT_QUEUE: (usize, usize) = (64, 4096);
 ///
 /// # Errors
 /// The operating system's.
-pub(super) fn set_socket_options(listener: &TcpListener, max_connections: usize) -> io::Result<()> {
+pub(super) fn set_socket_options(listener: &ListenSocket, max_connections: usize) -> io::Result<()> {
     let socket = socket2::SockRef::from(listener);
     // A predecessor may have left it so.
     socket.set_nonblocking(false)?;
@@ -22,12 +23,15 @@ pub(super) fn set_socket_options(listener: &TcpListener, max_connections: usize)
     // std's queue of 128 overflows in a burst, and while one process takes over from another.
     let (least, most) = ACCEPT_QUEUE;
     socket.listen(max_connections.clamp(least, most) as i32)?;
+    if listener.address().tcp().is_none() {
+        return Ok(());
+    }
     socket.set_tcp_nodelay(true)?;
     socket.set_keepalive(true)
 }
 
 /// Takes [`refuse_newcomers`] back.
-pub(super) fn admit_newcomers(listener: &TcpListener) {
+pub(super) fn admit_newcomers(listener: &ListenSocket) {
     // Mostly there is nothing to take back, which is an error.
     let _ = socket2::SockRef::from(listener).detach_filter();
 }
@@ -37,7 +41,11 @@ pub(super) fn admit_newcomers(listener: &TcpListener) {
 ///
 /// # Errors
 /// The operating system's, where it knows no such filters.
-pub(super) fn refuse_newcomers(listener: &TcpListener) -> io::Result<()> {
+pub(super) fn refuse_newcomers(listener: &ListenSocket) -> io::Result<()> {
+    if listener.address().tcp().is_none() {
+        // Its file is gone, so nobody begins.
+        return Ok(());
+    }
     // Instructions of the kernel's classic packet filter (linux/filter.h), over a TCP header.
     const LOAD_BYTE: u16 = 0x30;
     const AND: u16 = 0x54;
@@ -57,7 +65,7 @@ pub(super) fn refuse_newcomers(listener: &TcpListener) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpStream;
+    use std::net::{TcpListener, TcpStream};
     use std::time::Duration;
 
     use super::*;
@@ -65,7 +73,8 @@ mod tests {
     #[test]
     fn who_has_connected_stays_and_the_next_one_waits_until_they_are_admitted() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = ListenSocket::inherited(listener.into()).unwrap();
+        let address = listener.address().tcp().unwrap();
         let connect = |limit| TcpStream::connect_timeout(&address, limit);
         let before = connect(Duration::from_secs(5)).unwrap();
         refuse_newcomers(&listener).unwrap();

@@ -1,6 +1,6 @@
 //! Two logs: the event log on standard error and the access log on standard output, or in files ([`Logs`]).
 //!
-//! A line is built whole here, so that every value is escaped in one place ([`line`]); simplelog passes the
+//! A line is built whole here, so that every value is escaped in one place ([`line`](mod@line)); simplelog passes the
 //! lines of the event log on. They are handed over to a writer thread through a bounded queue ([`writer`]):
 //! no request ever waits for a terminal, a pipe or a disk.
 

@@ -6,6 +6,7 @@
 
 pub mod client_address;
 pub mod client_key;
+mod compress;
 pub mod forwarded;
 pub mod outcome;
 pub mod refusal;
@@ -183,9 +184,9 @@ impl Proxy {
         if let Some(Answer { reply, lease }) = held {
             let rest = prepared.rest_of_body();
             let cookie = client_key::set_cookie(pool.config(), &client, lease.backend(), request.secure);
-            let limits = (rest, live.config.timeouts.stream);
+            let how = (rules.compress.as_ref(), live.config.timeouts.stream);
             blame::settle(undecided, true);
-            return relay::relay(request, reply, lease, cookie, limits).after(attempts);
+            return relay::relay(request, reply, lease, cookie, (rest, how)).after(attempts);
         }
         if prepared.client_is_gone() {
             return Outcome::client_gone().after(attempts);

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::body::{Rest, RestOfBody};
+use super::compress::{self, Body, Facts};
 use super::{End, Outcome, forwarded, tunnel};
+use crate::config::CompressConfig;
 use crate::frontend::{ClientRequest, Framing};
 use crate::http::{Headers, status};
 use crate::pool::Lease;
@@ -28,7 +30,7 @@ pub fn relay(
     mut reply: BackendReply,
     lease: Lease,
     cookie: Option<String>,
-    (rest, stream): (Rest, Duration),
+    (rest, (compress, stream)): (Rest, (Option<&CompressConfig>, Duration)),
 ) -> Outcome {
     let mut headers = forwarded::to_client(reply.status, &reply.headers, &request.id);
     if let Some(cookie) = cookie {
@@ -42,8 +44,11 @@ pub fn relay(
     let backend = Some(lease.backend().name().to_owned());
     let code = reply.status;
     let framing = framing(&request.head.method, &reply);
+    let facts = Facts { request: &request.head.headers, status: code, answer: &headers, framing };
+    let decision = compress::decide(compress, &facts);
+    let framing = compress::rewrite(decision, &mut headers, framing);
     request.start((code, &reply.reason), headers, framing, lease.backend().name());
-    let end = match relay_body(request, reply, rest, stream) {
+    let end = match relay_body(request, reply, (rest, stream), Body::new(decision)) {
         Ok(()) => End::Relayed,
         Err(Broken::Client) => End::ClientGone,
         Err(Broken::Backend) => {
@@ -78,8 +83,8 @@ fn is_event_stream(headers: &Headers) -> bool {
 fn relay_body(
     request: &mut ClientRequest,
     mut reply: BackendReply,
-    mut rest: Rest,
-    stream: Duration,
+    (mut rest, stream): (Rest, Duration),
+    mut body: Body,
 ) -> Result<(), Broken> {
     let is_event_stream = is_event_stream(&reply.headers);
     let responder = &mut request.responder;
@@ -113,8 +118,11 @@ fn relay_body(
         }
         let read = reply.body.read(&mut piece, &mut RestOfBody::new(responder, &mut rest));
         match read {
-            Ok(0) => return responder.finish_with(&reply.body.trailers()).map_err(|_| Broken::Client),
-            Ok(amount) => responder.write(&piece[..amount]).map_err(|_| Broken::Client)?,
+            Ok(0) => {
+                body.finish(responder).map_err(|_| Broken::Client)?;
+                return responder.finish_with(&reply.body.trailers()).map_err(|_| Broken::Client);
+            }
+            Ok(amount) => body.write(&piece[..amount], responder).map_err(|_| Broken::Client)?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // The wait was ended because of the client, not by the backend.
             Err(_) if request.watch.is_client_gone() => return Err(Broken::Client),

@@ -20,7 +20,7 @@ pub(super) fn keep_what_needs_a_restart(config: &mut Config, running: &Config) -
     keep("tls.listen", new.map(|(listen, _)| listen) != old.map(|(listen, _)| listen));
     let expects = |tls: Option<(_, bool)>| tls.is_some_and(|(_, expects)| expects);
     keep("tls.proxy_protocol", new.is_some() && old.is_some() && expects(new) != expects(old));
-    config.listen = running.listen;
+    config.listen.clone_from(&running.listen);
     config.workers = running.workers;
     config.front = running.front;
     config.proxy_protocol = running.proxy_protocol;
@@ -49,7 +49,7 @@ mod tests {
         let running = config(r#"{"listen":"127.0.0.1:1","workers":3}"#);
         let mut new = config(r#"{"listen":"127.0.0.1:2","workers":4,"slow_start":"1s"}"#);
         assert_eq!(keep_what_needs_a_restart(&mut new, &running), ["listen", "workers"]);
-        assert_eq!((new.listen, new.workers), (running.listen, 3));
+        assert_eq!((new.listen, new.workers), (running.listen.clone(), 3));
         assert_ne!(new.slow_start, running.slow_start);
     }
 
@@ -65,7 +65,7 @@ mod tests {
             let fields = keep_what_needs_a_restart(&mut new, &running);
             assert_eq!(
                 (new.listen, new.tls.map(|tls| (tls.listen, tls.proxy_protocol))),
-                (running.listen, running.tls.map(|tls| (tls.listen, tls.proxy_protocol)))
+                (running.listen.clone(), running.tls.map(|tls| (tls.listen, tls.proxy_protocol)))
             );
             fields
         };

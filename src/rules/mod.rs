@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{
-    Access, Action, BreakerConfig, Config, HostHeader, Local, PoolConfig, RateLimit, RetryConfig, Template,
-    Unmatched, default_breaker, default_rate_limit,
+    Access, Action, BreakerConfig, CompressConfig, Config, HostHeader, Local, PoolConfig, RateLimit,
+    RetryConfig, Template, Unmatched, default_breaker, default_rate_limit,
 };
 use crate::http::RequestHead;
 use headers::Op;
@@ -45,6 +45,8 @@ pub struct Rules {
     pub request_timeout: Duration,
     /// Of a request's body.
     pub max_body_bytes: Option<u64>,
+    /// Which answers are compressed.
+    pub compress: Option<CompressConfig>,
     /// When one may be tried again.
     pub retry: RetryConfig,
     /// The limit, and whose it is: clients have a bucket for each.
@@ -211,6 +213,7 @@ impl Rules {
             host_header: config.host_header.clone(),
             request_timeout: config.timeouts.request,
             max_body_bytes: config.limits.max_body_bytes,
+            compress: config.compress.clone(),
             retry: config.retry.clone(),
             rate_limit: config.rate_limit.clone().map(|limit| (limit, 0)),
             own_breaker: None,
@@ -225,6 +228,9 @@ impl Rules {
             }
             self.request_timeout = layer.request_timeout.unwrap_or(self.request_timeout);
             self.max_body_bytes = layer.max_body_bytes.unwrap_or(self.max_body_bytes);
+            if let Some(compress) = &layer.compress {
+                self.compress.clone_from(compress);
+            }
             if let Some(retry) = &layer.retry {
                 self.retry = retry.over(&self.retry);
             }

@@ -40,7 +40,7 @@ pub fn read_again(config: &Config) -> Result<Renewed, Vec<String>> {
             }
         }
     }
-    let server = config.tls.as_ref().map(|tls| ServerSettings::load(&tls.certificates)).transpose();
+    let server = config.tls.as_ref().map(ServerSettings::load).transpose();
     match server {
         Ok(server) if problems.is_empty() => Ok(Renewed { server, roots }),
         Ok(_) => Err(problems),

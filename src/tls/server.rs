@@ -5,17 +5,17 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-use rustls::{ServerConfig, ServerConnection};
+use rustls::{ServerConfig, ServerConnection, SupportedProtocolVersion, version};
 
 use super::by_name::{self, ByName};
 use super::certificate::{self, Certificate};
 use super::pairs;
-use crate::config::CertificateConfig;
+use crate::config::{TlsConfig, TlsVersion};
 
 /// One write's worth of plaintext; a TLS record.
 const PIECE_BYTES: usize = 16 << 10;
 
-/// Certificates and everything else that a listener needs. TLS 1.2 and 1.3.
+/// Certificates and everything else that a listener needs.
 #[derive(Clone)]
 pub struct ServerSettings {
     config: Arc<ServerConfig>,
@@ -33,7 +33,8 @@ impl ServerSettings {
     ///
     /// # Errors
     /// Each field whose file is wrong, and how, for people.
-    pub fn load(certificates: &[CertificateConfig]) -> Result<ServerSettings, Vec<String>> {
+    pub fn load(tls: &TlsConfig) -> Result<ServerSettings, Vec<String>> {
+        let certificates = &tls.certificates[..];
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let keys = pairs::read(certificates, &provider)?;
         let found = certificates.iter().zip(&keys).map(|(files, key)| {
@@ -46,7 +47,7 @@ impl ServerSettings {
         });
         let found = found.collect();
         let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions(tls.min_version))
             .map_err(|error| vec![format!("tls: {error}")])?;
         let mut config = config.with_no_client_auth().with_cert_resolver(Arc::new(ByName::new(keys)));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -67,6 +68,15 @@ impl ServerSettings {
         // What is to be sent is taken out at once, so there is nothing to limit.
         tls.set_buffer_limit(None);
         Ok(ServerSession(tls))
+    }
+}
+
+/// From this one on.
+fn versions(lowest: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    static ALL: [&SupportedProtocolVersion; 2] = [&version::TLS13, &version::TLS12];
+    match lowest {
+        TlsVersion::Tls12 => &ALL,
+        TlsVersion::Tls13 => &ALL[..1],
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Balancer, Behaviour, Run, config};
+use crate::support::{Backend, Balancer, Behaviour, Run, config, eventually};
 
 #[test]
 fn help_names_every_command_and_variable() {
@@ -195,4 +195,33 @@ fn lb_debug_logs_debug_events() {
     balancer.wait_for_log("level=DEBUG");
     let quiet = Balancer::start(file).once_probed();
     assert_eq!(quiet.log_lines_with("level=DEBUG"), Vec::<String>::new());
+}
+
+#[test]
+fn variables_in_the_file_are_the_environment_s_at_the_start_and_at_a_reload() {
+    let backend = Backend::named("one");
+    let mut configured = config(&[], json!({ "backends": [{ "url": "http://${LB_TEST_BACKEND}" }] }));
+    let run = Run::with(&configured).env("LB_TEST_BACKEND", &backend.address().to_string());
+    let balancer = run.start();
+    assert_eq!(balancer.get("/").status, 200);
+    configured["backends"][0]["weight"] = json!("${LB_TEST_WEIGHT}");
+    balancer.write_config(&configured.to_string());
+    balancer.wait_for_log("${LB_TEST_WEIGHT} is not set in the environment");
+    configured["backends"][0]["weight"] = json!(7);
+    balancer.write_config(&configured.to_string());
+    eventually("the weight is read", || balancer.metrics()["backends"][0]["weight"] == 7);
+    assert_eq!(balancer.get("/").status, 200);
+}
+
+#[test]
+fn check_shows_what_variables_say_but_no_secrets() {
+    let text = r#"{ "listen": ":${LB_TEST_PORT}", "sticky_key": "${LB_TEST_KEY}", "admin": { "token": "${LB_TEST_KEY}" } }"#;
+    let run = || Run::of(["check"]).file(text).env("LB_TEST_PORT", "81");
+    let shown = run().env("LB_TEST_KEY", "sixteen-or-more-characters").output();
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    assert!(shown.stdout.contains("[::]:81") && !shown.stdout.contains("sixteen"), "{shown:?}");
+    let unset = run().output();
+    assert_eq!(unset.code, Some(2), "{unset:?}");
+    assert!(unset.stderr.contains("sticky_key: ${LB_TEST_KEY} is not set"), "{unset:?}");
+    assert!(unset.stderr.contains("admin.token: ${LB_TEST_KEY} is not set"), "{unset:?}");
 }

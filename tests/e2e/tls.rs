@@ -88,6 +88,24 @@ fn both_versions_are_spoken_and_h2_is_not_promised() {
 }
 
 #[test]
+fn the_lowest_version_can_be_raised_and_by_a_reload() {
+    use rustls::version::{TLS12, TLS13};
+    let backend = Backend::named("one");
+    let tls = start(&[&backend], json!({ "min_version": "1.3" }), json!({}));
+    let speak = |versions: &[&'static rustls::SupportedProtocolVersion]| {
+        TlsClient::speaking(tls.address, "localhost", &tls.authority, versions)
+    };
+    assert!(speak(&[&TLS13]).unwrap().get("/").ends_with("one"));
+    let refused = speak(&[&TLS12]).err().expect("1.2 is too low");
+    assert!(refused.to_string().contains("ProtocolVersion"), "{refused}");
+    let text = std::fs::read_to_string(tls.balancer.config_file()).unwrap();
+    tls.balancer.write_config(&text.replace(r#""min_version":"1.3""#, r#""min_version":"1.2""#));
+    eventually("1.2 will do", || speak(&[&TLS12]).ok()).get("/");
+    let run = Run::of(["check"]).file(&text.replace(r#""1.3""#, r#""1.1""#)).output();
+    assert!(run.stderr.contains(r#"tls.min_version: "1.1" is not one of "1.2", "1.3""#), "{run:?}");
+}
+
+#[test]
 fn bodies_pass_both_ways() {
     let answer = vec![b'x'; 3_000_000];
     let backend = Backend::that(Behaviour::Answers(Answer::ok(answer.clone())));

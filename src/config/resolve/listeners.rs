@@ -1,12 +1,12 @@
 //! The listeners beside the plain one: TLS and admin.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::secret;
 use crate::config::error::quoted;
 use crate::config::raw::{Fields, Scalar, Value};
 use crate::config::read::{boolean, text};
-use crate::config::{AdminConfig, CertificateConfig, Config, TlsConfig, address, defaults};
+use crate::config::{AdminConfig, CertificateConfig, Config, TlsConfig, address, defaults, names};
 
 const CERTIFICATES: &str = r#"a list such as [ { "certificate": "cert.pem", "private_key": "key.pem" } ]"#;
 const FILE: &str = r#"the name of a PEM file, such as "cert.pem""#;
@@ -16,6 +16,11 @@ pub(super) fn tls(fields: &Fields<'_>) -> Option<TlsConfig> {
     Some(value.object(|tls| TlsConfig {
         listen: listen(tls, defaults::tls_listen()),
         certificates: certificates(tls),
+        min_version: tls.value(
+            "min_version",
+            defaults::TLS_MIN_VERSION,
+            text(names::TLS_VERSION, names::tls_version),
+        ),
         redirect_http: tls.value("redirect_http", false, boolean),
         proxy_protocol: tls.value("proxy_protocol", false, boolean),
     }))
@@ -75,13 +80,13 @@ pub(super) fn admin(fields: &Fields<'_>) -> Option<AdminConfig> {
 
 /// No two listeners can have one address, and one on all addresses has each of them.
 pub(super) fn check_distinct(fields: &Fields<'_>, config: &Config) {
-    let plain = ("listen", Some(config.listen));
-    let tls = ("tls.listen", config.tls.as_ref().map(|tls| tls.listen));
-    let admin = ("admin.listen", config.admin.as_ref().map(|admin| admin.listen));
-    for (object, (_, own), others) in [("tls", tls, &[plain][..]), ("admin", admin, &[plain, tls])] {
-        let (Some(own), Some(value)) = (own, fields.get(object)) else { continue };
-        let is_taken = |other: &&(&str, Option<SocketAddr>)| other.1.is_some_and(|other| clash(own, other));
-        if let Some((other, Some(address))) = others.iter().find(is_taken) {
+    let plain: Vec<_> = config.listen.iter().filter_map(|it| Some(("listen", it.tcp()?))).collect();
+    let tls = config.tls.as_ref().map(|tls| ("tls.listen", tls.listen));
+    let admin = config.admin.as_ref().map(|admin| ("admin.listen", admin.listen));
+    let before_admin: Vec<_> = plain.iter().copied().chain(tls).collect();
+    for (object, own, others) in [("tls", tls, plain), ("admin", admin, before_admin)] {
+        let (Some((_, own)), Some(value)) = (own, fields.get(object)) else { continue };
+        if let Some((other, address)) = others.iter().find(|(_, other)| address::clash(own, *other)) {
             let message =
                 format!("{own} overlaps `{other}`, which is {address}; write another address or port");
             value.mistake_in("listen", message);
@@ -89,33 +94,9 @@ pub(super) fn check_distinct(fields: &Fields<'_>, config: &Config) {
     }
 }
 
-/// `[::]` has the addresses of both families, `0.0.0.0` those of IPv4.
-fn clash(one: SocketAddr, other: SocketAddr) -> bool {
-    let has = |one: IpAddr, other: IpAddr| one.is_unspecified() && (one.is_ipv6() || other.is_ipv4());
-    let overlap = one.ip() == other.ip() || has(one.ip(), other.ip()) || has(other.ip(), one.ip());
-    overlap && one.port() == other.port() && one.port() != 0
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::config::{Overrides, parse};
-
-    #[test]
-    fn two_listeners_clash_where_one_has_the_other_s_address() {
-        for (one, other, expected) in [
-            ("0.0.0.0:1", "127.0.0.1:1", true),
-            ("127.0.0.1:1", "0.0.0.0:1", true),
-            ("127.0.0.1:1", "127.0.0.2:1", false),
-            ("[::]:1", "[::1]:1", true),
-            ("[::]:1", "127.0.0.1:1", true),
-            ("0.0.0.0:1", "[::]:1", true),
-            ("0.0.0.0:1", "[::1]:1", false),
-            ("0.0.0.0:0", "0.0.0.0:0", false),
-        ] {
-            assert_eq!(clash(one.parse().unwrap(), other.parse().unwrap()), expected, "{one} {other}");
-        }
-    }
 
     #[test]
     fn the_field_is_named_where_it_is_left_out_too() {

@@ -2,7 +2,6 @@
 //! Nothing in it waits but the poll, so a client that stalls delays nobody. The first of them accepts.
 
 use std::io;
-use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use super::core::Core;
 use super::mode::Mode;
 use super::poll::{LISTENER, Ready};
 use super::room::Room;
+use crate::frontend::ListenSocket;
 use crate::logging::event;
 
 /// How often connections are looked through for what has taken too long.
@@ -30,7 +30,7 @@ pub(super) struct EventLoop {
     /// Its number, and that of its poll.
     pub number: usize,
     /// The one that accepts has it.
-    pub listener: Option<TcpListener>,
+    pub listener: Option<ListenSocket>,
     pub is_accepting: bool,
     pub accept_again: Instant,
     pub room: Room,

@@ -27,7 +27,7 @@ mod turns;
 mod welcome;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
@@ -38,6 +38,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::door::{Counts, Door};
 use super::limits::ClientLimits;
+use super::listen_socket::ListenSocket;
 use super::sink::Sink;
 use super::socket_options::{admit_newcomers, refuse_newcomers, set_socket_options};
 use super::surplus::Surplus;
@@ -62,8 +63,7 @@ const PROCESSORS_PER_LOOP: usize = 4;
 
 /// A listener with the front before it.
 pub struct Front {
-    listener: TcpListener,
-    address: SocketAddr,
+    listener: ListenSocket,
     core: Arc<Core>,
 }
 
@@ -85,12 +85,11 @@ impl Front {
     /// # Errors
     /// The operating system's, for sockets and threads.
     pub fn start(
-        listener: TcpListener,
+        listener: ListenSocket,
         how: FrontSettings,
         limits: impl Fn() -> ClientLimits + Send + Sync + 'static,
         sink: Arc<dyn Sink>,
     ) -> io::Result<Front> {
-        let address = listener.local_addr()?;
         set_socket_options(&listener, limits().max_connections)?;
         listener.set_nonblocking(true)?;
         let processors = thread::available_parallelism().map_or(1, usize::from);
@@ -130,7 +129,7 @@ impl Front {
             let name = if number < client_loops { "front" } else { "handshake" };
             supervised::start(name, STACK_BYTES, move || event_loop.run())?;
         }
-        Ok(Front { listener, address, core })
+        Ok(Front { listener, core })
     }
 
     /// New connections get these certificates.
@@ -146,10 +145,6 @@ impl Front {
 }
 
 impl Door for Front {
-    fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     fn announce_end(&self) {
         self.core.ends.store(true, Relaxed);
     }
@@ -158,6 +153,7 @@ impl Door for Front {
     /// to connect, those who have begun are accepted, and then it is closed.
     fn drain(&self) {
         self.announce_end();
+        self.listener.remove_file();
         match refuse_newcomers(&self.listener) {
             Ok(()) => thread::park_timeout(HANDSHAKE),
             Err(error) => event(Debug, "front", "new clients can't be refused early", &[("error", &error)]),
@@ -190,7 +186,7 @@ impl Door for Front {
         let _ = self.tell(Mode::Ending);
     }
 
-    fn listener(&self) -> &TcpListener {
+    fn listener(&self) -> &ListenSocket {
         &self.listener
     }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::conn::{Conn, Gone, Stage};
 use super::core::Core;
 use super::table::Holder;
+use crate::frontend::listen_socket::NO_PORT;
 
 impl Core {
     /// It gets a place, unless there is none for it. Takes locks, one after the other.
@@ -17,7 +18,10 @@ impl Core {
             return Err(Gone);
         }
         let tls = self.tls.as_ref().map(|tls| tls.read().session()).transpose().map_err(|_| Gone)?;
-        client.set_nodelay(true).map_err(|_| Gone)?;
+        let has_address = peer.port() != NO_PORT;
+        if has_address {
+            client.set_nodelay(true).map_err(|_| Gone)?;
+        }
         let secure = tls.is_some();
         let stage = match (self.proxy_protocol, secure) {
             (true, _) => Stage::Proxy,
@@ -49,7 +53,8 @@ impl Core {
             is_shut: false,
             traffic: Arc::clone(&self.traffic),
         });
-        if !self.proxy_protocol {
+        // All peers on a Unix socket would count as one.
+        if !self.proxy_protocol && has_address {
             self.count_network(&mut conn)?;
         }
         let Some(index) = self.table.claim() else {

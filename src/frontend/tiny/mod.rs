@@ -12,6 +12,7 @@ mod stream;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 use log::Level::{Debug, Error, Warn};
 
 use super::door::{Counts, Door};
+use super::listen_socket::ListenSocket;
 use super::request::ClientRequest;
 use super::sink::Sink;
 use super::socket_options::set_socket_options;
@@ -49,7 +51,7 @@ const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub struct TinyListener {
-    listener: TcpListener,
+    listener: ListenSocket,
     address: SocketAddr,
     shared: Arc<Shared>,
 }
@@ -60,12 +62,12 @@ impl TinyListener {
     /// # Errors
     /// The operating system's, for sockets and threads.
     pub fn start(
-        listener: TcpListener,
+        listener: ListenSocket,
         max_connections: usize,
         sink: Arc<dyn Sink>,
         traffic: Arc<Traffic>,
     ) -> io::Result<TinyListener> {
-        let address = listener.local_addr()?;
+        let address = listener.address().tcp().ok_or(io::ErrorKind::Unsupported)?;
         set_socket_options(&listener, max_connections)?;
         let shared = Arc::new(Shared::new(address.port(), sink, traffic));
         serve(&listener, &shared)?;
@@ -76,7 +78,7 @@ impl TinyListener {
 }
 
 /// Starts a server of tiny_http's on a clone of the socket, and the thread that takes its requests in.
-fn serve(listener: &TcpListener, shared: &Arc<Shared>) -> io::Result<()> {
+fn serve(listener: &ListenSocket, shared: &Arc<Shared>) -> io::Result<()> {
     let (ours, theirs) = (Arc::clone(shared), listener.try_clone()?);
     let server = server(listener)?;
     shared.stops.store(false, SeqCst);
@@ -84,8 +86,8 @@ fn serve(listener: &TcpListener, shared: &Arc<Shared>) -> io::Result<()> {
     supervised::start("acceptor", STACK_BYTES, move || accept(server, &theirs, &ours))
 }
 
-fn server(listener: &TcpListener) -> io::Result<tiny_http::Server> {
-    let listener = listener.try_clone()?;
+fn server(listener: &ListenSocket) -> io::Result<tiny_http::Server> {
+    let listener = TcpListener::from(OwnedFd::from(listener.try_clone()?));
     // tiny_http panics where it can't start its threads.
     catch_unwind(AssertUnwindSafe(|| tiny_http::Server::from_listener(listener, None)))
         .map_err(|_| io::Error::other("no thread for the server"))?
@@ -95,7 +97,7 @@ fn server(listener: &TcpListener) -> io::Result<tiny_http::Server> {
 /// Takes requests in for as long as the process lives: when accepting has ended, open connections still
 /// deliver. tiny_http stops accepting for good at the first error, so then another server takes its place,
 /// and the old one stays for the connections that it has.
-fn accept(mut server: tiny_http::Server, listener: &TcpListener, shared: &Arc<Shared>) {
+fn accept(mut server: tiny_http::Server, listener: &ListenSocket, shared: &Arc<Shared>) {
     let mut old = Vec::new();
     loop {
         // While requests wait for a worker, somebody has to see to it.
@@ -188,10 +190,6 @@ fn head_of(request: &mut tiny_http::Request) -> RequestHead {
 }
 
 impl Door for TinyListener {
-    fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     fn announce_end(&self) {
         self.shared.ends.store(true, SeqCst);
         *self.shared.last.lock() = Instant::now();
@@ -225,7 +223,7 @@ impl Door for TinyListener {
         self.announce_end();
     }
 
-    fn listener(&self) -> &TcpListener {
+    fn listener(&self) -> &ListenSocket {
         &self.listener
     }
 

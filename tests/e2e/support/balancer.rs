@@ -217,10 +217,14 @@ impl Balancer {
         self.process.pid()
     }
 
+    /// Its configuration file.
+    pub fn config_file(&self) -> std::path::PathBuf {
+        self.files.as_ref().expect("it was started with a file").path().join("config.json")
+    }
+
     /// Replaces its configuration file.
     pub fn write_config(&self, text: &str) {
-        let files = self.files.as_ref().expect("it was started with a file");
-        std::fs::write(files.path().join("config.json"), text).unwrap();
+        std::fs::write(self.config_file(), text).unwrap();
     }
 
     /// Where it listens.
