@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::UdpSocket;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
@@ -33,6 +33,13 @@ impl Server {
             skip("no dnsmasq; tests/dns/install gets it");
             return None;
         };
+        // Whoever is given the port for connections meanwhile keeps dnsmasq from it.
+        (0..10)
+            .find_map(|_| Server::try_start(&program, addresses, more))
+            .or_else(|| panic!("no port for dnsmasq"))
+    }
+
+    fn try_start(program: &Path, addresses: &[&str], more: &[String]) -> Option<Server> {
         let folder = tempfile::tempdir().unwrap();
         let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let hosts = folder.path().join("hosts");
@@ -52,10 +59,10 @@ impl Server {
             .arg("--pid-file=")
             .arg(format!("--user={}", user()))
             .args(more);
-        let server = Server { process: Process::spawn(command), port, folder };
-        let log = || server.process.stderr();
-        eventually("dnsmasq has read its hosts", || log().iter().any(|line| line.contains("hosts - ")));
-        Some(server)
+        let mut process = Process::spawn(command);
+        let has_read = |process: &Process| process.stderr().iter().any(|line| line.contains("hosts - "));
+        eventually("dnsmasq has read its hosts, or ended", || has_read(&process) || !process.is_running());
+        has_read(&process).then_some(Server { process, port, folder })
     }
 
     /// From now on.
