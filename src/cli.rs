@@ -31,6 +31,9 @@ usage: loadbalancer [--config FILE] [--pid-file FILE]
                                       get how much; LOG is ours, nginx's, Apache's, HAProxy's, Caddy's,
                                       Traefik's, Envoy's or an AWS load balancer's, plain or .gz, or - for
                                       standard input
+       loadbalancer convert FILE [--from nginx|haproxy|caddy|traefik] [--release VERSION] [--report json]
+                                      another program's configuration as ours, and what became of each
+                                      of its lines
        loadbalancer drill [--config FILE] [SCENARIO...]
                                       the balancer over backends that fail on purpose: are all promises
                                       kept with this configuration? About a minute
@@ -81,6 +84,8 @@ pub enum Command {
     Demo,
     /// A recorded log through the code that chooses backends.
     Replay(ReplayOptions),
+    /// Another program's configuration as ours.
+    Convert(ConvertOptions),
     /// A balancer over backends that misbehave.
     Drill {
         /// The file of `--config`, if any.
@@ -114,6 +119,19 @@ pub struct ReplayOptions {
     pub without: Vec<String>,
 }
 
+/// What `convert` is told.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct ConvertOptions {
+    /// The file; `-` is standard input.
+    pub file: PathBuf,
+    /// `--from`: whose file it is.
+    pub from: Option<String>,
+    /// `--release`: whose defaults it relies on.
+    pub release: Option<String>,
+    /// `--report json`.
+    pub report: Option<String>,
+}
+
 /// What `explain` asks: one of `id` and `client`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Question {
@@ -139,6 +157,7 @@ struct Flags {
     probe: bool,
     quiet: bool,
     question: Question,
+    convert: ConvertOptions,
 }
 
 /// What the environment says.
@@ -157,8 +176,21 @@ pub struct Environment {
 }
 
 /// Flags with a value, and those without, which may be written with one dash, too.
-const NAMES: [&str; 10] =
-    ["config", "port", "pid-file", "algorithm", "without", "id", "client", "path", "host", "slowest"];
+const NAMES: [&str; 13] = [
+    "config",
+    "port",
+    "pid-file",
+    "algorithm",
+    "without",
+    "id",
+    "client",
+    "path",
+    "host",
+    "slowest",
+    "from",
+    "release",
+    "report",
+];
 const SWITCHES: [&str; 4] = ["help", "version", "probe", "quiet"];
 
 /// Reads the command line.
@@ -191,6 +223,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
             Long("path") => flags.question.path = Some(text_after(&mut parser)?),
             Long("host") => flags.question.host = Some(text_after(&mut parser)?),
             Long("slowest") => flags.question.slowest = Some(text_after(&mut parser)?),
+            Long("from") => flags.convert.from = Some(text_after(&mut parser)?),
+            Long("release") => flags.convert.release = Some(text_after(&mut parser)?),
+            Long("report") => flags.convert.report = Some(text_after(&mut parser)?),
             Long("without") => flags.without.push(text_after(&mut parser)?),
             Value(word) => words.push(word),
             other => return Err(other.unexpected().to_string()),
@@ -221,6 +256,7 @@ fn command(flags: Flags, words: &[OsString]) -> Result<Command, String> {
             Ok(Command::Demo)
         }
         Some("replay") => replay(flags, rest),
+        Some("convert") => convert(flags, rest),
         Some("explain") => explain(flags, rest),
         Some("drill") => {
             flags.only("drill", &["config"])?;
@@ -251,6 +287,18 @@ fn replay(flags: Flags, words: &[OsString]) -> Result<Command, String> {
     }
     let Flags { config, algorithm, without, .. } = flags;
     Ok(Command::Replay(ReplayOptions { logs, config, algorithm, without }))
+}
+
+fn convert(flags: Flags, words: &[OsString]) -> Result<Command, String> {
+    flags.only("convert", &["from", "release", "report"])?;
+    at_most(1, words)?;
+    let Some(file) = words.first().map(PathBuf::from) else {
+        return Err("convert: name the configuration of nginx, HAProxy, Caddy or Traefik".to_owned());
+    };
+    if flags.convert.report.as_ref().is_some_and(|format| format != "json" && format != "text") {
+        return Err("convert: --report is text or json".to_owned());
+    }
+    Ok(Command::Convert(ConvertOptions { file, ..flags.convert }))
 }
 
 fn explain(flags: Flags, words: &[OsString]) -> Result<Command, String> {
@@ -292,6 +340,9 @@ impl Flags {
             ("path", self.question.path.is_some()),
             ("host", self.question.host.is_some()),
             ("slowest", self.question.slowest.is_some()),
+            ("from", self.convert.from.is_some()),
+            ("release", self.convert.release.is_some()),
+            ("report", self.convert.report.is_some()),
         ];
         match given.iter().find(|(name, given)| *given && !allowed.contains(name)) {
             Some((name, _)) => Err(format!("{command} takes no --{name}")),

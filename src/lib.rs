@@ -8,7 +8,7 @@
 //! - the line: [`proxy`]
 //! - what runs: [`app`], [`workers`], [`middleware`], [`endpoints`], [`health_checker`], [`names`],
 //!   [`descriptors`], [`reload`], [`renewal`], [`service_manager`], [`cli`]
-//! - to try it out and to ask: [`demo`], [`replay`], [`drill`], [`check`], [`inquiry`]; [`by_hand`] reads answers
+//! - to try it out and to ask: [`demo`], [`replay`], [`convert`], [`drill`], [`check`], [`inquiry`]; [`by_hand`] reads answers
 //!   for the latter three
 
 pub mod app;
@@ -18,6 +18,7 @@ pub mod check;
 pub mod cli;
 pub mod client_side;
 pub mod config;
+pub mod convert;
 pub mod demo;
 pub mod descriptors;
 pub mod drill;

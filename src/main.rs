@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use loadbalancer::app::{App, Source};
-use loadbalancer::cli::{self, Command, Environment, Question, ReplayOptions};
+use loadbalancer::cli::{self, Command, ConvertOptions, Environment, Question, ReplayOptions};
 use loadbalancer::config::{self, Config};
 use loadbalancer::logging::Logs;
 use loadbalancer::reload::ConfigFile;
 use loadbalancer::service_manager::ServiceManager;
-use loadbalancer::{check, demo, drill, inquiry, logging, replay, shutdown, tls};
+use loadbalancer::{check, convert, demo, drill, inquiry, logging, replay, shutdown, tls};
 
 /// Usage or an invalid configuration.
 const USAGE: u8 = 2;
+/// A configuration was converted, but not all of it.
+const PARTIAL: u8 = 3;
 /// How long the last lines may take to be written.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
@@ -28,9 +30,22 @@ fn main() -> ExitCode {
         Ok(Command::Run { config, pid_file }) => run(config.as_deref(), pid_file, &environment),
         Ok(Command::Demo) => serve(environment.debug, demo::run),
         Ok(Command::Replay(options)) => replay(&options, environment),
+        Ok(Command::Convert(options)) => convert(&options),
         Ok(Command::Drill { config, scenarios }) => drill(config.as_deref(), &scenarios, &environment),
         Ok(Command::Explain { config, question }) => explain(config.as_deref(), &question, &environment),
         Err(mistake) => fail(USAGE, &format!("loadbalancer: {mistake}\nTry 'loadbalancer --help'.")),
+    }
+}
+
+fn convert(options: &ConvertOptions) -> ExitCode {
+    let converted = match convert::run(options) {
+        Ok(converted) => converted,
+        Err(problem) => return fail(USAGE, &format!("loadbalancer: {problem}")),
+    };
+    let _ = write!(std::io::stderr(), "{}", converted.report);
+    match print(&converted.config) {
+        printed if !converted.is_partial => printed,
+        _ => ExitCode::from(PARTIAL),
     }
 }
 

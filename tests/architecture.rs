@@ -37,7 +37,7 @@ const LAYERS: [&[&str]; 6] = [
         "endpoints",
         "middleware",
     ],
-    &["demo", "replay", "drill", "check", "by_hand", "inquiry"],
+    &["demo", "replay", "convert", "drill", "check", "by_hand", "inquiry"],
 ];
 
 struct Source {

@@ -6,12 +6,30 @@ pub(super) fn of(command: &str) -> Option<&'static str> {
         "check" => CHECK,
         "demo" => DEMO,
         "replay" => REPLAY,
+        "convert" => CONVERT,
         "drill" => DRILL,
         "explain" => EXPLAIN,
         _ => return None,
     })
 }
 
+const CONVERT: &str = "\
+Writes the configuration of another program as ours to standard output, and to standard error what became of
+each of its lines: same, differs (and how), not here (and what instead), ignored (and why).
+
+usage: loadbalancer convert FILE [--from PROGRAM] [--release VERSION] [--report json]
+
+  FILE               nginx.conf (with what it includes), haproxy.cfg, a Caddyfile, Caddy's JSON, Traefik's
+                     YAML (static, dynamic, or both in one folder); - is standard input
+  --from PROGRAM     nginx, haproxy, caddy or traefik, where the file does not tell
+  --release VERSION  whose defaults it relies on; without it those of the releases of November 2026
+  --report json      the report as a list of objects
+
+What the old file does not say but relies on is told, too. Nothing is sent anywhere. Exit status: 0 if all is
+the same or differs as told, 3 if something is not here, 2 if the file can't be read.
+
+  loadbalancer convert /etc/nginx/nginx.conf > lb.json
+";
 const CHECK: &str = "\
 Reads and checks a configuration and prints what it resolves to, every default included.
 

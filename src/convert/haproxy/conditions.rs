@@ -1,0 +1,267 @@
+//! ACLs and the conditions made of them, as conditions of routes.
+
+use serde_json::{Value as Json, json};
+
+use super::syntax::Line;
+use crate::convert::draft::{Object, push, put};
+
+/// Conditions that all have to hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Terms {
+    /// Fields of a route: `host`, `path`, `methods` and so on.
+    pub fields: Object,
+    /// Only these clients.
+    pub from: Vec<String>,
+    /// All but these clients.
+    pub not_from: Vec<String>,
+    /// Whether by TLS or not.
+    pub secure: Option<bool>,
+    /// How it differs.
+    pub note: Option<&'static str>,
+}
+
+/// Named conditions; one name may have several lines.
+#[derive(Debug, Default, Clone)]
+pub struct Acls(Vec<(String, Result<Vec<Terms>, String>)>);
+
+/// Alternatives past this many are no configuration that somebody has written.
+const MOST_ALTERNATIVES: usize = 64;
+
+impl Acls {
+    /// `acl NAME CRITERION VALUES…`; why not, if it can't be said here.
+    pub fn add(&mut self, line: &Line) -> Result<Option<&'static str>, String> {
+        let found = criterion(line.words.get(2..).unwrap_or_default());
+        let answer = match &found {
+            Ok(terms) => Ok(terms.iter().find_map(|terms| terms.note)),
+            Err(why) => Err(why.clone()),
+        };
+        self.0.push((line.word(1).to_owned(), found));
+        answer
+    }
+
+    fn named(&self, name: &str) -> Result<Vec<Terms>, String> {
+        match name {
+            "TRUE" => return Ok(vec![Terms::default()]),
+            "HTTP" | "HTTP_1.1" => return Ok(vec![Terms::default()]),
+            "METH_GET" => return criterion(&["method".into(), "GET".into(), "HEAD".into()]),
+            "METH_POST" => return criterion(&["method".into(), "POST".into()]),
+            "METH_OPTIONS" => return criterion(&["method".into(), "OPTIONS".into()]),
+            "LOCALHOST" => return criterion(&["src".into(), "127.0.0.1/8".into()]),
+            _ => {}
+        }
+        let mut all = Vec::new();
+        for (_, terms) in self.0.iter().filter(|(known, _)| known == name) {
+            all.extend(terms.clone()?);
+        }
+        if all.is_empty() { Err(format!("no acl {name} is known")) } else { Ok(all) }
+    }
+
+    /// The alternatives of `if …` or `unless …`; `words` begin with that word. None is: always.
+    ///
+    /// # Errors
+    /// Why it can't be said here.
+    pub fn condition(&self, words: &[String]) -> Result<Vec<Terms>, String> {
+        let Some((first, rest)) = words.split_first() else { return Ok(vec![Terms::default()]) };
+        let mut alternatives = Vec::new();
+        for part in rest.split(|word| word == "||" || word == "or") {
+            alternatives.extend(self.all_of(part)?);
+        }
+        match (first.as_str(), &alternatives[..]) {
+            ("unless", [one]) => Ok(vec![one.negated()?]),
+            ("unless", _) => Err("`unless` with alternatives".to_owned()),
+            _ => Ok(alternatives),
+        }
+    }
+
+    fn all_of(&self, words: &[String]) -> Result<Vec<Terms>, String> {
+        let mut all = vec![Terms::default()];
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let (is_negated, name) = match word.strip_prefix('!') {
+                Some("") => (true, words.next().map_or("", String::as_str)),
+                Some(name) => (true, name),
+                None => (false, word.as_str()),
+            };
+            let mut terms = match name {
+                "{" => {
+                    let inner: Vec<String> = words.by_ref().take_while(|word| *word != "}").cloned().collect();
+                    criterion(&inner)?
+                }
+                name => self.named(name)?,
+            };
+            if is_negated {
+                let [one] = &terms[..] else { return Err("`!` of alternatives".to_owned()) };
+                terms = vec![one.negated()?];
+            }
+            let mut both = Vec::new();
+            for left in &all {
+                for right in &terms {
+                    both.push(left.and(right)?);
+                }
+            }
+            if both.len() > MOST_ALTERNATIVES {
+                return Err("too many alternatives".to_owned());
+            }
+            all = both;
+        }
+        Ok(all)
+    }
+}
+
+impl Terms {
+    fn and(&self, other: &Terms) -> Result<Terms, String> {
+        let mut both = self.clone();
+        for (field, value) in &other.fields {
+            if both.fields.insert(field.clone(), value.clone()).is_some_and(|old| old != *value) {
+                return Err(format!("two conditions on the same ({field})"));
+            }
+        }
+        let paths = ["path", "path_exact", "path_regex"];
+        if paths.iter().filter(|name| both.fields.contains_key(**name)).count() > 1 {
+            return Err("two conditions on the path".to_owned());
+        }
+        both.from.extend(other.from.iter().cloned());
+        both.not_from.extend(other.not_from.iter().cloned());
+        both.secure = both.secure.or(other.secure);
+        both.note = both.note.or(other.note);
+        Ok(both)
+    }
+
+    /// Only what is said of the client or of TLS can be turned round.
+    fn negated(&self) -> Result<Terms, String> {
+        if !self.fields.is_empty() {
+            return Err("the opposite of a condition; name what is meant".to_owned());
+        }
+        Ok(Terms {
+            from: self.not_from.clone(),
+            not_from: self.from.clone(),
+            secure: self.secure.map(|it| !it),
+            ..Terms::default()
+        })
+    }
+}
+
+/// `path_beg -i /api /v1` and the like: a list of alternatives.
+fn criterion(words: &[String]) -> Result<Vec<Terms>, String> {
+    let Some((what, rest)) = words.split_first() else { return Err("a condition without words".to_owned()) };
+    let mut values: Vec<&str> = Vec::new();
+    let mut how = "";
+    let mut rest = rest.iter().map(String::as_str);
+    while let Some(word) = rest.next() {
+        match word {
+            "-i" | "--" | "-n" => {}
+            "-m" => how = rest.next().unwrap_or(""),
+            "-f" | "-M" | "-u" => return Err("values from a file; write them".to_owned()),
+            value => values.push(value),
+        }
+    }
+    let (name, argument) = what.split_once('(').map_or((what.as_str(), ""), |(name, rest)| (name, rest.trim_end_matches(')')));
+    let name = name.strip_prefix("req.").unwrap_or(name);
+    let argument = argument.split(',').next().unwrap_or_default();
+    let each = |make: &dyn Fn(&str) -> Result<Terms, String>| values.iter().map(|value| make(value)).collect();
+    match (name, how) {
+        ("path" | "url", "" | "str") => each(&|value| Ok(field("path_exact", value))),
+        ("path_beg" | "url_beg", "") | ("path" | "url", "beg") => each(&|value| {
+            let note = Some("by whole segments");
+            let bare = value.trim_end_matches('/');
+            Ok(Terms { note, ..field("path", if bare.is_empty() { "/" } else { bare }) })
+        }),
+        ("path_reg" | "url_reg", "") | ("path" | "url", "reg") => each(&|value| match regex::Regex::new(value) {
+            Ok(_) => Ok(field("path_regex", value)),
+            Err(_) => Err("look-around and back-references (path_regex)".to_owned()),
+        }),
+        ("path_end" | "url_end", "") | ("path" | "url", "end") => {
+            each(&|value| Ok(field("path_regex", &format!("{}$", regex::escape(value)))))
+        }
+        ("path_sub" | "url_sub", "") | ("path" | "url", "sub") => {
+            each(&|value| Ok(field("path_regex", &regex::escape(value))))
+        }
+        ("path_dir" | "url_dir", "") | ("path" | "url", "dir") => {
+            each(&|value| Ok(field("path_regex", &format!("(^|/){}(/|$)", regex::escape(value)))))
+        }
+        ("method", "" | "str") => Ok(vec![list("methods", &values)]),
+        ("src", "" | "ip") => {
+            Ok(vec![Terms { from: values.iter().map(|it| (*it).to_owned()).collect(), ..Terms::default() }])
+        }
+        ("ssl_fc", _) => Ok(vec![Terms { secure: Some(true), ..Terms::default() }]),
+        ("always_true", _) => Ok(vec![Terms::default()]),
+        _ if argument.eq_ignore_ascii_case("host") => hosts(name, how, &values).map(|terms| vec![terms]),
+        ("hdr", "" | "str") => each(&|value| Ok(inner("headers", argument, json!(value)))),
+        ("url_param" | "urlp", "" | "str") => each(&|value| Ok(inner("query", argument, json!(value)))),
+        _ => Err(format!("a condition on {what}")),
+    }
+}
+
+fn hosts(name: &str, how: &str, values: &[&str]) -> Result<Terms, String> {
+    let hosts = |list: Vec<String>| list.iter().fold(Terms::default(), |mut terms, host| {
+        push(&mut terms.fields, "host", host.to_ascii_lowercase());
+        terms
+    });
+    match (name, how) {
+        ("hdr", "" | "str") => {
+            Ok(hosts(values.iter().map(|host| host.split(':').next().unwrap_or_default().to_owned()).collect()))
+        }
+        ("hdr_end", _) | ("hdr", "end") => {
+            let is_domain = values.iter().all(|value| value.starts_with('.'));
+            match is_domain {
+                true => Ok(hosts(values.iter().map(|value| format!("*{value}")).collect())),
+                false => Err("hosts by their end; *.example.com".to_owned()),
+            }
+        }
+        ("hdr_dom", _) | ("hdr", "dom") => {
+            let both = values.iter().flat_map(|value| [(*value).to_owned(), format!("*.{value}")]).collect();
+            Ok(Terms { note: Some("the host and those below it"), ..hosts(both) })
+        }
+        _ => Err("hosts by their parts; a host is a name or *.name".to_owned()),
+    }
+}
+
+fn field(name: &str, value: &str) -> Terms {
+    let mut terms = Terms::default();
+    put(&mut terms.fields, name, value);
+    terms
+}
+
+fn list(name: &str, values: &[&str]) -> Terms {
+    let mut terms = Terms::default();
+    values.iter().for_each(|value| push(&mut terms.fields, name, *value));
+    terms
+}
+
+fn inner(name: &str, key: &str, value: Json) -> Terms {
+    let mut terms = Terms::default();
+    let mut object = Object::new();
+    object.insert(key.to_owned(), value);
+    put(&mut terms.fields, name, object);
+    terms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn conditions_become_alternatives_of_a_route_s_conditions() {
+        let mut acls = Acls::default();
+        for line in ["acl api path_beg /api /v1/", "acl api path /ping", "acl mine src 10.0.0.0/8", "acl shop hdr(host) -i Shop.example.com:80", "acl odd rand(100) lt 5"] {
+            let _ = acls.add(&Line { place: crate::convert::report::Place::default(), words: words(line) });
+        }
+        let check = |text: &str, expected: Json| {
+            let found: Vec<Json> =
+                acls.condition(&words(text)).unwrap().into_iter().map(|terms| Json::Object(terms.fields)).collect();
+            assert_eq!(json!(found), expected, "{text}");
+        };
+        check("if api", json!([{ "path": "/api" }, { "path": "/v1" }, { "path_exact": "/ping" }]));
+        check("if shop { path_end .php }", json!([{ "host": ["shop.example.com"], "path_regex": "\\.php$" }]));
+        check("if shop or { method POST PUT }", json!([{ "host": ["shop.example.com"] }, { "methods": ["POST", "PUT"] }]));
+        assert_eq!(acls.condition(&words("unless mine")).unwrap()[0].not_from, ["10.0.0.0/8"]);
+        assert_eq!(acls.condition(&words("if !{ ssl_fc }")).unwrap()[0].secure, Some(false));
+        for no in ["if !api", "unless shop", "if odd", "if nobody", "if api { path /x }"] {
+            assert!(acls.condition(&words(no)).is_err(), "{no}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Addresses to listen on, as they come together from all over a file.
+
+use serde_json::{Value as Json, json};
+
+use super::draft::{Object, push, put};
+use super::report::Verdict;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    plain: Vec<String>,
+    tls: Vec<String>,
+    certificates: Vec<Json>,
+    /// Whether plain requests are sent to https.
+    pub redirect_http: bool,
+}
+
+/// Adds one; both families of a port are one listener.
+fn add(list: &mut Vec<String>, address: &str) {
+    let port = address.strip_prefix("0.0.0.0:").or_else(|| address.strip_prefix("[::]:"));
+    let other = port.map(|port| match address.starts_with('[') {
+        true => format!("0.0.0.0:{port}"),
+        false => format!("[::]:{port}"),
+    });
+    if let (Some(port), Some(place)) = (port, list.iter().position(|known| Some(known) == other.as_ref())) {
+        list[place] = format!(":{port}");
+    } else if !list
+        .iter()
+        .any(|known| known == address || port.is_some_and(|port| *known == format!(":{port}")))
+    {
+        list.push(address.to_owned());
+    }
+}
+
+impl Listeners {
+    /// One more plain one.
+    pub fn plain(&mut self, address: &str) -> Verdict {
+        add(&mut self.plain, address);
+        Verdict::Same
+    }
+
+    /// One with TLS; there can be one only.
+    pub fn tls(&mut self, address: &str) -> Verdict {
+        let mut tls = self.tls.clone();
+        add(&mut tls, address);
+        match tls.len() {
+            1 => {
+                self.tls = tls;
+                Verdict::Same
+            }
+            _ => Verdict::NotHere,
+        }
+    }
+
+    /// A certificate and its key.
+    pub fn certificate(&mut self, pair: Json) {
+        if !self.certificates.contains(&pair) {
+            self.certificates.push(pair);
+        }
+    }
+
+    /// Into the file. TLS without a certificate is left out, which is said by `false`.
+    pub fn finish(self, top: &mut Object) -> bool {
+        let is_complete = self.tls.is_empty() || !self.certificates.is_empty();
+        if let (Some(listen), true) = (self.tls.first(), is_complete) {
+            put(top, "tls.listen", listen.as_str());
+            if let Some(Json::Object(tls)) = top.get_mut("tls") {
+                for pair in self.certificates {
+                    push(tls, "certificates", pair);
+                }
+                if self.redirect_http {
+                    tls.insert("redirect_http".into(), json!(true));
+                }
+            }
+        }
+        match &self.plain[..] {
+            [] => {}
+            [one] => put(top, "listen", one.as_str()),
+            many => put(top, "listen", many.to_vec()),
+        }
+        is_complete
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_families_of_a_port_are_one_listener() {
+        let mut listeners = Listeners::default();
+        for address in ["0.0.0.0:80", "[::]:80", "0.0.0.0:80", "127.0.0.1:8080"] {
+            listeners.plain(address);
+        }
+        assert_eq!(listeners.tls("0.0.0.0:443"), Verdict::Same);
+        assert_eq!(listeners.tls("[::]:443"), Verdict::Same);
+        assert_eq!(listeners.tls("0.0.0.0:8443"), Verdict::NotHere);
+        listeners.certificate(json!({ "certificate": "c", "private_key": "k" }));
+        let mut top = Object::new();
+        assert!(listeners.finish(&mut top));
+        let expected = json!({ "tls": { "listen": ":443", "certificates": [{ "certificate": "c", "private_key": "k" }] },
+                               "listen": [":80", "127.0.0.1:8080"] });
+        assert_eq!(Json::Object(top), expected);
+    }
+}

@@ -1,0 +1,123 @@
+//! `loadbalancer convert`: the configuration of another program as ours, and what became of each of its lines. It
+//! reads files and sends nothing anywhere.
+
+mod draft;
+mod listen;
+mod nginx;
+mod quantity;
+mod report;
+mod text;
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::Value as Json;
+
+use crate::cli::ConvertOptions;
+use crate::config::{Overrides, parse};
+use report::{Report, Verdict};
+
+/// Which program a file is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Program {
+    Nginx,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Converted {
+    /// For standard output: our file.
+    pub config: String,
+    /// For standard error.
+    pub report: String,
+    /// Whether something can't be said here.
+    pub is_partial: bool,
+}
+
+/// Converts a file.
+///
+/// # Errors
+/// What can't be read, with its line.
+pub fn run(options: &ConvertOptions) -> Result<Converted, String> {
+    let text = read(&options.file)?;
+    let program = match &options.from {
+        Some(name) => Program::named(name)?,
+        None => Program::guess(&options.file, &text)?,
+    };
+    convert(&text, &options.file, program, options)
+}
+
+fn convert(text: &str, file: &Path, program: Program, options: &ConvertOptions) -> Result<Converted, String> {
+    let release = options.release.as_deref().unwrap_or(program.release());
+    let numbers = release_numbers(release)?;
+    let mut report = Report::default();
+    let draft = match program {
+        Program::Nginx => nginx::convert(text, file, &numbers, &mut report)?,
+    };
+    let config = Json::Object(draft.finish(&mut report));
+    let mut written = serde_json::to_string_pretty(&config).map_err(|why| why.to_string())?;
+    written.push('\n');
+    // What our own reader refuses is said, with its words: whoever converts mends it at once.
+    if let Err(mistakes) = parse(&written, &Overrides::default()) {
+        for mistake in mistakes.mistakes() {
+            report.unsaid(
+                &mistake.path,
+                Verdict::NotHere,
+                format!("to be mended in what was written: {}", mistake.message),
+            );
+        }
+    }
+    report.sort();
+    let is_partial = report.count(Verdict::NotHere) > 0;
+    let report = match options.report.as_deref() {
+        Some("json") => format!("{}\n", report.json()),
+        _ => format!("taken for {} {release}\n\n{}", program.name(), report.text()),
+    };
+    Ok(Converted { config: written, report, is_partial })
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    let named = |why: &dyn std::fmt::Display| format!("{}: {why}", file.display());
+    let mut bytes = Vec::new();
+    let source: Box<dyn Read> = match file.as_os_str() == "-" {
+        true => Box::new(std::io::stdin().lock()),
+        false => Box::new(fs::File::open(file).map_err(|why| named(&why))?),
+    };
+    source.take(text::MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|why| named(&why))?;
+    if bytes.len() as u64 > text::MOST_BYTES {
+        return Err(named(&"larger than 4 MiB"));
+    }
+    String::from_utf8(bytes).map_err(|_| named(&"not UTF-8"))
+}
+
+fn release_numbers(release: &str) -> Result<Vec<u64>, String> {
+    let numbers: Result<Vec<u64>, _> = release.trim_start_matches('v').split('.').map(str::parse).collect();
+    numbers.map_err(|_| format!("--release {release:?} is no release; write one such as 1.31.3"))
+}
+
+impl Program {
+    fn named(name: &str) -> Result<Program, String> {
+        match name {
+            "nginx" => Ok(Program::Nginx),
+            _ => Err(format!("--from {name:?} is not one of nginx, haproxy, caddy, traefik")),
+        }
+    }
+
+    /// By its name, else by words that only one of them has.
+    fn guess(_file: &Path, _text: &str) -> Result<Program, String> {
+        Ok(Program::Nginx)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Program::Nginx => "nginx",
+        }
+    }
+
+    fn release(self) -> &'static str {
+        match self {
+            Program::Nginx => nginx::RELEASE,
+        }
+    }
+}

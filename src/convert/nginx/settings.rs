@@ -1,0 +1,368 @@
+//! What nginx's levels hand down: `http` to `server` to `location`. Here it is gathered as the fields of a route.
+
+use serde_json::{Value as Json, json};
+
+use super::syntax::Directive;
+use super::values::template;
+use crate::convert::draft::{Object, header, push, put};
+use crate::convert::quantity::{size, time, written};
+use crate::convert::report::{Report, Verdict};
+
+/// What holds at a level. A list of `proxy_set_header` or `add_header` takes the place of the whole list above it.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Of a route that proxies.
+    pub fields: Object,
+    /// `request_headers`, as `(how, name, value)`.
+    set_header: Vec<(&'static str, String, String)>,
+    /// `response_headers`, likewise.
+    add_header: Vec<(&'static str, String, String)>,
+    hidden: Vec<String>,
+    /// What `Host` is; `None` is nginx's own default, the name in `proxy_pass`.
+    pub host: Option<String>,
+    /// `proxy_next_upstream_tries`; 0 is each server once.
+    pub tries: u64,
+    /// Whether an attempt is made on another server at all.
+    pub tries_no_other: bool,
+    /// For https: a file with roots.
+    pub ca: Option<String>,
+    auth: (Option<String>, Option<String>),
+    gzip: bool,
+    denies_all: bool,
+    /// The type of answers of its own.
+    pub default_type: Option<String>,
+    /// Where files are.
+    pub root: Option<String>,
+    /// Zones of `limit_req_zone`, by name: requests a second.
+    pub zones: Vec<(String, f64)>,
+}
+
+type Told = (Verdict, String);
+
+fn same() -> Option<Told> {
+    Some((Verdict::Same, String::new()))
+}
+
+fn told(verdict: Verdict, note: &str) -> Option<Told> {
+    Some((verdict, note.to_owned()))
+}
+
+impl Settings {
+    /// The level below: what this block says of itself, over what is handed down. What it did not know is returned.
+    pub fn below<'d>(&self, block: &'d [Directive], report: &mut Report) -> (Settings, Vec<&'d Directive>) {
+        let mut level = self.clone();
+        let says = |name: &str| block.iter().any(|it| it.name == name);
+        if says("proxy_set_header") {
+            level.set_header.clear();
+            level.host = None;
+        }
+        if says("add_header") {
+            level.add_header.clear();
+        }
+        if says("allow") || says("deny") {
+            level.denies_all = false;
+            level.fields.remove("allow");
+            level.fields.remove("deny");
+        }
+        let mut others = Vec::new();
+        for directive in block {
+            match level.apply(directive) {
+                Some((verdict, note)) => {
+                    report.note(&directive.place, &directive.text(), verdict, note);
+                }
+                None => others.push(directive),
+            }
+        }
+        (level, others)
+    }
+
+    fn apply(&mut self, directive: &Directive) -> Option<Told> {
+        let arg = directive.arg(0);
+        match directive.name.as_str() {
+            "proxy_set_header" => Some(self.proxy_set_header(arg, directive.arg(1))),
+            "add_header" => Some(self.add_header(directive)),
+            "proxy_hide_header" => {
+                self.hidden.push(arg.to_owned());
+                same()
+            }
+            "proxy_read_timeout" => self.set("timeouts.request", time(arg, 1e3).map(written)),
+            "client_max_body_size" => match size(arg) {
+                Some(0) => self.set("limits.max_body_bytes", Some(Json::Null)),
+                bytes => self.set("limits.max_body_bytes", bytes.map(Json::from)),
+            },
+            "proxy_next_upstream" => Some(self.next_upstream(&directive.args)),
+            "proxy_next_upstream_tries" => {
+                self.tries = arg.parse().unwrap_or(0);
+                same()
+            }
+            "proxy_ssl_trusted_certificate" => {
+                self.ca = Some(arg.to_owned());
+                same()
+            }
+            "proxy_ssl_verify" => match arg {
+                "on" => same(),
+                _ => told(
+                    Verdict::Differs,
+                    "certificates of https backends are always checked; backends[].ca has own roots",
+                ),
+            },
+            "default_type" => {
+                self.default_type = Some(arg.to_owned());
+                told(Verdict::Ignored, "backends say what they send")
+            }
+            "root" => {
+                self.root = Some(arg.to_owned());
+                None
+            }
+            "limit_req_zone" => Some(self.zone(directive)),
+            "limit_req" => Some(self.limit_req(directive)),
+            "allow" | "deny" => Some(self.access(&directive.name, arg)),
+            "auth_basic" => {
+                self.auth.0 = (arg != "off").then(|| arg.to_owned());
+                self.login();
+                same()
+            }
+            "auth_basic_user_file" => {
+                self.auth.1 = Some(arg.to_owned());
+                self.login();
+                told(Verdict::Differs, "only bcrypt (htpasswd -B)")
+            }
+            "gzip" | "gzip_types" | "gzip_min_length" => Some(self.gzip(directive)),
+            "error_page" => Some(self.error_page(directive)),
+            _ => None,
+        }
+    }
+
+    fn set(&mut self, field: &str, value: Option<Json>) -> Option<Told> {
+        match value {
+            Some(value) => {
+                put(&mut self.fields, field, value);
+                same()
+            }
+            None => told(Verdict::NotHere, "this value was not understood"),
+        }
+    }
+
+    fn proxy_set_header(&mut self, name: &str, value: &str) -> Told {
+        let by_itself = |note: &str| (Verdict::Same, note.to_owned());
+        match (name.to_ascii_lowercase().as_str(), value) {
+            ("host", "$host" | "$http_host") => {
+                self.host = Some("preserve".to_owned());
+                by_itself("")
+            }
+            ("host", "$proxy_host") => {
+                self.host = None;
+                by_itself("")
+            }
+            ("host", literal) if !literal.contains('$') => {
+                self.host = Some(literal.to_owned());
+                by_itself("")
+            }
+            ("x-forwarded-for", "$proxy_add_x_forwarded_for" | "$remote_addr")
+            | ("x-real-ip", "$remote_addr")
+            | ("x-forwarded-proto", "$scheme")
+            | ("x-forwarded-host", "$host" | "$http_host") => {
+                by_itself("set without being asked for; what clients send counts from trusted_proxies only")
+            }
+            ("x-request-id", "$request_id") => by_itself("set without being asked for"),
+            ("upgrade", _) | ("connection", _) => by_itself("upgrades and kept connections need no words"),
+            (_, "") => {
+                self.set_header.push(("remove", name.to_owned(), String::new()));
+                by_itself("")
+            }
+            _ => match template(value) {
+                Ok(value) => {
+                    self.set_header.push(("set", name.to_owned(), value));
+                    by_itself("")
+                }
+                Err(variable) => (Verdict::NotHere, format!("there is no placeholder for {variable}")),
+            },
+        }
+    }
+
+    fn add_header(&mut self, directive: &Directive) -> Told {
+        let (name, value) = (directive.arg(0), directive.arg(1));
+        match template(value) {
+            Ok(value) => {
+                self.add_header.push(("add", name.to_owned(), value));
+                match directive.arg(2) {
+                    "always" => (Verdict::Same, String::new()),
+                    _ => (Verdict::Differs, "on errors as well, as with `always`".to_owned()),
+                }
+            }
+            Err(variable) => (Verdict::NotHere, format!("there is no placeholder for {variable}")),
+        }
+    }
+
+    fn next_upstream(&mut self, words: &[String]) -> Told {
+        const STATUSES: [u16; 7] = [403, 404, 429, 500, 502, 503, 504];
+        let has = |word: &str| words.iter().any(|it| it == word);
+        self.tries_no_other = has("off");
+        let statuses: Vec<u16> =
+            STATUSES.into_iter().filter(|status| has(&format!("http_{status}"))).collect();
+        if !statuses.is_empty() {
+            put(&mut self.fields, "retry.on_status", statuses);
+        }
+        if has("non_idempotent") {
+            put(&mut self.fields, "retry.non_idempotent", true);
+        }
+        (Verdict::Same, String::new())
+    }
+
+    fn zone(&mut self, directive: &Directive) -> Told {
+        let value = |name: &str| directive.args.iter().find_map(|arg| arg.strip_prefix(name));
+        let zone = value("zone=").and_then(|zone| zone.split(':').next()).unwrap_or_default();
+        let rate = value("rate=").and_then(|rate| {
+            let (number, unit) = rate.split_once("r/")?;
+            let number: f64 = number.parse().ok()?;
+            Some(if unit == "m" { number / 60.0 } else { number })
+        });
+        let Some(rate) = rate else { return (Verdict::NotHere, "its rate was not understood".to_owned()) };
+        self.zones.push((zone.to_owned(), rate));
+        match directive.arg(0) {
+            "$binary_remote_addr" | "$remote_addr" => (Verdict::Same, String::new()),
+            _ => (Verdict::Differs, "a limit is for each client's address".to_owned()),
+        }
+    }
+
+    fn limit_req(&mut self, directive: &Directive) -> Told {
+        let value = |name: &str| directive.args.iter().find_map(|arg| arg.strip_prefix(name));
+        let zone = value("zone=").unwrap_or_default();
+        let Some((_, rate)) = self.zones.iter().find(|(known, _)| known == zone) else {
+            return (Verdict::NotHere, "its zone was not found".to_owned());
+        };
+        let burst: u64 = value("burst=").and_then(|text| text.parse().ok()).unwrap_or(0);
+        let limit = json!({ "enabled": true, "requests_per_second": rate, "burst": burst + 1 });
+        put(&mut self.fields, "rate_limit", limit);
+        let waits = burst > 0 && !directive.args.iter().any(|arg| arg == "nodelay");
+        let note = if waits {
+            "429 instead of 503; the burst is served at once, as with nodelay"
+        } else {
+            "429 instead of 503"
+        };
+        (Verdict::Differs, note.to_owned())
+    }
+
+    /// nginx takes the first that fits, we let `deny` win.
+    fn access(&mut self, name: &str, network: &str) -> Told {
+        match (name, network) {
+            _ if self.denies_all => return (Verdict::Ignored, "it stands behind `deny all`".to_owned()),
+            ("deny", "all") => self.denies_all = true,
+            ("allow", "all") => {}
+            (_, "unix:") => {
+                return (Verdict::NotHere, "clients of Unix sockets count as 127.0.0.1".to_owned());
+            }
+            ("deny", _) if self.fields.contains_key("allow") => {
+                push(&mut self.fields, "deny", network);
+                return (Verdict::Differs, "it wins over every `allow`, also over one before it".to_owned());
+            }
+            _ => push(&mut self.fields, name, network),
+        }
+        (Verdict::Same, String::new())
+    }
+
+    fn login(&mut self) {
+        self.fields.remove("basic_auth");
+        if let (Some(realm), Some(users)) = &self.auth {
+            let login = json!({ "realm": realm, "users": users });
+            put(&mut self.fields, "basic_auth", login);
+        }
+    }
+
+    fn gzip(&mut self, directive: &Directive) -> Told {
+        let arg = directive.arg(0);
+        match directive.name.as_str() {
+            "gzip" => {
+                self.gzip = arg == "on";
+                if self.gzip {
+                    return (
+                        Verdict::Differs,
+                        "also for clients that come through a proxy (gzip_proxied any)".to_owned(),
+                    );
+                }
+            }
+            "gzip_types" => {
+                let mut types = vec!["text/html".to_owned()];
+                types.extend(
+                    directive.args.iter().filter(|kind| *kind != "*" && *kind != "text/html").cloned(),
+                );
+                put(&mut self.fields, "compress.types", types);
+            }
+            _ => {
+                return self
+                    .set("compress.min_bytes", size(arg).map(Json::from))
+                    .unwrap_or((Verdict::Same, String::new()));
+            }
+        }
+        (Verdict::Same, String::new())
+    }
+
+    fn error_page(&mut self, directive: &Directive) -> Told {
+        let Some((page, statuses)) = directive.args.split_last() else {
+            return (Verdict::NotHere, "it names no page".to_owned());
+        };
+        let Some(root) = self.root.as_ref().filter(|_| page.starts_with('/')) else {
+            return (Verdict::NotHere, "error_pages names files".to_owned());
+        };
+        if statuses.iter().any(|it| it.starts_with('=')) {
+            return (Verdict::NotHere, "the status stays as it is".to_owned());
+        }
+        for status in statuses {
+            put(&mut self.fields, &format!("error_pages.{status}"), format!("{root}{page}"));
+        }
+        (
+            Verdict::Differs,
+            "for answers of the balancer's own; for a backend that can't be reached 503 or 504 is answered"
+                .to_owned(),
+        )
+    }
+
+    /// The fields of a route that hands requests to this many servers.
+    pub fn route(&self, servers: usize) -> Object {
+        let mut fields = self.answer();
+        if self.gzip {
+            put(&mut fields, "compress", json!({ "types": ["text/html"], "min_bytes": 20 }));
+            if let Some(Json::Object(said)) = self.fields.get("compress") {
+                said.iter()
+                    .for_each(|(name, value)| put(&mut fields, &format!("compress.{name}"), value.clone()));
+            }
+        }
+        for name in ["timeouts", "limits", "retry"] {
+            if let Some(value) = self.fields.get(name) {
+                fields.insert(name.to_owned(), value.clone());
+            }
+        }
+        let tries = if self.tries == 0 { servers as u64 } else { self.tries };
+        let retries = if self.tries_no_other { 0 } else { tries.saturating_sub(1).min(10) };
+        put(&mut fields, "retry.max_retries", retries);
+        for (how, name, value) in &self.set_header {
+            header(&mut fields, "request_headers", how, name, value);
+        }
+        for name in &self.hidden {
+            header(&mut fields, "response_headers", "remove", name, "");
+        }
+        fields
+    }
+
+    /// The fields of a route that answers by itself.
+    pub fn answer(&self) -> Object {
+        let mut fields = Object::new();
+        for name in ["allow", "deny", "basic_auth", "rate_limit", "error_pages"] {
+            if name == "allow" && !self.denies_all {
+                continue;
+            }
+            if let Some(value) = self.fields.get(name) {
+                fields.insert(name.to_owned(), value.clone());
+            }
+        }
+        for (how, name, value) in &self.add_header {
+            header(&mut fields, "response_headers", how, name, value);
+        }
+        fields
+    }
+
+    /// Whether nobody may ask.
+    pub fn denies_everybody(&self) -> bool {
+        self.denies_all && !self.fields.contains_key("allow")
+    }
+}
