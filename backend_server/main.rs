@@ -37,7 +37,7 @@ fn main() -> ExitCode {
 
 fn run(options: Options) -> ExitCode {
     let requests = match shutdown::listen() {
-        Ok(requests) => requests,
+        Ok((_, requests)) => requests,
         Err(error) => return fail(1, &format!("cannot listen for signals: {error}")),
     };
     let name = options.echo.name.clone();
@@ -53,7 +53,8 @@ fn run(options: Options) -> ExitCode {
         format!("{name} listening on http://127.0.0.1:{port} and all other addresses of this machine\n");
     // Where nobody reads it, the backend still runs.
     let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
-    while matches!(requests.recv(), Ok(shutdown::Request::Reload | shutdown::Request::Renew)) {}
+    let is_end = |request| matches!(request, shutdown::Request::Drain(_));
+    while requests.recv().is_ok_and(|request| !is_end(request)) {}
     drop(echo);
     ExitCode::SUCCESS
 }

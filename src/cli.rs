@@ -5,6 +5,7 @@ pub mod single_dash;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lexopt::prelude::{Long, Short, Value};
 
@@ -16,7 +17,7 @@ An HTTP/1.1 load balancer in one small binary.
 
 usage: loadbalancer [--config FILE] [--pid-file FILE]
                                       run until Ctrl-C, then drain; the pid file has the number of the
-                                      process that serves, after SIGUSR2 the new one's
+                                      process that signals go to, after SIGUSR2 the same
        loadbalancer check [--quiet] [FILE]
                                       read and check a configuration, print what it resolves to; warn of
                                       consequences that are hardly meant. FILE may be - for standard input;
@@ -171,6 +172,10 @@ pub struct Environment {
     pub renewal: bool,
     /// `NOTIFY_SOCKET`: where a service manager wants to hear how it goes.
     pub notify_socket: Option<OsString>,
+    /// `WATCHDOG_USEC`: how long it believes a process that says nothing.
+    pub watchdog: Option<Duration>,
+    /// `WATCHDOG_PID`: of which process it wants to hear that.
+    pub watchdog_pid: Option<u32>,
     /// `LB_ALGORITHM` and `LB_LISTEN`, and what `${NAME}` in the file stands for.
     pub overrides: Overrides,
 }
@@ -351,15 +356,25 @@ impl Flags {
     }
 }
 
+impl Environment {
+    /// Whether this process is the one of whom it is to be heard that it is alive, or does in that one's place.
+    pub fn is_watched(&self) -> bool {
+        self.renewal || self.watchdog_pid.is_none_or(|pid| pid == std::process::id())
+    }
+}
+
 /// Reads the environment. Empty variables count as unset.
 pub fn environment() -> Environment {
     let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let text = |name: &str| var(name).map(|value| (name.to_owned(), value.to_string_lossy().into_owned()));
+    let number = |name: &str| var(name).and_then(|value| value.to_str()?.parse::<u64>().ok());
     Environment {
         config: var("LB_CONFIG").map(PathBuf::from),
         debug: var("LB_DEBUG").is_some_and(|value| value != "0" && value != "false"),
         renewal: var(crate::renewal::MARK).is_some(),
         notify_socket: var("NOTIFY_SOCKET"),
+        watchdog: number("WATCHDOG_USEC").filter(|usec| *usec > 0).map(Duration::from_micros),
+        watchdog_pid: number("WATCHDOG_PID").and_then(|pid| u32::try_from(pid).ok()),
         overrides: Overrides {
             algorithm: text("LB_ALGORITHM"),
             listen: text("LB_LISTEN"),

@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use loadbalancer::app::{App, Source};
+use crossbeam_channel::Sender;
+use loadbalancer::app::{App, Source, StartError};
 use loadbalancer::cli::{self, Command, ConvertOptions, Environment, Question, ReplayOptions};
 use loadbalancer::config::{self, Config};
 use loadbalancer::logging::Logs;
 use loadbalancer::reload::ConfigFile;
+use loadbalancer::renewal::{Parent, Succession, ToParent};
 use loadbalancer::service_manager::ServiceManager;
 use loadbalancer::{check, convert, demo, drill, inquiry, logging, replay, shutdown, tls};
 
@@ -28,7 +30,9 @@ fn main() -> ExitCode {
         Ok(Command::Version) => print(&format!("{}\n", cli::VERSION)),
         Ok(Command::Check { file, probe, quiet }) => check(file.as_deref(), probe, quiet, &environment),
         Ok(Command::Run { config, pid_file }) => run(config.as_deref(), pid_file, &environment),
-        Ok(Command::Demo) => serve(environment.debug, demo::run),
+        Ok(Command::Demo) => {
+            serve(environment.debug, |logs, _, requests| demo::run(logs, requests).map(|()| 0))
+        }
         Ok(Command::Replay(options)) => replay(&options, environment),
         Ok(Command::Convert(options)) => convert(&options),
         Ok(Command::Drill { config, scenarios }) => drill(config.as_deref(), &scenarios, &environment),
@@ -98,12 +102,27 @@ fn run(file: Option<&Path>, pid_file: Option<PathBuf>, environment: &Environment
     if let Some(origin) = &mut origin {
         origin.names_files_of(&config);
     }
-    let source = if environment.renewal { Source::Renewal } else { Source::Fresh };
-    serve(environment.debug, |logs, requests| {
-        let manager = ServiceManager::at(environment.notify_socket.as_deref());
-        let app = App::start(config, (origin, pid_file), source, manager, logs)?;
-        app.wait(requests);
-        Ok(())
+    serve(environment.debug, |logs, asked, requests| {
+        let watchdog = environment.watchdog.filter(|_| environment.is_watched());
+        let (source, succession, manager) = match environment.renewal {
+            true => {
+                let (parent, predecessor) = ToParent::of_this_process(asked)?;
+                let manager = ServiceManager::through(parent.notify());
+                (Source::Renewal(predecessor), Succession::Asked(parent), Arc::new(manager))
+            }
+            false => {
+                let manager = Arc::new(ServiceManager::at(environment.notify_socket.as_deref()));
+                let parent = Parent::of_this_process(Arc::clone(&manager));
+                let succession = parent.map_or(Succession::Nobody, Succession::own);
+                (Source::Fresh, succession, manager)
+            }
+        };
+        let logs_of_heirs = Arc::clone(&logs);
+        let app = App::start(config, (origin, pid_file), (source, succession), manager, logs)?;
+        if let Some(limit) = watchdog {
+            app.feed_watchdog(limit)?;
+        }
+        Ok(app.wait(requests).map_or(0, |heirs| heirs.look_after(requests, &logs_of_heirs)))
     })
 }
 
@@ -160,17 +179,20 @@ fn load(file: Option<&Path>, environment: &Environment) -> Result<Config, ExitCo
     }
 }
 
-/// Logs, signals, then the work; the log is written out before the end.
-fn serve(debug: bool, work: impl FnOnce(Arc<Logs>, &shutdown::Requests) -> demo::Result) -> ExitCode {
+/// Logs, signals, then the work, whose status is the process's; the log is written out before the end.
+fn serve(
+    debug: bool,
+    work: impl FnOnce(Arc<Logs>, Sender<shutdown::Request>, &shutdown::Requests) -> Result<i32, StartError>,
+) -> ExitCode {
     let logs = Arc::new(Logs::start(debug));
     logging::log_panics();
     let result = match shutdown::listen() {
-        Ok(requests) => work(Arc::clone(&logs), &requests),
+        Ok((asked, requests)) => work(Arc::clone(&logs), asked, &requests),
         Err(error) => Err(error.into()),
     };
     logs.flush(LAST_LINES);
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => ExitCode::from(u8::try_from(status).unwrap_or(1)),
         Err(error) => fail(1, &format!("loadbalancer: {error}")),
     }
 }

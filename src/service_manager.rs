@@ -1,5 +1,6 @@
 //! Tells a service manager how it goes (systemd's sd_notify, `Type=notify`): that the balancer serves,
-//! reloads, drains, or that another process has taken over. Called at those moments by `app` and `reload`.
+//! reloads, drains, is alive. Called at those moments by `app` and `reload`. A process that has taken over tells
+//! its parent, which passes it on: a service manager believes the process that it has started.
 //!
 //! It is one datagram to the socket that `NOTIFY_SOCKET` names, and nobody waits for an answer: whatever
 //! goes wrong here must not keep a balancer from serving, so it is a line in the log.
@@ -21,22 +22,41 @@ const SEND_LIMIT: Duration = Duration::from_secs(1);
 /// Over the time that a drain may take, before the manager ends the process by force.
 const DRAIN_MARGIN: Duration = Duration::from_secs(5);
 
+/// Sends one message.
+type Send = Box<dyn Fn(&str) -> io::Result<()> + std::marker::Send + Sync>;
+
 /// Where the messages go; nowhere, mostly.
-#[derive(Debug, Default)]
-pub struct ServiceManager(Option<(UnixDatagram, SocketAddr)>);
+#[derive(Default)]
+pub struct ServiceManager(Option<Send>);
+
+impl std::fmt::Debug for ServiceManager {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "ServiceManager" } else { "no ServiceManager" })
+    }
+}
 
 impl ServiceManager {
     /// The one at this address, which is a path or, with `@` before it, an abstract name.
     pub fn at(address: Option<&OsStr>) -> ServiceManager {
         let Some(address) = address else { return ServiceManager::default() };
         match open(address.as_bytes()) {
-            Ok(found) => ServiceManager(Some(found)),
+            Ok((socket, address)) => {
+                let send = move |text: &str| socket.send_to_addr(text.as_bytes(), &address).map(drop);
+                ServiceManager::through(send)
+            }
             Err(error) => {
                 let address = address.to_string_lossy();
                 event(Warn, "app", "NOTIFY_SOCKET can't be used", &[("is", &address), ("error", &error)]);
                 ServiceManager::default()
             }
         }
+    }
+
+    /// The one that hears what this is given.
+    pub fn through(
+        send: impl Fn(&str) -> io::Result<()> + std::marker::Send + Sync + 'static,
+    ) -> ServiceManager {
+        ServiceManager(Some(Box::new(send)))
     }
 
     /// Requests are served; `status` is for people.
@@ -57,15 +77,19 @@ impl ServiceManager {
         self.send(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={microseconds}\nSTATUS=draining"));
     }
 
-    /// This process is the service from now on. To be said by the one that was it before: others are not
-    /// believed.
-    pub fn succeeded_by(&self, pid: u32) {
-        self.send(&format!("MAINPID={pid}"));
+    /// All that serves has been round since it was said last.
+    pub fn alive(&self) {
+        self.send("WATCHDOG=1");
+    }
+
+    /// What another process has to say, which would not be believed.
+    pub fn pass_on(&self, message: &str) {
+        self.send(message);
     }
 
     fn send(&self, message: &str) {
-        let Some((socket, address)) = &self.0 else { return };
-        if let Err(error) = socket.send_to_addr(message.as_bytes(), address) {
+        let Some(send) = &self.0 else { return };
+        if let Err(error) = send(message) {
             event(Debug, "app", "the service manager was not told", &[("error", &error)]);
         }
     }
@@ -105,8 +129,10 @@ mod tests {
         assert!(received(socket).starts_with("RELOADING=1\nMONOTONIC_USEC="));
         manager.draining(Duration::from_secs(30));
         assert_eq!(received(socket), "STOPPING=1\nEXTEND_TIMEOUT_USEC=35000000\nSTATUS=draining");
-        manager.succeeded_by(17);
-        assert_eq!(received(socket), "MAINPID=17");
+        manager.alive();
+        assert_eq!(received(socket), "WATCHDOG=1");
+        manager.pass_on("STOPPING=1");
+        assert_eq!(received(socket), "STOPPING=1");
     }
 
     #[test]

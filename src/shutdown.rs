@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, never};
 use log::Level::Info;
-use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::iterator::Signals;
 
 use crate::logging::event;
@@ -33,25 +33,32 @@ pub enum Request {
     Renew,
     /// Open the log files again, for somebody has moved them away.
     OpenLogsAgain,
+    /// A child of this process has ended: one that has taken over, or, as process 1, anybody's.
+    ChildEnded,
+    /// The process that has started this one to take over has ended; sent by who hears it.
+    Orphaned,
 }
 
 /// Where the signals' meanings arrive.
 pub type Requests = Receiver<Request>;
 
-/// Starts listening for signals. A second Ctrl-C ends the process at once.
+/// Starts listening for signals; others may ask in the same way. A second Ctrl-C ends the process at once.
 ///
 /// # Errors
 /// Where the operating system refuses the handlers or the thread.
-pub fn listen() -> io::Result<Requests> {
+pub fn listen() -> io::Result<(Sender<Request>, Requests)> {
     let (requests, inbox) = bounded(16);
+    let sender = requests.clone();
     listen_for_ctrl_c(requests.clone())?;
-    let mut signals = Signals::new([SIGTERM, SIGQUIT, SIGHUP, SIGUSR2, SIGUSR1, SIGWINCH, SIGTTIN, SIGTTOU])?;
+    let mut signals =
+        Signals::new([SIGTERM, SIGQUIT, SIGHUP, SIGUSR2, SIGUSR1, SIGCHLD, SIGWINCH, SIGTTIN, SIGTTOU])?;
     supervised::start("signals", STACK_BYTES, move || {
         for signal in signals.forever() {
             let request = match signal {
                 SIGHUP => Request::Reload,
                 SIGUSR2 => Request::Renew,
                 SIGUSR1 => Request::OpenLogsAgain,
+                SIGCHLD => Request::ChildEnded,
                 SIGTERM => Request::Drain("SIGTERM"),
                 SIGQUIT => Request::Drain("SIGQUIT"),
                 // What operators of nginx and HAProxy send to stop workers and to pause: nothing of that is to be
@@ -64,7 +71,7 @@ pub fn listen() -> io::Result<Requests> {
             let _ = requests.try_send(request);
         }
     })?;
-    Ok(inbox)
+    Ok((sender, inbox))
 }
 
 fn name(signal: i32) -> &'static str {

@@ -1,16 +1,16 @@
 //! The way out: a drain after a signal, or a hand-over to a fresh process and then a drain.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, after, select, tick};
 use log::Level::{Error, Info};
 
-use super::App;
-use super::by_hand;
+use super::{App, Heirs, by_hand};
 use crate::frontend::{Counts, Door};
 use crate::logging::event;
-use crate::renewal::{Origin, Successor};
+use crate::renewal::Successor;
 use crate::shutdown::Request;
 
 /// How often a drain says what is still in flight.
@@ -38,8 +38,8 @@ enum End {
 
 impl App {
     /// Serves until a signal asks for the end or another process has taken over, then drains. Returns
-    /// when all is answered or the time for it is up.
-    pub fn wait(self, requests: &Receiver<Request>) {
+    /// when all is answered or the time for it is up; with what this process has to look after then.
+    pub fn wait(self, requests: &Receiver<Request>) -> Option<Heirs> {
         let end = self.serve(requests);
         let limit = self.live.get().config.timeouts.drain;
         let (signal, active) = (end.name(), self.in_flight.active());
@@ -61,11 +61,24 @@ impl App {
         let answered = self.in_flight.answered().saturating_sub(self.sum(|counts| counts.unsent));
         let cut = accepted.saturating_sub(answered);
         event(Info, "app", "stopped", &[("accepted", &accepted), ("answered", &answered), ("cut", &cut)]);
+        let pid_file = self.pid_file;
+        self.succession.into_parent().map(|parent| Heirs { parent, _pid_file: pid_file })
     }
 
     fn serve(&self, requests: &Receiver<Request>) -> End {
+        let children = self.succession.events();
         loop {
-            match requests.recv() {
+            let request = select! {
+                // Of successors that have failed.
+                recv(children) -> event => {
+                    event.into_iter().for_each(|event| self.succession.heard(event));
+                    continue;
+                }
+                recv(requests) -> request => request,
+            };
+            match request {
+                Ok(Request::ChildEnded) => self.succession.reap(),
+                Ok(Request::Orphaned) => return End::Signal("the end of the parent process"),
                 Ok(Request::Drain(signal)) => return End::Signal(signal),
                 Ok(Request::Renew) => match self.renew(requests) {
                     Renewal::Done => return End::HandedOver,
@@ -82,43 +95,39 @@ impl App {
 
     /// Hands over to another process, unless this one is to end meanwhile.
     fn renew(&self, requests: &Receiver<Request>) -> Renewal {
-        let Some(origin) = &self.origin else {
-            event(Error, "app", "this process can't be renewed", &[]);
-            return Renewal::Failed;
-        };
         let mut ends = None;
         // What else is asked for meanwhile is the new process's to do, which reads the configuration anew.
         let mut is_called_off = || {
             while let Ok(request) = requests.try_recv() {
                 match request {
                     Request::Drain(signal) => ends = Some(signal),
+                    Request::Orphaned => ends = Some("the end of the parent process"),
+                    Request::ChildEnded => self.succession.reap(),
                     Request::OpenLogsAgain => self.logs.open_again(),
                     Request::Reload | Request::Renew => {}
                 }
             }
             ends.is_some()
         };
-        let handed_over = self.hand_over(origin, &mut is_called_off);
+        let handed_over = self.hand_over(&mut is_called_off);
         match handed_over {
             Ok(pid) => {
-                self.manager.succeeded_by(pid);
+                self.is_watched.store(false, Relaxed);
                 event(Info, "app", "another process has taken over", &[("pid", &pid)]);
                 Renewal::Done
             }
             Err(error) => {
                 event(Error, "app", "renewal failed, this process goes on", &[("error", &error)]);
-                if let Some(file) = &self.pid_file {
-                    file.write_again();
-                }
                 ends.map_or(Renewal::Failed, Renewal::CalledOff)
             }
         }
     }
 
-    fn hand_over(&self, origin: &Origin, is_called_off: impl FnMut() -> bool) -> std::io::Result<u32> {
+    fn hand_over(&self, is_called_off: impl FnMut() -> bool) -> std::io::Result<u32> {
         let listeners: Vec<_> = self.doors.iter().map(|door| door.listener()).collect();
         let set_by_hand = by_hand::told(&self.live.get());
-        let successor = Successor::start(origin, &listeners, self.sockets_stay, &set_by_hand, is_called_off)?;
+        let successor =
+            Successor::start(&self.succession, &listeners, self.sockets_stay, &set_by_hand, is_called_off)?;
         let paused = self.doors.iter().try_for_each(|door| door.pause());
         if let Err(error) = paused.and_then(|()| successor.go()) {
             successor.abandon();
@@ -129,7 +138,7 @@ impl App {
     }
 
     fn drain(&self, limit: Duration, requests: &Receiver<Request>) {
-        self.draining.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.draining.store(true, Relaxed);
         // From now on each client hears in its answer that it should connect anew, and finds another balancer.
         self.doors.iter().for_each(|door| door.announce_end());
         let pre_drain = self.live.get().config.timeouts.pre_drain;
@@ -175,15 +184,24 @@ impl App {
 
     fn wait_until_over(&self, limit: Duration, requests: &Receiver<Request>) {
         let (deadline, report, look) = (after(limit), tick(DRAIN_REPORT), tick(DRAIN_LOOK));
-        while !self.is_over() {
+        let children = self.succession.events();
+        while !self.is_over() && !self.succession.has_failed() {
             select! {
+                recv(children) -> event => event.into_iter().for_each(|event| self.succession.heard(event)),
                 recv(self.in_flight.ended()) -> _ => {}
                 recv(look) -> _ => {}
                 recv(report) -> _ => self.report_drain(),
                 recv(deadline) -> _ => return self.report_drain(),
-                // Other signals change nothing any more (a second Ctrl-C has ended the process already).
-                recv(requests) -> request => if request == Ok(Request::OpenLogsAgain) {
-                    self.logs.open_again();
+                recv(requests) -> request => if let Ok(request) = request {
+                    match request {
+                        Request::OpenLogsAgain => self.logs.open_again(),
+                        // Whoever has ended it does not want to wait.
+                        Request::Orphaned => return self.report_drain(),
+                        // Others change nothing any more (a second Ctrl-C has ended the process already).
+                        _ => {}
+                    }
+                    // They are for who has taken over, if somebody has.
+                    self.succession.pass_on(request);
                 }
             }
         }

@@ -13,7 +13,7 @@ use crate::frontend::{ClientLimits, Door, Front, FrontSettings, ListenSocket, Si
 use crate::logging::event;
 use crate::pool::SharedLive;
 use crate::reload::Reloader;
-use crate::renewal::{self, Predecessor};
+use crate::renewal::{self, HandedOver, Predecessor};
 use crate::tls::ServerSettings;
 use crate::traffic::Traffic;
 
@@ -31,20 +31,18 @@ pub(super) struct Sockets {
 /// Opens the sockets; those that were inherited serve where they are the ones that are configured: an
 /// address may have changed.
 pub(super) fn open(source: Source, config: &Config) -> Result<(Option<Predecessor>, Sockets), StartError> {
-    let (predecessor, mut inherited, stay, by_hand) =
-        match Predecessor::of_this_process(source == Source::Renewal)? {
-            Some((predecessor, handed_over)) => (
-                Some(predecessor),
-                handed_over.listeners,
-                handed_over.sockets_stay,
-                Some(handed_over.by_hand),
-            ),
-            None => {
-                let listeners = renewal::activated_sockets()?;
-                let stay = !listeners.is_empty();
-                (None, listeners, stay, None)
-            }
-        };
+    let (predecessor, mut inherited, stay, by_hand) = match source {
+        Source::Renewal(channel) => {
+            let (predecessor, handed_over) = Predecessor::at(channel)?;
+            let HandedOver { listeners, sockets_stay, by_hand } = handed_over;
+            (Some(predecessor), listeners, sockets_stay, Some(by_hand))
+        }
+        Source::Fresh | Source::Embedded => {
+            let listeners = renewal::activated_sockets()?;
+            let stay = !listeners.is_empty();
+            (None, listeners, stay, None)
+        }
+    };
     let mut socket = |wanted: &ListenAddress| -> Result<ListenSocket, StartError> {
         let exactly = inherited.iter().position(|listener| renewal::is_wanted(listener, wanted));
         let place = exactly.or_else(|| inherited.iter().position(|it| renewal::is_half_of(it, wanted)));

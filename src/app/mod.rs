@@ -4,12 +4,15 @@
 mod admin;
 mod by_hand;
 mod ending;
+mod heirs;
 mod late;
 mod listeners;
 mod pid_file;
+mod watchdog;
 
 use std::fmt;
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -30,13 +33,14 @@ use crate::names::members::Members;
 use crate::pool::{Live, SharedLive};
 use crate::proxy::{Outcome, Proxy, Refusal};
 use crate::reload::{self, ConfigFile, Reloader};
-use crate::renewal::Origin;
+use crate::renewal::Succession;
 use crate::service_manager::ServiceManager;
 use crate::shutdown::{Ender, Running, running};
 use crate::traffic::Traffic;
 use crate::transport::{HttpTransport, Transport};
 use crate::workers::{self, InFlight, Job, PoolLimits, Queue};
 use crate::{descriptors, health_checker, names, tls};
+pub use heirs::Heirs;
 use late::{Doors, Late, figure};
 use pid_file::PidFile;
 
@@ -80,12 +84,14 @@ pub struct App {
     draining: Arc<AtomicBool>,
     reloader: Arc<Reloader>,
     running: Running,
-    origin: Option<Origin>,
+    succession: Succession,
     manager: Arc<ServiceManager>,
     logs: Arc<Logs>,
     /// Whether a service manager has the sockets, too, and keeps them open when this process ends.
     sockets_stay: bool,
     pid_file: Option<PidFile>,
+    /// Whether this process is the one of whom the service manager wants to hear that it is alive.
+    is_watched: Arc<AtomicBool>,
     _ender: Ender,
 }
 
@@ -97,8 +103,8 @@ impl App {
     pub fn start(
         mut config: Config,
         (file, pid_file): (Option<ConfigFile>, Option<PathBuf>),
-        source: Source,
-        manager: ServiceManager,
+        (source, succession): (Source, Succession),
+        manager: Arc<ServiceManager>,
         logs: Arc<Logs>,
     ) -> Result<App, StartError> {
         let started = Instant::now();
@@ -107,8 +113,8 @@ impl App {
         let access_lines = logs.access();
         let certificates = tls::files::read(&config).map_err(StartError::Files)?;
         descriptors::fit(&mut config);
-        let origin = Origin::of_this_process().ok().filter(|_| source != Source::Embedded);
-        if source != Source::Embedded {
+        let is_embedded = matches!(source, Source::Embedded);
+        if !is_embedded {
             tell_where_from(file.as_ref());
         }
         let (predecessor, sockets) = listeners::open(source, &config)?;
@@ -123,7 +129,6 @@ impl App {
         let draining = Arc::new(AtomicBool::new(false));
         let late = Arc::new(Late::default());
         let transport: Arc<dyn Transport> = Arc::new(HttpTransport::default());
-        let manager = Arc::new(manager);
         let reloader = Arc::new(Reloader::new(
             file,
             Arc::clone(&live),
@@ -206,20 +211,17 @@ impl App {
         let sinks = (dispatcher as Arc<dyn Sink>, admin_sink);
         let doors = listeners::serve(sockets, certificates, &reloader, &live, sinks, &traffic)?;
         let _ = late.doors.set(doors.clone());
-        // Of the process that serves, so not before it does; and the one before must not remove it after this.
+        // It names the process that was started first, and not before that serves.
         let pid_file = pid_file
+            .filter(|_| predecessor.is_none())
             .map(|path| PidFile::write(path.clone()).map_err(|error| StartError::PidFile(path, error)));
         let pid_file = pid_file.transpose()?;
         announce(&doors, &live);
-        match &predecessor {
-            // It tells the service manager, who does not believe this process yet.
-            Some(predecessor) => predecessor.serving(),
-            None => manager.serving(&format!(
-                "serving on {}, backends: {}",
-                doors[0].address(),
-                live.get().backends().count()
-            )),
+        if let Some(predecessor) = &predecessor {
+            predecessor.serving();
         }
+        let backends = live.get().backends().count();
+        manager.serving(&format!("serving on {}, backends: {backends}", doors[0].address()));
         Ok(App {
             doors,
             live,
@@ -227,11 +229,12 @@ impl App {
             draining,
             reloader,
             running,
-            origin,
+            succession,
             manager,
             logs,
             sockets_stay,
             pid_file,
+            is_watched: Arc::new(AtomicBool::new(true)),
             _ender: ender,
         })
     }
@@ -243,12 +246,12 @@ impl App {
 }
 
 /// Where the listening sockets come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Source {
     /// From the configuration's addresses, or from a service manager that has opened them.
     Fresh,
-    /// From the process that this one takes over from.
-    Renewal,
+    /// From the process that this one takes over from, through this channel.
+    Renewal(UnixStream),
     /// From the configuration's addresses, in a program that can't be started again by itself.
     Embedded,
 }

@@ -1,4 +1,5 @@
-//! A file with the number of the process that serves, for scripts that send it signals.
+//! A file with the number of the process that was started, for scripts that send it signals: it stays the same
+//! through renewals, for that process passes signals on.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -11,20 +12,13 @@ use crate::logging::event;
 
 /// Removed with this, unless it is another process's by then.
 #[derive(Debug)]
-pub(super) struct PidFile(PathBuf);
+pub struct PidFile(PathBuf);
 
 impl PidFile {
     /// Writes it, over that of a process before.
     pub fn write(path: PathBuf) -> io::Result<PidFile> {
         put(&path)?;
         Ok(PidFile(path))
-    }
-
-    /// After a process that was to take over has had it and has failed.
-    pub fn write_again(&self) {
-        if let Err(error) = put(&self.0) {
-            self.tell("the pid file could not be written again", &error);
-        }
     }
 
     fn tell(&self, what: &str, error: &io::Error) {

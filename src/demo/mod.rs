@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::app::{App, Source, StartError};
 use crate::config::{self, ListenAddress, Overrides};
 use crate::logging::Logs;
-use crate::service_manager::ServiceManager;
+use crate::renewal::Succession;
 use crate::shutdown::Requests;
 use echo::{Echo, EchoOptions};
 
@@ -44,7 +44,7 @@ pub fn run(logs: Arc<Logs>, requests: &Requests) -> Result {
 fn start_balancer(backends: &[Echo], logs: Arc<Logs>) -> std::result::Result<App, StartError> {
     let start = |port, logs| {
         let config = configuration(backends, port)?;
-        App::start(config, (None, None), Source::Embedded, ServiceManager::default(), logs)
+        App::start(config, (None, None), (Source::Embedded, Succession::Nobody), Arc::default(), logs)
     };
     match start(USUAL_PORT, Arc::clone(&logs)) {
         Err(StartError::Listen(..)) => start(0, logs),

@@ -19,7 +19,7 @@ use std::thread;
 use std::time::Instant;
 
 use crate::config::Config;
-use crate::shutdown::{self, Running, running};
+use crate::shutdown::{self, Request, Running, running};
 use plan::Plan;
 use promises::Verdict;
 use scenarios::{Played, SCENARIOS, Scenario};
@@ -103,10 +103,11 @@ fn choose(names: &[String]) -> Result<Vec<&'static Scenario>, Failure> {
 
 /// Ends at the first signal: waits are over at once, the child is stopped, and the exit status is 1.
 fn until_signal() -> io::Result<Running> {
-    let requests = shutdown::listen()?;
+    let (_, requests) = shutdown::listen()?;
     let (ender, running) = running();
     let wait = move || {
-        let _ = requests.recv();
+        // The balancers under test are children, and end.
+        while requests.recv() == Ok(Request::ChildEnded) {}
         drop(ender);
     };
     thread::Builder::new().name("drill-signals".into()).stack_size(64 << 10).spawn(wait)?;

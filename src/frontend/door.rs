@@ -39,6 +39,12 @@ pub trait Door: Send + Sync {
     /// for it.
     fn end(&self) {}
 
+    /// How often each thread that hears clients has been round; it is at least a few times a second, whatever
+    /// there is to do. tiny_http's own threads don't tell.
+    fn rounds(&self) -> Vec<u64> {
+        Vec::new()
+    }
+
     /// The listening socket.
     fn listener(&self) -> &ListenSocket;
 

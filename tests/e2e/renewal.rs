@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use crate::support::{Admin, Answer, Backend, Balancer, Behaviour, Client, Run, Stop, config, eventually};
+use crate::support::{
+    Admin, Answer, Backend, Balancer, Behaviour, Client, Run, Stop, config, eventually, skip,
+};
 
 /// A balancer and its successors.
 struct Line {
@@ -201,4 +203,38 @@ fn a_renewal_runs_the_binary_that_is_there_by_then() {
     assert_eq!(line.balancer.get("/").text(), "one");
     held.release();
     assert_eq!(client.read_response().text(), "held");
+}
+
+/// The children of a process.
+fn children(of: impl std::fmt::Display) -> Vec<Pid> {
+    let listed = std::fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
+    listed.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
+}
+
+#[test]
+fn a_container_outlives_renewals_and_ends_with_the_process_that_serves() {
+    let alone = ["--user", "--map-root-user", "--pid", "--fork", "--mount-proc"];
+    if !Command::new("unshare").args(alone).arg("true").status().is_ok_and(|status| status.success()) {
+        skip("no unshare here, or no right to it");
+        return;
+    }
+    let backend = Backend::named("one");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), config(&[&backend], json!({})).to_string()).unwrap();
+    let mut command = Command::new("unshare");
+    command.args(alone).arg(env!("CARGO_BIN_EXE_loadbalancer")).arg("--config").arg(file.path());
+    let mut balancer = Run::of_command(command).start();
+    let first = eventually("it runs as process 1", || children(balancer.pid()).pop());
+    for number in 1..=3 {
+        kill_process(first, Signal::USR2).unwrap();
+        eventually("the one before has drained", || {
+            balancer.log_lines_with("msg=\"stopped\"").len() == number
+        });
+        eventually("it was reaped", || children(first.as_raw_nonzero()).len() == 1);
+        assert_eq!(balancer.get("/").text(), "one");
+    }
+    kill_process(first, Signal::TERM).unwrap();
+    assert_eq!(balancer.wait_exit().code(), Some(0));
+    let accounts = balancer.log_lines_with("msg=\"stopped\"");
+    assert_eq!(accounts.iter().filter(|account| account.contains("cut=0")).count(), 4, "{accounts:?}");
 }

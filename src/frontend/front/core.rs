@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
@@ -36,6 +36,8 @@ pub(super) struct Core {
     pub table: Table,
     /// One for each thread: first those that look after clients, then those that make handshakes.
     pub polls: Vec<Poll>,
+    /// How often each of them has been round.
+    pub rounds: Vec<AtomicU64>,
     /// How many look after clients.
     pub client_loops: usize,
     pub modes: Modes,

@@ -4,6 +4,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use log::Level::{Error, Warn};
@@ -44,6 +45,7 @@ impl EventLoop {
         let (mut ready, mut next_sweep) = (Vec::new(), Instant::now());
         loop {
             self.follow_mode();
+            core.rounds[self.number].fetch_add(1, Relaxed);
             // While requests wait for a worker, somebody has to see to it; a thread that makes handshakes only
             // where it may have handed one over.
             let hands_over = self.number < core.client_loops || !ready.is_empty();

@@ -29,7 +29,7 @@ mod welcome;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -95,9 +95,11 @@ impl Front {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let client_loops = processors.div_ceil(PROCESSORS_PER_LOOP);
         let handshake_loops = if how.tls.is_some() { processors } else { 0 };
-        let polls = (0..client_loops + handshake_loops).map(|_| Poll::new()).collect::<io::Result<_>>()?;
+        let polls =
+            (0..client_loops + handshake_loops).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let core = Arc::new(Core {
             table: Table::new(),
+            rounds: polls.iter().map(|_| AtomicU64::new(0)).collect(),
             polls,
             client_loops,
             modes: Modes::new(),
@@ -184,6 +186,10 @@ impl Door for Front {
     fn end(&self) {
         // It hears it or is gone.
         let _ = self.tell(Mode::Ending);
+    }
+
+    fn rounds(&self) -> Vec<u64> {
+        self.core.rounds.iter().map(|rounds| rounds.load(Relaxed)).collect()
     }
 
     fn listener(&self) -> &ListenSocket {

@@ -77,6 +77,11 @@ impl Run {
         Run { command, files: None, socket: None }.file(&config.to_string())
     }
 
+    /// By this command.
+    pub fn of_command(command: Command) -> Run {
+        Run { command, files: None, socket: None }
+    }
+
     /// With this configuration in a file, and `--config` before its name.
     pub fn with(config: &Value) -> Run {
         Run::of(["--config"]).file(&config.to_string())

@@ -13,6 +13,14 @@
 //! 5. old: drains, and exits with status 0
 //!
 //! Where the new process fails before it serves, the old one goes on as though nothing had been asked.
+//!
+//! The process that was started first starts all of them (`parent`), for whoever looks after it knows it alone.
+//! It has drained by then, mostly, and is all that is left of itself: it passes signals on, reaps, and ends as the
+//! last of its children does.
+
+mod child;
+mod line;
+mod parent;
 
 use std::ffi::OsString;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -20,9 +28,10 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, never};
+use parking_lot::Mutex;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
@@ -30,6 +39,10 @@ use rustix::net::{
 
 use crate::config::{ListenAddress, MOST_LISTENERS};
 use crate::frontend::ListenSocket;
+pub use child::ToParent;
+pub use parent::{Event, Parent};
+
+use crate::shutdown::Request;
 
 /// Marks a process that is started to take over.
 pub const MARK: &str = "LB_RENEWAL";
@@ -70,31 +83,111 @@ impl Origin {
     }
 }
 
-/// The old process's side.
-pub struct Successor {
-    channel: UnixStream,
-    child: Child,
+/// Who starts successors.
+pub enum Succession {
+    /// Nobody: this program can't be started again by itself.
+    Nobody,
+    /// This process, which was started first.
+    Own(Mutex<Parent>),
+    /// Its parent.
+    Asked(ToParent),
 }
 
-impl Successor {
+impl Succession {
+    /// By this process.
+    pub fn own(parent: Parent) -> Succession {
+        Succession::Own(Mutex::new(parent))
+    }
+
+    /// Takes a lock, as all of them do.
+    fn start(&self) -> io::Result<(u32, UnixStream)> {
+        match self {
+            Succession::Nobody => Err(io::Error::other("this process can't be renewed")),
+            Succession::Own(parent) => parent.lock().start(),
+            Succession::Asked(parent) => parent.start(),
+        }
+    }
+
+    fn abandon(&self, pid: u32) {
+        match self {
+            Succession::Nobody => {}
+            Succession::Own(parent) => parent.lock().abandon(pid),
+            Succession::Asked(parent) => parent.abandon(pid),
+        }
+    }
+
+    fn succeeded_by(&self, pid: u32) {
+        match self {
+            Succession::Nobody => {}
+            Succession::Own(parent) => parent.lock().succeeded_by(pid),
+            Succession::Asked(parent) => parent.succeeded_by(pid),
+        }
+    }
+
+    /// What comes from this process's children; nothing where it has none.
+    pub fn events(&self) -> Receiver<Event> {
+        match self {
+            Succession::Own(parent) => parent.lock().events(),
+            _ => never(),
+        }
+    }
+
+    /// Does what a child has asked for.
+    pub fn heard(&self, event: Event) {
+        if let Succession::Own(parent) = self {
+            parent.lock().heard(event);
+        }
+    }
+
+    /// A child has ended.
+    pub fn reap(&self) {
+        if let Succession::Own(parent) = self {
+            parent.lock().reap();
+        }
+    }
+
+    /// What is asked of this process after it was taken over from.
+    pub fn pass_on(&self, request: Request) {
+        if let Succession::Own(parent) = self {
+            parent.lock().pass_on(request);
+        }
+    }
+
+    /// Whether the process that has taken over from this one has failed, so that nobody serves.
+    pub fn has_failed(&self) -> bool {
+        matches!(self, Succession::Own(parent) if parent.lock().end().is_some_and(|status| status != 0))
+    }
+
+    /// What is left of this process when it has ended and a child of it serves.
+    pub fn into_parent(self) -> Option<Parent> {
+        match self {
+            Succession::Own(parent) => Some(parent.into_inner()).filter(Parent::has_heir),
+            _ => None,
+        }
+    }
+}
+
+/// The old process's side.
+pub struct Successor<'a> {
+    channel: UnixStream,
+    pid: u32,
+    succession: &'a Succession,
+}
+
+impl Successor<'_> {
     /// Starts the new process, hands it the socket and waits until it is ready to accept.
     ///
     /// # Errors
     /// It could not be started, or ended or said nothing in time.
-    pub fn start(
-        origin: &Origin,
+    pub fn start<'a>(
+        succession: &'a Succession,
         listeners: &[&ListenSocket],
         sockets_stay: bool,
         by_hand: &str,
         is_called_off: impl FnMut() -> bool,
-    ) -> io::Result<Successor> {
-        let (ours, theirs) = UnixStream::pair()?;
-        let child = Command::new(&origin.program)
-            .args(&origin.arguments)
-            .env(MARK, "1")
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .spawn()?;
-        let successor = Successor { channel: ours, child };
+    ) -> io::Result<Successor<'a>> {
+        let (pid, channel) = succession.start()?;
+        let successor = Successor { channel, pid, succession };
         match successor.hand_over(listeners, sockets_stay, by_hand, is_called_off) {
             Ok(()) => Ok(successor),
             Err(error) => {
@@ -105,9 +198,8 @@ impl Successor {
     }
 
     /// It must not serve beside us; where it has ended already, this fails and that is fine.
-    pub fn abandon(mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    pub fn abandon(self) {
+        self.succession.abandon(self.pid);
     }
 
     fn hand_over(
@@ -141,12 +233,14 @@ impl Successor {
     /// It ended or said nothing in time; then this process should accept again.
     pub fn go(&self) -> io::Result<()> {
         (&self.channel).write_all(&[GO])?;
-        expect(&self.channel, SERVING, STEP_LIMIT)
+        expect(&self.channel, SERVING, STEP_LIMIT)?;
+        self.succession.succeeded_by(self.pid);
+        Ok(())
     }
 
     /// The new process's number.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid
     }
 }
 
@@ -186,18 +280,14 @@ pub struct HandedOver {
 }
 
 impl Predecessor {
-    /// What the old process hands over; `None` for a process that was started in another way.
+    /// What the old process hands over through this channel.
     ///
     /// # Errors
     /// The old process has ended, or what came is no listening socket.
-    pub fn of_this_process(marked: bool) -> io::Result<Option<(Predecessor, HandedOver)>> {
-        if !marked {
-            return Ok(None);
-        }
-        let channel = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    pub fn at(channel: UnixStream) -> io::Result<(Predecessor, HandedOver)> {
         channel.set_read_timeout(Some(STEP_LIMIT))?;
         let handed_over = receive_sockets(&channel)?;
-        Ok(Some((Predecessor(channel), handed_over)))
+        Ok((Predecessor(channel), handed_over))
     }
 
     /// All is up but the accepting; returns when that may begin.
@@ -271,6 +361,7 @@ pub fn is_half_of(listener: &ListenSocket, wanted: &ListenAddress) -> bool {
 #[cfg(test)]
 mod tests {
     use std::net::{SocketAddr, TcpListener};
+    use std::sync::Arc;
 
     use super::*;
 
@@ -278,17 +369,22 @@ mod tests {
         ListenSocket::inherited(TcpListener::bind(address).unwrap().into()).unwrap()
     }
 
+    fn succession(program: &str, arguments: &[&str]) -> Succession {
+        let arguments = arguments.iter().map(OsString::from).collect();
+        let origin = Origin { program: program.into(), arguments };
+        Succession::own(Parent::of(origin, Arc::default()))
+    }
+
     #[test]
     fn a_socket_goes_through_the_channel() {
         let listener = bound("127.0.0.1:0");
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let child = Command::new("/bin/true").spawn().unwrap();
-        let successor = Successor { channel: ours, child };
+        let succession = succession("/bin/true", &[]);
+        let successor = Successor { channel: ours, pid: 1, succession: &succession };
         let other = std::thread::spawn(move || {
-            let mut received = receive_sockets(&theirs).unwrap();
+            let (predecessor, mut received) = Predecessor::at(theirs).unwrap();
             assert!(received.sockets_stay);
             assert_eq!(received.by_hand, "[1]");
-            let predecessor = Predecessor(theirs);
             predecessor.ready().unwrap();
             predecessor.serving();
             received.listeners.remove(0).address().clone()
@@ -296,6 +392,7 @@ mod tests {
         successor.hand_over(&[&listener], true, "[1]", || false).unwrap();
         successor.go().unwrap();
         assert_eq!(&other.join().unwrap(), listener.address());
+        assert!(succession.into_parent().unwrap().has_heir());
     }
 
     #[test]
@@ -311,23 +408,23 @@ mod tests {
     #[test]
     fn a_successor_that_ends_is_noticed() {
         let listener = bound("127.0.0.1:0");
-        let origin = Origin { program: "/bin/true".into(), arguments: Vec::new() };
-        assert!(Successor::start(&origin, &[&listener], false, "", || false).is_err());
-        let missing = Origin { program: "/no/such/program".into(), arguments: Vec::new() };
+        let ending = succession("/bin/true", &[]);
+        assert!(Successor::start(&ending, &[&listener], false, "", || false).is_err());
+        let missing = succession("/no/such/program", &[]);
         assert!(Successor::start(&missing, &[&listener], false, "", || false).is_err());
     }
 
     #[test]
     fn a_silent_successor_is_ended_when_the_renewal_is_called_off() {
         let listener = bound("127.0.0.1:0");
-        let origin = Origin { program: "/bin/sleep".into(), arguments: vec!["60".into()] };
+        let silent = succession("/bin/sleep", &["60"]);
         let begun = Instant::now();
         let mut looks = 0;
         let called_off = || {
             looks += 1;
             looks > 2
         };
-        assert!(Successor::start(&origin, &[&listener], false, "", called_off).is_err());
+        assert!(Successor::start(&silent, &[&listener], false, "", called_off).is_err());
         assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     }
 }
