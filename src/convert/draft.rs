@@ -1,6 +1,8 @@
 //! Our configuration while it is being written. Parts are JSON objects, as they will stand in the file; a field is
 //! named by its path (`timeouts.request`).
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value as Json, json};
 
 use super::report::{Place, Report, Verdict};
@@ -184,20 +186,21 @@ impl Draft {
     /// Without those that another one stands before for the same requests.
     fn distinct_routes(&mut self, report: &mut Report) -> Vec<DraftRoute> {
         let mut kept: Vec<DraftRoute> = Vec::new();
+        let mut known: HashMap<String, usize> = HashMap::new();
         for route in std::mem::take(&mut self.routes) {
-            let same = kept.iter().find(|it| conditions(&it.fields) == conditions(&route.fields));
-            match same {
+            match known.get(&json!(conditions(&route.fields)).to_string()).map(|place| &kept[*place]) {
                 Some(first) if first.fields == route.fields => {}
-                Some(first) => report.note(
-                    &route.place,
-                    &route.name,
-                    Verdict::NotHere,
-                    format!(
-                        "line {} is for the same requests and stays; every listener serves all routes",
-                        first.place.line
-                    ),
-                ),
-                None => kept.push(route),
+                Some(first) => {
+                    let line = first.place.line;
+                    let note = format!(
+                        "line {line} is for the same requests and stays; every listener serves all routes"
+                    );
+                    report.note(&route.place, &route.name, Verdict::NotHere, note);
+                }
+                None => {
+                    known.insert(json!(conditions(&route.fields)).to_string(), kept.len());
+                    kept.push(route);
+                }
             }
         }
         kept
@@ -207,8 +210,27 @@ impl Draft {
 /// As people read a file: where it listens, who answers, who gets what, and then the rest.
 fn in_order(object: Object) -> Object {
     const FIRST: [&str; 21] = [
-        "listen", "tls", "algorithm", "hash_key", "sticky_cookie", "backends", "pools", "routes", "unmatched", "host", "path",
-        "path_exact", "path_regex", "methods", "headers", "query", "pool", "redirect", "respond", "strip_prefix", "add_prefix",
+        "listen",
+        "tls",
+        "algorithm",
+        "hash_key",
+        "sticky_cookie",
+        "backends",
+        "pools",
+        "routes",
+        "unmatched",
+        "host",
+        "path",
+        "path_exact",
+        "path_regex",
+        "methods",
+        "headers",
+        "query",
+        "pool",
+        "redirect",
+        "respond",
+        "strip_prefix",
+        "add_prefix",
     ];
     let place = |field: &String| FIRST.iter().position(|first| first == field).unwrap_or(FIRST.len());
     let mut fields: Vec<(String, Json)> = object.into_iter().collect();

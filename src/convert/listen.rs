@@ -59,6 +59,11 @@ impl Listeners {
         }
     }
 
+    /// Whether there is one without TLS.
+    pub fn has_plain(&self) -> bool {
+        !self.plain.is_empty()
+    }
+
     /// Into the file. TLS without a certificate is left out, which is said by `false`.
     pub fn finish(self, top: &mut Object) -> bool {
         let is_complete = self.tls.is_empty() || !self.certificates.is_empty();

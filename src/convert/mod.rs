@@ -2,8 +2,10 @@
 //! reads files and sends nothing anywhere.
 
 mod draft;
+mod haproxy;
 mod listen;
 mod nginx;
+mod order;
 mod quantity;
 mod report;
 mod text;
@@ -22,6 +24,7 @@ use report::{Report, Verdict};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Program {
     Nginx,
+    Haproxy,
 }
 
 /// What came of it.
@@ -54,6 +57,7 @@ fn convert(text: &str, file: &Path, program: Program, options: &ConvertOptions) 
     let mut report = Report::default();
     let draft = match program {
         Program::Nginx => nginx::convert(text, file, &numbers, &mut report)?,
+        Program::Haproxy => haproxy::convert(text, file, &mut report)?,
     };
     let config = Json::Object(draft.finish(&mut report));
     let mut written = serde_json::to_string_pretty(&config).map_err(|why| why.to_string())?;
@@ -100,24 +104,41 @@ impl Program {
     fn named(name: &str) -> Result<Program, String> {
         match name {
             "nginx" => Ok(Program::Nginx),
+            "haproxy" => Ok(Program::Haproxy),
             _ => Err(format!("--from {name:?} is not one of nginx, haproxy, caddy, traefik")),
         }
     }
 
     /// By its name, else by words that only one of them has.
-    fn guess(_file: &Path, _text: &str) -> Result<Program, String> {
-        Ok(Program::Nginx)
+    fn guess(file: &Path, text: &str) -> Result<Program, String> {
+        let name =
+            file.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+        let first_words = || text.lines().filter_map(|line| line.split_whitespace().next());
+        let is_haproxy = || {
+            let heads = ["global", "defaults", "frontend", "backend", "listen"];
+            text.lines().any(|line| heads.iter().any(|head| line.split_whitespace().next() == Some(head)))
+                && first_words().any(|word| matches!(word, "bind" | "server" | "mode" | "default_backend"))
+                && !text.contains(";\n")
+        };
+        match name.as_str() {
+            "haproxy.cfg" => Ok(Program::Haproxy),
+            "nginx.conf" => Ok(Program::Nginx),
+            _ if is_haproxy() => Ok(Program::Haproxy),
+            _ => Ok(Program::Nginx),
+        }
     }
 
     fn name(self) -> &'static str {
         match self {
             Program::Nginx => "nginx",
+            Program::Haproxy => "HAProxy",
         }
     }
 
     fn release(self) -> &'static str {
         match self {
             Program::Nginx => nginx::RELEASE,
+            Program::Haproxy => haproxy::RELEASE,
         }
     }
 }

@@ -1,11 +1,12 @@
 //! What became of each directive: a table for people, or JSON for programs.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use serde_json::{Value as Json, json};
 
 /// What became of a directive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {
     /// It holds here as it did there.
     Same,
@@ -30,7 +31,7 @@ impl Verdict {
 }
 
 /// Where a directive stands.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
 pub struct Place {
     /// The file; empty for what no file says.
     pub file: String,
@@ -39,7 +40,7 @@ pub struct Place {
 }
 
 /// One directive.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Row {
     /// Where.
     pub place: Place,
@@ -55,6 +56,7 @@ pub struct Row {
 #[derive(Debug, Default)]
 pub struct Report {
     rows: Vec<Row>,
+    seen: HashSet<Row>,
 }
 
 /// A directive is shown up to this many characters.
@@ -64,7 +66,8 @@ impl Report {
     /// One more.
     pub fn note(&mut self, place: &Place, directive: &str, verdict: Verdict, note: impl Into<String>) {
         let row = Row { place: place.clone(), directive: shown(directive), verdict, note: note.into() };
-        if !self.rows.contains(&row) {
+        // What is handed down is read once for each who gets it.
+        if self.seen.insert(row.clone()) {
             self.rows.push(row);
         }
     }

@@ -84,7 +84,8 @@ impl Acls {
             };
             let mut terms = match name {
                 "{" => {
-                    let inner: Vec<String> = words.by_ref().take_while(|word| *word != "}").cloned().collect();
+                    let inner: Vec<String> =
+                        words.by_ref().take_while(|word| *word != "}").cloned().collect();
                     criterion(&inner)?
                 }
                 name => self.named(name)?,
@@ -155,10 +156,12 @@ fn criterion(words: &[String]) -> Result<Vec<Terms>, String> {
             value => values.push(value),
         }
     }
-    let (name, argument) = what.split_once('(').map_or((what.as_str(), ""), |(name, rest)| (name, rest.trim_end_matches(')')));
+    let (name, argument) =
+        what.split_once('(').map_or((what.as_str(), ""), |(name, rest)| (name, rest.trim_end_matches(')')));
     let name = name.strip_prefix("req.").unwrap_or(name);
     let argument = argument.split(',').next().unwrap_or_default();
-    let each = |make: &dyn Fn(&str) -> Result<Terms, String>| values.iter().map(|value| make(value)).collect();
+    let each =
+        |make: &dyn Fn(&str) -> Result<Terms, String>| values.iter().map(|value| make(value)).collect();
     match (name, how) {
         ("path" | "url", "" | "str") => each(&|value| Ok(field("path_exact", value))),
         ("path_beg" | "url_beg", "") | ("path" | "url", "beg") => each(&|value| {
@@ -166,10 +169,12 @@ fn criterion(words: &[String]) -> Result<Vec<Terms>, String> {
             let bare = value.trim_end_matches('/');
             Ok(Terms { note, ..field("path", if bare.is_empty() { "/" } else { bare }) })
         }),
-        ("path_reg" | "url_reg", "") | ("path" | "url", "reg") => each(&|value| match regex::Regex::new(value) {
-            Ok(_) => Ok(field("path_regex", value)),
-            Err(_) => Err("look-around and back-references (path_regex)".to_owned()),
-        }),
+        ("path_reg" | "url_reg", "") | ("path" | "url", "reg") => {
+            each(&|value| match regex::Regex::new(value) {
+                Ok(_) => Ok(field("path_regex", value)),
+                Err(_) => Err("look-around and back-references (path_regex)".to_owned()),
+            })
+        }
         ("path_end" | "url_end", "") | ("path" | "url", "end") => {
             each(&|value| Ok(field("path_regex", &format!("{}$", regex::escape(value)))))
         }
@@ -193,14 +198,16 @@ fn criterion(words: &[String]) -> Result<Vec<Terms>, String> {
 }
 
 fn hosts(name: &str, how: &str, values: &[&str]) -> Result<Terms, String> {
-    let hosts = |list: Vec<String>| list.iter().fold(Terms::default(), |mut terms, host| {
-        push(&mut terms.fields, "host", host.to_ascii_lowercase());
-        terms
-    });
+    let hosts = |list: Vec<String>| {
+        list.iter().fold(Terms::default(), |mut terms, host| {
+            push(&mut terms.fields, "host", host.to_ascii_lowercase());
+            terms
+        })
+    };
     match (name, how) {
-        ("hdr", "" | "str") => {
-            Ok(hosts(values.iter().map(|host| host.split(':').next().unwrap_or_default().to_owned()).collect()))
-        }
+        ("hdr", "" | "str") => Ok(hosts(
+            values.iter().map(|host| host.split(':').next().unwrap_or_default().to_owned()).collect(),
+        )),
         ("hdr_end", _) | ("hdr", "end") => {
             let is_domain = values.iter().all(|value| value.starts_with('.'));
             match is_domain {
@@ -247,17 +254,33 @@ mod tests {
     #[test]
     fn conditions_become_alternatives_of_a_route_s_conditions() {
         let mut acls = Acls::default();
-        for line in ["acl api path_beg /api /v1/", "acl api path /ping", "acl mine src 10.0.0.0/8", "acl shop hdr(host) -i Shop.example.com:80", "acl odd rand(100) lt 5"] {
+        for line in [
+            "acl api path_beg /api /v1/",
+            "acl api path /ping",
+            "acl mine src 10.0.0.0/8",
+            "acl shop hdr(host) -i Shop.example.com:80",
+            "acl odd rand(100) lt 5",
+        ] {
             let _ = acls.add(&Line { place: crate::convert::report::Place::default(), words: words(line) });
         }
         let check = |text: &str, expected: Json| {
-            let found: Vec<Json> =
-                acls.condition(&words(text)).unwrap().into_iter().map(|terms| Json::Object(terms.fields)).collect();
+            let found: Vec<Json> = acls
+                .condition(&words(text))
+                .unwrap()
+                .into_iter()
+                .map(|terms| Json::Object(terms.fields))
+                .collect();
             assert_eq!(json!(found), expected, "{text}");
         };
         check("if api", json!([{ "path": "/api" }, { "path": "/v1" }, { "path_exact": "/ping" }]));
-        check("if shop { path_end .php }", json!([{ "host": ["shop.example.com"], "path_regex": "\\.php$" }]));
-        check("if shop or { method POST PUT }", json!([{ "host": ["shop.example.com"] }, { "methods": ["POST", "PUT"] }]));
+        check(
+            "if shop { path_end .php }",
+            json!([{ "host": ["shop.example.com"], "path_regex": "\\.php$" }]),
+        );
+        check(
+            "if shop or { method POST PUT }",
+            json!([{ "host": ["shop.example.com"] }, { "methods": ["POST", "PUT"] }]),
+        );
         assert_eq!(acls.condition(&words("unless mine")).unwrap()[0].not_from, ["10.0.0.0/8"]);
         assert_eq!(acls.condition(&words("if !{ ssl_fc }")).unwrap()[0].secure, Some(false));
         for no in ["if !api", "unless shop", "if odd", "if nobody", "if api { path /x }"] {

@@ -34,8 +34,25 @@ pub struct Section {
 }
 
 const SECTIONS: [&str; 19] = [
-    "global", "defaults", "frontend", "backend", "listen", "userlist", "resolvers", "peers", "cache", "mailers", "program",
-    "http-errors", "ring", "log-forward", "fcgi-app", "crt-store", "traces", "acme", "log-profile",
+    "global",
+    "defaults",
+    "frontend",
+    "backend",
+    "listen",
+    "userlist",
+    "resolvers",
+    "peers",
+    "cache",
+    "mailers",
+    "program",
+    "http-errors",
+    "ring",
+    "log-forward",
+    "fcgi-app",
+    "crt-store",
+    "traces",
+    "acme",
+    "log-profile",
 ];
 
 /// Reads this text.
@@ -55,7 +72,9 @@ pub fn read(text: &str, file: &str) -> Result<Vec<Section>, String> {
         }
         let line = Line { place, words };
         match sections.last_mut() {
-            _ if SECTIONS.contains(&first.as_str()) => sections.push(Section { head: line, lines: Vec::new() }),
+            _ if SECTIONS.contains(&first.as_str()) => {
+                sections.push(Section { head: line, lines: Vec::new() })
+            }
             Some(section) => section.lines.push(line),
             None => return Err(format!("{file}:{}: {first:?} stands in no section", number + 1)),
         }
@@ -112,7 +131,10 @@ mod tests {
     fn words_have_quotes_escapes_and_comments() {
         let check = |line: &str, expected: &[&str]| assert_eq!(words(line).unwrap(), expected, "{line}");
         check("  bind :80 # all", &["bind", ":80"]);
-        check(r#"http-request set-header X "a b" if { path '/x y' }"#, &["http-request", "set-header", "X", "a b", "if", "{", "path", "/x y", "}"]);
+        check(
+            r#"http-request set-header X "a b" if { path '/x y' }"#,
+            &["http-request", "set-header", "X", "a b", "if", "{", "path", "/x y", "}"],
+        );
         check(r"a\ b c\#d", &["a b", "c#d"]);
         check(r#"x """#, &["x", ""]);
         check(r#"acl a path_reg "^/v\d+""#, &["acl", "a", "path_reg", r"^/v\d+"]);

@@ -1,0 +1,278 @@
+//! `frontend` sections as routes: who is answered at once, who is kept out, and whose backend it is.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value as Json, json};
+
+use super::conditions::{Acls, Terms};
+use super::guard::Guard;
+use super::syntax::Line;
+use super::values::template;
+use crate::convert::draft::{Draft, DraftRoute, Object, header, push, put};
+use crate::convert::listen::Listeners;
+use crate::convert::report::{Place, Report, Verdict};
+
+type Told = (Verdict, String);
+
+/// A frontend while its lines are read.
+#[derive(Debug, Default)]
+pub struct Frontend {
+    acls: Acls,
+    /// Answers of its own, before any backend.
+    answers: Vec<DraftRoute>,
+    /// `use_backend`, and the backend's name.
+    uses: Vec<(Terms, String, Place, String)>,
+    default: Option<(String, Place)>,
+    /// Whom it keeps out where: the conditions, and `allow` or `deny` with networks.
+    guards: Vec<Guard>,
+    /// For all of its routes.
+    common: Object,
+}
+
+fn same() -> Told {
+    (Verdict::Same, String::new())
+}
+
+/// Where the condition begins.
+fn split(words: &[String]) -> (&[String], &[String]) {
+    let at = words.iter().position(|word| word == "if" || word == "unless").unwrap_or(words.len());
+    words.split_at(at)
+}
+
+impl Frontend {
+    /// Takes what a line says of requests; `None` is something else.
+    pub fn line(&mut self, line: &Line, listeners: &mut Listeners) -> Option<Told> {
+        let (words, condition) = split(&line.words);
+        let word = |at: usize| words.get(at).map_or("", String::as_str);
+        let told = match (word(0), word(1)) {
+            ("acl", _) => match self.acls.add(line) {
+                Ok(None) => Ok(same()),
+                Ok(Some(note)) => Ok((Verdict::Differs, note.to_owned())),
+                Err(why) => Err(why),
+            },
+            ("default_backend", name) => {
+                self.default = Some((name.to_owned(), line.place.clone()));
+                Ok(same())
+            }
+            ("use_backend", name) if name.contains('%') => Err("a backend by a value; name each".to_owned()),
+            ("use_backend", name) => self.acls.condition(condition).map(|all| {
+                let note = all.iter().find_map(|terms| terms.note).unwrap_or("");
+                for terms in all {
+                    self.uses.push((terms, name.to_owned(), line.place.clone(), line.text()));
+                }
+                (if note.is_empty() { Verdict::Same } else { Verdict::Differs }, note.to_owned())
+            }),
+            ("http-request" | "tcp-request", "deny" | "reject" | "block") | ("block", _) => {
+                self.deny(line, words, condition)
+            }
+            ("http-request", "redirect") => self.redirect(line, &words[1..], condition, listeners),
+            ("redirect", _) => self.redirect(line, words, condition, listeners),
+            ("http-request", "return") => self.returns(line, words, condition),
+            ("http-request", "allow") | ("tcp-request", "inspect-delay") => {
+                Err("rules have no order here".to_owned())
+            }
+            _ => return rule(words, condition, &mut self.common, &self.acls),
+        };
+        Some(told.unwrap_or_else(|why| (Verdict::NotHere, why)))
+    }
+
+    fn deny(&mut self, line: &Line, words: &[String], condition: &[String]) -> Result<Told, String> {
+        let status = words.iter().position(|word| word == "deny_status" || word == "status");
+        let status: u16 = status.and_then(|at| words.get(at + 1)?.parse().ok()).unwrap_or(403);
+        let mut verdict = same();
+        for terms in self.acls.condition(condition)? {
+            if terms.secure.is_some() {
+                return Err("tls.redirect_http".to_owned());
+            }
+            let mut guard = Object::new();
+            // Whoever is not from there is kept out: only those from there may ask.
+            terms.not_from.iter().for_each(|network| push(&mut guard, "allow", network.as_str()));
+            terms.from.iter().for_each(|network| push(&mut guard, "deny", network.as_str()));
+            if guard.contains_key("allow") && guard.contains_key("deny") {
+                return Err("`allow` and `deny` of one rule".to_owned());
+            }
+            if guard.is_empty() {
+                let mut fields = terms.fields.clone();
+                put(&mut fields, "respond", json!({ "status": status }));
+                self.answers.push(DraftRoute { fields, place: line.place.clone(), name: line.text() });
+                put(&mut guard, "respond", json!({ "status": status }));
+            } else if status != 403 {
+                verdict = (Verdict::Differs, "with 403".to_owned());
+            }
+            if terms.note.is_some() {
+                verdict = (Verdict::Differs, terms.note.unwrap_or_default().to_owned());
+            }
+            let (place, text) = (line.place.clone(), line.text());
+            self.guards.push(Guard { terms: terms.fields, networks: guard, place, text });
+        }
+        Ok(verdict)
+    }
+
+    fn redirect(
+        &mut self,
+        line: &Line,
+        words: &[String],
+        condition: &[String],
+        listeners: &mut Listeners,
+    ) -> Result<Told, String> {
+        let after = |name: &str| words.iter().position(|word| word == name).and_then(|at| words.get(at + 1));
+        let status: u16 = after("code").and_then(|code| code.parse().ok()).unwrap_or(302);
+        let alternatives = self.acls.condition(condition)?;
+        if let Some(scheme) = after("scheme") {
+            if scheme == "https"
+                && alternatives.iter().all(|terms| terms.fields.is_empty() && terms.secure != Some(true))
+            {
+                listeners.redirect_http = true;
+                return Ok((Verdict::Differs, "tls.redirect_http, with 308".to_owned()));
+            }
+            return Err("tls.redirect_http is for all".to_owned());
+        }
+        let to = match (after("location"), after("prefix")) {
+            (Some(to), _) => template(to),
+            (None, Some(prefix)) => template(prefix).map(|prefix| format!("{prefix}{{path}}")),
+            _ => return Err("a redirect without its target".to_owned()),
+        };
+        let to = to.map_err(|sample| format!("there is no placeholder for {sample}"))?;
+        for terms in alternatives {
+            if !terms.from.is_empty() || !terms.not_from.is_empty() || terms.secure.is_some() {
+                return Err("a redirect for some clients only".to_owned());
+            }
+            let mut fields = terms.fields;
+            put(&mut fields, "redirect", json!({ "to": to, "status": status }));
+            self.answers.push(DraftRoute { fields, place: line.place.clone(), name: line.text() });
+        }
+        Ok(same())
+    }
+
+    fn returns(&mut self, line: &Line, words: &[String], condition: &[String]) -> Result<Told, String> {
+        let after = |name: &str| words.iter().position(|word| word == name).and_then(|at| words.get(at + 1));
+        let status: u16 = after("status").and_then(|code| code.parse().ok()).unwrap_or(200);
+        if ["file", "lf-file", "errorfile", "errorfiles"].iter().any(|word| after(word).is_some()) {
+            return Err("respond has its body in the file".to_owned());
+        }
+        let body = after("string").or_else(|| after("lf-string")).map_or("", String::as_str);
+        for terms in self.acls.condition(condition)? {
+            let mut fields = terms.fields;
+            let kind = after("content-type").map_or("text/plain", String::as_str);
+            put(&mut fields, "respond", json!({ "status": status, "body": body, "type": kind }));
+            self.answers.push(DraftRoute { fields, place: line.place.clone(), name: line.text() });
+        }
+        Ok(same())
+    }
+
+    /// A `listen` section has its own servers.
+    pub fn serves(&mut self, name: &str, place: &Place) {
+        self.default.get_or_insert_with(|| (name.to_owned(), place.clone()));
+    }
+
+    /// Its routes. `pool` gives the name of a backend's pool and what its rules say of routes to it.
+    pub fn finish(
+        self,
+        draft: &mut Draft,
+        pool: &dyn Fn(&str) -> Option<(String, Object)>,
+        report: &mut Report,
+    ) {
+        let mut routes: Vec<DraftRoute> = Vec::new();
+        for (terms, name, place, text) in self.uses {
+            let why = match &terms {
+                terms if terms.secure.is_some() => Some("both listeners serve all routes"),
+                // Who is not from there goes on to what comes next, which can't be said.
+                terms if !terms.from.is_empty() || !terms.not_from.is_empty() => {
+                    Some("a backend for some clients only")
+                }
+                _ => None,
+            };
+            match (why, pool(&name)) {
+                (None, Some(to)) => routes.push(to_backend(terms.fields, to, &place, &text)),
+                (why, _) => {
+                    report.note(
+                        &place,
+                        &text,
+                        Verdict::NotHere,
+                        why.unwrap_or("its backend is not there, or not HTTP"),
+                    );
+                }
+            }
+        }
+        if let Some((name, place)) = &self.default {
+            let text = format!("default_backend {name}");
+            match pool(name) {
+                Some(to) => routes.push(to_backend(Object::new(), to, place, &text)),
+                None => report.note(place, &text, Verdict::NotHere, "its backend is not there, or not HTTP"),
+            }
+        }
+        // The most specific route wins here: what is answered for all hosts has to be said for each that has routes.
+        let hosts: BTreeSet<String> =
+            routes.iter().filter_map(|it| it.fields.get("host")).map(Json::to_string).collect();
+        let mut answers = self.answers.clone();
+        for answer in self.answers.iter().filter(|it| !it.fields.contains_key("host")) {
+            for host in &hosts {
+                let mut of_host = answer.clone();
+                put(&mut of_host.fields, "host", serde_json::from_str(host).unwrap_or(Json::Null));
+                answers.push(of_host);
+            }
+        }
+        for guard in &self.guards {
+            guard.keep_out(&mut routes, report);
+        }
+        for mut route in answers.into_iter().chain(routes) {
+            for (field, value) in &self.common {
+                route.fields.entry(field.as_str()).or_insert_with(|| value.clone());
+            }
+            draft.routes.push(route);
+        }
+    }
+}
+
+fn to_backend(mut fields: Object, (pool, route): (String, Object), place: &Place, text: &str) -> DraftRoute {
+    fields.extend(route);
+    put(&mut fields, "pool", pool);
+    DraftRoute { fields, place: place.clone(), name: text.to_owned() }
+}
+
+/// `http-request set-header` and the like, for a frontend's routes or a backend's pool.
+pub fn rule(words: &[String], condition: &[String], fields: &mut Object, acls: &Acls) -> Option<Told> {
+    let word = |at: usize| words.get(at).map_or("", String::as_str);
+    let which = match word(0) {
+        "http-request" => "request_headers",
+        "http-response" | "http-after-response" => "response_headers",
+        _ => return None,
+    };
+    let how = match word(1) {
+        "set-header" => "set",
+        "add-header" => "add",
+        "del-header" => "remove",
+        _ => return None,
+    };
+    // `X-Forwarded-Proto https if { ssl_fc }` is what happens anyway.
+    let is_ours = ["x-forwarded-proto", "x-forwarded-for", "x-forwarded-host", "x-real-ip"]
+        .contains(&word(2).to_ascii_lowercase().as_str());
+    if which == "request_headers" && how != "remove" && is_ours {
+        return Some((Verdict::Same, "set without being asked for".to_owned()));
+    }
+    if !condition.is_empty() {
+        let is_always = acls.condition(condition).is_ok_and(|all| all == [Terms::default()]);
+        if !is_always {
+            return Some((Verdict::NotHere, format!("{which} of a route for these requests")));
+        }
+    }
+    if which == "request_headers" && word(2).eq_ignore_ascii_case("host") {
+        return Some(match word(3).contains('%') {
+            true => (Verdict::NotHere, "host_header is a fixed host, or the backend's".to_owned()),
+            false => {
+                put(fields, "host_header", word(3));
+                same()
+            }
+        });
+    }
+    Some(match template(word(3)) {
+        Ok(value) => {
+            header(fields, which, how, word(2), &value);
+            match word(0) {
+                "http-response" => (Verdict::Differs, "for answers of the balancer's own as well".to_owned()),
+                _ => same(),
+            }
+        }
+        Err(sample) => (Verdict::NotHere, format!("there is no placeholder for {sample}")),
+    })
+}

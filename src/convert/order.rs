@@ -1,0 +1,105 @@
+//! Others try rules in an order of their own, we take the most specific one: where that makes a difference.
+
+use serde_json::Value as Json;
+
+use super::draft::{DraftRoute, Object};
+use super::report::{Report, Verdict};
+
+/// Past this many routes no pairs are compared.
+const MOST_ROUTES: usize = 2000;
+
+/// Says of each route that wins here over one that stood before it there.
+pub fn compare(routes: &[DraftRoute], report: &mut Report) {
+    for (number, later) in routes.iter().enumerate().take(MOST_ROUTES) {
+        let first = routes[..number].iter().find(|earlier| {
+            meet(&earlier.fields, &later.fields) && specificity(&later.fields) > specificity(&earlier.fields)
+        });
+        if let Some(earlier) = first.filter(|earlier| earlier.fields.get("pool") != later.fields.get("pool"))
+        {
+            let note = format!(
+                "here the most specific route wins, there what stands before: line {}",
+                earlier.place.line
+            );
+            report.note(&later.place, &later.name, Verdict::Differs, note);
+        }
+    }
+}
+
+/// As `rules` orders them: host, path, further conditions.
+fn specificity(route: &Object) -> (u8, u8, usize, usize) {
+    let host = match hosts(route).first() {
+        None => 0,
+        Some(host) if host.starts_with("*.") => 1,
+        Some(_) => 2,
+    };
+    let text = |name: &str| route.get(name).and_then(Json::as_str).map_or(0, str::len);
+    let (kind, length) = match () {
+        () if route.contains_key("path_exact") => (2, text("path_exact")),
+        () if route.contains_key("path_regex") => (1, 0),
+        () => (0, text("path").max(1)),
+    };
+    let count = |name: &str| route.get(name).and_then(Json::as_object).map_or(0, |it| it.len());
+    (host, kind, length, usize::from(route.contains_key("methods")) + count("headers") + count("query"))
+}
+
+fn hosts(route: &Object) -> Vec<&str> {
+    match route.get("host") {
+        Some(Json::String(host)) => vec![host],
+        Some(Json::Array(list)) => list.iter().filter_map(Json::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether a request may be for both.
+fn meet(one: &Object, other: &Object) -> bool {
+    hosts_meet(one, other) && paths_meet(one, other)
+}
+
+/// Whether a host may be meant by both.
+pub fn hosts_meet(one: &Object, other: &Object) -> bool {
+    let (left, right) = (hosts(one), hosts(other));
+    let is_for = |wanted: &str, host: &str| {
+        wanted == host || wanted.strip_prefix('*').is_some_and(|end| host.ends_with(end))
+    };
+    left.is_empty()
+        || right.is_empty()
+        || left.iter().any(|a| right.iter().any(|b| is_for(a, b) || is_for(b, a)))
+}
+
+/// Whether a path may be meant by both.
+pub fn paths_meet(one: &Object, other: &Object) -> bool {
+    let text = |route: &Object, name: &str| route.get(name).and_then(Json::as_str).map(str::to_owned);
+    if let (Some(left), Some(right)) = (text(one, "path_exact"), text(other, "path_exact")) {
+        return left == right;
+    }
+    if one.contains_key("path_regex") || other.contains_key("path_regex") {
+        let regex = |route: &Object| text(route, "path_regex").and_then(|text| regex::Regex::new(&text).ok());
+        return match (regex(one), regex(other), text(one, "path_exact"), text(other, "path_exact")) {
+            (Some(regex), None, _, Some(path)) | (None, Some(regex), Some(path), _) => regex.is_match(&path),
+            _ => true,
+        };
+    }
+    let path = |route: &Object| {
+        text(route, "path_exact").or_else(|| text(route, "path")).unwrap_or_else(|| "/".into())
+    };
+    let is_below = |path: &str, prefix: &str| {
+        let prefix = prefix.trim_end_matches('/');
+        path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let (left, right) = (path(one), path(other));
+    is_below(&left, &right) || is_below(&right, &left)
+}
+
+/// Whether every path that the one is for is one of the other's, as far as can be told.
+pub fn path_is_within(inner: &Object, outer: &Object) -> bool {
+    let text = |route: &Object, name: &str| route.get(name).and_then(Json::as_str).map(str::to_owned);
+    for kind in ["path_exact", "path_regex"] {
+        if outer.contains_key(kind) {
+            return inner.get(kind) == outer.get(kind);
+        }
+    }
+    let outer = text(outer, "path").unwrap_or_default();
+    let outer = outer.trim_end_matches('/');
+    let inner = text(inner, "path_exact").or_else(|| text(inner, "path")).unwrap_or_default();
+    outer.is_empty() || inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
