@@ -268,7 +268,7 @@ fn is_just_the_default(route: &Object) -> bool {
 }
 
 /// Objects are laid over each other, all else is replaced.
-fn merge(object: &mut Object, field: String, value: Json) {
+pub fn merge(object: &mut Object, field: String, value: Json) {
     match (object.get_mut(&field), value) {
         (Some(Json::Object(there)), Json::Object(new)) => {
             new.into_iter().for_each(|(field, value)| merge(there, field, value));

@@ -1,14 +1,19 @@
 //! `loadbalancer convert`: the configuration of another program as ours, and what became of each of its lines. It
 //! reads files and sends nothing anywhere.
 
+mod directive;
 mod draft;
+mod guard;
 mod haproxy;
 mod listen;
 mod nginx;
 mod order;
 mod quantity;
 mod report;
+mod terms;
 mod text;
+mod traefik;
+mod tree;
 
 use std::fs;
 use std::io::Read;
@@ -25,6 +30,7 @@ use report::{Report, Verdict};
 enum Program {
     Nginx,
     Haproxy,
+    Traefik,
 }
 
 /// What came of it.
@@ -58,6 +64,7 @@ fn convert(text: &str, file: &Path, program: Program, options: &ConvertOptions) 
     let draft = match program {
         Program::Nginx => nginx::convert(text, file, &numbers, &mut report)?,
         Program::Haproxy => haproxy::convert(text, file, &mut report)?,
+        Program::Traefik => traefik::convert(text, file, &mut report)?,
     };
     let config = Json::Object(draft.finish(&mut report));
     let mut written = serde_json::to_string_pretty(&config).map_err(|why| why.to_string())?;
@@ -105,6 +112,7 @@ impl Program {
         match name {
             "nginx" => Ok(Program::Nginx),
             "haproxy" => Ok(Program::Haproxy),
+            "traefik" => Ok(Program::Traefik),
             _ => Err(format!("--from {name:?} is not one of nginx, haproxy, caddy, traefik")),
         }
     }
@@ -123,6 +131,7 @@ impl Program {
         match name.as_str() {
             "haproxy.cfg" => Ok(Program::Haproxy),
             "nginx.conf" => Ok(Program::Nginx),
+            yaml if yaml.ends_with(".yml") || yaml.ends_with(".yaml") => Ok(Program::Traefik),
             _ if is_haproxy() => Ok(Program::Haproxy),
             _ => Ok(Program::Nginx),
         }
@@ -132,6 +141,7 @@ impl Program {
         match self {
             Program::Nginx => "nginx",
             Program::Haproxy => "HAProxy",
+            Program::Traefik => "Traefik",
         }
     }
 
@@ -139,6 +149,7 @@ impl Program {
         match self {
             Program::Nginx => nginx::RELEASE,
             Program::Haproxy => haproxy::RELEASE,
+            Program::Traefik => traefik::RELEASE,
         }
     }
 }

@@ -1,24 +1,10 @@
 //! ACLs and the conditions made of them, as conditions of routes.
 
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 use super::syntax::Line;
-use crate::convert::draft::{Object, push, put};
-
-/// Conditions that all have to hold.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Terms {
-    /// Fields of a route: `host`, `path`, `methods` and so on.
-    pub fields: Object,
-    /// Only these clients.
-    pub from: Vec<String>,
-    /// All but these clients.
-    pub not_from: Vec<String>,
-    /// Whether by TLS or not.
-    pub secure: Option<bool>,
-    /// How it differs.
-    pub note: Option<&'static str>,
-}
+use crate::convert::draft::push;
+use crate::convert::terms::{Terms, field, inner, list};
 
 /// Named conditions; one name may have several lines.
 #[derive(Debug, Default, Clone)]
@@ -109,39 +95,6 @@ impl Acls {
     }
 }
 
-impl Terms {
-    fn and(&self, other: &Terms) -> Result<Terms, String> {
-        let mut both = self.clone();
-        for (field, value) in &other.fields {
-            if both.fields.insert(field.clone(), value.clone()).is_some_and(|old| old != *value) {
-                return Err(format!("two conditions on the same ({field})"));
-            }
-        }
-        let paths = ["path", "path_exact", "path_regex"];
-        if paths.iter().filter(|name| both.fields.contains_key(**name)).count() > 1 {
-            return Err("two conditions on the path".to_owned());
-        }
-        both.from.extend(other.from.iter().cloned());
-        both.not_from.extend(other.not_from.iter().cloned());
-        both.secure = both.secure.or(other.secure);
-        both.note = both.note.or(other.note);
-        Ok(both)
-    }
-
-    /// Only what is said of the client or of TLS can be turned round.
-    fn negated(&self) -> Result<Terms, String> {
-        if !self.fields.is_empty() {
-            return Err("the opposite of a condition; name what is meant".to_owned());
-        }
-        Ok(Terms {
-            from: self.not_from.clone(),
-            not_from: self.from.clone(),
-            secure: self.secure.map(|it| !it),
-            ..Terms::default()
-        })
-    }
-}
-
 /// `path_beg -i /api /v1` and the like: a list of alternatives.
 fn criterion(words: &[String]) -> Result<Vec<Terms>, String> {
     let Some((what, rest)) = words.split_first() else { return Err("a condition without words".to_owned()) };
@@ -223,28 +176,10 @@ fn hosts(name: &str, how: &str, values: &[&str]) -> Result<Terms, String> {
     }
 }
 
-fn field(name: &str, value: &str) -> Terms {
-    let mut terms = Terms::default();
-    put(&mut terms.fields, name, value);
-    terms
-}
-
-fn list(name: &str, values: &[&str]) -> Terms {
-    let mut terms = Terms::default();
-    values.iter().for_each(|value| push(&mut terms.fields, name, *value));
-    terms
-}
-
-fn inner(name: &str, key: &str, value: Json) -> Terms {
-    let mut terms = Terms::default();
-    let mut object = Object::new();
-    object.insert(key.to_owned(), value);
-    put(&mut terms.fields, name, object);
-    terms
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::Value as Json;
+
     use super::*;
 
     fn words(text: &str) -> Vec<String> {

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value as Json, json};
 
-use super::conditions::{Acls, Terms};
-use super::guard::Guard;
+use super::conditions::Acls;
 use super::syntax::Line;
 use super::values::template;
 use crate::convert::draft::{Draft, DraftRoute, Object, header, push, put};
+use crate::convert::guard::Guard;
 use crate::convert::listen::Listeners;
 use crate::convert::report::{Place, Report, Verdict};
+use crate::convert::terms::Terms;
 
 type Told = (Verdict, String);
 

@@ -3,7 +3,6 @@
 mod backend;
 mod conditions;
 mod frontend;
-mod guard;
 mod syntax;
 mod values;
 mod words;

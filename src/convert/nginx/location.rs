@@ -4,10 +4,10 @@ use serde_json::{Value as Json, json};
 
 use super::server::Scope;
 use super::settings::Settings;
-use super::syntax::Directive;
 use super::upstream::Upstream;
 use super::values::template;
 use super::words;
+use crate::convert::directive::Directive;
 use crate::convert::draft::{Draft, Object, put};
 use crate::convert::report::{Report, Verdict};
 

@@ -12,11 +12,11 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::directive::Directive;
 use super::draft::{Draft, put};
 use super::listen::Listeners;
 use super::report::{Report, Verdict};
 use settings::Settings;
-use syntax::Directive;
 use upstream::Upstream;
 
 /// The release whose defaults are meant where nobody names one.

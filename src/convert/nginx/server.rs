@@ -4,9 +4,9 @@ use serde_json::{Value as Json, json};
 
 use super::location;
 use super::settings::Settings;
-use super::syntax::Directive;
 use super::upstream::Upstream;
 use super::words;
+use crate::convert::directive::Directive;
 use crate::convert::draft::{Draft, Object, push, put};
 use crate::convert::listen::Listeners;
 use crate::convert::report::{Report, Verdict};

@@ -2,8 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
-use super::syntax::Directive;
 use super::values::template;
+use crate::convert::directive::Directive;
 use crate::convert::draft::{Object, header, push, put};
 use crate::convert::quantity::{size, time, written};
 use crate::convert::report::{Report, Verdict};

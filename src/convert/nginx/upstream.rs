@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use super::syntax::Directive;
 use super::values::hash_key;
+use crate::convert::directive::Directive;
 use crate::convert::draft::{Object, put};
 use crate::convert::quantity::{time, written};
 use crate::convert::report::{Report, Verdict};

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::syntax::Directive;
+use crate::convert::directive::Directive;
 use crate::convert::draft::{Draft, push, put};
 use crate::convert::quantity::{size, time, written};
 use crate::convert::report::{Report, Verdict};

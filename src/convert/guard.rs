@@ -1,9 +1,9 @@
-//! `http-request deny` comes before every choice of a backend. Here the most specific route wins, so whom it keeps
+//! HAProxy's `deny` and Caddy's `respond` come before every choice of a backend. Here the most specific route wins, so whom it keeps
 //! out has to be said in each route that it is for.
 
-use crate::convert::draft::{DraftRoute, Object, push, put};
-use crate::convert::order::{hosts_meet, path_is_within, paths_meet};
-use crate::convert::report::{Place, Report, Verdict};
+use super::draft::{DraftRoute, Object, push, put};
+use super::order::{hosts_meet, path_is_within, paths_meet};
+use super::report::{Place, Report, Verdict};
 
 /// Who is kept out of what.
 #[derive(Debug)]

@@ -1,0 +1,206 @@
+//! YAML, and JSON, which is YAML: a tree whose parts know their lines.
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Parser};
+
+use super::text::{MOST_DEPTH, MOST_DIRECTIVES};
+
+/// A part of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its line, from 1.
+    pub line: usize,
+    /// What it is.
+    pub value: Value,
+}
+
+/// See [`Node`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// Text, a number, a boolean or nothing: as it was written.
+    Text(String),
+    /// A list.
+    List(Vec<Node>),
+    /// Names and what they are.
+    Map(Vec<(String, Node)>),
+}
+
+impl Node {
+    /// What this name is, in a map.
+    pub fn get(&self, name: &str) -> Option<&Node> {
+        self.entries().iter().find(|(known, _)| known == name).map(|(_, node)| node)
+    }
+
+    /// What is at the end of these names.
+    pub fn at(&self, path: &str) -> Option<&Node> {
+        path.split('.').try_fold(self, |node, name| node.get(name))
+    }
+
+    /// All names, in a map.
+    pub fn entries(&self) -> &[(String, Node)] {
+        match &self.value {
+            Value::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// All members, in a list.
+    pub fn items(&self) -> &[Node] {
+        match &self.value {
+            Value::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The text, where it is one.
+    pub fn text(&self) -> &str {
+        match &self.value {
+            Value::Text(text) => text,
+            _ => "",
+        }
+    }
+
+    /// One text or a list of them.
+    pub fn texts(&self) -> Vec<&str> {
+        match &self.value {
+            Value::Text(text) => vec![text],
+            _ => self.items().iter().map(Node::text).collect(),
+        }
+    }
+
+    /// On one line.
+    pub fn shown(&self) -> String {
+        match &self.value {
+            Value::Text(text) => text.clone(),
+            Value::List(items) => {
+                format!("[{}]", items.iter().map(Node::shown).collect::<Vec<_>>().join(", "))
+            }
+            Value::Map(entries) => {
+                let entry = |(name, node): &(String, Node)| format!("{name}: {}", node.shown());
+                format!("{{{}}}", entries.iter().map(entry).collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+
+    fn size(&self) -> usize {
+        1 + match &self.value {
+            Value::Text(_) => 0,
+            Value::List(items) => items.iter().map(Node::size).sum(),
+            Value::Map(entries) => entries.iter().map(|(_, node)| node.size()).sum(),
+        }
+    }
+}
+
+/// What is open while events come.
+struct Open {
+    node: Node,
+    anchor: usize,
+    key: Option<String>,
+}
+
+/// The documents of this text. Aliases are copies, bounded with all else.
+///
+/// # Errors
+/// What can't be read, with its line.
+pub fn read(text: &str, file: &str) -> Result<Vec<Node>, String> {
+    let mut documents = Vec::new();
+    let mut open: Vec<Open> = Vec::new();
+    let mut anchors: HashMap<usize, Node> = HashMap::new();
+    let mut size = 0;
+    for event in Parser::new_from_str(text) {
+        let (event, span) =
+            event.map_err(|error| format!("{file}:{}: {}", error.marker().line(), error.info()))?;
+        let line = span.start.line();
+        let fault = |what: &str| format!("{file}:{line}: {what}");
+        let (done, anchor) = match event {
+            Event::Scalar(text, _, anchor, _) => {
+                (Node { line, value: Value::Text(text.into_owned()) }, anchor)
+            }
+            Event::Alias(anchor) => {
+                let node = anchors.get(&anchor).cloned().ok_or_else(|| fault("an alias of nothing"))?;
+                size += node.size();
+                (node, 0)
+            }
+            Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) if open.len() >= MOST_DEPTH => {
+                let _ = anchor;
+                return Err(fault("too deep"));
+            }
+            Event::SequenceStart(anchor, _) => {
+                open.push(Open { node: Node { line, value: Value::List(Vec::new()) }, anchor, key: None });
+                continue;
+            }
+            Event::MappingStart(anchor, _) => {
+                open.push(Open { node: Node { line, value: Value::Map(Vec::new()) }, anchor, key: None });
+                continue;
+            }
+            Event::SequenceEnd | Event::MappingEnd => match open.pop() {
+                Some(closed) => (closed.node, closed.anchor),
+                None => return Err(fault("it ends where nothing began")),
+            },
+            _ => continue,
+        };
+        size += 1;
+        if size > MOST_DIRECTIVES {
+            return Err(fault("too many parts"));
+        }
+        if anchor > 0 {
+            anchors.insert(anchor, done.clone());
+        }
+        match open.last_mut() {
+            None => documents.push(done),
+            Some(parent) => parent.take(done),
+        }
+    }
+    Ok(documents)
+}
+
+impl Open {
+    fn take(&mut self, child: Node) {
+        match (&mut self.node.value, self.key.take()) {
+            (Value::List(items), _) => items.push(child),
+            (Value::Map(_), None) => self.key = Some(child.shown()),
+            // `<<` lays a map under this one.
+            (Value::Map(entries), Some(key)) if key == "<<" => {
+                for (name, node) in child.entries() {
+                    if !entries.iter().any(|(known, _)| known == name) {
+                        entries.push((name.clone(), node.clone()));
+                    }
+                }
+            }
+            (Value::Map(entries), Some(key)) => {
+                entries.retain(|(known, _)| *known != key);
+                entries.push((key, child));
+            }
+            (Value::Text(_), _) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_know_their_lines() {
+        let text = "a:\n  b: 1\n  c: [x, \"y z\"]\nd: &base { e: true }\nf:\n  <<: *base\n  g: ~\n";
+        let documents = read(text, "t.yml").unwrap();
+        let node = &documents[0];
+        assert_eq!(node.at("a.b").map(|it| (it.line, it.text())), Some((2, "1")));
+        assert_eq!(node.at("a.c").unwrap().texts(), ["x", "y z"]);
+        assert_eq!(node.at("f.e").unwrap().text(), "true");
+        assert_eq!(read("{\"a\": [1, {\"b\": null}]}", "t").unwrap()[0].shown(), "{a: [1, {b: null}]}");
+    }
+
+    #[test]
+    fn what_is_too_deep_or_grows_too_large_is_an_error() {
+        assert!(read(&"[".repeat(100), "t").unwrap_err().contains("too deep"));
+        let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..9 {
+            let below = format!("*a{}, ", level - 1).repeat(10);
+            text.push_str(&format!("a{level}: &a{level} [{below}]\n"));
+        }
+        assert!(read(&text, "t").unwrap_err().contains("too many parts"));
+        assert!(read("a: [1", "t").unwrap_err().starts_with("t:"));
+    }
+}
