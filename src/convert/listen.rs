@@ -59,6 +59,11 @@ impl Listeners {
         }
     }
 
+    /// Whether there is one with TLS and a certificate for it.
+    pub fn has_tls(&self) -> bool {
+        !self.tls.is_empty() && !self.certificates.is_empty()
+    }
+
     /// Whether there is one without TLS.
     pub fn has_plain(&self) -> bool {
         !self.plain.is_empty()

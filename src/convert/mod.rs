@@ -1,6 +1,7 @@
 //! `loadbalancer convert`: the configuration of another program as ours, and what became of each of its lines. It
 //! reads files and sends nothing anywhere.
 
+mod caddy;
 mod directive;
 mod draft;
 mod guard;
@@ -30,6 +31,7 @@ use report::{Report, Verdict};
 enum Program {
     Nginx,
     Haproxy,
+    Caddy,
     Traefik,
 }
 
@@ -64,6 +66,7 @@ fn convert(text: &str, file: &Path, program: Program, options: &ConvertOptions) 
     let draft = match program {
         Program::Nginx => nginx::convert(text, file, &numbers, &mut report)?,
         Program::Haproxy => haproxy::convert(text, file, &mut report)?,
+        Program::Caddy => caddy::convert(text, file, &mut report)?,
         Program::Traefik => traefik::convert(text, file, &mut report)?,
     };
     let config = Json::Object(draft.finish(&mut report));
@@ -112,6 +115,7 @@ impl Program {
         match name {
             "nginx" => Ok(Program::Nginx),
             "haproxy" => Ok(Program::Haproxy),
+            "caddy" => Ok(Program::Caddy),
             "traefik" => Ok(Program::Traefik),
             _ => Err(format!("--from {name:?} is not one of nginx, haproxy, caddy, traefik")),
         }
@@ -131,8 +135,12 @@ impl Program {
         match name.as_str() {
             "haproxy.cfg" => Ok(Program::Haproxy),
             "nginx.conf" => Ok(Program::Nginx),
+            caddy if caddy.contains("caddyfile") => Ok(Program::Caddy),
+            json if json.ends_with(".json") => Ok(Program::Caddy),
             yaml if yaml.ends_with(".yml") || yaml.ends_with(".yaml") => Ok(Program::Traefik),
+            _ if text.contains("entryPoints:") || text.contains("routers:") => Ok(Program::Traefik),
             _ if is_haproxy() => Ok(Program::Haproxy),
+            _ if !text.contains(';') && text.contains("reverse_proxy") => Ok(Program::Caddy),
             _ => Ok(Program::Nginx),
         }
     }
@@ -141,6 +149,7 @@ impl Program {
         match self {
             Program::Nginx => "nginx",
             Program::Haproxy => "HAProxy",
+            Program::Caddy => "Caddy",
             Program::Traefik => "Traefik",
         }
     }
@@ -149,6 +158,7 @@ impl Program {
         match self {
             Program::Nginx => nginx::RELEASE,
             Program::Haproxy => haproxy::RELEASE,
+            Program::Caddy => caddy::RELEASE,
             Program::Traefik => traefik::RELEASE,
         }
     }

@@ -285,9 +285,9 @@ fn router(
             _ => continue,
         }
         if let Some(service) = service.filter(|_| !has_answer) {
-            service.route.iter().for_each(|(field, value)| {
-                drop(route.entry(field.as_str()).or_insert_with(|| value.clone()))
-            });
+            for (field, value) in &service.route {
+                route.entry(field.as_str()).or_insert_with(|| value.clone());
+            }
         }
         routes.push((
             priority,

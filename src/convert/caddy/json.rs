@@ -1,0 +1,280 @@
+//! Caddy's JSON: its routes, as though they stood in a Caddyfile.
+
+use crate::convert::directive::Directive;
+use crate::convert::report::{Place, Report, Verdict};
+use crate::convert::text::MOST_DEPTH;
+use crate::convert::tree::{self, Node};
+
+struct Reader<'a> {
+    file: &'a str,
+    report: &'a mut Report,
+    matchers: usize,
+}
+
+/// The sites of this text.
+///
+/// # Errors
+/// What can't be read, with its line.
+pub fn read(text: &str, file: &str, report: &mut Report) -> Result<Vec<Directive>, String> {
+    let documents = tree::read(text, file)?;
+    let root = documents.first().ok_or_else(|| format!("{file}: empty"))?;
+    let mut reader = Reader { file, report, matchers: 0 };
+    let mut sites = Vec::new();
+    for (name, node) in root.entries() {
+        match name.as_str() {
+            "apps" => {}
+            "admin" => {
+                reader.note(node, name, Verdict::Differs, "the admin listener changes single backends")
+            }
+            "logging" => reader.note(node, name, Verdict::Differs, "access_log and event_log (LOGS.md)"),
+            "storage" => reader.note(node, name, Verdict::Ignored, "Caddy's own"),
+            _ => reader.note(node, name, Verdict::NotHere, "this word is not known here"),
+        }
+    }
+    for (name, app) in root.get("apps").map_or(&[][..], Node::entries) {
+        match name.as_str() {
+            "http" => {
+                for (server, node) in app.get("servers").map_or(&[][..], Node::entries) {
+                    sites.push(reader.server(server, node));
+                }
+                for (other, node) in app.entries().iter().filter(|(other, _)| other != "servers") {
+                    reader.note(
+                        node,
+                        &format!("apps.http.{other}"),
+                        Verdict::NotHere,
+                        "say it in a Caddyfile's words",
+                    );
+                }
+            }
+            "tls" | "pki" => reader.note(
+                app,
+                &format!("apps.{name}"),
+                Verdict::NotHere,
+                "certificates are files; certbot gets them",
+            ),
+            _ => reader.note(app, &format!("apps.{name}"), Verdict::NotHere, "HTTP only"),
+        }
+    }
+    Ok(sites)
+}
+
+impl Reader<'_> {
+    fn note(&mut self, node: &Node, what: &str, verdict: Verdict, note: &str) {
+        self.report.note(&Place { file: self.file.to_owned(), line: node.line }, what, verdict, note);
+    }
+
+    fn directive(
+        &self,
+        node: &Node,
+        name: &str,
+        args: Vec<String>,
+        block: Option<Vec<Directive>>,
+    ) -> Directive {
+        Directive {
+            place: Place { file: self.file.to_owned(), line: node.line },
+            name: name.to_owned(),
+            args,
+            block,
+        }
+    }
+
+    /// A site that listens where the server does, with a scheme that says whether there is TLS.
+    fn server(&mut self, name: &str, node: &Node) -> Directive {
+        let mut block = Vec::new();
+        for (field, inner) in node.entries() {
+            match field.as_str() {
+                "listen" => {}
+                "routes" => block = self.routes(inner, 0),
+                "automatic_https" | "tls_connection_policies" | "logs" => {
+                    self.note(
+                        inner,
+                        &format!("{name}.{field}"),
+                        Verdict::Differs,
+                        "certificates are files; LOGS.md",
+                    );
+                }
+                _ => self.note(
+                    inner,
+                    &format!("{name}.{field}"),
+                    Verdict::NotHere,
+                    "say it in a Caddyfile's words",
+                ),
+            }
+        }
+        let listen = node
+            .get("listen")
+            .map_or_else(|| vec![":80".to_owned()], |it| it.texts().into_iter().map(str::to_owned).collect());
+        let addresses: Vec<String> = listen
+            .iter()
+            .map(|text| {
+                let port = text.rsplit(':').next().unwrap_or("80");
+                if port == "443" { format!("https://:{port}") } else { format!("http://:{port}") }
+            })
+            .collect();
+        self.directive(
+            node,
+            addresses.first().map_or(":80", String::as_str),
+            addresses[1..].to_vec(),
+            Some(block),
+        )
+    }
+
+    /// Routes in their order: `handle` with a matcher each.
+    fn routes(&mut self, node: &Node, depth: usize) -> Vec<Directive> {
+        let mut all = Vec::new();
+        for route in node.items() {
+            let mut inner = Vec::new();
+            for handler in route.get("handle").map_or(&[][..], Node::items) {
+                inner.extend(self.handler(handler, depth));
+            }
+            let sets: &[Node] = route.get("match").map_or(&[], Node::items);
+            if sets.is_empty() {
+                all.push(self.directive(route, "handle", Vec::new(), Some(inner.clone())));
+            }
+            for set in sets {
+                self.matchers += 1;
+                let name = format!("@match{}", self.matchers);
+                let conditions = set.entries().iter().map(|(name, node)| self.matcher(name, node)).collect();
+                all.push(self.directive(set, &name, Vec::new(), Some(conditions)));
+                all.push(self.directive(route, "handle", vec![name], Some(inner.clone())));
+            }
+        }
+        all
+    }
+
+    fn matcher(&mut self, name: &str, node: &Node) -> Directive {
+        match name {
+            "path_regexp" => {
+                self.directive(node, name, vec![node.get("pattern").map_or("", Node::text).to_owned()], None)
+            }
+            "header" | "query" => {
+                let (key, value) = node.entries().first().map_or(("", ""), |(key, value)| {
+                    (key.as_str(), value.texts().first().copied().unwrap_or(""))
+                });
+                let args = if name == "query" {
+                    vec![format!("{key}={value}")]
+                } else {
+                    vec![key.to_owned(), value.to_owned()]
+                };
+                self.directive(node, name, args, None)
+            }
+            "remote_ip" | "client_ip" => {
+                let args = node
+                    .get("ranges")
+                    .map_or_else(Vec::new, Node::texts)
+                    .into_iter()
+                    .map(str::to_owned)
+                    .collect();
+                self.directive(node, name, args, None)
+            }
+            "not" => {
+                let inner = node.items().first().map_or(&[][..], Node::entries);
+                let block = inner.iter().map(|(name, node)| self.matcher(name, node)).collect();
+                self.directive(node, name, Vec::new(), Some(block))
+            }
+            _ => self.directive(node, name, node.texts().into_iter().map(str::to_owned).collect(), None),
+        }
+    }
+
+    fn handler(&mut self, node: &Node, depth: usize) -> Vec<Directive> {
+        let text = |name: &str| node.get(name).map_or("", Node::text).to_owned();
+        let status = || node.get("status_code").map_or_else(|| "200".to_owned(), |it| it.text().to_owned());
+        match text("handler").as_str() {
+            "subroute" if depth < MOST_DEPTH => {
+                node.get("routes").map_or_else(Vec::new, |routes| self.routes(routes, depth + 1))
+            }
+            "static_response" => {
+                let location =
+                    node.at("headers.Location").map(|it| it.texts().join("")).filter(|it| !it.is_empty());
+                match location {
+                    Some(to) => vec![self.directive(node, "redir", vec![to, status()], None)],
+                    None => vec![self.directive(node, "respond", vec![text("body"), status()], None)],
+                }
+            }
+            "reverse_proxy" => vec![self.proxy(node)],
+            "headers" => {
+                let mut lines = Vec::new();
+                for (part, sign) in [("response.set", ""), ("response.add", "+")] {
+                    for (name, values) in node.at(part).map_or(&[][..], Node::entries) {
+                        let value = values.texts().join(", ");
+                        lines.push(self.directive(values, &format!("{sign}{name}"), vec![value], None));
+                    }
+                }
+                for name in node.at("response.delete").map_or(&[][..], Node::items) {
+                    lines.push(self.directive(name, &format!("-{}", name.text()), Vec::new(), None));
+                }
+                vec![self.directive(node, "header", Vec::new(), Some(lines))]
+            }
+            "encode" => {
+                let args = node
+                    .get("encodings")
+                    .map_or(&[][..], Node::entries)
+                    .iter()
+                    .map(|(name, _)| name.clone())
+                    .collect();
+                vec![self.directive(node, "encode", args, None)]
+            }
+            "rewrite" if node.get("strip_path_prefix").is_some() => {
+                vec![self.directive(
+                    node,
+                    "uri",
+                    vec!["strip_prefix".to_owned(), text("strip_path_prefix")],
+                    None,
+                )]
+            }
+            other => vec![self.directive(node, other, Vec::new(), None)],
+        }
+    }
+
+    fn proxy(&mut self, node: &Node) -> Directive {
+        let mut args = Vec::new();
+        let mut block = Vec::new();
+        for (field, inner) in node.entries() {
+            let line = |name: &str, args: &[&str]| {
+                self.directive(inner, name, args.iter().map(|it| (*it).to_owned()).collect(), None)
+            };
+            let text = |path: &str| inner.at(path).map(|it| it.text().to_owned());
+            match field.as_str() {
+                "handler" => {}
+                "upstreams" => args
+                    .extend(inner.items().iter().map(|it| it.get("dial").map_or("", Node::text).to_owned())),
+                "load_balancing" => {
+                    block.extend(text("selection_policy.policy").map(|it| line("lb_policy", &[&it])));
+                    block.extend(text("retries").map(|it| line("lb_retries", &[&it])));
+                }
+                "health_checks" => {
+                    for (from, to) in [
+                        ("active.uri", "health_uri"),
+                        ("active.path", "health_uri"),
+                        ("active.port", "health_port"),
+                        ("active.interval", "health_interval"),
+                        ("active.timeout", "health_timeout"),
+                        ("active.expect_status", "health_status"),
+                        ("passive.fail_duration", "fail_duration"),
+                        ("passive.max_fails", "max_fails"),
+                    ] {
+                        block.extend(text(from).map(|it| line(to, &[&it])));
+                    }
+                }
+                "headers" => {
+                    for (name, value) in inner.at("request.set").map_or(&[][..], Node::entries) {
+                        block.push(line("header_up", &[name, &value.texts().join(", ")]));
+                    }
+                }
+                "transport" => {
+                    let mut lines = Vec::new();
+                    if inner.get("tls").is_some() {
+                        lines.push(line("tls", &[]));
+                    }
+                    lines.extend(text("dial_timeout").map(|it| line("dial_timeout", &[&it])));
+                    lines.extend(
+                        text("response_header_timeout").map(|it| line("response_header_timeout", &[&it])),
+                    );
+                    block.push(self.directive(inner, "transport", vec!["http".to_owned()], Some(lines)));
+                }
+                other => block.push(line(other, &[])),
+            }
+        }
+        self.directive(node, "reverse_proxy", args, Some(block))
+    }
+}

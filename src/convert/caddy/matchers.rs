@@ -1,0 +1,125 @@
+//! Matchers as conditions of routes.
+
+use crate::convert::directive::Directive;
+use crate::convert::terms::{Terms, field, inner, list};
+
+/// Named ones of a site, `@name`.
+pub type Named = Vec<(String, Result<Vec<Terms>, String>)>;
+
+/// One of a site: `@name path /x` on a line, or with a block.
+pub fn named(directive: &Directive) -> Result<Vec<Terms>, String> {
+    match &directive.block {
+        None => one(directive.arg(0), directive.args.get(1..).unwrap_or_default(), &[]),
+        Some(block) => {
+            let mut all = vec![Terms::default()];
+            for matcher in block {
+                let right = one(&matcher.name, &matcher.args, matcher.inside())?;
+                let mut both = Vec::new();
+                for left in &all {
+                    for right in &right {
+                        both.push(left.and(right)?);
+                    }
+                }
+                if both.len() > 64 {
+                    return Err("too many alternatives".to_owned());
+                }
+                all = both;
+            }
+            Ok(all)
+        }
+    }
+}
+
+/// The one at the beginning of a directive's words, and how many words it is.
+pub fn of<'a>(args: &'a [String], named: &Named) -> (Result<Vec<Terms>, String>, &'a [String]) {
+    match args.first().map(String::as_str) {
+        Some("*") => (Ok(vec![Terms::default()]), &args[1..]),
+        Some(path) if path.starts_with('/') => (one("path", &args[..1], &[]), &args[1..]),
+        Some(name) if name.starts_with('@') => {
+            let found = named.iter().find(|(known, _)| known == name).map(|(_, terms)| terms.clone());
+            (found.unwrap_or_else(|| Err(format!("no matcher {name} is known"))), &args[1..])
+        }
+        _ => (Ok(vec![Terms::default()]), args),
+    }
+}
+
+fn one(name: &str, args: &[String], block: &[Directive]) -> Result<Vec<Terms>, String> {
+    let texts: Vec<&str> = args.iter().map(String::as_str).collect();
+    match name {
+        "path" => args.iter().map(|path| self::path(path)).collect(),
+        "path_regexp" => {
+            let expression = args.last().map_or("", String::as_str);
+            match regex::Regex::new(expression) {
+                Ok(_) => Ok(vec![field("path_regex", expression)]),
+                Err(_) => Err("this expression can't be said here (path_regex)".to_owned()),
+            }
+        }
+        "host" => {
+            let hosts: Vec<String> = texts.iter().map(|host| host.to_ascii_lowercase()).collect();
+            Ok(vec![list("host", &hosts.iter().map(String::as_str).collect::<Vec<_>>())])
+        }
+        "method" => Ok(vec![list("methods", &texts)]),
+        "header" => match &texts[..] {
+            [name, value] if !value.contains('*') && !name.starts_with('!') => {
+                Ok(vec![inner("headers", name, (*value).into())])
+            }
+            [name] if name.starts_with('!') => {
+                Ok(vec![inner("headers", &name[1..], serde_json::Value::Null)])
+            }
+            _ => Err("a field with exactly one value, or absent".to_owned()),
+        },
+        "query" => texts
+            .iter()
+            .map(|pair| match pair.split_once('=') {
+                Some((name, value)) if value != "*" => Ok(inner("query", name, value.into())),
+                _ => Err("a parameter with exactly one value".to_owned()),
+            })
+            .collect(),
+        "remote_ip" | "client_ip" => {
+            let mut from = Vec::new();
+            for network in texts.iter().filter(|it| **it != "forwarded") {
+                match *network {
+                    "private_ranges" => from.extend(
+                        ["192.168.0.0/16", "172.16.0.0/12", "10.0.0.0/8", "127.0.0.1/8", "fd00::/8", "::1"]
+                            .map(str::to_owned),
+                    ),
+                    network => from.push(network.to_owned()),
+                }
+            }
+            Ok(vec![Terms { from, ..Terms::default() }])
+        }
+        "protocol" => match texts.first() {
+            Some(&"https") => Ok(vec![Terms { secure: Some(true), ..Terms::default() }]),
+            Some(&"http") => Ok(vec![Terms { secure: Some(false), ..Terms::default() }]),
+            _ => Err("a condition on the protocol".to_owned()),
+        },
+        "not" => {
+            let inner = match (args.split_first(), block) {
+                (Some((name, rest)), _) => one(name, rest, &[])?,
+                (None, [only]) => one(&only.name, &only.args, only.inside())?,
+                _ => return Err("the opposite of several conditions".to_owned()),
+            };
+            let [only] = &inner[..] else { return Err("the opposite of alternatives".to_owned()) };
+            Ok(vec![only.negated()?])
+        }
+        _ => Err(format!("a condition by {name}")),
+    }
+}
+
+fn path(path: &str) -> Result<Terms, String> {
+    match path.strip_suffix("/*") {
+        Some("") => Ok(Terms::default()),
+        Some(prefix) if !prefix.contains('*') => {
+            Ok(Terms { note: Some("takes the path without the slash as well"), ..field("path", prefix) })
+        }
+        _ if path == "*" => Ok(Terms::default()),
+        // Caddy compares paths without case.
+        _ if path.contains('*') => {
+            let parts: Vec<String> = path.split('*').map(regex::escape).collect();
+            let middle =
+                parts.join(if path.starts_with('*') || path.ends_with('*') { ".*" } else { "[^/]*" });
+            Ok(field("path_regex", &format!("(?i)^{middle}$")))
+        }
+        _ => Ok(field("path_exact", path)),
+    }
+}

@@ -1,0 +1,265 @@
+//! Caddyfiles: sites, snippets and options. Caddy's JSON is read as though somebody had written it as one.
+
+mod json;
+mod matchers;
+mod options;
+mod proxy;
+mod site;
+mod syntax;
+mod values;
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::directive::Directive;
+use super::draft::{Draft, Object, push, put};
+use super::listen::Listeners;
+use super::order;
+use super::report::{Report, Verdict};
+use super::terms::Terms;
+use super::text::MOST_DEPTH;
+use values::with_variables;
+
+/// The release whose defaults are meant where nobody names one.
+pub const RELEASE: &str = "2.11.7";
+
+/// Reads this text of this file.
+///
+/// # Errors
+/// What can't be read, with its line.
+pub fn convert(text: &str, file: &Path, report: &mut Report) -> Result<Draft, String> {
+    let name = file.display().to_string();
+    let directives = match text.trim_start().starts_with('{')
+        && text.trim_end().ends_with('}')
+        && text.contains("\"apps\"")
+    {
+        true => json::read(text, &name, report)?,
+        false => syntax::read(text, &name)?,
+    };
+    let (snippets, directives): (Vec<Directive>, Vec<Directive>) =
+        directives.into_iter().partition(|it| it.name.starts_with('(') && it.name.ends_with(')'));
+    let directives = imported(&directives, &snippets, file.parent().unwrap_or(Path::new(".")), 0)?;
+    let mut draft = Draft::default();
+    let mut listeners = Listeners::default();
+    let mut ports = options::Ports::default();
+    for options in directives.iter().filter(|it| it.name.is_empty()) {
+        options::read(options, &mut draft, &mut ports, report);
+    }
+    for site in directives.iter().filter(|it| !it.name.is_empty()) {
+        self::site(site, &ports, &mut draft, &mut listeners, report);
+    }
+    order::compare(&draft.routes, report);
+    listeners.redirect_http |= listeners.has_tls();
+    if !listeners.finish(&mut draft.top) {
+        report.unsaid(
+            "certificates by ACME",
+            Verdict::NotHere,
+            "certbot gets them, tls.certificates names them; without one the sites are served by plain HTTP",
+        );
+    }
+    if !draft.top.contains_key("listen") {
+        put(&mut draft.top, "listen", format!(":{}", ports.http));
+    }
+    unsaid(&mut draft, report);
+    Ok(draft)
+}
+
+/// With snippets and files in the place of `import`.
+fn imported(
+    block: &[Directive],
+    snippets: &[Directive],
+    folder: &Path,
+    depth: usize,
+) -> Result<Vec<Directive>, String> {
+    let mut all = Vec::new();
+    for directive in block {
+        let mut directive = directive.clone();
+        if directive.name == "import" && depth < MOST_DEPTH {
+            let wanted = format!("({})", directive.arg(0));
+            if let Some(snippet) = snippets.iter().find(|it| it.name == wanted) {
+                let with = |text: &String| {
+                    directive.args.iter().skip(1).enumerate().fold(text.clone(), |text, (number, value)| {
+                        text.replace(&format!("{{args[{number}]}}"), value)
+                            .replace(&format!("{{args.{number}}}"), value)
+                    })
+                };
+                let inner: Vec<Directive> = snippet.inside().iter().map(|it| replaced(it, &with)).collect();
+                all.extend(imported(&inner, snippets, folder, depth + 1)?);
+                continue;
+            }
+            let path = folder.join(directive.arg(0));
+            if path.is_file() {
+                let text =
+                    std::fs::read_to_string(&path).map_err(|why| format!("{}: {why}", path.display()))?;
+                all.extend(imported(
+                    &syntax::read(&text, &path.display().to_string())?,
+                    snippets,
+                    folder,
+                    depth + 1,
+                )?);
+                continue;
+            }
+        }
+        if let Some(inner) = directive.block.take() {
+            directive.block = Some(imported(&inner, snippets, folder, depth + 1)?);
+        }
+        all.push(directive);
+    }
+    Ok(all)
+}
+
+fn replaced(directive: &Directive, with: &dyn Fn(&String) -> String) -> Directive {
+    Directive {
+        place: directive.place.clone(),
+        name: with(&directive.name),
+        args: directive.args.iter().map(with).collect(),
+        block: directive.block.as_ref().map(|block| block.iter().map(|it| replaced(it, with)).collect()),
+    }
+}
+
+/// One address of a site.
+struct Address {
+    host: String,
+    port: Option<u16>,
+    scheme: Option<String>,
+    path: String,
+}
+
+fn address(text: &str) -> Address {
+    let (scheme, rest) =
+        text.split_once("://").map_or((None, text), |(scheme, rest)| (Some(scheme.to_owned()), rest));
+    let (authority, path) = rest.find('/').map_or((rest, ""), |at| (&rest[..at], &rest[at..]));
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port.parse().ok()),
+        _ => (authority, None),
+    };
+    Address {
+        host: host.to_ascii_lowercase(),
+        port,
+        scheme,
+        path: path.trim_end_matches('*').trim_end_matches('/').to_owned(),
+    }
+}
+
+fn site(
+    site: &Directive,
+    ports: &options::Ports,
+    draft: &mut Draft,
+    listeners: &mut Listeners,
+    report: &mut Report,
+) {
+    let names: Vec<String> = std::iter::once(&site.name)
+        .chain(&site.args)
+        .flat_map(|word| word.split(','))
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+        .map(with_variables)
+        .collect();
+    let tls = site.inside().iter().find(|it| it.name == "tls");
+    let files = tls
+        .filter(|it| it.args.len() == 2)
+        .map(|it| json!({ "certificate": it.arg(0), "private_key": it.arg(1) }));
+    let mut wider = Object::new();
+    let (mut verdict, mut note) = (Verdict::Same, String::new());
+    for name in &names {
+        let address = address(name);
+        let is_plain = address.scheme.as_deref() == Some("http")
+            || address.port == Some(ports.http)
+            || (address.host.is_empty() && tls.is_none() && address.scheme.is_none())
+            || ports.auto_https_is_off;
+        if is_plain {
+            listeners.plain(&format!("0.0.0.0:{}", address.port.unwrap_or(ports.http)));
+            listeners.plain(&format!("[::]:{}", address.port.unwrap_or(ports.http)));
+        } else {
+            let port = address.port.unwrap_or(ports.https);
+            if listeners.tls(&format!(":{port}")) == Verdict::NotHere {
+                (verdict, note) = (Verdict::NotHere, "there is one TLS listener".to_owned());
+            }
+            listeners.plain(&format!(":{}", ports.http));
+            match &files {
+                Some(pair) => listeners.certificate(pair.clone()),
+                None => {
+                    (verdict, note) = (
+                        Verdict::NotHere,
+                        "its certificate came by ACME: certbot gets one, tls.certificates names it"
+                            .to_owned(),
+                    )
+                }
+            }
+        }
+        if !address.host.is_empty() {
+            push(&mut wider, "host", address.host.as_str());
+        }
+        if !address.path.is_empty() {
+            put(&mut wider, "path", address.path.as_str());
+        }
+    }
+    // One address without a host is for all.
+    if names.iter().any(|name| address(name).host.is_empty()) {
+        wider.remove("host");
+    }
+    report.note(&site.place, &site.text(), verdict, note);
+    let before = draft.routes.len();
+    let terms = Terms { fields: wider.clone(), ..Terms::default() };
+    let routes = site::block(site.inside(), &terms, &Vec::new(), draft, report);
+    draft.routes.extend(routes);
+    let takes_rest = |route: &Object| {
+        route.get("host") == wider.get("host")
+            && !route
+                .keys()
+                .any(|key| key.starts_with("path") || key == "methods" || key == "headers" || key == "query")
+    };
+    if !draft.routes[before..].iter().any(|route| takes_rest(&route.fields)) {
+        let mut route = wider;
+        put(&mut route, "respond", json!({ "status": 200 }));
+        draft.route(route, &site.place, "nothing matched");
+        report.unsaid(
+            &format!("{}: an empty 200 where nothing matches", site.name),
+            Verdict::Same,
+            "respond",
+        );
+    }
+}
+
+/// Caddy's defaults that would otherwise be ours.
+fn unsaid(draft: &mut Draft, report: &mut Report) {
+    let says = |draft: &Draft, first: &str, second: &str| {
+        draft.top.get(first).is_some_and(|it| it.get(second).is_some())
+    };
+    if !says(draft, "timeouts", "connect") {
+        put(&mut draft.top, "timeouts.connect", "3s");
+        report.unsaid("dial_timeout 3s", Verdict::Same, "");
+    }
+    put(&mut draft.top, "timeouts.request", "60s");
+    report.unsaid(
+        "no response_header_timeout",
+        Verdict::Differs,
+        "60 s (timeouts.request), where it waits without end",
+    );
+    if !says(draft, "timeouts", "client_idle") {
+        put(&mut draft.top, "timeouts.client_idle", "5m");
+        report.unsaid("idle 5m", Verdict::Same, "");
+    }
+    put(&mut draft.top, "retry.max_retries", 0);
+    report.unsaid("lb_retries 0", Verdict::Same, "retry.max_retries is 0; more hide a backend that fails");
+    draft.top.entry("trusted_proxies").or_insert_with(|| json!([]));
+    put(&mut draft.top, "unmatched", 404);
+    report.unsaid("an empty 200 for what no site is for", Verdict::Differs, "404 (unmatched)");
+    report.unsaid(
+        "no active health check",
+        Verdict::Differs,
+        "backends are probed: a connection that opens (health_check.type tcp), unless one is said",
+    );
+    report.unsaid(
+        "502 for a backend that can't be reached",
+        Verdict::Differs,
+        "503, and 504 for one that is too slow",
+    );
+    report.unsaid(
+        "Accept-Encoding: gzip, where a client sends none",
+        Verdict::Differs,
+        "as the client sends it",
+    );
+    report.unsaid("Via: 1.1 Caddy", Verdict::Same, "Via: 1.1 loadbalancer");
+}

@@ -1,0 +1,351 @@
+//! What stands in a site, or in a `handle` within it.
+
+use serde_json::json;
+
+use super::matchers::{self, Named};
+use super::proxy::reverse_proxy;
+use super::values::{template, with_variables};
+use crate::convert::directive::Directive;
+use crate::convert::draft::{Draft, DraftRoute, Object, header, merge, push, put};
+use crate::convert::guard::Guard;
+use crate::convert::quantity::size;
+use crate::convert::report::{Report, Verdict};
+use crate::convert::terms::Terms;
+
+type Told = (Verdict, String);
+
+/// Routes with their place in Caddy's own order of directives.
+type Ordered = Vec<(usize, DraftRoute)>;
+
+/// Those that end a request, as Caddy sorts them.
+const ORDER: [&str; 9] =
+    ["redir", "handle", "handle_path", "route", "abort", "error", "respond", "reverse_proxy", "file_server"];
+
+/// The routes of a block; `wider` is what holds around it.
+pub fn block(
+    directives: &[Directive],
+    wider: &Terms,
+    named: &Named,
+    draft: &mut Draft,
+    report: &mut Report,
+) -> Vec<DraftRoute> {
+    let mut own: Named = named.clone();
+    for directive in directives.iter().filter(|it| it.name.starts_with('@')) {
+        let terms = matchers::named(directive);
+        match &terms {
+            Ok(_) => report.note(&directive.place, &directive.text(), Verdict::Same, ""),
+            Err(why) => report.note(&directive.place, &directive.text(), Verdict::NotHere, why.clone()),
+        }
+        own.insert(0, (directive.name.clone(), terms));
+    }
+    let mut common = Object::new();
+    let mut routes: Ordered = Vec::new();
+    let mut guards: Vec<Guard> = Vec::new();
+    for directive in directives.iter().filter(|it| !it.name.starts_with('@')) {
+        let place = ORDER.iter().position(|name| *name == directive.name);
+        let (terms, args) = matchers::of(&directive.args, &own);
+        let terms = terms
+            .and_then(|all| all.iter().map(|terms| wider.and(terms)).collect::<Result<Vec<Terms>, String>>());
+        let mut note = |verdict, note: &str| report.note(&directive.place, &directive.text(), verdict, note);
+        match (place, terms) {
+            (_, Err(why)) => note(Verdict::NotHere, &why),
+            (None, Ok(terms)) => {
+                let has_condition = !terms.iter().all(|it| *it == *wider);
+                let (verdict, text) = handler(directive, args, has_condition, &mut common, draft);
+                note(verdict, &text);
+            }
+            (Some(place), Ok(terms)) => {
+                let found = ending(directive, args, (terms, &own), draft, report, &mut guards);
+                routes.extend(found.into_iter().map(|route| (place, route)));
+            }
+        }
+    }
+    // Caddy sorts by its own order, and then by the length of paths.
+    routes.sort_by_key(|(place, route)| {
+        let path =
+            ["path", "path_exact"].iter().find_map(|name| route.fields.get(*name)?.as_str().map(str::len));
+        let place = if matches!(ORDER[*place], "handle" | "handle_path" | "route") { 1 } else { *place };
+        (place, std::cmp::Reverse(path.unwrap_or(0)))
+    });
+    let mut routes: Vec<DraftRoute> = routes.into_iter().map(|(_, route)| route).collect();
+    for route in &mut routes {
+        for (field, value) in &common {
+            let only_with_backends = ["strip_prefix", "add_prefix", "request_headers", "limits", "compress"];
+            if route.fields.contains_key("pool") || !only_with_backends.contains(&field.as_str()) {
+                let narrower = route.fields.remove(field);
+                merge(&mut route.fields, field.clone(), value.clone());
+                narrower.into_iter().for_each(|value| merge(&mut route.fields, field.clone(), value));
+            }
+        }
+    }
+    for guard in &guards {
+        guard.keep_out(&mut routes, report);
+    }
+    routes
+}
+
+/// What ends a request: its routes.
+fn ending(
+    directive: &Directive,
+    args: &[String],
+    (terms, named): (Vec<Terms>, &Named),
+    draft: &mut Draft,
+    report: &mut Report,
+    guards: &mut Vec<Guard>,
+) -> Vec<DraftRoute> {
+    let note = |report: &mut Report, verdict, note: &str| {
+        report.note(&directive.place, &directive.text(), verdict, note.to_owned());
+    };
+    let arg = |at: usize| args.get(at).map_or("", String::as_str);
+    let path_note = terms.iter().find_map(|terms| terms.note);
+    let verdict = if path_note.is_some() { Verdict::Differs } else { Verdict::Same };
+    let route = |terms: &Terms, fields: &Object| {
+        let mut whole = terms.fields.clone();
+        whole.extend(fields.clone());
+        DraftRoute { fields: whole, place: directive.place.clone(), name: directive.text() }
+    };
+    if terms.iter().any(|terms| terms.secure.is_some()) {
+        note(report, Verdict::NotHere, "both listeners serve all routes; tls.redirect_http");
+        return Vec::new();
+    }
+    let is_of_clients = terms.iter().any(|terms| !terms.from.is_empty() || !terms.not_from.is_empty());
+    let mut fields = Object::new();
+    match directive.name.as_str() {
+        "abort" | "error" | "respond" if is_of_clients => {
+            for terms in terms {
+                let mut networks = Object::new();
+                terms.not_from.iter().for_each(|network| push(&mut networks, "allow", network.as_str()));
+                terms.from.iter().for_each(|network| push(&mut networks, "deny", network.as_str()));
+                guards.push(Guard {
+                    terms: terms.fields,
+                    networks,
+                    place: directive.place.clone(),
+                    text: directive.text(),
+                });
+            }
+            note(report, Verdict::Differs, "with 403, before everything else");
+            return Vec::new();
+        }
+        _ if is_of_clients => {
+            note(report, Verdict::NotHere, "for some clients only: allow and deny of a route");
+            return Vec::new();
+        }
+        "handle" | "route" | "handle_path" => {
+            note(report, verdict, path_note.unwrap_or_default());
+            let mut all = Vec::new();
+            for terms in &terms {
+                for mut route in block(directive.inside(), terms, named, draft, report) {
+                    if let (true, Some(path)) = (
+                        directive.name == "handle_path" && route.fields.contains_key("pool"),
+                        terms.fields.get("path"),
+                    ) {
+                        let inner =
+                            route.fields.get("strip_prefix").and_then(|it| it.as_str()).unwrap_or_default();
+                        let prefix = format!("{}{inner}", path.as_str().unwrap_or_default());
+                        put(&mut route.fields, "strip_prefix", prefix);
+                    }
+                    all.push(route);
+                }
+            }
+            return all;
+        }
+        "redir" => match template(arg(0)) {
+            Ok(to) if to.starts_with('/') || to.contains("://") => {
+                let status = match arg(1) {
+                    "permanent" => 301,
+                    "" | "temporary" => 302,
+                    "html" => {
+                        note(report, Verdict::NotHere, "a status and Location");
+                        return Vec::new();
+                    }
+                    code => code.parse().unwrap_or(302),
+                };
+                put(&mut fields, "redirect", json!({ "to": to, "status": status }));
+                note(report, verdict, path_note.unwrap_or_default());
+            }
+            _ => {
+                note(report, Verdict::NotHere, "redirect.to has {host}, {path} and {scheme}");
+                return Vec::new();
+            }
+        },
+        "respond" | "error" | "abort" => {
+            let inner = |name: &str| {
+                directive.inside().iter().find(|it| it.name == name).map(|it| it.arg(0).to_owned())
+            };
+            let is_status = |text: &str| text.len() == 3 && text.parse::<u16>().is_ok();
+            let (body, status) = match (arg(0), arg(1)) {
+                (status, "") if is_status(status) => {
+                    (inner("body").unwrap_or_default(), status.parse().unwrap_or(200))
+                }
+                (body, status) => (
+                    body.to_owned(),
+                    status.parse().unwrap_or(if directive.name == "error" { 500 } else { 200 }),
+                ),
+            };
+            let status = if directive.name == "abort" { 404 } else { status };
+            put(
+                &mut fields,
+                "respond",
+                json!({ "status": status, "body": body, "type": "text/plain; charset=utf-8" }),
+            );
+            match directive.name.as_str() {
+                "abort" => note(
+                    report,
+                    Verdict::NotHere,
+                    "a connection can't be closed without an answer; 404 instead",
+                ),
+                "error" => note(report, Verdict::Differs, "with this status"),
+                _ if body.contains('{') => note(report, Verdict::Differs, "braces stand for themselves"),
+                _ => note(report, verdict, path_note.unwrap_or_default()),
+            }
+        }
+        "reverse_proxy" => {
+            if let Some(text) = path_note {
+                note(report, verdict, text);
+            }
+            fields = reverse_proxy(directive, args, draft, report);
+            if !fields.contains_key("pool") {
+                return Vec::new();
+            }
+        }
+        _ => {
+            note(report, Verdict::NotHere, "no files here; a program that serves them is a backend");
+            put(&mut fields, "respond", json!({ "status": 404 }));
+        }
+    }
+    terms.iter().map(|terms| route(terms, &fields)).collect()
+}
+
+/// What a request passes on its way.
+fn handler(
+    directive: &Directive,
+    args: &[String],
+    has_condition: bool,
+    common: &mut Object,
+    draft: &mut Draft,
+) -> Told {
+    let arg = |at: usize| args.get(at).map_or("", String::as_str);
+    let differs = |how: &str| (Verdict::Differs, how.to_owned());
+    let not_here = |what: &str| (Verdict::NotHere, what.to_owned());
+    let same = (Verdict::Same, String::new());
+    if has_condition && !matches!(directive.name.as_str(), "log_skip" | "skip_log") {
+        return not_here("a route for these requests, which says it");
+    }
+    match directive.name.as_str() {
+        "header" => {
+            let lines: Vec<Vec<String>> = match directive.block.as_deref() {
+                Some(lines) => {
+                    lines.iter().map(|it| [vec![it.name.clone()], it.args.clone()].concat()).collect()
+                }
+                None => vec![args.to_vec()],
+            };
+            let mut worst = same;
+            for line in lines.iter().filter(|line| !line.is_empty() && line[0] != "defer") {
+                let word = |at: usize| line.get(at).map_or("", String::as_str);
+                let told = response_header(common, word(0), line.get(1).map(String::as_str), word(2));
+                if told.0 > worst.0 {
+                    worst = told;
+                }
+            }
+            worst
+        }
+        "request_header" => {
+            let name = arg(0);
+            match (name.strip_prefix('-'), template(arg(1))) {
+                (Some(name), _) => header(common, "request_headers", "remove", name, ""),
+                (None, Ok(value)) => {
+                    let how = if name.starts_with('+') { "add" } else { "set" };
+                    header(common, "request_headers", how, name.trim_start_matches('+'), &value);
+                }
+                (None, Err(name)) => return not_here(&format!("there is no placeholder for {name}")),
+            }
+            same
+        }
+        "encode" => {
+            put(common, "compress", json!({}));
+            match directive
+                .args
+                .iter()
+                .chain(directive.inside().iter().map(|it| &it.name))
+                .any(|it| it == "zstd" || it == "br")
+            {
+                true => differs("gzip only"),
+                false => same,
+            }
+        }
+        "request_body" => {
+            match directive.inside().iter().find(|it| it.name == "max_size").and_then(|it| size(it.arg(0))) {
+                Some(most) => {
+                    put(common, "limits.max_body_bytes", most);
+                    same
+                }
+                None => not_here("limits.max_body_bytes"),
+            }
+        }
+        "uri" if arg(0) == "strip_prefix" => {
+            put(common, "strip_prefix", arg(1).trim_end_matches('/'));
+            differs("by whole segments")
+        }
+        "uri" | "rewrite" | "try_files" | "method" | "vars" | "map" | "push" | "invoke" | "intercept"
+        | "templates" => not_here("strip_prefix and add_prefix"),
+        "basic_auth" | "basicauth" => not_here("basic_auth of a route, with a file of htpasswd -B"),
+        "forward_auth" => {
+            let word = |name: &str| directive.inside().iter().find(|it| it.name == name);
+            let uri = word("uri").map_or("", |it| it.arg(0));
+            let base = if arg(0).contains("://") {
+                arg(0).to_owned()
+            } else {
+                format!("http://{}", with_variables(arg(0)))
+            };
+            put(common, "forward_auth.url", format!("{base}{uri}"));
+            if let Some(pass) = word("copy_headers") {
+                let names: Vec<String> =
+                    pass.args.iter().cloned().chain(pass.inside().iter().map(|it| it.name.clone())).collect();
+                put(common, "forward_auth.pass", names);
+            }
+            same
+        }
+        "tls" => (Verdict::Same, String::new()),
+        "log" => {
+            let file = directive.inside().iter().find(|it| it.name == "output" && it.arg(0) == "file");
+            if let Some(file) = file {
+                put(&mut draft.top, "access_log", json!({ "format": "json", "file": file.arg(1) }));
+            }
+            differs("logfmt, json or combined (LOGS.md)")
+        }
+        "log_skip" | "skip_log" | "log_append" | "log_name" | "tracing" | "fs" | "metrics" => {
+            (Verdict::Ignored, "the balancer's own pages and LOGS.md".to_owned())
+        }
+        "root" => (Verdict::Ignored, "no files here".to_owned()),
+        "bind" => not_here("listen has addresses"),
+        "handle_errors" => not_here("error_pages has files, for the balancer's own answers"),
+        "php_fastcgi" | "acme_server" => not_here("backends are asked by HTTP/1.1"),
+        "import" => not_here("this snippet or file is not there"),
+        _ => not_here("this word is not known here"),
+    }
+}
+
+/// `header NAME VALUE`, `-NAME`, `+NAME VALUE`, `?NAME VALUE`, `>NAME VALUE`.
+pub fn response_header(fields: &mut Object, name: &str, value: Option<&str>, more: &str) -> Told {
+    let (sign, bare) = match name.chars().next() {
+        Some(sign @ ('-' | '+' | '?' | '>')) => (sign, &name[1..]),
+        _ => (' ', name),
+    };
+    if !more.is_empty() || bare.contains('*') {
+        return (Verdict::NotHere, "a field is set, added or removed".to_owned());
+    }
+    match (sign, template(value.unwrap_or_default())) {
+        ('-', _) => {
+            header(fields, "response_headers", "remove", bare, "");
+            (Verdict::Same, String::new())
+        }
+        (_, Err(name)) => (Verdict::NotHere, format!("there is no placeholder for {name}")),
+        (sign, Ok(value)) => {
+            header(fields, "response_headers", if sign == '+' { "add" } else { "set" }, bare, &value);
+            match sign {
+                '?' => (Verdict::Differs, "also where the backend has one".to_owned()),
+                _ => (Verdict::Same, String::new()),
+            }
+        }
+    }
+}
