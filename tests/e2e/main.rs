@@ -17,6 +17,7 @@ mod cli;
 mod client_address;
 mod compression;
 mod connections_at_limits;
+mod convert;
 mod dashboard;
 mod date;
 mod defaults;

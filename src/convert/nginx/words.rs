@@ -72,6 +72,10 @@ pub fn on_top(directive: &Directive, draft: &mut Draft, report: &mut Report) -> 
         }
         "access_log" => match (arg, directive.arg(1)) {
             ("off", _) => put(top, "access_log", false),
+            (syslog, _) if syslog.starts_with("syslog:") || syslog.starts_with("/dev/") => {
+                put(top, "access_log.format", "combined");
+                (verdict, note) = (Verdict::Differs, "to standard output");
+            }
             (file, "" | "combined") => {
                 put(top, "access_log", json!({ "format": "combined", "file": file }));
                 note = "SIGUSR1 opens it again";
@@ -83,7 +87,13 @@ pub fn on_top(directive: &Directive, draft: &mut Draft, report: &mut Report) -> 
             }
         },
         "error_log" => {
-            put(top, "event_log.file", arg);
+            if !(arg == "stderr"
+                || arg.starts_with("/dev/")
+                || arg.starts_with("syslog:")
+                || arg.starts_with("memory:"))
+            {
+                put(top, "event_log.file", arg);
+            }
             (verdict, note) = (Verdict::Differs, "logfmt or json");
         }
         _ => return false,

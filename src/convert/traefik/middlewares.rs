@@ -131,7 +131,8 @@ fn one(kind: &str, part: &Part<'_>, made: &mut Middleware, report: &mut Report) 
 
 /// `^https?://(www\.)?a/(.*)` to `https://b/${1}` keeps the path.
 fn redirect(from: &str, to: &str, is_permanent: bool, fields: &mut Object) -> Option<Told> {
-    let status = if is_permanent { 301 } else { 302 };
+    // To other methods than GET it answers 308 and 307.
+    let status = if is_permanent { 308 } else { 307 };
     let keeps_path = ["/(.*)", "/(.+)"].iter().any(|end| from.trim_end_matches('$').ends_with(end));
     let group = from.matches('(').count().max(1);
     let ends = [format!("/${{{group}}}"), format!("/${group}")];
@@ -142,7 +143,7 @@ fn redirect(from: &str, to: &str, is_permanent: bool, fields: &mut Object) -> Op
         _ => return not_here("redirect.to has {host}, {path} and {scheme}"),
     };
     put(fields, "redirect", json!({ "to": to, "status": status }));
-    differs("for whatever the route is for; the expression is not looked at")
+    differs("308 or 307 for GET as well; for whatever the route is for, whatever the expression")
 }
 
 fn headers(name: &str, part: &Part<'_>, fields: &mut Object) -> Option<Told> {
