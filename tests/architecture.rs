@@ -148,8 +148,9 @@ fn each_library_has_its_folder() {
     only_in("simplelog", &["logging"]);
     only_in("simple_dns", &["names"]);
     only_in("resolv_conf", &["names"]);
-    only_in("regex::", &["config", "rules"]);
-    only_in("bcrypt", &["middleware/login.rs", "config/htpasswd.rs"]);
+    only_in("regex::", &["config", "rules", "convert/expression.rs"]);
+    only_in("saphyr_parser", &["convert"]);
+    only_in("bcrypt::", &["middleware/login.rs", "config/htpasswd.rs"]);
     only_in("rustls", &["tls"]);
     only_in("httparse", &["demo", "frontend", "transport"]);
     only_in("std::env::var", &["cli"]);

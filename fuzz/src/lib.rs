@@ -7,6 +7,7 @@
 mod body;
 mod client;
 mod config;
+mod convert;
 mod dns;
 mod forwarded;
 mod head;
@@ -15,6 +16,7 @@ mod log;
 pub use body::chunked_body;
 pub use client::{client_address, request_id};
 pub use config::{config_text, url};
+pub use convert::converted_file;
 pub use dns::dns_answer;
 pub use forwarded::forwarded_head;
 pub use head::request_head;
@@ -24,10 +26,11 @@ pub use log::{log_line, replayed_line};
 pub type Property = fn(&[u8]);
 
 /// Every property under the name of its fuzz target and its corpus.
-pub const TARGETS: [(&str, Property); 10] = [
+pub const TARGETS: [(&str, Property); 11] = [
     ("chunked_body", chunked_body),
     ("client_address", client_address),
     ("config_text", config_text),
+    ("converted_file", converted_file),
     ("dns_answer", dns_answer),
     ("forwarded_head", forwarded_head),
     ("log_line", log_line),

@@ -4,6 +4,7 @@
 use super::draft::{DraftRoute, Object, push, put};
 use super::order::{hosts_meet, path_is_within, paths_meet};
 use super::report::{Place, Report, Verdict};
+use super::text::MOST_ROUTES;
 
 /// Who is kept out of what.
 #[derive(Debug)]
@@ -21,6 +22,10 @@ pub struct Guard {
 impl Guard {
     /// Says it in all routes that it is for; where it is for a part of one, that part is a route of its own.
     pub fn keep_out(&self, routes: &mut Vec<DraftRoute>, report: &mut Report) {
+        if routes.len() > MOST_ROUTES {
+            report.note(&self.place, &self.text, Verdict::NotHere, "too many routes; say it in each");
+            return;
+        }
         let is_of_all_of_them = self.terms.keys().all(|name| name.starts_with("path") || name == "host");
         let mut parts: Vec<DraftRoute> = Vec::new();
         for route in routes.iter_mut().filter(|route| hosts_meet(&route.fields, &self.terms)) {

@@ -4,6 +4,8 @@
 mod caddy;
 mod directive;
 mod draft;
+mod expression;
+mod finish;
 mod guard;
 mod haproxy;
 mod listen;
@@ -16,8 +18,6 @@ mod text;
 mod traefik;
 mod tree;
 
-use std::fs;
-use std::io::Read;
 use std::path::Path;
 
 use serde_json::Value as Json;
@@ -69,7 +69,11 @@ fn convert(text: &str, file: &Path, program: Program, options: &ConvertOptions) 
         Program::Caddy => caddy::convert(text, file, &mut report)?,
         Program::Traefik => traefik::convert(text, file, &mut report)?,
     };
-    let config = Json::Object(draft.finish(&mut report));
+    let mut config = Json::Object(draft.finish(&mut report));
+    // Caddy's and HAProxy's variables are the environment's as ours are; elsewhere the characters stand for themselves.
+    if matches!(program, Program::Nginx | Program::Traefik) {
+        escape_variables(&mut config);
+    }
     let mut written = serde_json::to_string_pretty(&config).map_err(|why| why.to_string())?;
     written.push('\n');
     // What our own reader refuses is said, with its words: whoever converts mends it at once.
@@ -91,18 +95,29 @@ fn convert(text: &str, file: &Path, program: Program, options: &ConvertOptions) 
     Ok(Converted { config: written, report, is_partial })
 }
 
-fn read(file: &Path) -> Result<String, String> {
-    let named = |why: &dyn std::fmt::Display| format!("{}: {why}", file.display());
-    let mut bytes = Vec::new();
-    let source: Box<dyn Read> = match file.as_os_str() == "-" {
-        true => Box::new(std::io::stdin().lock()),
-        false => Box::new(fs::File::open(file).map_err(|why| named(&why))?),
-    };
-    source.take(text::MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|why| named(&why))?;
-    if bytes.len() as u64 > text::MOST_BYTES {
-        return Err(named(&"larger than 4 MiB"));
+fn escape_variables(value: &mut Json) {
+    match value {
+        Json::String(text) if text.contains("${") => *text = text.replace("${", "$${"),
+        Json::Array(list) => list.iter_mut().for_each(escape_variables),
+        Json::Object(fields) => fields.values_mut().for_each(escape_variables),
+        _ => {}
     }
-    String::from_utf8(bytes).map_err(|_| named(&"not UTF-8"))
+}
+
+/// Converts a text that stands in no file, such as a fuzzer's. `--from` has to say whose it is.
+///
+/// # Errors
+/// What can't be read, with its line.
+pub fn text(text: &str, options: &ConvertOptions) -> Result<Converted, String> {
+    let program = Program::named(options.from.as_deref().unwrap_or_default())?;
+    convert(text, Path::new("-"), program, options)
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    match file.as_os_str() == "-" {
+        true => text::text_of(std::io::stdin().lock()),
+        false => text::read_file(file),
+    }
 }
 
 fn release_numbers(release: &str) -> Result<Vec<u64>, String> {
@@ -163,3 +178,6 @@ impl Program {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

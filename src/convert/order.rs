@@ -1,16 +1,21 @@
 //! Others try rules in an order of their own, we take the most specific one: where that makes a difference.
 
+use super::expression;
 use serde_json::Value as Json;
 
 use super::draft::{DraftRoute, Object};
 use super::report::{Report, Verdict};
 
-/// Past this many routes no pairs are compared.
-const MOST_ROUTES: usize = 2000;
+/// Past this many routes no pairs are compared, which is said.
+const MOST_COMPARED: usize = 300;
 
 /// Says of each route that wins here over one that stood before it there.
 pub fn compare(routes: &[DraftRoute], report: &mut Report) {
-    for (number, later) in routes.iter().enumerate().take(MOST_ROUTES) {
+    if routes.len() > MOST_COMPARED {
+        let note = format!("the most specific one wins here; the first {MOST_COMPARED} were compared");
+        report.unsaid("the order of routes", Verdict::Differs, note);
+    }
+    for (number, later) in routes.iter().enumerate().take(MOST_COMPARED) {
         let first = routes[..number].iter().find(|earlier| {
             meet(&earlier.fields, &later.fields) && specificity(&later.fields) > specificity(&earlier.fields)
         });
@@ -73,11 +78,7 @@ pub fn paths_meet(one: &Object, other: &Object) -> bool {
         return left == right;
     }
     if one.contains_key("path_regex") || other.contains_key("path_regex") {
-        let regex = |route: &Object| text(route, "path_regex").and_then(|text| regex::Regex::new(&text).ok());
-        return match (regex(one), regex(other), text(one, "path_exact"), text(other, "path_exact")) {
-            (Some(regex), None, _, Some(path)) | (None, Some(regex), Some(path), _) => regex.is_match(&path),
-            _ => true,
-        };
+        return expressions_meet(one, other);
     }
     let path = |route: &Object| {
         text(route, "path_exact").or_else(|| text(route, "path")).unwrap_or_else(|| "/".into())
@@ -88,6 +89,30 @@ pub fn paths_meet(one: &Object, other: &Object) -> bool {
     };
     let (left, right) = (path(one), path(other));
     is_below(&left, &right) || is_below(&right, &left)
+}
+
+fn expressions_meet(one: &Object, other: &Object) -> bool {
+    let text = |route: &Object, name: &str| route.get(name).and_then(Json::as_str).map(str::to_owned);
+    let (expression, plain) = if one.contains_key("path_regex") { (one, other) } else { (other, one) };
+    let expression = text(expression, "path_regex").unwrap_or_default();
+    if let Some(path) = text(plain, "path_exact") {
+        return expression::read(&expression).is_some_and(|regex| regex.is_match(&path));
+    }
+    let (Some(start), Some(path)) = (literal_start(&expression), text(plain, "path")) else { return true };
+    start.starts_with(&path) || path.starts_with(&start)
+}
+
+/// What paths begin with in which `^/img/[0-9]+` is found.
+fn literal_start(expression: &str) -> Option<String> {
+    let text = expression.strip_prefix('^')?;
+    let end = text.find(['[', '(', '.', '*', '+', '?', '{', '|', '\\', '$']).unwrap_or(text.len());
+    // A sign behind a character makes it optional, or there are others in its place.
+    let end = match text[end..].chars().next() {
+        Some('*' | '?' | '{') => end.saturating_sub(1),
+        Some('|') => return None,
+        _ => end,
+    };
+    (!text.contains('|')).then(|| text.get(..end).unwrap_or_default().to_owned())
 }
 
 /// Whether every path that the one is for is one of the other's, as far as can be told.

@@ -1,6 +1,7 @@
 //! Matchers as conditions of routes.
 
 use crate::convert::directive::Directive;
+use crate::convert::expression;
 use crate::convert::terms::{Terms, field, inner, list};
 
 /// Named ones of a site, `@name`.
@@ -49,9 +50,9 @@ fn one(name: &str, args: &[String], block: &[Directive]) -> Result<Vec<Terms>, S
         "path" => args.iter().map(|path| self::path(path)).collect(),
         "path_regexp" => {
             let expression = args.last().map_or("", String::as_str);
-            match regex::Regex::new(expression) {
-                Ok(_) => Ok(vec![field("path_regex", expression)]),
-                Err(_) => Err("this expression can't be said here (path_regex)".to_owned()),
+            match expression::read(expression) {
+                Some(_) => Ok(vec![field("path_regex", expression)]),
+                None => Err("this expression can't be said here (path_regex)".to_owned()),
             }
         }
         "host" => {
@@ -115,7 +116,7 @@ fn path(path: &str) -> Result<Terms, String> {
         _ if path == "*" => Ok(Terms::default()),
         // Caddy compares paths without case.
         _ if path.contains('*') => {
-            let parts: Vec<String> = path.split('*').map(regex::escape).collect();
+            let parts: Vec<String> = path.split('*').map(expression::literal).collect();
             let middle =
                 parts.join(if path.starts_with('*') || path.ends_with('*') { ".*" } else { "[^/]*" });
             Ok(field("path_regex", &format!("(?i)^{middle}$")))

@@ -1,9 +1,12 @@
 //! Caddyfiles: sites, snippets and options. Caddy's JSON is read as though somebody had written it as one.
 
+mod handlers;
+mod imports;
 mod json;
 mod matchers;
 mod options;
 mod proxy;
+mod proxy_words;
 mod site;
 mod syntax;
 mod values;
@@ -18,7 +21,6 @@ use super::listen::Listeners;
 use super::order;
 use super::report::{Report, Verdict};
 use super::terms::Terms;
-use super::text::MOST_DEPTH;
 use values::with_variables;
 
 /// The release whose defaults are meant where nobody names one.
@@ -39,7 +41,7 @@ pub fn convert(text: &str, file: &Path, report: &mut Report) -> Result<Draft, St
     };
     let (snippets, directives): (Vec<Directive>, Vec<Directive>) =
         directives.into_iter().partition(|it| it.name.starts_with('(') && it.name.ends_with(')'));
-    let directives = imported(&directives, &snippets, file.parent().unwrap_or(Path::new(".")), 0)?;
+    let directives = imports::with_imports(&directives, &snippets, file.parent().unwrap_or(Path::new(".")))?;
     let mut draft = Draft::default();
     let mut listeners = Listeners::default();
     let mut ports = options::Ports::default();
@@ -63,59 +65,6 @@ pub fn convert(text: &str, file: &Path, report: &mut Report) -> Result<Draft, St
     }
     unsaid(&mut draft, report);
     Ok(draft)
-}
-
-/// With snippets and files in the place of `import`.
-fn imported(
-    block: &[Directive],
-    snippets: &[Directive],
-    folder: &Path,
-    depth: usize,
-) -> Result<Vec<Directive>, String> {
-    let mut all = Vec::new();
-    for directive in block {
-        let mut directive = directive.clone();
-        if directive.name == "import" && depth < MOST_DEPTH {
-            let wanted = format!("({})", directive.arg(0));
-            if let Some(snippet) = snippets.iter().find(|it| it.name == wanted) {
-                let with = |text: &String| {
-                    directive.args.iter().skip(1).enumerate().fold(text.clone(), |text, (number, value)| {
-                        text.replace(&format!("{{args[{number}]}}"), value)
-                            .replace(&format!("{{args.{number}}}"), value)
-                    })
-                };
-                let inner: Vec<Directive> = snippet.inside().iter().map(|it| replaced(it, &with)).collect();
-                all.extend(imported(&inner, snippets, folder, depth + 1)?);
-                continue;
-            }
-            let path = folder.join(directive.arg(0));
-            if path.is_file() {
-                let text =
-                    std::fs::read_to_string(&path).map_err(|why| format!("{}: {why}", path.display()))?;
-                all.extend(imported(
-                    &syntax::read(&text, &path.display().to_string())?,
-                    snippets,
-                    folder,
-                    depth + 1,
-                )?);
-                continue;
-            }
-        }
-        if let Some(inner) = directive.block.take() {
-            directive.block = Some(imported(&inner, snippets, folder, depth + 1)?);
-        }
-        all.push(directive);
-    }
-    Ok(all)
-}
-
-fn replaced(directive: &Directive, with: &dyn Fn(&String) -> String) -> Directive {
-    Directive {
-        place: directive.place.clone(),
-        name: with(&directive.name),
-        args: directive.args.iter().map(with).collect(),
-        block: directive.block.as_ref().map(|block| block.iter().map(|it| replaced(it, with)).collect()),
-    }
 }
 
 /// One address of a site.

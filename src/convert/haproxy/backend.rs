@@ -16,11 +16,11 @@ pub struct Backend {
     pub name: String,
     /// The pool but for its probes and servers.
     pub fields: Object,
-    servers: Vec<Object>,
+    pub(super) servers: Vec<Object>,
     /// Words of `default-server`.
-    default_server: Vec<String>,
-    check: Object,
-    is_checked: bool,
+    pub(super) default_server: Vec<String>,
+    pub(super) check: Object,
+    pub(super) is_checked: bool,
     is_http_check: bool,
     consistent: bool,
     source: bool,
@@ -119,7 +119,7 @@ impl Backend {
         }
     }
 
-    fn set_time(&mut self, field: &str, text: &str) -> Option<Told> {
+    pub(super) fn set_time(&mut self, field: &str, text: &str) -> Option<Told> {
         put(&mut self.check, field, written(time(text, 1.0)?));
         Some((Verdict::Same, String::new()))
     }
@@ -192,146 +192,8 @@ impl Backend {
         (Verdict::Same, String::new())
     }
 
-    /// `server NAME ADDRESS PARAMETERS…`.
-    fn server(&mut self, words: &[String], address: &str, addresses: &str) -> Told {
-        let mut server = Object::new();
-        let mut notes: Vec<String> = Vec::new();
-        let mut verdict = Verdict::Same;
-        let own = words.get(3..).unwrap_or_default();
-        let all: Vec<String> = self.default_server.iter().chain(own).cloned().collect();
-        let mut is_secure = false;
-        let mut words = all.iter().map(String::as_str).peekable();
-        while let Some(word) = words.next() {
-            let number = words.peek().and_then(|word| word.parse::<u64>().ok());
-            let after = words.peek().copied().unwrap_or_default();
-            let takes_one = match word {
-                "weight" => {
-                    number.map(|weight| put(&mut server, "weight", weight.min(256)));
-                    true
-                }
-                "maxconn" => {
-                    number.filter(|most| *most > 0).map(|most| put(&mut server, "max_connections", most));
-                    true
-                }
-                "backup" => {
-                    put(&mut server, "backup", true);
-                    false
-                }
-                "check" => {
-                    self.is_checked = true;
-                    false
-                }
-                "no-check" => false,
-                "disabled" => {
-                    put(&mut server, "weight", 0);
-                    false
-                }
-                "inter" => self.set_time("interval", after).is_some(),
-                "fall" => {
-                    number.map(|times| put(&mut self.check, "unhealthy_threshold", times));
-                    true
-                }
-                "rise" => {
-                    number.map(|times| put(&mut self.check, "healthy_threshold", times));
-                    true
-                }
-                "port" => {
-                    number.map(|port| put(&mut self.check, "port", port));
-                    true
-                }
-                "ssl" => {
-                    is_secure = true;
-                    false
-                }
-                "ca-file" => {
-                    if !after.starts_with('@') {
-                        put(&mut server, "ca", after);
-                    }
-                    true
-                }
-                "verify" => {
-                    if after == "none" {
-                        verdict = Verdict::Differs;
-                        notes.push("certificates are always checked; `ca` has own roots".to_owned());
-                    }
-                    true
-                }
-                "cookie" | "id" | "fastinter" | "downinter" | "resolvers" | "resolve-prefer"
-                | "init-addr" | "observe" | "on-error" | "error-limit" | "on-marked-down"
-                | "on-marked-up" | "alpn" | "pool-max-conn" | "pool-purge-delay" | "maxqueue" | "minconn"
-                | "check-sni" | "track" | "slowstart" | "sni" | "verifyhost" | "ws" | "proto"
-                | "max-reuse" | "ciphers" | "ssl-min-ver" | "ssl-max-ver" | "pool-low-conn" | "log-proto"
-                | "resolve-opts" | "resolve-net" => {
-                    if matches!(word, "slowstart" | "track" | "minconn" | "maxqueue" | "sni" | "verifyhost") {
-                        verdict = verdict.max(Verdict::Differs);
-                        notes.push(match word {
-                            "slowstart" => "`slow_start` is for all pools, on top".to_owned(),
-                            "sni" | "verifyhost" => "TLS goes by the URL's host".to_owned(),
-                            other => format!("without {other}"),
-                        });
-                    }
-                    true
-                }
-                "send-proxy" | "send-proxy-v2" | "crt" | "source" | "socks4" | "usesrc" => {
-                    verdict = Verdict::NotHere;
-                    notes.push(format!("{word} can't be said here"));
-                    matches!(word, "crt" | "source" | "socks4")
-                }
-                "check-ssl" | "no-tls-tickets" | "no-sslv3" | "no-ssl-reuse" | "force-tlsv12"
-                | "no-tlsv10" | "allow-0rtt" | "tfo" | "check-via-socks4" | "non-stick" | "enabled"
-                | "inherited" => false,
-                other => {
-                    verdict = Verdict::NotHere;
-                    notes.push(format!("{other} is not known here"));
-                    false
-                }
-            };
-            if takes_one {
-                words.next();
-            }
-        }
-        let (url, note) = url(address, is_secure);
-        if let Some(note) = note {
-            verdict = verdict.max(Verdict::Differs);
-            notes.push(note.to_owned());
-        }
-        if addresses != "one" {
-            put(&mut server, "addresses", addresses);
-        }
-        let mut whole = Object::new();
-        put(&mut whole, "url", url.as_str());
-        whole.extend(server);
-        match self.servers.iter().any(|known| known.get("url") == Some(&json!(url))) {
-            true => notes.push("the same address again: one backend".to_owned()),
-            false => self.servers.push(whole),
-        }
-        (verdict, notes.join("; "))
-    }
-
     /// Only these networks, or all but these.
     pub fn access(&mut self, which: &str, networks: &[String]) {
         networks.iter().for_each(|network| push(&mut self.route, which, network.as_str()));
-    }
-}
-
-/// HAProxy takes the port that the client has connected to where none is said.
-fn url(address: &str, is_secure: bool) -> (String, Option<&'static str>) {
-    let scheme = if is_secure { "https" } else { "http" };
-    let bare = ["ipv4@", "ipv6@", "tcp@", "tcp4@", "tcp6@"]
-        .iter()
-        .fold(address, |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
-    if let Some(socket) = bare.strip_prefix("unix@").or_else(|| bare.starts_with('/').then_some(bare)) {
-        return (format!("unix:{socket}"), None);
-    }
-    if bare.starts_with('_') {
-        return (format!("{scheme}://{}", bare.split(':').next().unwrap_or_default()), None);
-    }
-    let is_v6 = bare.matches(':').count() > 1 && !bare.starts_with('[');
-    match (is_v6, bare.rsplit_once(':')) {
-        (true, Some((host, port))) => (format!("{scheme}://[{host}]:{port}"), None),
-        (false, Some((_, port))) if port.bytes().all(|byte| byte.is_ascii_digit()) && !port.is_empty() => {
-            (format!("{scheme}://{bare}"), None)
-        }
-        _ => (format!("{scheme}://{bare}"), Some("without a port it is the scheme's, not the client's")),
     }
 }

@@ -1,5 +1,6 @@
 //! ACLs and the conditions made of them, as conditions of routes.
 
+use crate::convert::expression;
 use serde_json::json;
 
 use super::syntax::Line;
@@ -123,19 +124,19 @@ fn criterion(words: &[String]) -> Result<Vec<Terms>, String> {
             Ok(Terms { note, ..field("path", if bare.is_empty() { "/" } else { bare }) })
         }),
         ("path_reg" | "url_reg", "") | ("path" | "url", "reg") => {
-            each(&|value| match regex::Regex::new(value) {
-                Ok(_) => Ok(field("path_regex", value)),
-                Err(_) => Err("look-around and back-references (path_regex)".to_owned()),
+            each(&|value| match expression::read(value) {
+                Some(_) => Ok(field("path_regex", value)),
+                None => Err("look-around and back-references (path_regex)".to_owned()),
             })
         }
         ("path_end" | "url_end", "") | ("path" | "url", "end") => {
-            each(&|value| Ok(field("path_regex", &format!("{}$", regex::escape(value)))))
+            each(&|value| Ok(field("path_regex", &format!("{}$", expression::literal(value)))))
         }
         ("path_sub" | "url_sub", "") | ("path" | "url", "sub") => {
-            each(&|value| Ok(field("path_regex", &regex::escape(value))))
+            each(&|value| Ok(field("path_regex", &expression::literal(value))))
         }
         ("path_dir" | "url_dir", "") | ("path" | "url", "dir") => {
-            each(&|value| Ok(field("path_regex", &format!("(^|/){}(/|$)", regex::escape(value)))))
+            each(&|value| Ok(field("path_regex", &format!("(^|/){}(/|$)", expression::literal(value)))))
         }
         ("method", "" | "str") => Ok(vec![list("methods", &values)]),
         ("src", "" | "ip") => {

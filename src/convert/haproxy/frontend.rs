@@ -5,15 +5,17 @@ use std::collections::BTreeSet;
 use serde_json::{Value as Json, json};
 
 use super::conditions::Acls;
+use super::rule::rule;
 use super::syntax::Line;
 use super::values::template;
-use crate::convert::draft::{Draft, DraftRoute, Object, header, push, put};
+use crate::convert::draft::{Draft, DraftRoute, Object, push, put};
 use crate::convert::guard::Guard;
 use crate::convert::listen::Listeners;
 use crate::convert::report::{Place, Report, Verdict};
 use crate::convert::terms::Terms;
+use crate::convert::text::MOST_ROUTES;
 
-type Told = (Verdict, String);
+pub(super) type Told = (Verdict, String);
 
 /// A frontend while its lines are read.
 #[derive(Debug, Default)]
@@ -207,7 +209,7 @@ impl Frontend {
             routes.iter().filter_map(|it| it.fields.get("host")).map(Json::to_string).collect();
         let mut answers = self.answers.clone();
         for answer in self.answers.iter().filter(|it| !it.fields.contains_key("host")) {
-            for host in &hosts {
+            for host in hosts.iter().take(MOST_ROUTES.saturating_sub(answers.len())) {
                 let mut of_host = answer.clone();
                 put(&mut of_host.fields, "host", serde_json::from_str(host).unwrap_or(Json::Null));
                 answers.push(of_host);
@@ -229,51 +231,4 @@ fn to_backend(mut fields: Object, (pool, route): (String, Object), place: &Place
     fields.extend(route);
     put(&mut fields, "pool", pool);
     DraftRoute { fields, place: place.clone(), name: text.to_owned() }
-}
-
-/// `http-request set-header` and the like, for a frontend's routes or a backend's pool.
-pub fn rule(words: &[String], condition: &[String], fields: &mut Object, acls: &Acls) -> Option<Told> {
-    let word = |at: usize| words.get(at).map_or("", String::as_str);
-    let which = match word(0) {
-        "http-request" => "request_headers",
-        "http-response" | "http-after-response" => "response_headers",
-        _ => return None,
-    };
-    let how = match word(1) {
-        "set-header" => "set",
-        "add-header" => "add",
-        "del-header" => "remove",
-        _ => return None,
-    };
-    // `X-Forwarded-Proto https if { ssl_fc }` is what happens anyway.
-    let is_ours = ["x-forwarded-proto", "x-forwarded-for", "x-forwarded-host", "x-real-ip"]
-        .contains(&word(2).to_ascii_lowercase().as_str());
-    if which == "request_headers" && how != "remove" && is_ours {
-        return Some((Verdict::Same, "set without being asked for".to_owned()));
-    }
-    if !condition.is_empty() {
-        let is_always = acls.condition(condition).is_ok_and(|all| all == [Terms::default()]);
-        if !is_always {
-            return Some((Verdict::NotHere, format!("{which} of a route for these requests")));
-        }
-    }
-    if which == "request_headers" && word(2).eq_ignore_ascii_case("host") {
-        return Some(match word(3).contains('%') {
-            true => (Verdict::NotHere, "host_header is a fixed host, or the backend's".to_owned()),
-            false => {
-                put(fields, "host_header", word(3));
-                same()
-            }
-        });
-    }
-    Some(match template(word(3)) {
-        Ok(value) => {
-            header(fields, which, how, word(2), &value);
-            match word(0) {
-                "http-response" => (Verdict::Differs, "for answers of the balancer's own as well".to_owned()),
-                _ => same(),
-            }
-        }
-        Err(sample) => (Verdict::NotHere, format!("there is no placeholder for {sample}")),
-    })
 }

@@ -1,8 +1,13 @@
 //! haproxy.cfg: `defaults`, `frontend`, `backend` and `listen`.
 
 mod backend;
+mod bind;
 mod conditions;
+mod defaults;
 mod frontend;
+mod proxies;
+mod rule;
+mod server;
 mod syntax;
 mod values;
 mod words;
@@ -19,31 +24,11 @@ use super::report::{Report, Verdict};
 use backend::Backend;
 use conditions::Acls;
 use frontend::Frontend;
+use proxies::{Proxy, proxies};
 use syntax::{Line, Section};
 
 /// The release whose defaults are meant where nobody names one.
 pub const RELEASE: &str = "2.6.12";
-
-/// A `frontend`, `backend` or `listen` with what its `defaults` say.
-struct Proxy<'a> {
-    head: &'a Line,
-    lines: Vec<&'a Line>,
-}
-
-impl Proxy<'_> {
-    fn name(&self) -> &str {
-        self.head.word(1)
-    }
-
-    fn is(&self, kinds: &[&str]) -> bool {
-        kinds.contains(&self.head.word(0))
-    }
-
-    fn mode_is_tcp(&self) -> bool {
-        let mode = self.lines.iter().rev().find(|line| line.word(0) == "mode");
-        mode.is_none_or(|line| line.word(1) == "tcp")
-    }
-}
 
 /// Reads this text of this file.
 ///
@@ -80,7 +65,7 @@ pub fn convert(text: &str, file: &Path, report: &mut Report) -> Result<Draft, St
         put(&mut draft.top, "listen", "127.0.0.1:8080");
         report.unsaid("no plain listener", Verdict::Differs, "there always is one: on 127.0.0.1:8080");
     }
-    unsaid(&proxies, &mut draft, report);
+    defaults::unsaid(&proxies, &mut draft, report);
     Ok(draft)
 }
 
@@ -124,33 +109,6 @@ fn others(section: &Section, draft: &mut Draft, report: &mut Report) {
     }
 }
 
-/// Each with the lines of the `defaults` that it names, or else of those before it.
-fn proxies(sections: &[Section]) -> Vec<Proxy<'_>> {
-    let mut last: Vec<&Line> = Vec::new();
-    let mut named: HashMap<&str, Vec<&Line>> = HashMap::new();
-    let mut all = Vec::new();
-    for section in sections {
-        let from =
-            section.head.words.iter().position(|word| word == "from").map(|at| section.head.word(at + 1));
-        let inherited = from.and_then(|name| named.get(name)).cloned();
-        match section.head.word(0) {
-            "defaults" => {
-                let mut lines = inherited.unwrap_or_default();
-                lines.extend(&section.lines);
-                named.insert(section.head.word(1), lines.clone());
-                last = lines;
-            }
-            "frontend" | "backend" | "listen" => {
-                let mut lines = inherited.unwrap_or_else(|| last.clone());
-                lines.extend(&section.lines);
-                all.push(Proxy { head: &section.head, lines });
-            }
-            _ => {}
-        }
-    }
-    all
-}
-
 fn is_of_frontends(line: &Line) -> bool {
     matches!(
         (line.word(0), line.word(1)),
@@ -172,7 +130,7 @@ fn backend(proxy: &Proxy<'_>, draft: &mut Draft, report: &mut Report) -> Option<
         report.note(&proxy.head.place, &proxy.head.text(), Verdict::Same, "");
     }
     let mut acls = Acls::default();
-    for line in &proxy.lines {
+    for (number, line) in proxy.lines.iter().enumerate() {
         let both = proxy.is(&["listen"]);
         let at =
             line.words.iter().position(|word| word == "if" || word == "unless").unwrap_or(line.words.len());
@@ -185,13 +143,16 @@ fn backend(proxy: &Proxy<'_>, draft: &mut Draft, report: &mut Report) -> Option<
             }
             "http-request" | "http-response" | "http-after-response" if !both => {
                 let (words, condition) = line.words.split_at(at);
-                frontend::rule(words, condition, &mut backend.fields, &acls)
+                rule::rule(words, condition, &mut backend.fields, &acls)
             }
             _ => backend.line(line),
         };
         match told {
             Some((verdict, note)) => report.note(&line.place, &line.text(), verdict, note),
-            None if both || is_of_frontends(line) => {}
+            None if both || (is_of_frontends(line) && number < proxy.inherited) => {}
+            None if is_of_frontends(line) => {
+                report.note(&line.place, &line.text(), Verdict::Ignored, "it is for frontends");
+            }
             None if words::on_top(line, draft, report) => {}
             None => words::note(line, report),
         }
@@ -228,7 +189,7 @@ fn frontend(
     let mut scratch = Backend::default();
     for line in &proxy.lines {
         if line.word(0) == "bind" {
-            bind(line, draft, listeners, report);
+            bind::bind(line, draft, listeners, report);
             continue;
         }
         match frontend.line(line, listeners) {
@@ -243,98 +204,4 @@ fn frontend(
         frontend.serves(proxy.name(), &proxy.head.place);
     }
     frontend.finish(draft, &|name| pools.get(name).cloned(), report);
-}
-
-fn bind(line: &Line, draft: &mut Draft, listeners: &mut Listeners, report: &mut Report) {
-    let after = |name: &str| line.words.iter().position(|word| word == name).map(|at| line.word(at + 1));
-    let has = |name: &str| line.words.iter().any(|word| word == name);
-    let (mut verdict, mut note) = (Verdict::Same, "");
-    for address in line.word(1).split(',') {
-        let address = match address.strip_prefix("*:").or_else(|| address.strip_prefix(':')) {
-            Some(port) => format!("0.0.0.0:{port}"),
-            None if address.starts_with('/') => format!("unix:{address}"),
-            None => match address.strip_prefix(":::") {
-                Some(port) => format!("[::]:{port}"),
-                None => address.trim_start_matches("ipv4@").trim_start_matches("ipv6@").to_owned(),
-            },
-        };
-        if address.contains('-') && !address.starts_with("unix:") {
-            (verdict, note) = (Verdict::NotHere, "a range of ports; name each");
-            continue;
-        }
-        if (if has("ssl") { listeners.tls(&address) } else { listeners.plain(&address) }) == Verdict::NotHere
-        {
-            (verdict, note) = (Verdict::NotHere, "there is one TLS listener");
-        }
-    }
-    if has("accept-proxy") {
-        put(&mut draft.top, if has("ssl") { "tls.proxy_protocol" } else { "proxy_protocol" }, true);
-    }
-    if let Some(file) = after("crt") {
-        listeners.certificate(json!({ "certificate": file, "private_key": file }));
-        if file.ends_with('/') {
-            (verdict, note) = (Verdict::NotHere, "a folder of certificates; name each");
-        }
-    }
-    match after("ssl-min-ver") {
-        Some("TLSv1.3") => put(&mut draft.top, "tls.min_version", "1.3"),
-        Some(_) => put(&mut draft.top, "tls.min_version", "1.2"),
-        None => {}
-    }
-    if verdict == Verdict::Same && after("alpn").is_some_and(|list| list.contains("h2")) {
-        (verdict, note) = (Verdict::Differs, "HTTP/1.1 to clients");
-    }
-    if ["ca-file", "verify", "crl-file"].iter().any(|word| has(word)) {
-        (verdict, note) = (Verdict::NotHere, "clients' certificates are not asked for");
-    }
-    report.note(&line.place, &line.text(), verdict, note);
-}
-
-/// HAProxy's defaults that would otherwise be ours.
-fn unsaid(proxies: &[Proxy<'_>], draft: &mut Draft, report: &mut Report) {
-    let says = |first: &str, second: &str| {
-        proxies.iter().any(|proxy| {
-            proxy
-                .lines
-                .iter()
-                .any(|line| line.word(0) == first && (second.is_empty() || line.word(1) == second))
-        })
-    };
-    for (name, field) in [
-        ("connect", "timeouts.connect"),
-        ("server", "timeouts.request"),
-        ("client", "timeouts.client_body"),
-        ("http-request", "timeouts.client_header"),
-    ] {
-        if !says("timeout", name) {
-            let note = format!("{field} bounds it as by default");
-            report.unsaid(&format!("no timeout {name}"), Verdict::Differs, note);
-        }
-    }
-    if !says("retries", "") {
-        put(&mut draft.top, "retry.max_retries", 3);
-        report.unsaid("retries 3", Verdict::Same, "");
-    }
-    if !says("option", "redispatch") {
-        report.unsaid(
-            "no option redispatch",
-            Verdict::Differs,
-            "each attempt is on another backend, at once",
-        );
-    }
-    put(&mut draft.top, "circuit_breaker.enabled", false);
-    report.unsaid(
-        "no circuit breaker",
-        Verdict::Same,
-        "circuit_breaker.enabled is false; on, it saves requests from backends that fail",
-    );
-    put(&mut draft.top, "via", false);
-    if !says("option", "forwardfor") {
-        report.unsaid(
-            "no forwarded fields",
-            Verdict::Differs,
-            "X-Forwarded-For, -Proto, -Host, X-Real-IP and X-Request-ID are set",
-        );
-    }
-    report.unsaid("names of fields in lower case", Verdict::Differs, "as they came");
 }

@@ -93,8 +93,7 @@ fn known(first: &str, second: &str) -> (Verdict, &'static str) {
             | "splice-auto"
             | "http-ignore-probes"
             | "http-buffer-request"
-            | "nolinger"
-            | "accept-unsafe-violations-in-http-request",
+            | "nolinger",
         )
         | ("http-reuse", _) => (Ignored, "connections are kept, and a request's is its own while it lasts"),
         ("option", "httpclose" | "forceclose") => (Differs, "connections are kept"),

@@ -1,9 +1,13 @@
 //! nginx: `http`, or what is included there (a file of `sites-enabled`).
 
+mod access;
+mod actions;
 mod location;
+mod on_top;
 mod server;
 mod settings;
 mod syntax;
+mod tokens;
 mod upstream;
 mod values;
 mod words;
@@ -42,7 +46,7 @@ pub fn convert(text: &str, file: &Path, release: &[u64], report: &mut Report) ->
             false => (Vec::new(), Vec::new()),
         };
     for directive in outside {
-        if !words::on_top(directive, &mut draft, report) {
+        if !on_top::take(directive, &mut draft, report) {
             words::note(directive, report);
         }
     }
@@ -75,7 +79,7 @@ fn http(block: &[Directive], draft: &mut Draft, report: &mut Report) {
             .iter()
             .any(|it| it.name == "listen" && it.args.iter().any(|arg| arg.starts_with("default")))
     };
-    let default = served.iter().position(|it| says_default(it)).unwrap_or(0);
+    let default = served.iter().position(says_default).unwrap_or(0);
     for directive in others {
         match directive.name.as_str() {
             "upstream" => {}
@@ -86,7 +90,7 @@ fn http(block: &[Directive], draft: &mut Draft, report: &mut Report) {
                 }
                 None => redirect_only(directive, &mut listeners, report),
             },
-            _ if words::on_top(directive, draft, report) => {}
+            _ if on_top::take(directive, draft, report) => {}
             _ => words::note(directive, report),
         }
     }

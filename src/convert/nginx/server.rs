@@ -2,10 +2,11 @@
 
 use serde_json::{Value as Json, json};
 
+use super::actions;
 use super::location;
 use super::settings::Settings;
 use super::upstream::Upstream;
-use super::words;
+use super::{on_top, words};
 use crate::convert::directive::Directive;
 use crate::convert::draft::{Draft, Object, push, put};
 use crate::convert::listen::Listeners;
@@ -108,7 +109,7 @@ pub fn server(
             | "return"
             | "rewrite"
             | "proxy_pass" => {}
-            _ if words::on_top(directive, draft, report) => {}
+            _ if on_top::take(directive, draft, report) => {}
             _ => words::note(directive, report),
         }
     }
@@ -181,14 +182,14 @@ fn condition(block: &Directive, settings: &Settings, draft: &mut Draft, report: 
     match (&words[..], action) {
         (["$host" | "$http_host", "=", host], Some(action)) => {
             report.note(&block.place, &block.text(), Verdict::Same, "a route for this host");
-            if let Some(mut route) = location::returned(action, settings, report) {
+            if let Some(mut route) = actions::returned(action, settings, report) {
                 put(&mut route, "host", *host);
                 draft.route(route, &block.place, &block.text());
             }
         }
         (["$request_method", "=", method], Some(action)) => {
             report.note(&block.place, &block.text(), Verdict::Same, "a route for this method");
-            if let Some(mut route) = location::returned(action, settings, report) {
+            if let Some(mut route) = actions::returned(action, settings, report) {
                 push(&mut route, "methods", *method);
                 draft.route(route, &block.place, &block.text());
             }

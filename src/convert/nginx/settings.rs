@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::values::template;
 use crate::convert::directive::Directive;
-use crate::convert::draft::{Object, header, push, put};
+use crate::convert::draft::{Object, header, put};
 use crate::convert::quantity::{size, time, written};
 use crate::convert::report::{Report, Verdict};
 
@@ -26,9 +26,9 @@ pub struct Settings {
     pub tries_no_other: bool,
     /// For https: a file with roots.
     pub ca: Option<String>,
-    auth: (Option<String>, Option<String>),
-    gzip: bool,
-    denies_all: bool,
+    pub(super) auth: (Option<String>, Option<String>),
+    pub(super) gzip: bool,
+    pub(super) denies_all: bool,
     /// The type of answers of its own.
     pub default_type: Option<String>,
     /// Where files are.
@@ -37,7 +37,7 @@ pub struct Settings {
     pub zones: Vec<(String, f64)>,
 }
 
-type Told = (Verdict, String);
+pub(super) type Told = (Verdict, String);
 
 fn same() -> Option<Told> {
     Some((Verdict::Same, String::new()))
@@ -133,7 +133,7 @@ impl Settings {
         }
     }
 
-    fn set(&mut self, field: &str, value: Option<Json>) -> Option<Told> {
+    pub(super) fn set(&mut self, field: &str, value: Option<Json>) -> Option<Told> {
         match value {
             Some(value) => {
                 put(&mut self.fields, field, value);
@@ -207,114 +207,6 @@ impl Settings {
             put(&mut self.fields, "retry.non_idempotent", true);
         }
         (Verdict::Same, String::new())
-    }
-
-    fn zone(&mut self, directive: &Directive) -> Told {
-        let value = |name: &str| directive.args.iter().find_map(|arg| arg.strip_prefix(name));
-        let zone = value("zone=").and_then(|zone| zone.split(':').next()).unwrap_or_default();
-        let rate = value("rate=").and_then(|rate| {
-            let (number, unit) = rate.split_once("r/")?;
-            let number: f64 = number.parse().ok()?;
-            Some(if unit == "m" { number / 60.0 } else { number })
-        });
-        let Some(rate) = rate else { return (Verdict::NotHere, "its rate was not understood".to_owned()) };
-        self.zones.push((zone.to_owned(), rate));
-        match directive.arg(0) {
-            "$binary_remote_addr" | "$remote_addr" => (Verdict::Same, String::new()),
-            _ => (Verdict::Differs, "a limit is for each client's address".to_owned()),
-        }
-    }
-
-    fn limit_req(&mut self, directive: &Directive) -> Told {
-        let value = |name: &str| directive.args.iter().find_map(|arg| arg.strip_prefix(name));
-        let zone = value("zone=").unwrap_or_default();
-        let Some((_, rate)) = self.zones.iter().find(|(known, _)| known == zone) else {
-            return (Verdict::NotHere, "its zone was not found".to_owned());
-        };
-        let burst: u64 = value("burst=").and_then(|text| text.parse().ok()).unwrap_or(0);
-        let limit = json!({ "enabled": true, "requests_per_second": rate, "burst": burst + 1 });
-        put(&mut self.fields, "rate_limit", limit);
-        let waits = burst > 0 && !directive.args.iter().any(|arg| arg == "nodelay");
-        let note = if waits {
-            "429 instead of 503; the burst is served at once, as with nodelay"
-        } else {
-            "429 instead of 503"
-        };
-        (Verdict::Differs, note.to_owned())
-    }
-
-    /// nginx takes the first that fits, we let `deny` win.
-    fn access(&mut self, name: &str, network: &str) -> Told {
-        match (name, network) {
-            _ if self.denies_all => return (Verdict::Ignored, "it stands behind `deny all`".to_owned()),
-            ("deny", "all") => self.denies_all = true,
-            ("allow", "all") => {}
-            (_, "unix:") => {
-                return (Verdict::NotHere, "clients of Unix sockets count as 127.0.0.1".to_owned());
-            }
-            ("deny", _) if self.fields.contains_key("allow") => {
-                push(&mut self.fields, "deny", network);
-                return (Verdict::Differs, "it wins over every `allow`, also over one before it".to_owned());
-            }
-            _ => push(&mut self.fields, name, network),
-        }
-        (Verdict::Same, String::new())
-    }
-
-    fn login(&mut self) {
-        self.fields.remove("basic_auth");
-        if let (Some(realm), Some(users)) = &self.auth {
-            let login = json!({ "realm": realm, "users": users });
-            put(&mut self.fields, "basic_auth", login);
-        }
-    }
-
-    fn gzip(&mut self, directive: &Directive) -> Told {
-        let arg = directive.arg(0);
-        match directive.name.as_str() {
-            "gzip" => {
-                self.gzip = arg == "on";
-                if self.gzip {
-                    return (
-                        Verdict::Differs,
-                        "also for clients that come through a proxy (gzip_proxied any)".to_owned(),
-                    );
-                }
-            }
-            "gzip_types" => {
-                let mut types = vec!["text/html".to_owned()];
-                types.extend(
-                    directive.args.iter().filter(|kind| *kind != "*" && *kind != "text/html").cloned(),
-                );
-                put(&mut self.fields, "compress.types", types);
-            }
-            _ => {
-                return self
-                    .set("compress.min_bytes", size(arg).map(Json::from))
-                    .unwrap_or((Verdict::Same, String::new()));
-            }
-        }
-        (Verdict::Same, String::new())
-    }
-
-    fn error_page(&mut self, directive: &Directive) -> Told {
-        let Some((page, statuses)) = directive.args.split_last() else {
-            return (Verdict::NotHere, "it names no page".to_owned());
-        };
-        let Some(root) = self.root.as_ref().filter(|_| page.starts_with('/')) else {
-            return (Verdict::NotHere, "error_pages names files".to_owned());
-        };
-        if statuses.iter().any(|it| it.starts_with('=')) {
-            return (Verdict::NotHere, "the status stays as it is".to_owned());
-        }
-        for status in statuses {
-            put(&mut self.fields, &format!("error_pages.{status}"), format!("{root}{page}"));
-        }
-        (
-            Verdict::Differs,
-            "for answers of the balancer's own; for a backend that can't be reached 503 or 504 is answered"
-                .to_owned(),
-        )
     }
 
     /// The fields of a route that hands requests to this many servers.

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::tokens::{Token, Tokens};
 use crate::convert::directive::Directive;
 use crate::convert::report::Place;
-use crate::convert::text::{MOST_BYTES, MOST_DEPTH, MOST_DIRECTIVES};
+use crate::convert::text::{MOST_BYTES, MOST_DEPTH, MOST_DIRECTIVES, read_file};
 
 /// A file that can't be read, with its line.
 type Fault = String;
@@ -109,7 +110,7 @@ impl Reader {
         }
         let mut all = Vec::new();
         for file in files {
-            let text = fs::read_to_string(&file).map_err(|why| format!("{}: {why}", file.display()))?;
+            let text = read_file(&file)?;
             all.extend(self.file(&text, &file, depth)?);
         }
         Ok(all)
@@ -133,115 +134,71 @@ fn matching(path: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// `*` is any number of characters, `?` is one.
 fn fits(pattern: &[u8], name: &[u8]) -> bool {
-    match pattern.split_first() {
-        None => name.is_empty(),
-        Some((b'*', rest)) => (0..=name.len()).any(|skipped| fits(rest, &name[skipped..])),
-        Some((b'?', rest)) => name.split_first().is_some_and(|(_, more)| fits(rest, more)),
-        Some((byte, rest)) => name.split_first().is_some_and(|(own, more)| own == byte && fits(rest, more)),
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Token {
-    Word(String),
-    Open,
-    Close,
-    End,
-}
-
-struct Tokens<'a> {
-    rest: &'a str,
-    line: usize,
-    file: String,
-}
-
-impl Tokens<'_> {
-    fn fault(&self, what: &str) -> Fault {
-        format!("{}:{}: {what}", self.file, self.line)
-    }
-
-    fn take(&mut self) -> Option<char> {
-        let c = self.rest.chars().next()?;
-        self.rest = &self.rest[c.len_utf8()..];
-        if c == '\n' {
-            self.line += 1;
-        }
-        Some(c)
-    }
-
-    fn next(&mut self) -> Result<Option<Token>, Fault> {
-        loop {
-            match self.rest.chars().next() {
-                None => return Ok(None),
-                Some(c) if c.is_whitespace() => drop(self.take()),
-                Some('#') => while self.take().is_some_and(|c| c != '\n') {},
-                Some('{') => return Ok(self.take().map(|_| Token::Open)),
-                Some('}') => return Ok(self.take().map(|_| Token::Close)),
-                Some(';') => return Ok(self.take().map(|_| Token::End)),
-                Some(quote @ ('"' | '\'')) => return self.quoted(quote).map(Some),
-                Some(_) => return Ok(Some(self.word())),
+    let (mut at, mut read) = (0, 0);
+    // Where the last star stands, and how much of the name it takes.
+    let mut star: Option<(usize, usize)> = None;
+    while read < name.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at, read));
+                at += 1;
             }
-        }
-    }
-
-    fn quoted(&mut self, quote: char) -> Result<Token, Fault> {
-        self.take();
-        let mut text = String::new();
-        loop {
-            match self.take() {
-                None => return Err(self.fault("a quote is not closed")),
-                Some('\\') => match self.take() {
-                    Some(c) if c == quote || c == '\\' => text.push(c),
-                    Some('n') => text.push('\n'),
-                    Some('t') => text.push('\t'),
-                    Some('r') => text.push('\r'),
-                    Some(c) => text.extend(['\\', c]),
-                    None => {}
-                },
-                Some(c) if c == quote => return Ok(Token::Word(text)),
-                Some(c) => text.push(c),
+            Some(byte) if *byte == b'?' || *byte == name[read] => {
+                at += 1;
+                read += 1;
             }
-        }
-    }
-
-    /// Up to a blank or a sign; `${name}` belongs to it.
-    fn word(&mut self) -> Token {
-        let mut text = String::new();
-        while let Some(c) = self.rest.chars().next() {
-            match c {
-                '{' if text.ends_with('$') => {
-                    while let Some(c) = self.take() {
-                        text.push(c);
-                        if c == '}' {
-                            break;
-                        }
-                    }
-                    continue;
+            _ => match star {
+                Some((place, taken)) => {
+                    star = Some((place, taken + 1));
+                    at = place + 1;
+                    read = taken + 1;
                 }
-                '\\' => {
-                    text.extend(self.take());
-                    text.extend(self.take());
-                    continue;
-                }
-                c if c.is_whitespace() || matches!(c, '{' | '}' | ';') => break,
-                _ => text.extend(self.take()),
-            }
+                None => return false,
+            },
         }
-        Token::Word(text)
+    }
+    pattern[at..].iter().all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn patterns_have_stars_and_question_marks() {
+        for (pattern, name, expected) in [
+            ("*.conf", "a.conf", true),
+            ("*.conf", "a.conf.bak", false),
+            ("a?c*", "abcd", true),
+            ("*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaa", false),
+            ("", "", true),
+        ] {
+            assert_eq!(fits(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
+        }
     }
 
-    /// Another language up to the brace that closes this one.
-    fn skip_block(&mut self) -> Result<(), Fault> {
-        let mut depth = 1;
-        while depth > 0 {
-            match self.take() {
-                Some('{') => depth += 1,
-                Some('}') => depth -= 1,
-                Some(_) => {}
-                None => return Err(self.fault("it ends too early")),
-            }
+    #[test]
+    fn mistakes_have_their_line() {
+        for (text, expected) in [
+            ("a {\n", "x:2: it ends too early"),
+            ("a;\n}\n", "x:2: a closing brace"),
+            ("a \"b;", "a quote"),
+            (";", "a word"),
+        ] {
+            let error = read(text, Path::new("x")).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
         }
-        Ok(())
+        assert!(read(&"a {".repeat(50), Path::new("x")).unwrap_err().contains("too deep"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_a_panic(text in "[a-z{};\"'$#\n \\\\]{0,80}") {
+            let _ = read(&text, Path::new("x"));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Traefik's rules (``Host(`a`) && PathPrefix(`/b`)``) as conditions of routes.
 
+use crate::convert::expression;
 use serde_json::json;
 
 use crate::convert::draft::push;
@@ -115,9 +116,9 @@ fn matcher(name: &str, arguments: &[String]) -> Result<Vec<Terms>, String> {
             let note = (path != "/").then_some("by whole segments");
             Ok(Terms { note, ..field("path", if bare.is_empty() { "/" } else { bare }) })
         }),
-        "PathRegexp" => each(&|path| match regex::Regex::new(path) {
-            Ok(_) => Ok(field("path_regex", path)),
-            Err(_) => Err("this expression can't be said here (path_regex)".to_owned()),
+        "PathRegexp" => each(&|path| match expression::read(path) {
+            Some(_) => Ok(field("path_regex", path)),
+            None => Err("this expression can't be said here (path_regex)".to_owned()),
         }),
         "Method" => Ok(vec![list("methods", &arguments.iter().map(String::as_str).collect::<Vec<_>>())]),
         "Header" | "Headers" => pair().map(|(key, value)| vec![inner("headers", key, json!(value))]),

@@ -1,0 +1,130 @@
+//! Routers as routes.
+
+use std::collections::HashMap;
+
+use serde_json::json;
+
+use super::entry_points::EntryPoints;
+use super::middlewares::Middleware;
+use super::rule;
+use super::services::Service;
+use super::walk::{Part, differs, ignored, not_here, same};
+use crate::convert::draft::{DraftRoute, Object, merge, put};
+use crate::convert::report::{Report, Verdict};
+use crate::convert::text::MOST_DIRECTIVES;
+use crate::convert::tree::Node;
+
+/// The routes of a router with their priority.
+pub fn router(
+    name: &str,
+    router: &Part<'_>,
+    services: &HashMap<String, Service>,
+    middlewares: &HashMap<String, Middleware>,
+    entry_points: &mut EntryPoints,
+    report: &mut Report,
+) -> Vec<(u64, DraftRoute)> {
+    let text = |name: &str| router.node.get(name).map_or("", Node::text);
+    let rule_text = text("rule");
+    let priority = text("priority").parse().ok().filter(|it| *it > 0).unwrap_or(rule_text.len() as u64);
+    let mut fields = Object::new();
+    let mut to_https = false;
+    let names = router.node.get("middlewares").map_or_else(Vec::new, Node::texts);
+    let mut budget = MOST_DIRECTIVES;
+    let unknown = apply(&names, middlewares, &mut fields, &mut to_https, &mut budget);
+    let points = router.node.get("entryPoints").map_or_else(Vec::new, Node::texts);
+    let is_secure = router.node.get("tls").is_some_and(|tls| tls.text() != "false");
+    entry_points.used(&points, is_secure, to_https);
+    let service = services.get(text("service").split('@').next().unwrap_or_default());
+    let found = rule::read(rule_text);
+    router.each(report, |name, part, _| match name {
+        "rule" => match &found {
+            Ok(all) => match all.iter().find_map(|terms| terms.note) {
+                Some(note) => differs(note),
+                None => same(),
+            },
+            Err(why) => not_here(why),
+        },
+        "service" if service.is_none() && !to_https => match part.node.text() {
+            "noop@internal" => same(),
+            "api@internal" | "dashboard@internal" => differs("/lb-dashboard, for those in `pages`"),
+            _ => not_here("this service is not there"),
+        },
+        "middlewares" if !unknown.is_empty() => not_here(&format!("not there: {}", unknown.join(", "))),
+        "priority" => differs("the most specific route wins; where that matters it is said"),
+        "ruleSyntax" | "observability" | "entryPoints" => ignored("every listener serves all routes"),
+        "tls" if part.node.get("certResolver").is_some() => {
+            differs("certificates are files; certbot gets them")
+        }
+        "service" | "middlewares" | "tls" => same(),
+        _ => None,
+    });
+    let (Ok(alternatives), false) = (found, to_https && service.is_none_or(|it| it.pools.is_empty())) else {
+        return Vec::new();
+    };
+    let mut routes = Vec::new();
+    for terms in alternatives {
+        if terms.secure.is_some() || !terms.from.is_empty() || !terms.not_from.is_empty() {
+            router.note(report, Verdict::NotHere, "a route for some clients only: allow and deny");
+            continue;
+        }
+        let mut route = fields.clone();
+        route.extend(terms.fields);
+        let has_answer = route.contains_key("redirect");
+        match service.map(|service| &service.pools[..]) {
+            _ if has_answer => route.retain(|field, _| !ONLY_WITH_BACKENDS.contains(&field.as_str())),
+            Some([(pool, _)]) => put(&mut route, "pool", pool.as_str()),
+            Some(many @ [_, ..]) => {
+                let shares: Object = many.iter().map(|(pool, share)| (pool.clone(), json!(share))).collect();
+                put(&mut route, "pools", shares);
+            }
+            _ => continue,
+        }
+        if let Some(service) = service.filter(|_| !has_answer) {
+            for (field, value) in &service.route {
+                route.entry(field.as_str()).or_insert_with(|| value.clone());
+            }
+        }
+        routes.push((
+            priority,
+            DraftRoute { fields: route, place: router.place(), name: format!("routers.{name}") },
+        ));
+    }
+    routes
+}
+
+const ONLY_WITH_BACKENDS: [&str; 8] = [
+    "strip_prefix",
+    "add_prefix",
+    "request_headers",
+    "host_header",
+    "retry",
+    "compress",
+    "limits",
+    "timeouts",
+];
+
+/// Lays the named ones over the route, the last under the first. Those that are not there are returned.
+fn apply(
+    names: &[&str],
+    all: &HashMap<String, Middleware>,
+    fields: &mut Object,
+    to_https: &mut bool,
+    budget: &mut usize,
+) -> Vec<String> {
+    let mut unknown = Vec::new();
+    for name in names {
+        let Some(middleware) = all.get(name.split('@').next().unwrap_or_default()).filter(|_| *budget > 0)
+        else {
+            unknown.push((*name).to_owned());
+            continue;
+        };
+        *budget -= 1;
+        *to_https |= middleware.to_https;
+        for (field, value) in &middleware.fields {
+            merge(fields, field.clone(), value.clone());
+        }
+        let chain: Vec<&str> = middleware.chain.iter().map(String::as_str).collect();
+        unknown.extend(apply(&chain, all, fields, to_https, budget));
+    }
+    unknown
+}
