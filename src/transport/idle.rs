@@ -6,7 +6,8 @@
 //! Some servers close after an answer without having said so. A connection is *proven* once it has carried a
 //! second exchange, or has stayed open for a moment behind an answer; what can't be sent again takes only
 //! such a one, or a fresh one. The moment is longer where no connection of the backend has ever carried a second
-//! exchange: one that is busy may be late to close.
+//! exchange: one that is busy may be late to close. And it takes none that has been idle for longer than any server
+//! lets one be, unless the backend has said how long that is: what was seen of it may differ the next time.
 
 use std::io;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::Limits;
 use super::wire::Wire;
-use crate::pool::{AddressBook, IdleTime};
+use crate::pool::{AddressBook, IdleSource, IdleTime};
 use crate::traffic::Traffic;
 use parking_lot::Mutex;
 
@@ -25,6 +26,9 @@ const PROVEN_AFTER: Duration = Duration::from_millis(20);
 const PROVEN_AFTER_AT_FIRST: Duration = Duration::from_millis(250);
 /// So is one that has carried that many exchanges.
 const PROVEN_BY: u32 = 2;
+/// What can't be sent again takes none that has been idle for longer, where the backend announces no time: the
+/// shortest that a server was seen to keep one is a second (docs/BACKENDS.md).
+const UNANNOUNCED: Duration = Duration::from_millis(800);
 
 /// An idle connection.
 struct Idle {
@@ -119,7 +123,7 @@ impl Link {
     /// is asked for, proven; and how often it has served. Takes locks, one after the other.
     pub fn take(&self, limits: &Limits, proven: bool) -> Option<(Arc<Wire>, u32)> {
         loop {
-            let entry = self.pop(proven)?;
+            let entry = if proven { self.pop_proven(limits) } else { self.idle.lock().pop() }?;
             let is_young = entry.since.elapsed() < self.idle_time.limit(limits.idle).0;
             let leads_there = entry.stream.peer().is_none_or(|peer| self.book.leads_to(peer));
             if is_young && leads_there {
@@ -141,15 +145,28 @@ impl Link {
         }
     }
 
-    fn pop(&self, proven: bool) -> Option<Idle> {
-        let mut idle = self.idle.lock();
-        if !proven {
-            return idle.pop();
-        }
+    /// Takes locks, one after the other.
+    fn pop_proven(&self, limits: &Limits) -> Option<Idle> {
         let moment = if self.keeps.load(Relaxed) { PROVEN_AFTER } else { PROVEN_AFTER_AT_FIRST };
-        let is_proven = |idle: &Idle| idle.served >= PROVEN_BY || idle.since.elapsed() >= moment;
-        let place = idle.iter().rposition(is_proven)?;
-        Some(idle.remove(place))
+        let most = match self.idle_time.limit(limits.idle) {
+            (most, IdleSource::Announced) => most,
+            (most, _) => most.min(UNANNOUNCED),
+        };
+        let now = Instant::now();
+        let is_proven = |entry: &Idle| entry.served >= PROVEN_BY || now - entry.since >= moment;
+        let mut idle = self.idle.lock();
+        // The oldest stand in front.
+        let first_young = idle.len() - idle.iter().rev().take_while(|entry| now - entry.since < most).count();
+        if let Some(place) = (first_young..idle.len()).rev().find(|place| is_proven(&idle[*place])) {
+            return Some(idle.remove(place));
+        }
+        // One that is too old makes room for the new one: a backend may serve only so many connections at once.
+        let old = first_young.checked_sub(1).map(|place| idle.remove(place));
+        drop(idle);
+        if let Some(old) = old.filter(|old| !old.stream.is_silent()) {
+            self.has_closed(&old, now);
+        }
+        None
     }
 
     /// A new connection.
@@ -162,89 +179,4 @@ impl Link {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-    use std::net::TcpListener;
-
-    use super::*;
-
-    const LIMITS: Limits = Limits {
-        connect: Duration::from_secs(5),
-        request: Duration::from_secs(5),
-        client_body: Duration::from_secs(5),
-        idle: Duration::from_secs(60),
-        max_idle: 2,
-    };
-
-    fn link(listener: &TcpListener) -> Link {
-        let address = listener.local_addr().unwrap();
-        let book = AddressBook::default();
-        book.set(&[address]);
-        Link::new(move |limits| Wire::tcp(&[address], limits.connect), book, Arc::default(), Arc::default())
-    }
-
-    #[test]
-    fn the_connection_used_last_is_used_first_and_surplus_goes() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let link = link(&listener);
-        let streams: Vec<_> = (0..3).map(|_| link.open(&LIMITS).unwrap()).collect();
-        let last = Arc::clone(&streams[2]);
-        streams.into_iter().for_each(|stream| link.put(stream, 1, &LIMITS));
-        assert!(Arc::ptr_eq(&link.take(&LIMITS, false).unwrap().0, &last));
-        assert!(link.take(&LIMITS, false).is_some());
-        assert!(link.take(&LIMITS, false).is_none(), "the third was surplus");
-    }
-
-    #[test]
-    fn closed_talking_old_and_misleading_connections_are_not_handed_out() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let link = link(&listener);
-        link.put(link.open(&LIMITS).unwrap(), 1, &LIMITS);
-        drop(listener.accept().unwrap());
-        assert!(link.take(&LIMITS, false).is_none(), "closed");
-
-        link.put(link.open(&LIMITS).unwrap(), 1, &LIMITS);
-        let (mut peer, _) = listener.accept().unwrap();
-        peer.write_all(b"x").unwrap();
-        assert!(link.take(&LIMITS, false).is_none(), "talks unasked");
-
-        let stream = link.open(&LIMITS).unwrap();
-        let _peer = listener.accept().unwrap();
-        link.put(stream, 1, &LIMITS);
-        assert!(link.take(&Limits { idle: Duration::ZERO, ..LIMITS }, false).is_none(), "too old");
-
-        let stream = link.open(&LIMITS).unwrap();
-        let _peer = listener.accept().unwrap();
-        link.put(stream, 1, &LIMITS);
-        link.book.set(&["127.0.0.2:1".parse().unwrap()]);
-        assert!(link.take(&LIMITS, false).is_none(), "the name leads elsewhere now");
-    }
-
-    fn pass(time: Duration) {
-        let begun = Instant::now();
-        while begun.elapsed() < time {
-            std::thread::park_timeout(time);
-        }
-    }
-
-    #[test]
-    fn what_can_not_be_sent_again_takes_a_proven_connection() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let link = link(&listener);
-        link.put(link.open(&LIMITS).unwrap(), 1, &LIMITS);
-        assert!(link.take(&LIMITS, true).is_none(), "it has only just answered for the first time");
-        pass(PROVEN_AFTER);
-        assert!(link.take(&LIMITS, true).is_none(), "the backend is not known to keep any");
-        pass(PROVEN_AFTER_AT_FIRST);
-        let (proven, _) = link.take(&LIMITS, true).expect("it has stayed open for long");
-        link.put(proven, PROVEN_BY, &LIMITS);
-        drop(link.take(&LIMITS, true));
-        link.put(link.open(&LIMITS).unwrap(), 1, &LIMITS);
-        pass(PROVEN_AFTER);
-        assert!(link.take(&LIMITS, true).is_some(), "now it is");
-        link.put(link.open(&LIMITS).unwrap(), PROVEN_BY, &LIMITS);
-        link.put(link.open(&LIMITS).unwrap(), 1, &LIMITS);
-        assert_eq!(link.take(&LIMITS, true).unwrap().1, PROVEN_BY, "it has served twice");
-        assert_eq!(link.take(&LIMITS, false).unwrap().1, 1, "any will do for what can be repeated");
-    }
-}
+mod tests;

@@ -250,6 +250,37 @@ fn drive(peer: &Peer, hosts: &[&str], paths: &[&str]) -> Option<Pair> {
     Some(pair)
 }
 
+/// The documentation shows a file and what is said of it.
+#[test]
+fn the_documentation_s_example_is_what_is_printed() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/CONVERT.md")).unwrap();
+    let console = page.split("```console\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let (_, rest) = console.split_once("$ cat site.conf\n").unwrap();
+    let (site, rest) = rest.split_once("$ loadbalancer convert site.conf > lb.json\n").unwrap();
+    let (shown, _) = rest.split_once("$ ").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("site.conf"), site).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadbalancer"));
+    command.args(["convert", "site.conf"]).current_dir(folder.path());
+    let run = Run::of_command(command).output();
+    assert_eq!((run.code, run.stderr.as_str()), (Some(3), shown));
+    fs::write(folder.path().join("lb.json"), &run.stdout).unwrap();
+    assert_eq!(Run::of(["check", "-q"]).arg(folder.path().join("lb.json")).output().code, Some(0));
+}
+
+#[test]
+fn what_can_t_be_read_is_said_with_its_line() {
+    for (text, from, expected) in [
+        ("server {\n", "nginx", "it ends too early"),
+        ("x", "apache", "is not one of nginx, haproxy, caddy, traefik"),
+        ("bind :80", "haproxy", "stands in no section"),
+    ] {
+        let run = Run::of(["convert", "-"]).arg("--from").arg(from).input(text).output();
+        assert_eq!(run.code, Some(2), "{text}");
+        assert!(run.stderr.contains(expected) && run.stdout.is_empty(), "{}", run.stderr);
+    }
+}
+
 #[test]
 fn nginx_and_its_conversion_answer_alike() {
     let paths = [

@@ -9,6 +9,8 @@ use serde_json::json;
 use crate::support::{Balancer, ByHand, Exchange, balancer_by_hand, eventually, let_pass, patience};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+/// It keeps connections for an hour, it says.
+const OK_FOR_LONG: &str = "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=3600\r\nContent-Length: 2\r\n\r\nok";
 
 fn by_hand(backend_idle: &str) -> (ByHand, Balancer) {
     balancer_by_hand(json!({ "timeouts": { "backend_idle": backend_idle } }))
@@ -16,11 +18,15 @@ fn by_hand(backend_idle: &str) -> (ByHand, Balancer) {
 
 /// A request that is answered; the backend's side of its connection, which is idle now.
 fn answered(backend: &ByHand, balancer: &Balancer, method: &str) -> Exchange {
+    answered_with(OK, backend, balancer, method)
+}
+
+fn answered_with(answer: &str, backend: &ByHand, balancer: &Balancer, method: &str) -> Exchange {
     let mut client = balancer.connect();
     client.ask(method, "/", &[], b"");
     let mut exchange = backend.next();
     assert!(exchange.head.start.starts_with(method), "{}", exchange.head.start);
-    exchange.send(OK);
+    exchange.send(answer);
     assert_eq!(client.read_response().text(), "ok");
     // Until then its connection may still be in use.
     balancer.wait_until_idle();
@@ -35,7 +41,7 @@ fn port(exchange: &Exchange) -> SocketAddr {
 #[test]
 fn a_connection_is_kept_for_the_next_request() {
     let (backend, balancer) = by_hand("1h");
-    let first = answered(&backend, &balancer, "GET");
+    let first = answered_with(OK_FOR_LONG, &backend, &balancer, "GET");
     let kept = port(&first);
     first.keep_alive();
     // It has stayed open for long enough to do for what can't be sent again, though it is the backend's first.
@@ -91,6 +97,39 @@ fn no_post_is_lost_to_a_connection_that_the_backend_has_closed() {
     }
     assert!(backend.is_left_alone_for(Duration::from_millis(200)), "each was sent once");
     assert_eq!(balancer.metrics_after(20)["retry_attempts"], 0);
+}
+
+/// A server may be about to close one just when the POST comes, as many do after 2 or 5 seconds: then its kernel takes
+/// the request, the connection is reset, and nobody can tell whether it was read.
+#[test]
+fn a_post_takes_no_connection_that_has_been_idle_for_long_unless_the_backend_says_how_long_it_keeps_them() {
+    const LONG: Duration = Duration::from_millis(900);
+    let (backend, balancer) = by_hand("1h");
+    let first = answered(&backend, &balancer, "GET");
+    let old = port(&first);
+    first.keep_alive();
+    let_pass(LONG);
+    let posted = answered(&backend, &balancer, "POST");
+    assert_ne!(port(&posted), old);
+    posted.keep_alive();
+    let got = answered_with(OK_FOR_LONG, &backend, &balancer, "GET");
+    let kept = port(&got);
+    got.keep_alive();
+    let_pass(LONG);
+    assert_eq!(port(&answered(&backend, &balancer, "POST")), kept, "now it has been announced");
+}
+
+/// A server that serves one connection at a time would not look at the new one while the old one is open.
+#[test]
+fn the_connection_that_a_post_does_not_take_makes_room_for_a_new_one() {
+    let (backend, balancer) = by_hand("1h");
+    let mut first = answered(&backend, &balancer, "GET");
+    let_pass(Duration::from_millis(900));
+    let mut client = balancer.connect();
+    client.ask("POST", "/", &[], b"");
+    assert!(first.is_ended_within(patience()), "it is still open");
+    backend.next().send(OK);
+    assert_eq!(client.read_response().text(), "ok");
 }
 
 #[test]
