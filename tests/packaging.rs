@@ -60,7 +60,7 @@ fn names() -> Vec<String> {
 
 #[test]
 fn what_help_names_is_found() {
-    assert_eq!(commands(), ["check", "demo", "replay", "drill", "explain"]);
+    assert_eq!(commands(), ["check", "demo", "replay", "convert", "drill", "explain"]);
     for flag in [
         "algorithm",
         "client",

@@ -263,7 +263,7 @@ fn the_documentation_s_example_is_what_is_printed() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadbalancer"));
     command.args(["convert", "site.conf"]).current_dir(folder.path());
     let run = Run::of_command(command).output();
-    assert_eq!((run.code, run.stderr.as_str()), (Some(3), shown));
+    assert_eq!((run.code, run.stderr.trim()), (Some(3), shown.trim()));
     fs::write(folder.path().join("lb.json"), &run.stdout).unwrap();
     assert_eq!(Run::of(["check", "-q"]).arg(folder.path().join("lb.json")).output().code, Some(0));
 }
