@@ -28,6 +28,7 @@ usage: loadbalancer [--config FILE] [--pid-file FILE]
        loadbalancer demo              three embedded backends and a balancer before them, with its
                                       dashboard: nothing to set up
        loadbalancer replay LOG... [--config FILE] [--algorithm NAME|all] [--without BACKEND]
+                              [--time-field PLACE:UNIT]
                                       an access log through the code that chooses backends: who would
                                       get how much; LOG is ours, nginx's, Apache's, HAProxy's, Caddy's,
                                       Traefik's, Envoy's or an AWS load balancer's, plain or .gz, or - for
@@ -118,6 +119,8 @@ pub struct ReplayOptions {
     pub algorithm: Option<String>,
     /// Each `--without`.
     pub without: Vec<String>,
+    /// `--time-field`, if any.
+    pub time_field: Option<String>,
 }
 
 /// What `convert` is told.
@@ -155,6 +158,7 @@ struct Flags {
     pid_file: Option<PathBuf>,
     algorithm: Option<String>,
     without: Vec<String>,
+    time_field: Option<String>,
     probe: bool,
     quiet: bool,
     question: Question,
@@ -181,12 +185,13 @@ pub struct Environment {
 }
 
 /// Flags with a value, and those without, which may be written with one dash, too.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "config",
     "port",
     "pid-file",
     "algorithm",
     "without",
+    "time-field",
     "id",
     "client",
     "path",
@@ -228,6 +233,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
             Long("path") => flags.question.path = Some(text_after(&mut parser)?),
             Long("host") => flags.question.host = Some(text_after(&mut parser)?),
             Long("slowest") => flags.question.slowest = Some(text_after(&mut parser)?),
+            Long("time-field") => flags.time_field = Some(text_after(&mut parser)?),
             Long("from") => flags.convert.from = Some(text_after(&mut parser)?),
             Long("release") => flags.convert.release = Some(text_after(&mut parser)?),
             Long("report") => flags.convert.report = Some(text_after(&mut parser)?),
@@ -285,13 +291,13 @@ fn check(flags: Flags, words: &[OsString]) -> Result<Command, String> {
 }
 
 fn replay(flags: Flags, words: &[OsString]) -> Result<Command, String> {
-    flags.only("replay", &["config", "algorithm", "without"])?;
+    flags.only("replay", &["config", "algorithm", "without", "time-field"])?;
     let logs: Vec<PathBuf> = words.iter().map(PathBuf::from).collect();
     if logs.is_empty() {
         return Err("replay: name an access log or several, or - for standard input".to_owned());
     }
-    let Flags { config, algorithm, without, .. } = flags;
-    Ok(Command::Replay(ReplayOptions { logs, config, algorithm, without }))
+    let Flags { config, algorithm, without, time_field, .. } = flags;
+    Ok(Command::Replay(ReplayOptions { logs, config, algorithm, without, time_field }))
 }
 
 fn convert(flags: Flags, words: &[OsString]) -> Result<Command, String> {
@@ -338,6 +344,7 @@ impl Flags {
             ("pid-file", self.pid_file.is_some()),
             ("algorithm", self.algorithm.is_some()),
             ("without", !self.without.is_empty()),
+            ("time-field", self.time_field.is_some()),
             ("probe", self.probe),
             ("quiet", self.quiet),
             ("id", self.question.id.is_some()),
@@ -436,6 +443,7 @@ mod tests {
             config: Some("c.json".into()),
             algorithm: Some("all".into()),
             without: vec!["http://a".into(), "http://b".into()],
+            time_field: None,
         };
         let line = "replay --algorithm all a.log --without http://a --without=http://b -c c.json";
         check(line, Ok(Command::Replay(options)));

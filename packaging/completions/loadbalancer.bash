@@ -13,14 +13,14 @@ _loadbalancer() {
             _loadbalancer_words 'round_robin least_conn ip_hash power_of_two consistent_hash all'; return ;;
         --from) _loadbalancer_words 'nginx haproxy caddy traefik'; return ;;
         --report) _loadbalancer_words 'text json'; return ;;
-        --release | --without | --id | --client | --path | --host) return ;;
+        --release | --time-field | --without | --id | --client | --path | --host) return ;;
     esac
     case $command in
         '') _loadbalancer_words 'check demo replay convert drill explain --config -c --pid-file --help -h --version -V' ;;
         check) [[ $word == -* ]] && _loadbalancer_words '--probe --quiet --config --help' || _loadbalancer_files ;;
         demo) _loadbalancer_words '--help' ;;
         replay)
-            [[ $word == -* ]] && _loadbalancer_words '--config --algorithm --without --help' || _loadbalancer_files ;;
+            [[ $word == -* ]] && _loadbalancer_words '--config --algorithm --without --time-field --help' || _loadbalancer_files ;;
         convert)
             [[ $word == -* ]] && _loadbalancer_words '--from --release --report --help' || _loadbalancer_files ;;
         drill) _loadbalancer_words "refuse reset-before-head reset-after-head half-a-body stall flap all-down

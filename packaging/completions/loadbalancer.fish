@@ -24,6 +24,7 @@ complete -c loadbalancer -n "__fish_seen_subcommand_from check" -l probe -d 'ask
 complete -c loadbalancer -n "__fish_seen_subcommand_from check" -l quiet -d 'print mistakes and warnings only'
 complete -c loadbalancer -n "__fish_seen_subcommand_from replay" -l algorithm -x -a "$algorithms" -d 'instead of the configured one'
 complete -c loadbalancer -n "__fish_seen_subcommand_from replay" -l without -x -d 'leave this backend out'
+complete -c loadbalancer -n "__fish_seen_subcommand_from replay" -l time-field -x -d 'which word is the time, and its unit'
 complete -c loadbalancer -n "__fish_seen_subcommand_from drill" -a "$scenarios"
 complete -c loadbalancer -n "__fish_seen_subcommand_from explain" -l id -x -d 'X-Request-ID'
 complete -c loadbalancer -n "__fish_seen_subcommand_from explain" -l slowest -x -d 'how many requests'

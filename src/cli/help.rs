@@ -59,6 +59,7 @@ const REPLAY: &str = "\
 Takes an access log through the code that chooses backends: who would get how much?
 
 usage: loadbalancer replay LOG... [--config FILE] [--algorithm NAME|all] [--without BACKEND]...
+                           [--time-field PLACE:UNIT]
 
   LOG                  ours, nginx's, Apache's, HAProxy's, Caddy's, Traefik's, Envoy's, or that of AWS; also .gz;
                        - is standard input; several are read in order
@@ -66,6 +67,9 @@ usage: loadbalancer replay LOG... [--config FILE] [--algorithm NAME|all] [--with
   --algorithm NAME     instead of the configured one: round_robin, least_conn, ip_hash, power_of_two,
                        consistent_hash, or all of them
   --without BACKEND    as though this one were not there; may be repeated
+  --time-field PLACE:UNIT[:begin]
+                       the word of a line that says how long its request took (-1 is the last one), and its unit:
+                       s, ms, us or ns; with :begin the line's time is that of the beginning, as Apache's is
 
   loadbalancer replay access.log --config lb.json --algorithm all
 ";

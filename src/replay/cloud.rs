@@ -20,6 +20,7 @@ pub(super) fn envoy(line: &str) -> Option<Result<Line<'_>, &'static str>> {
     // The agent may have quotes of its own; what stands before it is found by its numbers.
     let mut from_the_end = inner.rsplitn(ENVOYS_QUOTED - 1, "\" \"");
     let upstream = from_the_end.next()?;
+    let host = from_the_end.next()?;
     let before = from_the_end.last()?;
     let (request, numbers, forwarded) = before.rmatch_indices("\" ").find_map(|(at, quote)| {
         let words: Vec<&str> = before[at + quote.len()..].splitn(ENVOYS_NUMBERS + 1, ' ').collect();
@@ -28,7 +29,7 @@ pub(super) fn envoy(line: &str) -> Option<Result<Line<'_>, &'static str>> {
         is_status.then(|| (&before[..at], words.clone(), forwarded))
     })?;
     let forwarded = forwarded.split("\" \"").next().unwrap_or_default();
-    Some(of_envoy(request, began, &numbers, forwarded, upstream))
+    Some(of_envoy(request, began, &numbers, forwarded, (upstream, host)))
 }
 
 fn of_envoy<'a>(
@@ -36,7 +37,7 @@ fn of_envoy<'a>(
     began: Duration,
     numbers: &[&str],
     forwarded: &'a str,
-    upstream: &'a str,
+    (upstream, host): (&'a str, &'a str),
 ) -> Result<Line<'a>, &'static str> {
     let Some(target) = combined::target(request) else { return Ok(Line::Other) };
     if upstream == "-" && !numbers[0].starts_with('5') {
@@ -55,6 +56,7 @@ fn of_envoy<'a>(
         forwarded: None,
         target: Cow::Borrowed(target),
         backend: (upstream != "-").then(|| Cow::Owned(format!("http://{upstream}"))),
+        host: (host != "-").then_some(Cow::Borrowed(host)),
     }))
 }
 
@@ -92,5 +94,6 @@ fn of_alb<'a>(line: &'a str, at: Duration, words: &[&'a str]) -> Result<Line<'a>
         forwarded: None,
         target: Cow::Borrowed(path),
         backend: Some(Cow::Owned(format!("http://{backend}"))),
+        host: target.split_once("://").and_then(|(_, rest)| rest.split('/').next()).map(Cow::Borrowed),
     }))
 }

@@ -16,7 +16,7 @@ const SERVERS_OWN: [&str; 10] = ["400", "408", "413", "414", "431", "494", "495"
 
 pub(super) fn read(line: &str) -> Result<Line<'_>, &'static str> {
     let (client, rest) = line.split_once(' ').ok_or("neither our format nor the combined one")?;
-    let (client, rest) = behind_host(client, rest);
+    let (host, client, rest) = behind_host(client, rest);
     let client = address(client)?;
     let (at, rest) = behind_time(rest)?;
     let end = closing_quote(rest).ok_or("a request without its closing quote")?;
@@ -40,18 +40,19 @@ pub(super) fn read(line: &str) -> Result<Line<'_>, &'static str> {
         forwarded: tail.forwarded,
         target: Cow::Borrowed(target),
         backend: tail.backend.map(Cow::Borrowed),
+        host: host.map(Cow::Borrowed),
     }))
 }
 
 /// Apache's vhost_combined has `HOST:PORT` first.
-fn behind_host<'a>(first: &'a str, rest: &'a str) -> (&'a str, &'a str) {
+fn behind_host<'a>(first: &'a str, rest: &'a str) -> (Option<&'a str>, &'a str, &'a str) {
     match rest.split_once(' ') {
         Some((second, after))
             if first.contains(':') && address(first).is_err() && address(second).is_ok() =>
         {
-            (second, after)
+            (Some(first), second, after)
         }
-        _ => (first, rest),
+        _ => (None, first, rest),
     }
 }
 

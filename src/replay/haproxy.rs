@@ -57,5 +57,6 @@ fn request<'a>(before: &'a str, began: Duration, rest: &'a str) -> Result<Line<'
         forwarded: None,
         target: Cow::Borrowed(target),
         backend: (!is_nobody).then_some(Cow::Borrowed(server)),
+        host: None,
     }))
 }

@@ -32,7 +32,14 @@ fn ours(object: &Value) -> Result<Line<'static>, &'static str> {
     let latency =
         object["latency_ms"].as_number().map(|it| latency_in(&it.to_string(), 1000.0)).transpose()?;
     let client = address(object["client"].as_str().ok_or("no client")?)?;
-    Ok(request(at, latency, client, object["path"].as_str(), object["backend"].as_str()))
+    Ok(request(
+        at,
+        latency,
+        client,
+        object["path"].as_str(),
+        object["backend"].as_str(),
+        object["host"].as_str(),
+    ))
 }
 
 /// The time is that of the end. A duration of 0 is that of an answer that broke off.
@@ -48,7 +55,14 @@ fn caddys(object: &Value) -> Result<Line<'static>, &'static str> {
     let seconds = object["duration"].as_number().map(ToString::to_string);
     let latency = seconds.map(|text| latency_in(&text, 1.0)).transpose()?.filter(|time| !time.is_zero());
     let client = address(object["request"]["client_ip"].as_str().unwrap_or_default())?;
-    Ok(request(at, latency, client, object["request"]["uri"].as_str(), None))
+    Ok(request(
+        at,
+        latency,
+        client,
+        object["request"]["uri"].as_str(),
+        None,
+        object["request"]["host"].as_str(),
+    ))
 }
 
 /// The time is that of the beginning, the duration in nanoseconds. No service: no backend was asked.
@@ -58,7 +72,14 @@ fn traefiks(object: &Value) -> Result<Line<'static>, &'static str> {
     let latency = object["Duration"].as_u64().map(Duration::from_nanos);
     let client = address(object["ClientHost"].as_str().ok_or("no client")?)?;
     let at = began + latency.unwrap_or_default();
-    Ok(request(at, latency, client, object["RequestPath"].as_str(), Some(service)))
+    Ok(request(
+        at,
+        latency,
+        client,
+        object["RequestPath"].as_str(),
+        Some(service),
+        object["RequestHost"].as_str(),
+    ))
 }
 
 fn request(
@@ -67,6 +88,7 @@ fn request(
     client: std::net::IpAddr,
     target: Option<&str>,
     backend: Option<&str>,
+    host: Option<&str>,
 ) -> Line<'static> {
     Line::Request(Entry {
         at,
@@ -76,5 +98,6 @@ fn request(
         forwarded: None,
         target: Cow::Owned(target.unwrap_or("/").to_owned()),
         backend: backend.map(|name| Cow::Owned(name.to_owned())),
+        host: host.map(|name| Cow::Owned(name.to_owned())),
     })
 }

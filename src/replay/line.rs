@@ -43,6 +43,8 @@ pub struct Entry<'a> {
     pub target: Cow<'a, str>,
     /// Who answered, if the log says so.
     pub backend: Option<Cow<'a, str>>,
+    /// The host that was asked for, if the log says so.
+    pub host: Option<Cow<'a, str>>,
 }
 
 /// Reads a line without its end.
@@ -86,7 +88,7 @@ fn ours(line: &str) -> Result<Line<'_>, &'static str> {
     let (time, mut rest) = line.split_once(' ').ok_or("nothing after the time")?;
     let at = since_1970(time)?;
     let (mut is_access, mut attempts, mut latency, mut client) = (false, None, None, None);
-    let (mut target, mut backend) = (Cow::Borrowed("/"), None);
+    let (mut target, mut backend, mut host) = (Cow::Borrowed("/"), None, None);
     while !rest.is_empty() {
         let (name, value, after) = logfmt::first_pair(rest).ok_or("not logfmt")?;
         match name {
@@ -96,6 +98,7 @@ fn ours(line: &str) -> Result<Line<'_>, &'static str> {
             "client" => client = Some(address(&value)?),
             "backend" => backend = Some(value).filter(|name| name != "-"),
             "attempts" => attempts = Some(value),
+            "host" => host = Some(value).filter(|name| name != "-"),
             _ => {}
         }
         rest = after;
@@ -104,7 +107,8 @@ fn ours(line: &str) -> Result<Line<'_>, &'static str> {
         return Ok(Line::Other);
     }
     let client = client.ok_or("no client")?;
-    Ok(Line::Request(Entry { at, is_whole_second: false, latency, client, forwarded: None, target, backend }))
+    let is_whole_second = false;
+    Ok(Line::Request(Entry { at, is_whole_second, latency, client, forwarded: None, target, backend, host }))
 }
 
 pub(super) fn since_1970(text: &str) -> Result<Duration, &'static str> {

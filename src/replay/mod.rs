@@ -20,6 +20,7 @@ mod progress;
 mod report;
 mod simulation;
 mod tail;
+mod time_field;
 
 use std::collections::HashMap;
 use std::io;
@@ -29,10 +30,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::cli::ReplayOptions;
-use crate::config::{Algorithm, BackendUrl, Config, HashKey};
-use crate::http::Headers;
+use crate::config::{Algorithm, BackendUrl, Config, HashKey, Route};
+use crate::http::{Headers, RequestHead, Version};
 use crate::pool::ClientKey;
 use crate::proxy::client_address::client_address;
+use crate::rules::Book;
 use clients::Clients;
 use input::Input;
 use line::{Entry, Line};
@@ -40,6 +42,7 @@ use order::{Arrival, Window};
 use progress::Progress;
 use report::Report;
 use simulation::Simulation;
+use time_field::TimeField;
 
 /// What the name `all` of `--algorithm` stands for.
 pub const ALL: &str = "all";
@@ -84,41 +87,54 @@ struct Replay {
     simulations: Vec<Simulation>,
     clients: Clients,
     report: Report,
-    /// The configured backends, then those that only the log knows, by their place.
-    places: HashMap<String, u16>,
-    hashes_path: bool,
+    /// The configured backends, then those that only the log knows, by their pool and name: their place.
+    places: HashMap<(u16, String), u16>,
+    configured: usize,
+    /// For each pool.
+    hashes_path: Vec<bool>,
+    /// Who finds a request's pool.
+    book: Book,
+    time_field: Option<TimeField>,
     /// Whose word for the client is taken, as a balancer takes it.
     trusted_proxies: Vec<IpNet>,
 }
 
 impl Replay {
     fn new(options: &ReplayOptions, config: &Config) -> Result<Replay, Failure> {
+        let time_field = options.time_field.as_deref().map(TimeField::parse).transpose();
+        let time_field = time_field.map_err(Failure::Usage)?;
         let reduced = without(config, &options.without)?;
-        let algorithms: Vec<Algorithm> = match options.algorithm.as_deref() {
-            Some(ALL) => Algorithm::all().collect(),
-            _ => vec![config.default_pool.algorithm],
+        let algorithms: Vec<Option<Algorithm>> = match options.algorithm.as_deref() {
+            Some(ALL) => Algorithm::all().map(Some).collect(),
+            // It has taken the place of the configured one.
+            Some(_) => vec![Some(config.default_pool.algorithm)],
+            None => vec![None],
         };
         let compared = (!options.without.is_empty()).then_some(config);
-        let simulations =
+        let simulations: Vec<Simulation> =
             algorithms.iter().map(|algorithm| Simulation::new(*algorithm, &reduced, compared)).collect();
-        let names = config.default_pool.backends.iter().map(|backend| backend.url.to_string());
+        let configured: Vec<(u16, String)> =
+            simulations[0].configured().map(|(pool, name)| (pool as u16, name.to_owned())).collect();
         Ok(Replay {
             window: Window::default(),
             simulations,
             clients: Clients::default(),
-            report: Report::new(notes(config)),
-            places: names.zip(0..).collect(),
+            report: Report::new(notes(config), config.routes.iter().any(|route| !route.hosts.is_empty())),
+            configured: configured.len(),
+            places: configured.into_iter().zip(0..).collect(),
             trusted_proxies: config.trusted_proxies.clone(),
-            hashes_path: config.default_pool.hash_key == HashKey::Path,
+            hashes_path: config.all_pools().map(|pool| pool.hash_key == HashKey::Path).collect(),
+            book: Book::new(config),
+            time_field,
         })
     }
 
     fn take(&mut self, line: Result<&str, &'static str>) {
         self.report.lines += 1;
-        match line.and_then(line::read_with_format) {
+        match line.and_then(|line| self.read(line)) {
             Ok((Line::Request(entry), format)) => {
                 self.report.note_format(format);
-                let arrival = self.arrival(&entry);
+                let Some(arrival) = self.arrival(&entry) else { return };
                 self.window.push(arrival, entry.at, entry.is_whole_second, entry.latency.is_some());
                 self.simulate(false);
             }
@@ -127,13 +143,39 @@ impl Replay {
         }
     }
 
-    /// Without its times, which the window finds.
-    fn arrival(&mut self, entry: &Entry<'_>) -> Arrival {
+    fn read<'l>(&self, text: &'l str) -> Result<(Line<'l>, &'static str), &'static str> {
+        let (mut line, format) = line::read_with_format(text)?;
+        if let (Some(field), Line::Request(entry)) = (self.time_field, &mut line) {
+            field.put_into(entry, text)?;
+        }
+        Ok((line, format))
+    }
+
+    /// Without its times, which the window finds; `None` where no backend would be asked.
+    fn arrival(&mut self, entry: &Entry<'_>) -> Option<Arrival> {
+        let client = self.client(entry);
+        let Some(pool) = self.pool(entry, client) else {
+            self.report.answered += 1;
+            return None;
+        };
         self.report.note_latency(entry.latency.is_some());
-        let logged = entry.backend.as_deref().map(|name| self.place(name));
+        let logged = entry.backend.as_deref().map(|name| self.place(pool, name));
         let path = || entry.target.split('?').next().unwrap_or_default();
-        let key = self.hashes_path.then(|| path().into());
-        Arrival::new(self.client(entry), key, logged, entry.latency.unwrap_or(ASSUMED_LATENCY))
+        let key = self.hashes_path[usize::from(pool)].then(|| path().into());
+        Some(Arrival::new(client, key, (pool, logged), entry.latency.unwrap_or(ASSUMED_LATENCY)))
+    }
+
+    /// The pool that a route finds for it; `None` where the balancer answers by itself.
+    fn pool(&mut self, entry: &Entry<'_>, client: IpAddr) -> Option<u16> {
+        let mut headers = Headers::default();
+        if let Some(host) = &entry.host {
+            headers.push("Host", host.as_bytes());
+        }
+        self.report.without_host += u64::from(entry.host.is_none());
+        let (method, target) = ("GET".to_owned(), entry.target.clone().into_owned());
+        let head = RequestHead { method, target, version: Version::Http11, headers };
+        let rules = self.book.get(self.book.find(&head, client).ok()?);
+        rules.answer.is_none().then_some(rules.pool as u16)
     }
 
     /// Who asked: where the log has `X-Forwarded-For`, that is who a balancer would take for the client.
@@ -146,13 +188,14 @@ impl Replay {
         client
     }
 
-    fn place(&mut self, name: &str) -> u16 {
-        if let Some(place) = self.places.get(name) {
+    fn place(&mut self, pool: u16, name: &str) -> u16 {
+        let key = (pool, name.to_owned());
+        if let Some(place) = self.places.get(&key) {
             return *place;
         }
         let place = self.places.len() as u16;
-        if self.places.len() < self.simulations[0].configured() + MAX_UNKNOWN {
-            self.places.insert(name.to_owned(), place);
+        if self.places.len() < self.configured + MAX_UNKNOWN {
+            self.places.insert(key, place);
         }
         place
     }
@@ -166,7 +209,7 @@ impl Replay {
             let mut seen = self.clients.seen(&client);
             for (index, simulation) in self.simulations.iter_mut().enumerate() {
                 let place = simulation.begin(&arrival, &client);
-                if let (Some(seen), true) = (&mut seen, simulation.has_homes()) {
+                if let (Some(seen), true) = (&mut seen, simulation.has_homes(usize::from(arrival.pool))) {
                     simulation.note_move(seen, index, place, &arrival, &client);
                 }
             }
@@ -184,44 +227,48 @@ impl Replay {
     }
 }
 
-/// The configuration less these backends of the pool `default`.
+/// The configuration less these backends, whatever pools they are in.
 fn without(config: &Config, names: &[String]) -> Result<Config, Failure> {
-    if config.default_pool.backends.is_empty() {
-        let text = "a replay is over the top-level `backends`, and this configuration has none; write those of a pool \
-                    there, in a copy of it";
-        return Err(Failure::Usage(text.to_owned()));
+    let all = || config.all_pools().flat_map(|pool| &pool.backends);
+    if all().next().is_none() {
+        return Err(Failure::Usage("this configuration has no backends to replay over".to_owned()));
     }
     let mut reduced = config.clone();
-    let backends = &mut reduced.default_pool.backends;
     for name in names {
         let url = BackendUrl::parse(name).map_err(Failure::Usage)?;
-        let before = backends.len();
-        backends.retain(|backend| backend.url != url);
-        if backends.len() == before {
-            let known: Vec<String> =
-                config.default_pool.backends.iter().map(|it| it.url.to_string()).collect();
+        if !all().any(|backend| backend.url == url) {
+            let known: Vec<String> = all().map(|it| it.url.to_string()).collect();
             return Err(Failure::Usage(format!("--without {url}: the backends are {}", known.join(", "))));
         }
+        for pool in std::iter::once(&mut reduced.default_pool).chain(&mut reduced.pools) {
+            let before = pool.backends.len();
+            pool.backends.retain(|backend| backend.url != url);
+            let is_touched = pool.backends.len() < before;
+            if is_touched && !pool.backends.iter().any(|backend| backend.weight > 0) {
+                return Err(Failure::Usage("--without leaves no backend that takes requests".to_owned()));
+            }
+        }
     }
-    match backends.iter().any(|backend| backend.weight > 0) {
-        true => Ok(reduced),
-        false => Err(Failure::Usage("--without leaves no backend that takes requests".to_owned())),
-    }
+    Ok(reduced)
 }
 
 /// What the log can't tell and the configuration asks for.
 fn notes(config: &Config) -> Vec<String> {
     let mut notes = Vec::new();
-    if !config.routes.is_empty() {
-        notes.push("routes are left out: all requests go to the top-level backends".into());
+    let asks_for_more = |route: &Route| !route.methods.is_empty() || !route.headers.is_empty();
+    if config.routes.iter().any(asks_for_more) {
+        notes.push("routes by method or field: each request is taken for a GET without fields".into());
     }
-    let key = &config.default_pool.hash_key;
-    if matches!(key, HashKey::Header(_) | HashKey::Cookie(_)) {
-        notes.push(format!("logs do not have hash_key {key}: the client's address takes its place"));
+    for pool in config.all_pools() {
+        let key = &pool.hash_key;
+        if matches!(key, HashKey::Header(_) | HashKey::Cookie(_)) {
+            notes.push(format!("logs do not have hash_key {key}: the client's address takes its place"));
+        }
     }
-    if config.default_pool.sticky_cookie.is_some() {
+    if config.all_pools().any(|pool| pool.sticky_cookie.is_some()) {
         notes.push("logs do not have the sticky cookie: every request is a new client's".into());
     }
+    notes.dedup();
     notes
 }
 

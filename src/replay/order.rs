@@ -26,6 +26,8 @@ pub struct Arrival {
     pub client: IpAddr,
     /// What is hashed in place of the client.
     pub key: Option<Box<str>>,
+    /// Its pool's place.
+    pub pool: u16,
     /// The place of the backend that answered, if the log says so.
     pub logged: Option<u16>,
     /// Keeps the log's order where times are equal.
@@ -34,8 +36,13 @@ pub struct Arrival {
 
 impl Arrival {
     /// Without its time, which [`Window::push`] finds.
-    pub fn new(client: IpAddr, key: Option<Box<str>>, logged: Option<u16>, latency: Duration) -> Arrival {
-        Arrival { began: Duration::ZERO, latency, client, key, logged, number: 0 }
+    pub fn new(
+        client: IpAddr,
+        key: Option<Box<str>>,
+        (pool, logged): (u16, Option<u16>),
+        latency: Duration,
+    ) -> Arrival {
+        Arrival { began: Duration::ZERO, latency, client, key, pool, logged, number: 0 }
     }
 }
 
@@ -102,7 +109,7 @@ mod tests {
     use super::*;
 
     fn arrival(latency_ms: u64) -> Arrival {
-        Arrival::new(IpAddr::from([127, 0, 0, 1]), None, None, Duration::from_millis(latency_ms))
+        Arrival::new(IpAddr::from([127, 0, 0, 1]), None, (0, None), Duration::from_millis(latency_ms))
     }
 
     fn begun_ms(window: &mut Window) -> Vec<u128> {

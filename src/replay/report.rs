@@ -17,6 +17,12 @@ pub struct Report {
     pub requests: u64,
     /// Lines that are no request to a backend.
     pub other: u64,
+    /// Requests that a route answers by itself, or none takes.
+    pub answered: u64,
+    /// Requests whose host the log does not have.
+    pub without_host: u64,
+    /// Whether routes ask for one.
+    hosts_matter: bool,
     /// Requests whose `X-Forwarded-For` was not believed.
     pub unbelieved: u64,
     unreadable: u64,
@@ -39,8 +45,8 @@ struct Shown {
 
 impl Report {
     /// Begins with these remarks.
-    pub fn new(notes: Vec<String>) -> Report {
-        Report { notes, ..Report::default() }
+    pub fn new(notes: Vec<String>, hosts_matter: bool) -> Report {
+        Report { notes, hosts_matter, ..Report::default() }
     }
 
     /// The line read last can't be read; `most` reasons are shown.
@@ -92,6 +98,10 @@ impl Report {
                  peer is taken for the client"
             ));
         }
+        if self.hosts_matter && self.without_host > 0 {
+            let count = counted(self.without_host, "request");
+            lines.push(format!("note: {count} without a host, so that routes for hosts don't take them"));
+        }
         lines.extend(self.shown.iter().map(Shown::text));
         let shown: u64 = self.shown.iter().map(|shown| shown.lines).sum();
         if self.unreadable > shown {
@@ -106,7 +116,7 @@ impl Report {
     /// The account and a table for each simulation.
     pub fn text(&self, simulations: &[Simulation], clients: &Clients) -> String {
         let mut text = self.account(clients);
-        let names = simulations.iter().flat_map(|it| &it.tallies).map(|tally| tally.name.len());
+        let names = simulations.iter().flat_map(|it| it.tallies.iter().map(|tally| it.shown(tally).len()));
         let width = names.max().unwrap_or(0).max("backend".len());
         text.push_str(&format!(
             "\n{:<16}  {:<width$}  {:>12}  {:>7}  {:>12}\n",
@@ -114,7 +124,7 @@ impl Report {
         ));
         for (index, simulation) in simulations.iter().enumerate() {
             text.push_str(&table(simulation, width));
-            if simulation.has_homes() && clients.is_compared {
+            if simulation.has_any_homes() && clients.is_compared {
                 text.push_str(&moves(clients, index, simulation.compared_with()));
             }
         }
@@ -131,6 +141,12 @@ impl Report {
             counted(clients.count() as u64, "client"),
             humantime::format_duration(Duration::from_secs(seconds)),
         );
+        if self.answered > 0 {
+            text.push_str(&format!(
+                "{} answered by the balancer itself\n",
+                counted(self.answered, "request")
+            ));
+        }
         if self.other + self.unreadable > 0 {
             text.push_str(&format!(
                 "left out: {} of something else, {} that can't be read\n",
@@ -153,17 +169,21 @@ impl Shown {
 }
 
 fn table(simulation: &Simulation, width: usize) -> String {
-    let total: u64 = simulation.tallies.iter().map(|tally| tally.requests).sum();
+    let total = |pool: usize| -> u64 {
+        simulation.tallies.iter().filter(|tally| tally.pool == pool).map(|tally| tally.requests).sum()
+    };
     let mut text = String::new();
-    let mut name = simulation.algorithm.to_string();
+    let mut told = None;
     for tally in &simulation.tallies {
+        let algorithm = simulation.pools[tally.pool].0;
+        let name = if told == Some(algorithm) { String::new() } else { algorithm.to_string() };
+        told = Some(algorithm);
         let (requests, peak) = (grouped(tally.requests), grouped(tally.peak.into()));
-        let percent = percent(tally.requests, total);
+        let percent = percent(tally.requests, total(tally.pool));
         text.push_str(&format!(
             "{name:<16}  {:<width$}  {requests:>12}  {percent:>5.1} %  {peak:>12}\n",
-            tally.name
+            simulation.shown(tally)
         ));
-        name.clear();
     }
     if simulation.full > 0 {
         let full = grouped(simulation.full);

@@ -43,6 +43,8 @@ impl Eq for Held {}
 /// What came of one backend.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
+    /// The place of its pool.
+    pub pool: usize,
     /// As configured.
     pub name: String,
     /// Requests that it got.
@@ -53,10 +55,12 @@ pub struct Tally {
 
 /// See the module.
 pub struct Simulation {
-    /// How backends are chosen here.
-    pub algorithm: Algorithm,
-    /// By place.
+    /// How each pool's backends are chosen here, and what it is called.
+    pub pools: Vec<(Algorithm, String)>,
+    /// By place: the backends of all pools, one pool after the other.
     pub tallies: Vec<Tally>,
+    /// The place of each pool's first backend.
+    firsts: Vec<usize>,
     /// Requests that found every backend full.
     pub full: u64,
     live: Live,
@@ -69,24 +73,35 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// Over the pool `default` of this configuration; `before` is what it was before backends were taken
-    /// away.
-    pub fn new(algorithm: Algorithm, config: &Config, before: Option<&Config>) -> Simulation {
+    /// Over this configuration, each pool by this algorithm or by its own; `before` is what it was before backends
+    /// were taken away.
+    pub fn new(algorithm: Option<Algorithm>, config: &Config, before: Option<&Config>) -> Simulation {
         let live = |config: &Config| {
             let mut config = config.clone();
-            config.default_pool.algorithm = algorithm;
+            for pool in std::iter::once(&mut config.default_pool).chain(&mut config.pools) {
+                pool.algorithm = algorithm.unwrap_or(pool.algorithm);
+            }
             reload::build(config, None)
         };
         let live_now = live(config);
-        let tally = |name: &str| Tally { name: name.to_owned(), ..Tally::default() };
-        let tallies = live_now.default_pool().backends().iter().map(|it| tally(it.name())).collect();
+        let mut tallies: Vec<Tally> = Vec::new();
+        let mut firsts = Vec::new();
+        for (pool, it) in live_now.pools().iter().enumerate() {
+            firsts.push(tallies.len());
+            let tally = |name: &str| Tally { pool, name: name.to_owned(), ..Tally::default() };
+            tallies.extend(it.backends().iter().map(|it| tally(it.name())));
+        }
+        let names = (0..firsts.len()).map(|place| live_now.pool_name(place).to_owned());
+        let algorithms = live_now.pools().iter().map(|pool| pool.config().algorithm);
+        let pools = algorithms.zip(names).collect();
         let before = before.map(live);
         let held = BinaryHeap::new();
         // Where chance decides, the same log gives the same result.
         fastrand::seed(1);
         Simulation {
-            algorithm,
+            pools,
             tallies,
+            firsts,
             full: 0,
             live: live_now,
             before,
@@ -96,14 +111,31 @@ impl Simulation {
         }
     }
 
-    /// How many backends the configuration has, those taken away included.
-    pub fn configured(&self) -> usize {
-        self.before.as_ref().unwrap_or(&self.live).default_pool().backends().len()
+    /// The configured backends with their pools' places, those taken away included.
+    pub fn configured(&self) -> impl Iterator<Item = (usize, &str)> {
+        let pools = self.before.as_ref().unwrap_or(&self.live).pools();
+        pools
+            .iter()
+            .enumerate()
+            .flat_map(|(place, pool)| pool.backends().iter().map(move |it| (place, it.name())))
     }
 
-    /// Whether clients have backends of their own, so that they can move.
-    pub fn has_homes(&self) -> bool {
-        self.algorithm.is_hash()
+    /// What people call a backend: where there are several pools, with its own.
+    pub fn shown(&self, tally: &Tally) -> String {
+        match self.pools.len() {
+            1 => tally.name.clone(),
+            _ => format!("{}: {}", self.pools[tally.pool].1, tally.name),
+        }
+    }
+
+    /// Whether clients of this pool have backends of their own, so that they can move.
+    pub fn has_homes(&self, pool: usize) -> bool {
+        self.pools[pool].0.is_hash()
+    }
+
+    /// Whether those of any pool do.
+    pub fn has_any_homes(&self) -> bool {
+        (0..self.pools.len()).any(|pool| self.has_homes(pool))
     }
 
     /// What [`Simulation::note_move`] compares with, for people.
@@ -116,12 +148,12 @@ impl Simulation {
         self.now = self.now.max(arrival.began);
         self.end_until(self.now);
         let now = self.instant(self.now);
-        let pool = self.live.default_pool();
+        let pool = &self.live.pools()[usize::from(arrival.pool)];
         let Ok(lease) = pool.lease(client, &Tried::default(), now) else {
             self.full += 1;
             return None;
         };
-        let place = place_in(pool, lease.backend().id());
+        let place = self.firsts[usize::from(arrival.pool)] + place_in(pool, lease.backend().id());
         let tally = &mut self.tallies[place];
         tally.requests += 1;
         tally.peak = tally.peak.max(lease.backend().active());
@@ -156,8 +188,10 @@ impl Simulation {
         match (&self.before, arrival.logged) {
             (Some(before), _) if seen.is_new() => {
                 let (_, now) = self.start.unwrap_or((Duration::ZERO, Instant::now()));
-                let home =
-                    |live: &Live| live.default_pool().would_pick(client, now).map(|it| it.name().to_owned());
+                let home = |live: &Live| {
+                    let pool = live.pools().get(usize::from(arrival.pool))?;
+                    pool.would_pick(client, now).map(|it| it.name().to_owned())
+                };
                 seen.set(index, home(before) != home(&self.live));
             }
             (None, Some(logged)) => seen.set(index, place != Some(usize::from(logged))),

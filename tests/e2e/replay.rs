@@ -227,3 +227,44 @@ fn several_logs_are_one_and_may_be_compressed() {
     let run = Run::of(["replay"]).arg(&file).arg(log_of("nginx_main.log")).output();
     assert!(run.stdout.starts_with("188 requests of 10 clients"), "{run:?}");
 }
+
+/// Each request goes to the pool of its route, as far as the log has its host.
+#[test]
+fn routes_find_the_pools_of_what_a_log_has_the_host_of() {
+    let config = json!({
+        "unmatched": 404,
+        "pools": {
+            "app": { "backends": [{ "url": "http://a" }, { "url": "http://b" }] },
+            "slow": { "algorithm": "least_conn", "backends": [{ "url": "http://c" }] },
+        },
+        "routes": [
+            { "host": "www.example.com", "pool": "app" },
+            { "host": "www.example.com", "path": "/slow", "pool": "slow" },
+            { "host": "api.example.com", "respond": { "status": 200 } },
+        ],
+    });
+    for name in ["caddy.log", "traefik_json.log"] {
+        let run = theirs(name, &config.to_string());
+        assert_eq!(run.code, Some(0), "{name}: {run:?}");
+        let count = |url: &str| row(&run, url).0;
+        assert!(count("slow: http://c") > 0 && count("app: http://a") > 0, "{name}: {run:?}");
+        assert!(count("app: http://a").abs_diff(count("app: http://b")) <= 1, "{name}: {run:?}");
+        assert!(run.stdout.contains("least_conn"), "{name}: {run:?}");
+    }
+    // One names its host in the target.
+    let run = theirs("nginx_main.log", &config.to_string());
+    assert!(run.stdout.starts_with("1 request of 1 client"), "{run:?}");
+    assert!(run.stdout.contains("93 requests answered by the balancer itself"), "{run:?}");
+    assert!(run.stderr.contains("94 requests without a host"), "{run:?}");
+}
+
+#[test]
+fn the_word_that_is_the_time_can_be_named() {
+    let log = "192.0.2.1 - - [10/Oct/2000:13:55:36 +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"x\" 2500\n";
+    let run = Run::of(["replay", "-"]).arg("--time-field").arg("-1:us:begin").input(log).output();
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(!run.stderr.contains("without a latency"), "{run:?}");
+    let run = Run::of(["replay", "-"]).arg("--time-field").arg("last").input(log).output();
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.contains("write one such as -1:us"), "{run:?}");
+}
