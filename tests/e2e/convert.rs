@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use loadbalancer::demo::echo::EchoOptions;
@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Backend, Balancer, Behaviour, Client, Process, Response, Run, eventually, skip};
+use crate::support::{Backend, Balancer, Behaviour, Client, Process, Response, Run, eventually};
 
 /// A program with its configuration of tests/cases/convert.
 struct Peer {
@@ -61,7 +61,7 @@ struct Pair {
 impl Pair {
     /// `None` where the program can't be had, which is said.
     fn start(peer: &Peer) -> Option<Pair> {
-        let program = program(peer.name)?;
+        let program = crate::support::peer(peer.name)?;
         let backends = ["a", "b", "c"].map(|name| {
             Backend::that(Behaviour::Echo(EchoOptions { name: name.into(), ..EchoOptions::default() }))
         });
@@ -181,23 +181,6 @@ impl Said {
         }
         self
     }
-}
-
-/// The program, if it can be had.
-fn program(name: &str) -> Option<PathBuf> {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers");
-    let search = std::env::var_os("PATH").unwrap_or_default();
-    let places = [own.clone(), own.join("usr/sbin")];
-    let found = places
-        .into_iter()
-        .chain(std::env::split_paths(&search))
-        .chain([PathBuf::from("/usr/sbin")])
-        .map(|folder| folder.join(name))
-        .find(|it| it.is_file());
-    if found.is_none() {
-        skip(&format!("no {name}; tests/peers/install gets it"));
-    }
-    found
 }
 
 fn case(file: &str, front: u16, backends: &[Backend; 3]) -> String {

@@ -49,6 +49,7 @@ mod metrics_page;
 mod names;
 mod operation;
 mod pages;
+mod peers_logs;
 mod pid_file;
 mod pools;
 mod prometheus;

@@ -193,3 +193,20 @@ pub fn python_with(module: &str) -> Option<PathBuf> {
     }
     found
 }
+
+/// Another balancer's program, if it can be had: from `tests/peers/install`, or the system's.
+pub fn peer(name: &str) -> Option<PathBuf> {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers");
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    let places = [own.clone(), own.join("usr/sbin")];
+    let found = places
+        .into_iter()
+        .chain(std::env::split_paths(&search))
+        .chain([PathBuf::from("/usr/sbin")])
+        .map(|folder| folder.join(name))
+        .find(|it| it.is_file());
+    if found.is_none() {
+        skip(&format!("no {name}; tests/peers/install gets it"));
+    }
+    found
+}
