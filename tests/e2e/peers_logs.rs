@@ -14,11 +14,14 @@ use crate::support::{Backend, Behaviour, Client, Process, Run, eventually, peer}
 
 const REQUESTS: usize = 120;
 
+/// Names and texts.
+type Files = Vec<(&'static str, String)>;
+
 /// A balancer over three backends, the first with twice the weight, that logs into `log`.
 struct Peer {
     name: &'static str,
     /// File names and texts.
-    files: fn(front: SocketAddr, backends: &[String; 3]) -> Vec<(&'static str, String)>,
+    files: fn(SocketAddr, &[String; 3]) -> Files,
     arguments: &'static [&'static str],
     /// What the report of a replay calls the format.
     format: &'static str,
