@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::{Value as Json, json};
 
+use crate::config::{Overrides, parse};
+
 use super::draft::{Draft, DraftRoute, Object, merge, put};
 use super::report::{Report, Verdict};
 use super::text::MOST_ROUTES;
@@ -182,4 +184,54 @@ fn takes_all(route: &Object) -> bool {
 
 fn is_just_the_default(route: &Object) -> bool {
     takes_all(route) && route.keys().all(|field| field == "pool" || field == "path")
+}
+
+/// Takes rules about names out that our reader refuses: the field, and the name.
+pub fn without_odd_names(config: &mut Json) -> Vec<(String, String)> {
+    let mut gone = Vec::new();
+    match config {
+        Json::Array(list) => list.iter_mut().for_each(|it| gone.extend(without_odd_names(it))),
+        Json::Object(fields) => {
+            for (field, value) in fields.iter_mut() {
+                match field.as_str() {
+                    "request_headers" | "response_headers" => {
+                        gone.extend(odd_names(field, value).into_iter().map(|name| (field.clone(), name)));
+                    }
+                    _ => gone.extend(without_odd_names(value)),
+                }
+            }
+            fields.retain(|field, value| {
+                !(field.ends_with("_headers") && value.as_object().is_some_and(Object::is_empty))
+            });
+        }
+        _ => {}
+    }
+    gone
+}
+
+fn odd_names(field: &str, rules: &mut Json) -> Vec<String> {
+    let mut gone = Vec::new();
+    let is_odd = |how: &str, name: &str| {
+        let rule = if how == "remove" { json!({ how: [name] }) } else { json!({ how: { name: "x" } }) };
+        parse(&json!({ field: rule }).to_string(), &Overrides::default()).is_err()
+    };
+    let Some(rules) = rules.as_object_mut() else { return gone };
+    for (how, names) in rules.iter_mut() {
+        let mut keeps = |name: &str| {
+            let odd = is_odd(how, name);
+            if odd {
+                gone.push(name.to_owned());
+            }
+            !odd
+        };
+        match names {
+            Json::Array(list) => list.retain(|name| name.as_str().is_some_and(&mut keeps)),
+            Json::Object(values) => values.retain(|name, _| keeps(name)),
+            _ => {}
+        }
+    }
+    rules.retain(|_, names| {
+        names.as_array().is_none_or(|it| !it.is_empty()) && names.as_object().is_none_or(|it| !it.is_empty())
+    });
+    gone
 }

@@ -1,6 +1,8 @@
 //! HAProxy's `deny` and Caddy's `respond` come before every choice of a backend. Here the most specific route wins, so whom it keeps
 //! out has to be said in each route that it is for.
 
+use serde_json::Value as Json;
+
 use super::draft::{DraftRoute, Object, push, put};
 use super::order::{hosts_meet, path_is_within, paths_meet};
 use super::report::{Place, Report, Verdict};
@@ -33,7 +35,7 @@ impl Guard {
             let has_host = host.is_none() || host == route.fields.get("host");
             let is_inside = path_is_within(&route.fields, &self.terms);
             if is_inside && has_host && is_of_all_of_them {
-                self.say(&mut route.fields);
+                self.say(&mut route.fields, report);
             } else if is_inside || path_is_within(&self.terms, &route.fields) {
                 let mut part = route.clone();
                 for (name, value) in &self.terms {
@@ -44,7 +46,7 @@ impl Guard {
                         put(&mut part.fields, name, value.clone());
                     }
                 }
-                self.say(&mut part.fields);
+                self.say(&mut part.fields, report);
                 parts.push(DraftRoute { place: self.place.clone(), name: self.text.clone(), ..part });
             } else if paths_meet(&route.fields, &self.terms) {
                 let note = format!("say it in the route of line {} as well", route.place.line);
@@ -55,18 +57,67 @@ impl Guard {
         *routes = parts;
     }
 
-    fn say(&self, route: &mut Object) {
+    fn say(&self, route: &mut Object, report: &mut Report) {
         for (which, value) in &self.networks {
-            match value.as_array() {
-                Some(networks) => networks.iter().for_each(|network| push(route, which, network.clone())),
-                None => {
+            match (which.as_str(), value.as_array()) {
+                ("allow", Some(_)) => {
+                    if allow_only(route, value) {
+                        report.note(&self.place, &self.text, Verdict::NotHere, CLOSED);
+                    }
+                }
+                (_, Some(networks)) => {
+                    networks.iter().for_each(|network| push(route, which, network.clone()))
+                }
+                ("respond", None) => {
                     route.retain(|name, _| {
                         name.starts_with("path")
                             || ["host", "methods", "headers", "query"].contains(&name.as_str())
                     });
                     put(route, which, value.clone());
                 }
+                (_, None) => put(route, which, value.clone()),
             }
         }
+    }
+}
+
+/// What is said where somebody may be kept out in a way that can't be said here.
+pub const CLOSED: &str = "the route is closed (`deny`) until it says who may ask";
+
+/// Lets only these networks ask. Where others were named already both would have to fit, which can't be said: then
+/// nobody may, and this is true.
+pub fn allow_only(route: &mut Object, networks: &Json) -> bool {
+    match route.get("allow") {
+        Some(there) if there != networks => {
+            close(route);
+            true
+        }
+        _ => {
+            route.insert("allow".to_owned(), networks.clone());
+            false
+        }
+    }
+}
+
+/// Nobody may ask.
+pub fn close(route: &mut Object) {
+    for all in ["0.0.0.0/0", "::/0"] {
+        push(route, "deny", all);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn two_lists_of_who_may_ask_close_the_route() {
+        let mut route = Object::new();
+        assert!(!allow_only(&mut route, &json!(["10.0.0.0/8"])));
+        assert!(!allow_only(&mut route, &json!(["10.0.0.0/8"])));
+        assert!(allow_only(&mut route, &json!(["192.0.2.0/24"])));
+        assert_eq!(route["deny"], json!(["0.0.0.0/0", "::/0"]));
     }
 }

@@ -23,7 +23,7 @@ use std::path::Path;
 use serde_json::Value as Json;
 
 use crate::cli::ConvertOptions;
-use crate::config::{Overrides, parse};
+use crate::config::{Mistake, Overrides, parse};
 use report::{Report, Verdict};
 
 /// Which program a file is for.
@@ -74,11 +74,23 @@ fn convert(text: &str, file: &Path, program: Program, options: &ConvertOptions) 
     if matches!(program, Program::Nginx | Program::Traefik) {
         escape_variables(&mut config);
     }
+    for (field, name) in finish::without_odd_names(&mut config) {
+        let note = "left out: no field's name, or none that can be set";
+        report.unsaid(&format!("{field}: {name}"), Verdict::NotHere, note);
+    }
     let mut written = serde_json::to_string_pretty(&config).map_err(|why| why.to_string())?;
     written.push('\n');
+    if config.get("pools").is_none() && config["backends"].as_array().is_none_or(Vec::is_empty) {
+        report.unsaid(
+            "no backends",
+            Verdict::NotHere,
+            "none was found in this file (labels of containers are not read)",
+        );
+    }
     // What our own reader refuses is said, with its words: whoever converts mends it at once.
     if let Err(mistakes) = parse(&written, &Overrides::default()) {
-        for mistake in mistakes.mistakes() {
+        let is_left = |it: &&Mistake| !it.message.contains("is not set in the environment");
+        for mistake in mistakes.mistakes().iter().filter(is_left) {
             report.unsaid(
                 &mistake.path,
                 Verdict::NotHere,

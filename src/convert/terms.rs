@@ -35,7 +35,13 @@ impl Terms {
         if paths.iter().filter(|name| both.fields.contains_key(**name)).count() > 1 {
             return Err("two conditions on the path".to_owned());
         }
-        both.from.extend(other.from.iter().cloned());
+        // Addresses of one list are alternatives, and two lists would both have to have it.
+        if !both.from.is_empty() && !other.from.is_empty() && both.from != other.from {
+            return Err("two conditions on the client".to_owned());
+        }
+        if both.from.is_empty() {
+            both.from.clone_from(&other.from);
+        }
         both.not_from.extend(other.not_from.iter().cloned());
         both.secure = both.secure.or(other.secure);
         both.note = both.note.or(other.note);
@@ -47,7 +53,9 @@ impl Terms {
     /// # Errors
     /// It is about something else.
     pub fn negated(&self) -> Result<Terms, String> {
-        if !self.fields.is_empty() {
+        let kinds = [!self.from.is_empty(), !self.not_from.is_empty(), self.secure.is_some()];
+        let count = kinds.iter().filter(|is_said| **is_said).count();
+        if !self.fields.is_empty() || count != 1 || self.not_from.len() > 1 {
             return Err("the opposite of a condition; name what is meant".to_owned());
         }
         Ok(Terms {

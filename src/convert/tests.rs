@@ -1,7 +1,7 @@
 //! What holds for every program: no line is dropped in silence, and what is written can be read.
 
 use proptest::prelude::*;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::config::{Overrides, parse};
@@ -195,4 +195,61 @@ fn braces_of_others_are_no_variables_of_ours() {
     let (config, _) = converted("nginx", text);
     let text = config.to_string();
     assert!(!text.contains("\"${x"), "{text}");
+}
+
+/// What keeps people out and can't be said closes the route, and is said.
+#[test]
+fn what_keeps_people_out_is_never_lost() {
+    let routes = |config: &Json| config["routes"].as_array().cloned().unwrap_or_default();
+    let is_told = |rows: &[Json], word: &str| {
+        rows.iter().any(|row| {
+            row["directive"].as_str().is_some_and(|it| it.starts_with(word)) && row["verdict"] == "not here"
+        })
+    };
+    let closed = json!(["0.0.0.0/0", "::/0"]);
+    let (config, rows) =
+        converted("nginx", "server { listen 80; location / { auth_request /check; proxy_pass http://a; } }");
+    assert_eq!(routes(&config)[0]["deny"], closed, "{config}");
+    assert!(is_told(&rows, "auth_request"));
+
+    let text = "http://a.example.com {\n basic_auth /admin/* {\n  bob $2a$14$x\n }\n reverse_proxy b:1\n}\n";
+    let (config, rows) = converted("caddy", text);
+    let admin =
+        routes(&config).into_iter().find(|route| route["path"] == "/admin").expect("a route of its own");
+    assert_eq!(admin["basic_auth"]["users"], "users.htpasswd", "{config}");
+    assert!(is_told(&rows, "basic_auth"));
+
+    let text = "http:\n  routers: {r: {rule: 'PathPrefix(`/`)', middlewares: [x, y], service: s}}\n  services: {s: {loadBalancer: {servers: [{url: 'http://a'}]}}}\n  middlewares:\n    x: {ipAllowList: {sourceRange: [10.0.0.0/8]}}\n    y: {ipAllowList: {sourceRange: [192.0.2.0/24]}}\n";
+    let (config, rows) = converted("traefik", text);
+    assert_eq!(routes(&config)[0]["deny"], closed, "{config}");
+    assert!(is_told(&rows, "http.routers.r.middlewares"));
+
+    let text = "userlist u\n user a password b\nfrontend f\n mode http\n bind :80\n acl ok http_auth(u)\n acl admin path_beg /admin\n \
+                http-request auth realm x if admin !ok\n http-request deny unless { src 10.0.0.0/8 }\n http-request deny unless { src 192.0.2.0/24 }\n \
+                default_backend b\nbackend b\n mode http\n server s 10.0.0.1:80\n";
+    let (config, rows) = converted("haproxy", text);
+    let admin =
+        routes(&config).into_iter().find(|route| route["path"] == "/admin").expect("a route of its own");
+    assert_eq!(admin["basic_auth"]["users"], "users.htpasswd", "{config}");
+    assert!(routes(&config).iter().all(|route| route["deny"] == closed), "{config}");
+    assert!(is_told(&rows, "http-request auth") && is_told(&rows, "http-request deny"));
+}
+
+#[test]
+fn a_name_that_means_something_else_here_is_not_taken_for_it() {
+    let text =
+        "upstream backend { server a:80; } server { listen 80; location / { proxy_pass http://backend; } }";
+    let (config, rows) = converted("nginx", text);
+    assert_eq!(config["host_header"], "backend");
+    assert!(
+        rows.iter().any(|row| row["note"]
+            .as_str()
+            .is_some_and(|note| note.starts_with("Host is the backend's own")))
+    );
+    let (config, rows) = converted(
+        "haproxy",
+        "frontend f\n mode http\n bind :80\n http-request set-header X-A: b\n default_backend b\nbackend b\n mode http\n server s 10.0.0.1:80\n",
+    );
+    assert!(readable(&config, &rows) && config.get("request_headers").is_none(), "{config}");
+    assert!(rows.iter().any(|row| row["directive"] == "request_headers: X-A:"), "{rows:?}");
 }

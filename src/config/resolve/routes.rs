@@ -63,6 +63,8 @@ fn route(fields: &Fields<'_>, pools: &HashSet<&str>) -> Option<Route> {
     let prefix = |name| fields.get(name).filter(not_null).map(|value| value.read(text(PATH, route_path)));
     let (strip_prefix, add_prefix) = (prefix("strip_prefix"), prefix("add_prefix"));
     let action = actions::action(fields, pools);
+    // All is read before a mistake ends it: else what was not read would be unknown.
+    let local = policy::local(fields);
     Some(Route {
         hosts: hosts?,
         path: path?,
@@ -73,7 +75,7 @@ fn route(fields: &Fields<'_>, pools: &HashSet<&str>) -> Option<Route> {
         strip_prefix: strip_prefix.flatten().filter(|path| path != "/"),
         add_prefix: add_prefix.flatten().filter(|path| path != "/"),
         action: action?,
-        local: policy::local(fields),
+        local,
     })
 }
 

@@ -1,6 +1,6 @@
 //! What a request passes on its way to a backend.
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::proxy::Told;
 use super::values::{template, with_variables};
@@ -8,6 +8,14 @@ use crate::convert::directive::Directive;
 use crate::convert::draft::{Draft, Object, header, put};
 use crate::convert::quantity::size;
 use crate::convert::report::Verdict;
+
+/// What has to be done for a login to be one here.
+pub const USERS: &str = "write NAME:HASH of each line into users.htpasswd";
+
+/// A login with that file.
+pub fn login() -> Json {
+    json!({ "realm": "restricted", "users": "users.htpasswd" })
+}
 
 /// What a request passes on its way.
 pub fn handler(
@@ -81,7 +89,6 @@ pub fn handler(
         }
         "uri" | "rewrite" | "try_files" | "method" | "vars" | "map" | "push" | "invoke" | "intercept"
         | "templates" => not_here("strip_prefix and add_prefix"),
-        "basic_auth" | "basicauth" => not_here("basic_auth of a route, with a file of htpasswd -B"),
         "forward_auth" => {
             let word = |name: &str| directive.inside().iter().find(|it| it.name == name);
             let uri = word("uri").map_or("", |it| it.arg(0));
@@ -98,7 +105,13 @@ pub fn handler(
             }
             same
         }
-        "tls" => (Verdict::Same, String::new()),
+        "tls" => match directive.inside() {
+            [] => same,
+            words if words.iter().any(|it| it.name == "client_auth") => {
+                not_here("clients' certificates are not asked for")
+            }
+            _ => differs("certificates are files; tls.min_version"),
+        },
         "log" => {
             let file = directive.inside().iter().find(|it| it.name == "output" && it.arg(0) == "file");
             if let Some(file) = file {

@@ -84,7 +84,8 @@ fn address(text: &str) -> Address {
         _ => (authority, None),
     };
     Address {
-        host: host.to_ascii_lowercase(),
+        // A variable keeps its name.
+        host: if host.contains('$') { host.to_owned() } else { host.to_ascii_lowercase() },
         port,
         scheme,
         path: path.trim_end_matches('*').trim_end_matches('/').to_owned(),

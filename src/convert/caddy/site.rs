@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::handlers::handler;
+use super::handlers::{USERS, handler, login};
 use super::matchers::{self, Named};
 use super::proxy::reverse_proxy;
 use super::values::template;
@@ -47,6 +47,14 @@ pub fn block(
         let mut note = |verdict, note: &str| report.note(&directive.place, &directive.text(), verdict, note);
         match (place, terms) {
             (_, Err(why)) => note(Verdict::NotHere, &why),
+            (None, Ok(terms)) if matches!(directive.name.as_str(), "basic_auth" | "basicauth") => {
+                note(Verdict::NotHere, USERS);
+                for terms in terms {
+                    let (place, text) = (directive.place.clone(), directive.text());
+                    let networks = Object::from_iter([("basic_auth".to_owned(), login())]);
+                    guards.push(Guard { terms: terms.fields, networks, place, text });
+                }
+            }
             (None, Ok(terms)) => {
                 let has_condition = !terms.iter().all(|it| *it == *wider);
                 let (verdict, text) = handler(directive, args, has_condition, &mut common, draft);

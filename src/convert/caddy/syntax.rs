@@ -141,6 +141,14 @@ fn words(text: &str) -> Result<Vec<Word>, (usize, &'static str)> {
         let start = line;
         match c {
             c if c.is_whitespace() => drop(take(&mut rest, &mut line)),
+            // A line goes on behind a backslash at its end.
+            '\\' if rest[1..].starts_with('\n') || rest[1..].starts_with("\r\n") => {
+                if let Some(word) = words.last_mut() {
+                    let word: &mut Word = word;
+                    word.end = line + 1;
+                }
+                while take(&mut rest, &mut line).is_some_and(|c| c != '\n') {}
+            }
             '#' => while take(&mut rest, &mut line).is_some_and(|c| c != '\n') {},
             '"' | '`' => {
                 take(&mut rest, &mut line);

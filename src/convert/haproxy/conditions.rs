@@ -9,7 +9,11 @@ use crate::convert::terms::{Terms, field, inner, list};
 
 /// Named conditions; one name may have several lines.
 #[derive(Debug, Default, Clone)]
-pub struct Acls(Vec<(String, Result<Vec<Terms>, String>)>);
+pub struct Acls {
+    named: Vec<(String, Result<Vec<Terms>, String>)>,
+    /// Those that ask for a login.
+    logins: Vec<String>,
+}
 
 /// Alternatives past this many are no configuration that somebody has written.
 const MOST_ALTERNATIVES: usize = 64;
@@ -22,7 +26,11 @@ impl Acls {
             Ok(terms) => Ok(terms.iter().find_map(|terms| terms.note)),
             Err(why) => Err(why.clone()),
         };
-        self.0.push((line.word(1).to_owned(), found));
+        self.named.push((line.word(1).to_owned(), found));
+        if line.word(2).starts_with("http_auth") {
+            self.logins.push(line.word(1).to_owned());
+            return Ok(Some("http-request auth asks for a login"));
+        }
         answer
     }
 
@@ -37,7 +45,7 @@ impl Acls {
             _ => {}
         }
         let mut all = Vec::new();
-        for (_, terms) in self.0.iter().filter(|(known, _)| known == name) {
+        for (_, terms) in self.named.iter().filter(|(known, _)| known == name) {
             all.extend(terms.clone()?);
         }
         if all.is_empty() { Err(format!("no acl {name} is known")) } else { Ok(all) }
@@ -57,6 +65,33 @@ impl Acls {
             ("unless", [one]) => Ok(vec![one.negated()?]),
             ("unless", _) => Err("`unless` with alternatives".to_owned()),
             _ => Ok(alternatives),
+        }
+    }
+
+    /// A condition without what it says of a login: for whom there is one.
+    ///
+    /// # Errors
+    /// Why it can't be said here.
+    pub fn but_for_logins(&self, words: &[String]) -> Result<Vec<Terms>, String> {
+        let mut rest: Vec<String> = Vec::new();
+        let mut words = words.iter().peekable();
+        while let Some(word) = words.next() {
+            let name = word.trim_start_matches('!');
+            let is_braced = name == "{" || (name.is_empty() && words.peek().is_some_and(|next| *next == "{"));
+            if is_braced {
+                let group: Vec<String> = words.by_ref().take_while(|word| *word != "}").cloned().collect();
+                if !group.iter().any(|word| word.starts_with("http_auth")) {
+                    rest.push(word.clone());
+                    rest.extend(group);
+                    rest.push("}".to_owned());
+                }
+            } else if !self.logins.iter().any(|login| login == name) {
+                rest.push(word.clone());
+            }
+        }
+        match &rest[..] {
+            [] | [_] => Ok(vec![Terms::default()]),
+            rest => self.condition(rest),
         }
     }
 

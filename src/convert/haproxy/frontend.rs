@@ -68,6 +68,7 @@ impl Frontend {
             ("http-request" | "tcp-request", "deny" | "reject" | "block") | ("block", _) => {
                 self.deny(line, words, condition)
             }
+            ("http-request", "auth") => self.auth(line, condition),
             ("http-request", "redirect") => self.redirect(line, &words[1..], condition, listeners),
             ("redirect", _) => self.redirect(line, words, condition, listeners),
             ("http-request", "return") => self.returns(line, words, condition),
@@ -77,6 +78,17 @@ impl Frontend {
             _ => return rule(words, condition, &mut self.common, &self.acls),
         };
         Some(told.unwrap_or_else(|why| (Verdict::NotHere, why)))
+    }
+
+    fn auth(&mut self, line: &Line, condition: &[String]) -> Result<Told, String> {
+        let login = json!({ "realm": "restricted", "users": "users.htpasswd" });
+        let alternatives = self.acls.but_for_logins(condition).unwrap_or_else(|_| vec![Terms::default()]);
+        for terms in alternatives {
+            let networks = Object::from_iter([("basic_auth".to_owned(), login.clone())]);
+            let (place, text) = (line.place.clone(), line.text());
+            self.guards.push(Guard { terms: terms.fields, networks, place, text });
+        }
+        Ok((Verdict::NotHere, "write the userlist into users.htpasswd (htpasswd -B, bcrypt only)".to_owned()))
     }
 
     fn deny(&mut self, line: &Line, words: &[String], condition: &[String]) -> Result<Told, String> {

@@ -106,6 +106,13 @@ fn words(line: &str) -> Result<Vec<String>, &'static str> {
                     other => other,
                 });
             }
+            // The environment's, in double quotes only; `${NAME}` is ours as it is.
+            (Some('"'), '$') if chars.as_str().starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') => {
+                let rest = chars.as_str();
+                let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+                word.get_or_insert_default().push_str(&format!("${{{}}}", &rest[..end]));
+                chars = rest[end..].chars();
+            }
             (Some(_), c) => word.get_or_insert_default().push(c),
             (None, '\'' | '"') => {
                 quote = Some(c);
@@ -138,6 +145,7 @@ mod tests {
         check(r"a\ b c\#d", &["a b", "c#d"]);
         check(r#"x """#, &["x", ""]);
         check(r#"acl a path_reg "^/v\d+""#, &["acl", "a", "path_reg", r"^/v\d+"]);
+        check(r#"bind 0.0.0.0:"$PORT" "${HOST}:x""#, &["bind", "0.0.0.0:${PORT}", "${HOST}:x"]);
         assert!(words("\"").is_err());
     }
 }

@@ -177,7 +177,7 @@ fn known(first: &str, second: &str) -> (Verdict, &'static str) {
         {
             (NotHere, "no tables: rate_limit is for each client's address")
         }
-        ("http-request", "auth") => (NotHere, "basic_auth of a route, with a file of htpasswd -B"),
+        ("redirect", _) => (NotHere, "a redirect is a route's"),
         (
             "http-request",
             "set-path" | "replace-path" | "set-uri" | "replace-uri" | "set-query" | "replace-pathq"

@@ -6,6 +6,7 @@ use super::server::Scope;
 use super::settings::Settings;
 use super::upstream::Upstream;
 use super::values::template;
+use crate::config::{Config, HostHeader, Overrides, parse};
 use crate::convert::directive::Directive;
 use crate::convert::draft::{Draft, Object, put};
 use crate::convert::report::{Report, Verdict};
@@ -16,7 +17,7 @@ pub fn prefix_taken_off(args: &[String]) -> Option<String> {
     if to != "/$1" || !matches!(rest.first().map(String::as_str), Some("break") | None) {
         return None;
     }
-    let inner = from.strip_prefix('^')?;
+    let inner = from.strip_prefix('^').unwrap_or(from);
     let inner = inner.strip_suffix('$').unwrap_or(inner);
     let prefix = inner.strip_suffix("/(.*)").or_else(|| inner.strip_suffix("/?(.*)"))?;
     let is_plain = !prefix.is_empty() && !prefix.contains(['(', '[', '*', '+', '?', '|', '\\', '$', '.']);
@@ -123,7 +124,12 @@ pub fn passed(
     put(&mut fields, "pool", name);
     let host = match (&settings.host, is_named) {
         (Some(host), _) => host.clone(),
-        (None, true) => address.clone(),
+        // A name such as `backend` means something else here.
+        (None, true) if is_a_host(&address) => address.clone(),
+        (None, true) => {
+            note(Verdict::Differs, "Host is the backend's own, where nginx sends the upstream's name");
+            "backend".to_owned()
+        }
         (None, false) if address.starts_with("unix:") => "localhost".to_owned(),
         (None, false) => "backend".to_owned(),
     };
@@ -156,4 +162,11 @@ fn rewriting(prefix: &str, path: &str) -> Option<(Option<Json>, Option<Json>)> {
     }
     (prefix.ends_with('/') == path.ends_with('/'))
         .then(|| ((!from.is_empty()).then(|| json!(from)), (!to.is_empty()).then(|| json!(to))))
+}
+
+/// Whether `host_header` takes this for a host.
+fn is_a_host(text: &str) -> bool {
+    let file = json!({ "host_header": text }).to_string();
+    let is_fixed = |config: Config| matches!(config.host_header, HostHeader::Fixed(_));
+    parse(&file, &Overrides::default()).is_ok_and(is_fixed)
 }

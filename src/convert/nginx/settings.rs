@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 use super::values::template;
 use crate::convert::directive::Directive;
 use crate::convert::draft::{Object, header, put};
+use crate::convert::guard::close;
 use crate::convert::quantity::{size, time, written};
 use crate::convert::report::{Report, Verdict};
 
@@ -29,6 +30,8 @@ pub struct Settings {
     pub(super) auth: (Option<String>, Option<String>),
     pub(super) gzip: bool,
     pub(super) denies_all: bool,
+    /// Somebody is asked who may ask, which is to be said in words of ours.
+    is_closed: bool,
     /// The type of answers of its own.
     pub default_type: Option<String>,
     /// Where files are.
@@ -117,6 +120,13 @@ impl Settings {
             "limit_req_zone" => Some(self.zone(directive)),
             "limit_req" => Some(self.limit_req(directive)),
             "allow" | "deny" => Some(self.access(&directive.name, arg)),
+            "auth_request" | "auth_jwt" => {
+                self.is_closed = arg != "off";
+                told(
+                    Verdict::NotHere,
+                    "forward_auth, with the URL of the service; until then nobody may ask (`deny`)",
+                )
+            }
             "auth_basic" => {
                 self.auth.0 = (arg != "off").then(|| arg.to_owned());
                 self.login();
@@ -166,6 +176,9 @@ impl Settings {
             }
             ("x-request-id", "$request_id") => by_itself("set without being asked for"),
             ("upgrade", _) | ("connection", _) => by_itself("upgrades and kept connections need no words"),
+            (lower, same) if same == format!("$http_{}", lower.replace('-', "_")) => {
+                by_itself("passed on as it comes")
+            }
             (_, "") => {
                 self.set_header.push(("remove", name.to_owned(), String::new()));
                 by_itself("")
@@ -246,6 +259,9 @@ impl Settings {
             if let Some(value) = self.fields.get(name) {
                 fields.insert(name.to_owned(), value.clone());
             }
+        }
+        if self.is_closed {
+            close(&mut fields);
         }
         for (how, name, value) in &self.add_header {
             header(&mut fields, "response_headers", how, name, value);

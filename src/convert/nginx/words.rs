@@ -145,6 +145,7 @@ fn known(name: &str, arg: &str) -> (Verdict, &'static str) {
             (NotHere, "the backend's name is its URL's, and no certificate of ours is shown")
         }
         "gzip_vary" => (Same, "always"),
+        "proxy_cache_bypass" | "proxy_no_cache" => (Ignored, "nothing is kept"),
         "gzip_proxied" => (Same, "as with `any`"),
         "gunzip" | "gzip_static" | "brotli" | "brotli_types" | "brotli_comp_level" | "brotli_static" => {
             (NotHere, "gzip only, of answers as they pass")
@@ -155,8 +156,8 @@ fn known(name: &str, arg: &str) -> (Verdict, &'static str) {
         "limit_except" => (NotHere, "methods of a route, and one that responds with 403 for the rest"),
         "internal" => (Ignored, ""),
         "satisfy" => (NotHere, "access and login both have to let a request pass"),
-        "auth_request" | "auth_request_set" => (NotHere, "forward_auth, with the URL of the service"),
-        "auth_jwt" | "auth_delay" => (NotHere, "forward_auth asks a service"),
+        "auth_request_set" => (NotHere, "forward_auth.pass"),
+        "auth_delay" => (NotHere, "forward_auth asks a service"),
         "root"
         | "alias"
         | "index"
@@ -190,10 +191,8 @@ fn known(name: &str, arg: &str) -> (Verdict, &'static str) {
         | "proxy_cache_path"
         | "proxy_cache_key"
         | "proxy_cache_valid"
-        | "proxy_cache_bypass"
         | "proxy_cache_use_stale"
         | "proxy_cache_lock"
-        | "proxy_no_cache"
         | "proxy_cache_methods"
         | "proxy_store"
         | "proxy_ignore_headers"

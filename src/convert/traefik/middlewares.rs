@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::walk::{Part, Told, differs, ignored, not_here, same, told};
 use crate::convert::draft::{Object, header, push, put};
+use crate::convert::guard::close;
 use crate::convert::quantity::{size, time, written};
 use crate::convert::report::{Report, Verdict};
 
@@ -57,7 +58,10 @@ fn one(kind: &str, part: &Part<'_>, made: &mut Middleware, report: &mut Report) 
             told()
         }
         "basicauth" => match text("usersFile") {
-            "" => not_here("a file of htpasswd -B (basic_auth.users)"),
+            "" => {
+                put(fields, "basic_auth", json!({ "realm": "traefik", "users": "users.htpasswd" }));
+                not_here("write these lines into users.htpasswd (bcrypt only)")
+            }
             file => {
                 let realm = if text("realm").is_empty() { "traefik" } else { text("realm") };
                 put(fields, "basic_auth", json!({ "realm": realm, "users": file }));
@@ -121,7 +125,10 @@ fn one(kind: &str, part: &Part<'_>, made: &mut Middleware, report: &mut Report) 
         "circuitbreaker" => differs("circuit_breaker, by failures"),
         "errors" => not_here("error_pages has files, for the balancer's own answers"),
         "inflightreq" => not_here("backends[].max_connections, limits.max_connections_per_ip"),
-        "digestauth" => not_here("basic_auth by TLS, or forward_auth"),
+        "digestauth" => {
+            close(fields);
+            not_here("basic_auth by TLS, or forward_auth; until then nobody may ask (`deny`)")
+        }
         "replacepath" | "replacepathregex" | "stripprefixregex" => not_here("strip_prefix and add_prefix"),
         "passtlsclientcert" => not_here("clients' certificates are not asked for"),
         "grpcweb" | "plugin" => not_here("no programs inside; forward_auth asks one"),

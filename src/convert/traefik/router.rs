@@ -10,6 +10,7 @@ use super::rule;
 use super::services::Service;
 use super::walk::{Part, differs, ignored, not_here, same};
 use crate::convert::draft::{DraftRoute, Object, merge, put};
+use crate::convert::guard::{CLOSED, allow_only};
 use crate::convert::report::{Report, Verdict};
 use crate::convert::text::MOST_DIRECTIVES;
 use crate::convert::tree::Node;
@@ -27,10 +28,10 @@ pub fn router(
     let rule_text = text("rule");
     let priority = text("priority").parse().ok().filter(|it| *it > 0).unwrap_or(rule_text.len() as u64);
     let mut fields = Object::new();
-    let mut to_https = false;
+    let (mut to_https, mut is_closed) = (false, false);
     let names = router.node.get("middlewares").map_or_else(Vec::new, Node::texts);
     let mut budget = MOST_DIRECTIVES;
-    let unknown = apply(&names, middlewares, &mut fields, &mut to_https, &mut budget);
+    let unknown = apply(&names, middlewares, &mut fields, (&mut to_https, &mut is_closed), &mut budget);
     let points = router.node.get("entryPoints").map_or_else(Vec::new, Node::texts);
     let is_secure = router.node.get("tls").is_some_and(|tls| tls.text() != "false");
     entry_points.used(&points, is_secure, to_https);
@@ -49,6 +50,7 @@ pub fn router(
             "api@internal" | "dashboard@internal" => differs("/lb-dashboard, for those in `pages`"),
             _ => not_here("this service is not there"),
         },
+        "middlewares" if is_closed => not_here(CLOSED),
         "middlewares" if !unknown.is_empty() => not_here(&format!("not there: {}", unknown.join(", "))),
         "priority" => differs("the most specific route wins; where that matters it is said"),
         "ruleSyntax" | "observability" | "entryPoints" => ignored("every listener serves all routes"),
@@ -108,7 +110,7 @@ fn apply(
     names: &[&str],
     all: &HashMap<String, Middleware>,
     fields: &mut Object,
-    to_https: &mut bool,
+    (to_https, is_closed): (&mut bool, &mut bool),
     budget: &mut usize,
 ) -> Vec<String> {
     let mut unknown = Vec::new();
@@ -121,10 +123,13 @@ fn apply(
         *budget -= 1;
         *to_https |= middleware.to_https;
         for (field, value) in &middleware.fields {
-            merge(fields, field.clone(), value.clone());
+            match field.as_str() {
+                "allow" => *is_closed |= allow_only(fields, value),
+                _ => merge(fields, field.clone(), value.clone()),
+            }
         }
         let chain: Vec<&str> = middleware.chain.iter().map(String::as_str).collect();
-        unknown.extend(apply(&chain, all, fields, to_https, budget));
+        unknown.extend(apply(&chain, all, fields, (&mut *to_https, &mut *is_closed), budget));
     }
     unknown
 }
