@@ -6,6 +6,7 @@
 //! score = weight / -ln(u) with u uniform in (0, 1).
 
 use super::ip_hash::hash;
+use super::rendezvous::{mixed, uniform};
 use crate::pool::{Balancer, Candidate, ClientKey};
 
 /// Remembers nothing.
@@ -28,18 +29,6 @@ impl Balancer for ConsistentHash {
         }
         chosen
     }
-}
-
-/// In (0, 1), never at an end.
-fn uniform(hash: u64) -> f64 {
-    ((hash >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-}
-
-/// The finalizer of SplitMix64: every bit of the result depends on every bit of the argument.
-fn mixed(mut hash: u64) -> u64 {
-    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    hash ^ (hash >> 31)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod consistent_hash;
 mod ip_hash;
 mod least_conn;
 mod power_of_two;
+pub mod rendezvous;
 mod round_robin;
 mod smooth;
 

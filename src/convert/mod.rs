@@ -90,10 +90,10 @@ fn convert(text: &str, file: &Path, program: Program, options: &ConvertOptions) 
     }
     // What our own reader refuses is said, with its words: whoever converts mends it at once.
     if let Err(mistakes) = parse(&written, &Overrides::default()) {
-        let is_left = |it: &&Mistake| {
-            !it.message.contains("is not set in the environment") && !(is_empty && it.path == "backends")
+        let is_elsewhere = |it: &Mistake| {
+            it.message.contains("is not set in the environment") || (is_empty && it.path == "backends")
         };
-        for mistake in mistakes.mistakes().iter().filter(is_left) {
+        for mistake in mistakes.mistakes().iter().filter(|it| !is_elsewhere(it)) {
             report.unsaid(
                 &mistake.path,
                 Verdict::NotHere,

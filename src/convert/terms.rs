@@ -19,12 +19,32 @@ pub struct Terms {
     pub note: Option<&'static str>,
 }
 
+/// Alternatives past this many are no configuration that somebody has written.
+const MOST_ALTERNATIVES: usize = 64;
+
+/// Alternatives that fit one of both: each with each.
+///
+/// # Errors
+/// Two are about the same, or there are too many.
+pub fn each_with_each(left: &[Terms], right: &[Terms]) -> Result<Vec<Terms>, String> {
+    let mut both = Vec::new();
+    for (one, other) in left.iter().flat_map(|one| right.iter().map(move |other| (one, other))) {
+        both.push(one.and(other)?);
+        bounded(&both)?;
+    }
+    Ok(both)
+}
+
+/// Refuses more alternatives than anybody writes.
+///
+/// # Errors
+/// There are too many.
+pub fn bounded(alternatives: &[Terms]) -> Result<(), String> {
+    if alternatives.len() > MOST_ALTERNATIVES { Err("too many alternatives".to_owned()) } else { Ok(()) }
+}
+
 impl Terms {
-    /// Both.
-    ///
-    /// # Errors
-    /// They are about the same.
-    pub fn and(&self, other: &Terms) -> Result<Terms, String> {
+    fn and(&self, other: &Terms) -> Result<Terms, String> {
         let mut both = self.clone();
         for (field, value) in &other.fields {
             if both.fields.insert(field.clone(), value.clone()).is_some_and(|old| old != *value) {

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 
 use md5::{Digest, Md5};
 
+use crate::balance::rendezvous::{mixed, uniform};
+
 /// One pool of a route.
 #[derive(Debug)]
 pub(super) struct Choice {
@@ -35,18 +37,6 @@ pub(super) fn choose(choices: &[Choice], client: IpAddr) -> Option<usize> {
 /// The same in every process.
 pub(super) fn digest(bytes: &[u8]) -> u64 {
     u128::from_be_bytes(Md5::digest(bytes).into()) as u64
-}
-
-/// In (0, 1), never at an end.
-fn uniform(hash: u64) -> f64 {
-    ((hash >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-}
-
-/// The finalizer of SplitMix64.
-fn mixed(mut hash: u64) -> u64 {
-    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    hash ^ (hash >> 31)
 }
 
 #[cfg(test)]

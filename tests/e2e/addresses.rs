@@ -42,23 +42,10 @@ fn three(more: Value) -> (Dns, Vec<Backend>, Balancer) {
     (dns, fleet, balancer)
 }
 
-/// Who answered so many requests.
-fn shares(balancer: &Balancer, requests: usize) -> BTreeMap<String, usize> {
-    let mut shares = BTreeMap::new();
-    for _ in 0..requests {
-        *shares.entry(balancer.get("/").text().to_owned()).or_default() += 1;
-    }
-    shares
-}
-
-fn total(balancer: &Balancer) -> Value {
-    balancer.metrics()["total_backends"].clone()
-}
-
 #[test]
 fn each_address_has_its_share_and_its_own_figures() {
     let (_dns, fleet, balancer) = three(json!({}));
-    assert_eq!(shares(&balancer, 9).into_values().collect::<Vec<_>>(), [3, 3, 3]);
+    assert_eq!(balancer.shares(9).into_values().collect::<Vec<_>>(), [3, 3, 3]);
     let metrics = balancer.metrics_after(9);
     let backends = metrics["backends"].as_array().unwrap();
     let port = fleet[0].address().port();
@@ -81,12 +68,12 @@ fn one_that_dies_is_left_alone_and_its_siblings_serve_on() {
     let (_dns, mut fleet, balancer) = three(json!({}));
     fleet[1].stop();
     balancer.wait_for_states(&["healthy", "unhealthy", "healthy"]);
-    assert_eq!(shares(&balancer, 8), BTreeMap::from([("1".into(), 4), ("3".into(), 4)]));
+    assert_eq!(balancer.shares(8), BTreeMap::from([("1".into(), 4), ("3".into(), 4)]));
     let breakers = balancer.metrics()["backends"].clone();
     assert!(breakers.as_array().unwrap().iter().all(|it| it["breaker"] == "closed"), "{breakers}");
     fleet[1].restart();
     balancer.wait_for_states(&["healthy"; 3]);
-    assert_eq!(shares(&balancer, 9).len(), 3);
+    assert_eq!(balancer.shares(9).len(), 3);
 }
 
 #[test]
@@ -109,18 +96,18 @@ fn one_that_hangs_opens_its_own_breaker_only() {
         (&metrics["backends"][0]["breaker"], &metrics["backends"][1]["breaker"]),
         (&json!("closed"), &json!("closed"))
     );
-    assert_eq!(shares(&balancer, 8), BTreeMap::from([("1".into(), 4), ("2".into(), 4)]));
+    assert_eq!(balancer.shares(8), BTreeMap::from([("1".into(), 4), ("2".into(), 4)]));
 }
 
 #[test]
 fn one_that_leaves_is_let_go_and_is_back_with_its_figures() {
     let (dns, _fleet, balancer) = three(json!({}));
-    shares(&balancer, 9);
+    balancer.shares(9);
     dns.says_addresses("app.test", &["127.0.1.1", "127.0.1.2"]);
     let line = balancer.wait_for_log("gone=1");
     assert!(line.contains("msg=\"addresses changed\"") && line.contains("name=http://app.test:"), "{line}");
-    eventually("it is gone", || total(&balancer) == 2);
-    assert_eq!(shares(&balancer, 6), BTreeMap::from([("1".into(), 3), ("2".into(), 3)]));
+    eventually("it is gone", || balancer.total_backends() == 2);
+    assert_eq!(balancer.shares(6), BTreeMap::from([("1".into(), 3), ("2".into(), 3)]));
     dns.says_addresses("app.test", &["127.0.1.1", "127.0.1.2", "127.0.1.3"]);
     eventually("it is back", || balancer.metrics()["backends"][2]["total_requests"].as_u64() >= Some(3));
     eventually("it serves", || balancer.get("/").text() == "3");
@@ -133,8 +120,8 @@ fn a_newcomer_takes_requests_after_its_first_passed_probe() {
     fleet[1].set_health(Health::Hangs);
     let balancer = Balancer::start(by_name(&dns, fleet[0].address().port(), json!({})));
     dns.says_addresses("app.test", &["127.0.1.1", "127.0.1.2"]);
-    eventually("it is known", || total(&balancer) == 2);
-    assert_eq!(shares(&balancer, 10), BTreeMap::from([("1".into(), 10)]));
+    eventually("it is known", || balancer.total_backends() == 2);
+    assert_eq!(balancer.shares(10), BTreeMap::from([("1".into(), 10)]));
     fleet[1].set_health(Health::Passes);
     eventually("it has passed a probe", || balancer.get("/").text() == "2");
 }
@@ -145,7 +132,7 @@ fn answers_that_fail_or_shrink_to_nothing_change_nothing_and_are_told_once() {
     for says in [Says::NoSuchName, Says::Nothing, Says::Failure, Says::Silence] {
         dns.says("app.test", says.clone());
         dns.wait_for_questions(4);
-        assert_eq!(shares(&balancer, 9).into_values().collect::<Vec<_>>(), [3, 3, 3], "{says:?}");
+        assert_eq!(balancer.shares(9).into_values().collect::<Vec<_>>(), [3, 3, 3], "{says:?}");
         let metrics = balancer.metrics();
         let name = &metrics["names"][0];
         assert!(name["last_error"].is_string() && name["addresses"] == 3, "{says:?}: {name}");
@@ -162,7 +149,7 @@ fn an_answer_alone_does_not_take_the_last_one_that_serves() {
     // Nobody is there.
     dns.says_addresses("app.test", &["127.0.1.200"]);
     dns.wait_for_questions(12);
-    assert_eq!(shares(&balancer, 9).into_values().collect::<Vec<_>>(), [3, 3, 3]);
+    assert_eq!(balancer.shares(9).into_values().collect::<Vec<_>>(), [3, 3, 3]);
 }
 
 #[test]
@@ -203,7 +190,7 @@ fn services_have_ports_weights_and_backups_from_their_records() {
     let mut config = by_name(&dns, 1, json!({ "host_header": "backend" }));
     config["backends"] = json!([{ "url": "http://_http._tcp.app.test", "addresses": "srv", "weight": 2 }]);
     let balancer = Balancer::start(config);
-    assert_eq!(shares(&balancer, 8), BTreeMap::from([("heavy".into(), 6), ("light".into(), 2)]));
+    assert_eq!(balancer.shares(8), BTreeMap::from([("heavy".into(), 6), ("light".into(), 2)]));
     assert_eq!(heavy.asked()[0].header("host"), Some(&*format!("a.app.test:{}", port(&heavy))));
     let metrics = balancer.metrics();
     let weights: Vec<_> =
@@ -215,7 +202,7 @@ fn services_have_ports_weights_and_backups_from_their_records() {
     // That there is no service any more is no order either.
     dns.says("_http._tcp.app.test", Says::Services(vec![(0, 0, 0, "")]));
     dns.wait_for_questions(4);
-    assert_eq!(shares(&balancer, 8).len(), 2);
+    assert_eq!(balancer.shares(8).len(), 2);
 }
 
 #[test]
@@ -226,7 +213,7 @@ fn an_answer_that_is_cut_is_asked_for_again_and_the_rest_beyond_256_is_said() {
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     dns.says_addresses("app.test", &all);
     let balancer = Balancer::start(by_name(&dns, 1, json!({ "health_check": { "interval": "1h" } })));
-    assert_eq!(total(&balancer), 256);
+    assert_eq!(balancer.total_backends(), 256);
     let line = balancer.wait_for_log("more addresses than can be used");
     assert!(line.contains("used=256") && line.contains("left_out=44"), "{line}");
     assert_eq!(balancer.metrics()["names"][0]["left_out"], 44);
@@ -241,7 +228,7 @@ fn people_name_one_by_its_address_or_all_by_their_name() {
     admin.post(&format!("/backends/drain?url=http://127.0.1.1:{port}"));
     assert_eq!(admin.balancer.states(), ["draining", "healthy"]);
     dns.says_addresses("app.test", &["127.0.1.1", "127.0.1.2", "127.0.1.77"]);
-    eventually("pools were built anew", || total(&admin.balancer) == 3);
+    eventually("pools were built anew", || admin.balancer.total_backends() == 3);
     assert_eq!(admin.balancer.states()[0], "draining", "what was set by hand stays");
     admin.post(&format!("/backends/drain?url=http://app.test:{port}"));
     assert_eq!(admin.balancer.states(), ["draining"; 3]);
@@ -278,7 +265,7 @@ fn two_balancers_agree_on_their_clients_and_a_rotating_name_moves_nobody() {
         dns.wait_for_questions(2);
     }
     for balancer in &balancers {
-        eventually("all are there", || total(balancer) == 6);
+        eventually("all are there", || balancer.total_backends() == 6);
         assert_eq!(homes(balancer), before);
     }
     // One that leaves for good moves its own clients only.
@@ -286,7 +273,7 @@ fn two_balancers_agree_on_their_clients_and_a_rotating_name_moves_nobody() {
     fleet[3].stop();
     say(&[0, 1, 2, 4, 5]);
     for balancer in &balancers {
-        eventually("it has left", || total(balancer) == 5);
+        eventually("it has left", || balancer.total_backends() == 5);
         let after = homes(balancer);
         assert!(before.iter().zip(&after).all(|(before, after)| before == after || before == "4"));
         assert!(!after.contains(&"4".to_owned()));

@@ -103,52 +103,40 @@ fn over(server: &Server, port: u16, more: Value) -> Value {
     config
 }
 
-fn shares(balancer: &Balancer, requests: usize) -> BTreeMap<String, usize> {
-    let mut shares = BTreeMap::new();
-    for _ in 0..requests {
-        *shares.entry(balancer.get("/").text().to_owned()).or_default() += 1;
-    }
-    shares
-}
-
-fn total(balancer: &Balancer) -> Value {
-    balancer.metrics()["total_backends"].clone()
-}
-
 #[test]
 fn three_addresses_have_their_shares_through_death_departure_and_a_server_that_hangs_or_dies() {
     let mut fleet = fleet(3);
     let Some(mut server) = Server::start(&["127.0.2.1", "127.0.2.2", "127.0.2.3"], &[]) else { return };
     let balancer = Balancer::start(over(&server, fleet[0].address().port(), json!({})));
     let even = BTreeMap::from([("1".into(), 3), ("2".into(), 3), ("3".into(), 3)]);
-    assert_eq!(shares(&balancer, 9), even);
+    assert_eq!(balancer.shares(9), even);
     // One dies, and is back.
     fleet[1].stop();
     balancer.wait_for_states(&["healthy", "unhealthy", "healthy"]);
-    assert_eq!(shares(&balancer, 8), BTreeMap::from([("1".into(), 4), ("3".into(), 4)]));
+    assert_eq!(balancer.shares(8), BTreeMap::from([("1".into(), 4), ("3".into(), 4)]));
     fleet[1].restart();
     balancer.wait_for_states(&["healthy"; 3]);
     // One leaves, and is back.
     server.has(&["127.0.2.1", "127.0.2.3"]);
-    eventually("it has left", || total(&balancer) == 2);
-    assert_eq!(shares(&balancer, 8), BTreeMap::from([("1".into(), 4), ("3".into(), 4)]));
+    eventually("it has left", || balancer.total_backends() == 2);
+    assert_eq!(balancer.shares(8), BTreeMap::from([("1".into(), 4), ("3".into(), 4)]));
     server.has(&["127.0.2.1", "127.0.2.2", "127.0.2.3"]);
-    eventually("it is back and serves", || total(&balancer) == 3 && balancer.get("/").text() == "2");
+    eventually("it is back and serves", || balancer.total_backends() == 3 && balancer.get("/").text() == "2");
     // The name has no address, the server hangs, the server is dead.
     server.has(&[]);
     balancer.wait_for_log("msg=\"name not resolved\"");
-    assert_eq!(shares(&balancer, 9), even);
+    assert_eq!(balancer.shares(9), even);
     server.process.signal(Signal::STOP);
     eventually("that is told", || {
         balancer.metrics()["names"][0]["last_error"].as_str().is_some_and(|why| why.contains("in time"))
     });
-    assert_eq!(shares(&balancer, 9), even);
+    assert_eq!(balancer.shares(9), even);
     server.process.signal(Signal::KILL);
     server.process.wait_exit();
     eventually("that is told, too", || {
         balancer.metrics()["names"][0]["last_error"].as_str().is_some_and(|why| why.contains("refused"))
     });
-    assert_eq!(shares(&balancer, 9), even);
+    assert_eq!(balancer.shares(9), even);
     assert_eq!(balancer.log_lines_with("msg=\"name not resolved\"").len(), 1);
 }
 
@@ -166,7 +154,7 @@ fn two_balancers_agree_on_a_thousand_clients_while_addresses_come_and_go() {
     let before = homes(&balancers[0]);
     assert_eq!(homes(&balancers[1]), before);
     server.has(&all[..3]);
-    balancers.iter().for_each(|balancer| eventually("one has left", || total(balancer) == 3));
+    balancers.iter().for_each(|balancer| eventually("one has left", || balancer.total_backends() == 3));
     let after = homes(&balancers[0]);
     assert_eq!(homes(&balancers[1]), after);
     assert!(before.iter().zip(&after).all(|(before, after)| before == after || before == "4"));
@@ -227,6 +215,6 @@ fn services_are_found_by_their_records() {
     let mut with = over(&server, 1, json!({}));
     with["backends"] = json!([{ "url": format!("http://{SERVICE}"), "addresses": "srv" }]);
     let balancer = Balancer::start(with);
-    assert_eq!(shares(&balancer, 8), BTreeMap::from([("1".into(), 6), ("2".into(), 2)]));
+    assert_eq!(balancer.shares(8), BTreeMap::from([("1".into(), 6), ("2".into(), 2)]));
     assert_eq!(balancer.metrics()["backends"][0]["name"], format!("http://{SERVICE}"));
 }

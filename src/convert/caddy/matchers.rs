@@ -2,7 +2,7 @@
 
 use crate::convert::directive::Directive;
 use crate::convert::expression;
-use crate::convert::terms::{Terms, field, inner, list};
+use crate::convert::terms::{Terms, each_with_each, field, inner, list};
 
 /// Named ones of a site, `@name`.
 pub type Named = Vec<(String, Result<Vec<Terms>, String>)>;
@@ -15,16 +15,7 @@ pub fn named(directive: &Directive) -> Result<Vec<Terms>, String> {
             let mut all = vec![Terms::default()];
             for matcher in block {
                 let right = one(&matcher.name, &matcher.args, matcher.inside())?;
-                let mut both = Vec::new();
-                for left in &all {
-                    for right in &right {
-                        both.push(left.and(right)?);
-                    }
-                }
-                if both.len() > 64 {
-                    return Err("too many alternatives".to_owned());
-                }
-                all = both;
+                all = each_with_each(&all, &right)?;
             }
             Ok(all)
         }

@@ -10,7 +10,7 @@ use crate::convert::directive::Directive;
 use crate::convert::draft::{Draft, DraftRoute, Object, merge, push, put};
 use crate::convert::guard::Guard;
 use crate::convert::report::{Report, Verdict};
-use crate::convert::terms::Terms;
+use crate::convert::terms::{Terms, each_with_each};
 
 /// Routes with their place in Caddy's own order of directives.
 type Ordered = Vec<(usize, DraftRoute)>;
@@ -42,8 +42,7 @@ pub fn block(
     for directive in directives.iter().filter(|it| !it.name.starts_with('@')) {
         let place = ORDER.iter().position(|name| *name == directive.name);
         let (terms, args) = matchers::of(&directive.args, &own);
-        let terms = terms
-            .and_then(|all| all.iter().map(|terms| wider.and(terms)).collect::<Result<Vec<Terms>, String>>());
+        let terms = terms.and_then(|all| each_with_each(std::slice::from_ref(wider), &all));
         let mut note = |verdict, note: &str| report.note(&directive.place, &directive.text(), verdict, note);
         match (place, terms) {
             (_, Err(why)) => note(Verdict::NotHere, &why),

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::syntax::Line;
 use crate::convert::draft::push;
-use crate::convert::terms::{Terms, field, inner, list};
+use crate::convert::terms::{Terms, each_with_each, field, inner, list};
 
 /// Named conditions; one name may have several lines.
 #[derive(Debug, Default, Clone)]
@@ -14,9 +14,6 @@ pub struct Acls {
     /// Those that ask for a login.
     logins: Vec<String>,
 }
-
-/// Alternatives past this many are no configuration that somebody has written.
-const MOST_ALTERNATIVES: usize = 64;
 
 impl Acls {
     /// `acl NAME CRITERION VALUES…`; why not, if it can't be said here.
@@ -116,16 +113,7 @@ impl Acls {
                 let [one] = &terms[..] else { return Err("`!` of alternatives".to_owned()) };
                 terms = vec![one.negated()?];
             }
-            let mut both = Vec::new();
-            for left in &all {
-                for right in &terms {
-                    both.push(left.and(right)?);
-                }
-            }
-            if both.len() > MOST_ALTERNATIVES {
-                return Err("too many alternatives".to_owned());
-            }
-            all = both;
+            all = each_with_each(&all, &terms)?;
         }
         Ok(all)
     }

@@ -4,11 +4,8 @@ use crate::convert::expression;
 use serde_json::json;
 
 use crate::convert::draft::push;
-use crate::convert::terms::{Terms, field, inner, list};
+use crate::convert::terms::{Terms, bounded, each_with_each, field, inner, list};
 use crate::convert::text::MOST_DEPTH;
-
-/// Alternatives past this many are no rule that somebody has written.
-const MOST_ALTERNATIVES: usize = 64;
 
 /// The alternatives of a rule.
 ///
@@ -44,26 +41,15 @@ impl Parser<'_> {
         while self.eat("||") {
             alternatives.extend(self.all(depth)?);
         }
-        match alternatives.len() {
-            0..=MOST_ALTERNATIVES => Ok(alternatives),
-            _ => Err("too many alternatives".to_owned()),
-        }
+        bounded(&alternatives)?;
+        Ok(alternatives)
     }
 
     fn all(&mut self, depth: usize) -> Result<Vec<Terms>, String> {
         let mut all = self.one(depth)?;
         while self.eat("&&") {
             let right = self.one(depth)?;
-            let mut both = Vec::new();
-            for left in &all {
-                for right in &right {
-                    both.push(left.and(right)?);
-                }
-            }
-            if both.len() > MOST_ALTERNATIVES {
-                return Err("too many alternatives".to_owned());
-            }
-            all = both;
+            all = each_with_each(&all, &right)?;
         }
         Ok(all)
     }

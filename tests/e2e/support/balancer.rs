@@ -1,5 +1,6 @@
 //! The balancer under test: the real binary on a free port.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -290,6 +291,20 @@ impl Balancer {
         eventually(&format!("{name} is {value}"), || {
             Some(self.metrics()).filter(|metrics| metrics[name] == value)
         })
+    }
+
+    /// Who answers so many requests, by what they say.
+    pub fn shares(&self, requests: usize) -> BTreeMap<String, usize> {
+        let mut shares = BTreeMap::new();
+        for _ in 0..requests {
+            *shares.entry(self.get("/").text().to_owned()).or_default() += 1;
+        }
+        shares
+    }
+
+    /// How many backends there are.
+    pub fn total_backends(&self) -> Value {
+        self.metrics()["total_backends"].clone()
     }
 
     /// The `state` of each backend, in the configuration's order.
