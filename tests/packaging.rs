@@ -60,7 +60,7 @@ fn names() -> Vec<String> {
 
 #[test]
 fn what_help_names_is_found() {
-    assert_eq!(commands(), ["check", "demo", "replay", "drill", "explain"]);
+    assert_eq!(commands(), ["check", "demo", "replay", "convert", "drill", "explain", "health"]);
     for flag in [
         "algorithm",
         "client",
@@ -176,6 +176,10 @@ fn bash_completes() {
         (&["loadbalancer", "check", "--p"], "--probe"),
         (&["loadbalancer", "replay", "--algorithm", "po"], "power_of_two"),
         (&["loadbalancer", "explain", "--cl"], "--client"),
+        (&["loadbalancer", "he"], "health"),
+        (&["loadbalancer", "health", "--co"], "--config"),
+        (&["loadbalancer", "convert", "--rep"], "--report"),
+        (&["loadbalancer", "convert", "--from", "ha"], "haproxy"),
         (&["loadbalancer", "--config", "config.j"], "config.json"),
         (&["loadbalancer", "check", "config.j"], "config.json"),
     ] {

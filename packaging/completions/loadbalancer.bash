@@ -4,23 +4,28 @@ _loadbalancer() {
     COMPREPLY=()
     for ((index = 1; index < COMP_CWORD; index++)); do
         case ${COMP_WORDS[index]} in
-            check | demo | replay | drill | explain) command=${COMP_WORDS[index]}; break ;;
+            check | demo | replay | convert | drill | explain | health) command=${COMP_WORDS[index]}; break ;;
         esac
     done
     case $before in
         --config | -c | --pid-file) _loadbalancer_files; return ;;
         --algorithm)
             _loadbalancer_words 'round_robin least_conn ip_hash power_of_two consistent_hash all'; return ;;
-        --without | --id | --client | --path | --host) return ;;
+        --from) _loadbalancer_words 'nginx haproxy caddy traefik'; return ;;
+        --report) _loadbalancer_words 'text json'; return ;;
+        --without | --release | --slowest | --id | --client | --path | --host) return ;;
     esac
     case $command in
-        '') _loadbalancer_words 'check demo replay drill explain --config -c --pid-file --help -h --version -V' ;;
+        '') _loadbalancer_words 'check demo replay convert drill explain health --config -c --pid-file --help -h --version -V' ;;
         check) [[ $word == -* ]] && _loadbalancer_words '--probe --quiet --config --help' || _loadbalancer_files ;;
         demo) _loadbalancer_words '--help' ;;
         replay)
             [[ $word == -* ]] && _loadbalancer_words '--config --algorithm --without --help' || _loadbalancer_files ;;
+        convert)
+            [[ $word == -* ]] && _loadbalancer_words '--from --release --report --help' || _loadbalancer_files ;;
         drill) _loadbalancer_words "refuse reset-before-head reset-after-head half-a-body stall flap all-down
             reload drain --config --help" ;;
+        health) _loadbalancer_words '--config --help' ;;
         explain) _loadbalancer_words '--id --slowest --client --path --host --config --help' ;;
     esac
 }
