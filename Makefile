@@ -8,7 +8,7 @@ BUILT = $(or $(CARGO_TARGET_DIR),target)/release
 TO = $(DESTDIR)$(PREFIX)
 
 .DEFAULT_GOAL := help
-.PHONY: help build install run demo backends stop-backends test soak promises fuzz lint bench check clean
+.PHONY: help build install run demo backends stop-backends test soak promises container fuzz lint bench check clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -51,6 +51,9 @@ soak: ## a minute of good, slow, broken and hostile clients (SOAK_SECONDS=300 fo
 promises: ## the figures of docs/RELIABILITY.md, in full size, with the front and with tiny_http
 	LB_TEST_FULL=1 $(CARGO) test --release --locked --test e2e promises -- --nocapture --test-threads=1
 	LB_TEST_FULL=1 LB_TEST_FRONT=0 $(CARGO) test --release --locked --test e2e promises -- --nocapture --test-threads=1
+
+container: ## the static binary in an empty root, and the image where buildah is here (root)
+	tests/container/alone
 
 fuzz: ## a minute of inputs that nobody thought of (TARGET=config_text, FUZZ_SECONDS=60)
 	@mkdir -p fuzz/target/tried/$(TARGET)

@@ -43,6 +43,8 @@ usage: loadbalancer [--config FILE] [--pid-file FILE]
                                       ask the running balancer, by its admin listener: why did the request
                                       with this X-Request-ID go where it went, which of the last ones took
                                       longest, and with what; or where would one go now?
+       loadbalancer health [--config FILE]
+                                      ask the running balancer's /lb-health: exit status 0, or 1 with the reason
        loadbalancer --help | --version
        loadbalancer COMMAND --help    more about a command
 
@@ -57,7 +59,8 @@ environment:
 
 While it runs: http://localhost:8080/lb-dashboard in a browser; curl http://localhost:8080/lb-metrics, /lb-health
 Exit status: 0 after a clean drain, 1 for a failure at run time, 2 for usage or an invalid configuration.
-A drill exits with 1 where a promise was broken, check --probe where a backend does not answer.
+A drill exits with 1 where a promise was broken, check --probe where a backend does not answer, health where
+no requests should come.
 ";
 
 /// What `--version` prints.
@@ -101,6 +104,11 @@ pub enum Command {
         config: Option<PathBuf>,
         /// What is asked.
         question: Question,
+    },
+    /// Ask the running balancer whether requests should come.
+    Health {
+        /// The file of `--config`, if any: it says where the balancer listens.
+        config: Option<PathBuf>,
     },
     /// Print this: [`HELP`], or what there is to say of one command.
     Help(&'static str),
@@ -269,6 +277,11 @@ fn command(flags: Flags, words: &[OsString]) -> Result<Command, String> {
         Some("replay") => replay(flags, rest),
         Some("convert") => convert(flags, rest),
         Some("explain") => explain(flags, rest),
+        Some("health") => {
+            flags.only("health", &["config"])?;
+            at_most(0, rest)?;
+            Ok(Command::Health { config: flags.config })
+        }
         Some("drill") => {
             flags.only("drill", &["config"])?;
             let scenarios = rest.iter().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -426,12 +439,15 @@ mod tests {
         check("--help", Ok(Command::Help(HELP)));
         check("-help", Ok(Command::Help(HELP)));
         check("no-such-command --help", Ok(Command::Help(HELP)));
-        for command in ["check", "demo", "replay", "drill", "explain"] {
+        for command in ["check", "demo", "replay", "drill", "explain", "health"] {
             let own = help::of(command).unwrap();
             assert!(own.contains(&format!("usage: loadbalancer {command}")));
             check(&format!("{command} --help"), Ok(Command::Help(own)));
         }
         check("-V", Ok(Command::Version));
+        check("health -c a", Ok(Command::Health { config: Some("a".into()) }));
+        check("health a", Err("\"a\""));
+        check("health --probe", Err("health takes no --probe"));
     }
 
     #[test]

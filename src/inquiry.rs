@@ -1,4 +1,7 @@
-//! `loadbalancer explain`: asks the running balancer's admin listener, and prints what it says for people.
+//! What the commands ask a running balancer. `loadbalancer explain`: asks its admin listener, and prints what that
+//! says for people; `loadbalancer health`: [`health`].
+
+pub mod health;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Ok(Command::Convert(options)) => convert(&options),
         Ok(Command::Drill { config, scenarios }) => drill(config.as_deref(), &scenarios, &environment),
         Ok(Command::Explain { config, question }) => explain(config.as_deref(), &question, &environment),
+        Ok(Command::Health { config }) => health(config.as_deref(), &environment),
         Err(mistake) => fail(USAGE, &format!("loadbalancer: {mistake}\nTry 'loadbalancer --help'.")),
     }
 }
@@ -157,11 +158,19 @@ fn drill(file: Option<&Path>, scenarios: &[String], environment: &Environment) -
 }
 
 fn explain(file: Option<&Path>, question: &Question, environment: &Environment) -> ExitCode {
-    let result = match load(file, environment) {
-        Ok(config) => inquiry::run(&config, question),
-        Err(code) => return code,
-    };
-    match result {
+    match load(file, environment) {
+        Ok(config) => told(inquiry::run(&config, question)),
+        Err(code) => code,
+    }
+}
+
+fn health(file: Option<&Path>, environment: &Environment) -> ExitCode {
+    let file = file.or(environment.config.as_deref());
+    told(inquiry::health::run(file, &environment.overrides))
+}
+
+fn told(answer: Result<String, inquiry::Failure>) -> ExitCode {
+    match answer {
         Ok(text) => print(&text),
         Err(inquiry::Failure::Usage(mistake)) => fail(USAGE, &format!("loadbalancer: {mistake}")),
         Err(inquiry::Failure::Run(problem)) => fail(1, &format!("loadbalancer: {problem}")),

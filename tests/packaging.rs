@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use loadbalancer::cli;
-use loadbalancer::config::{Algorithm, Overrides, parse};
+use loadbalancer::config::{Addresses, Algorithm, Config, Overrides, parse};
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -60,7 +60,7 @@ fn names() -> Vec<String> {
 
 #[test]
 fn what_help_names_is_found() {
-    assert_eq!(commands(), ["check", "demo", "replay", "convert", "drill", "explain"]);
+    assert_eq!(commands(), ["check", "demo", "replay", "convert", "drill", "explain", "health"]);
     for flag in [
         "algorithm",
         "client",
@@ -176,6 +176,10 @@ fn bash_completes() {
         (&["loadbalancer", "check", "--p"], "--probe"),
         (&["loadbalancer", "replay", "--algorithm", "po"], "power_of_two"),
         (&["loadbalancer", "explain", "--cl"], "--client"),
+        (&["loadbalancer", "he"], "health"),
+        (&["loadbalancer", "health", "--co"], "--config"),
+        (&["loadbalancer", "convert", "--rep"], "--report"),
+        (&["loadbalancer", "convert", "--from", "ha"], "haproxy"),
         (&["loadbalancer", "--config", "config.j"], "config.json"),
         (&["loadbalancer", "check", "config.j"], "config.json"),
     ] {
@@ -196,6 +200,44 @@ fn other_shells_find_no_mistake() {
     }
 }
 
+/// A Python that has this module: the one that `tests/manifests/install` makes, or the system's. Its absence is said
+/// past the test harness.
+fn python_with(test: &str, module: &str) -> Option<PathBuf> {
+    let own = path("target/manifests/bin/python");
+    let found = [own, PathBuf::from("python3")].into_iter().find(|python| {
+        let found = Command::new(python).args(["-c", &format!("import {module}")]).output();
+        found.is_ok_and(|output| output.status.success())
+    });
+    if found.is_none() {
+        let why = format!("SKIPPED {test}: no Python with {module}; tests/manifests/install gets it");
+        let _ = writeln!(std::io::stderr(), "{why}");
+    }
+    found
+}
+
+/// What a script of Python prints; `None` where there is none that could.
+fn python(test: &str, module: &str, arguments: &[&str]) -> Option<String> {
+    let python = python_with(test, module)?;
+    let output = Command::new(python).args(arguments).current_dir(path("")).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    Some(text(&output.stdout))
+}
+
+/// What stands behind this word, up to the end of the line.
+fn after<'a>(text: &'a str, word: &str) -> &'a str {
+    text.split_once(word).unwrap().1.lines().next().unwrap().trim()
+}
+
+/// A configuration that people start from: it loads, `check` has nothing against it, and every address of its name is a
+/// backend of its own.
+fn check_example(text: &str) -> Config {
+    let config = parse(text, &Overrides::default()).unwrap();
+    assert_eq!(loadbalancer::check::warnings::of(&config), Vec::<String>::new());
+    assert_eq!(config.default_pool.backends[0].addresses, Addresses::Each);
+    assert!(config.front);
+    config
+}
+
 #[test]
 fn manifests_are_yaml_and_their_configuration_loads() {
     let script = "import sys, yaml
@@ -204,27 +246,108 @@ for file in sys.argv[1:]:
         assert it['apiVersion'] and it['kind'] and it['metadata']['name'], it
         if it['kind'] == 'ConfigMap':
             print(it['data']['config.json'])";
-    let test = "manifests_are_yaml_and_their_configuration_loads";
     let files = ["packaging/kubernetes/app.yaml", "packaging/kubernetes/loadbalancer.yaml"];
-    let Some(output) = run(test, "python3", &[&["-c", script], &files[..]].concat()) else { return };
-    if text(&output.stderr).contains("No module named 'yaml'") {
-        let _ = writeln!(std::io::stderr(), "SKIPPED {test}: python3 has no yaml");
-        return;
-    }
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let config = parse(&text(&output.stdout), &Overrides::default()).unwrap();
-    // Names of the stateful set's pods.
-    let replicas: usize = read(files[0]).split("replicas: ").nth(1).unwrap()[..1].parse().unwrap();
-    assert_eq!(config.default_pool.backends.len(), replicas);
+    let test = "manifests_are_yaml_and_their_configuration_loads";
+    let Some(printed) = python(test, "yaml", &[&["-c", script], &files[..]].concat()) else { return };
+    let config = check_example(&printed);
     let drain = config.timeouts.pre_drain + config.timeouts.drain;
     let grace = read(files[1]);
-    let grace = grace.split("terminationGracePeriodSeconds: ").nth(1).unwrap().lines().next().unwrap();
+    assert!(after(&grace, "terminationGracePeriodSeconds: ").parse::<u64>().unwrap() > drain.as_secs());
+    // The name and the port are the headless service's.
+    let app = read(files[0]);
+    assert!(app.contains("clusterIP: None") && after(&app, "name: ") == "app");
+    assert!(app.contains("name: http, port: 3000") && printed.contains("http://app:3000"));
+    // A pod that ends serves on for longer than the balancers take to hear of it.
+    let sleep: u64 = app.split("[\"sleep\", \"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap();
+    assert!(sleep > config.timeouts.resolve.as_secs());
+}
+
+#[test]
+fn manifests_are_what_each_release_of_kubernetes_takes() {
+    let files = ["packaging/kubernetes/app.yaml", "packaging/kubernetes/loadbalancer.yaml"];
+    let arguments = [&["tests/manifests/validate.py"], &files[..]].concat();
+    let test = "manifests_are_what_each_release_of_kubernetes_takes";
+    let Some(printed) = python(test, "kubernetes_validate", &arguments) else { return };
+    // Six objects by the schemas of ten releases.
+    assert_eq!(printed, "60\n");
+}
+
+#[test]
+fn the_kustomization_has_every_manifest_and_every_image() {
+    let script = "import os, sys, yaml
+folder = sys.argv[1]
+it = yaml.safe_load(open(folder + '/kustomization.yaml'))
+manifests = [name for name in sorted(os.listdir(folder)) if name != 'kustomization.yaml']
+assert it['kind'] == 'Kustomization' and sorted(it['resources']) == manifests, (it, manifests)
+images = set()
+for name in manifests:
+    for found in yaml.safe_load_all(open(os.path.join(folder, name))):
+        template = found.get('spec', {}).get('template')
+        for container in template['spec']['containers'] if template else []:
+            images.add(container['image'])
+named = {image['name'] + ':' + image['newTag'] for image in it['images']}
+assert named == images, (named, images)
+print('ok')";
+    let test = "the_kustomization_has_every_manifest_and_every_image";
+    let Some(printed) = python(test, "yaml", &["-c", script, "packaging/kubernetes"]) else { return };
+    assert_eq!(printed, "ok\n");
+}
+
+#[test]
+fn the_compose_file_names_what_is_there() {
+    let script = "import os, sys, yaml
+file = sys.argv[1]
+folder = os.path.dirname(file)
+services = yaml.safe_load(open(file))['services']
+stages = [line.split(' AS ')[1].strip() for line in open(folder + '/Dockerfile') if ' AS ' in line]
+for name, service in services.items():
+    build = service['build']
+    context = os.path.join(folder, build['context'])
+    assert os.path.isfile(os.path.join(context, build['dockerfile'])), name
+    assert os.path.isfile(os.path.join(context, 'Cargo.toml')), name
+    assert build.get('target', stages[-1]) == name, (name, stages)
+    for volume in service.get('volumes', []):
+        assert os.path.isdir(os.path.join(folder, volume.split(':')[0])), volume
+assert services['app']['scale'] == 3
+print(services['loadbalancer']['stop_grace_period'].rstrip('s'), services['loadbalancer']['ports'][0].split(':')[1])";
+    let test = "the_compose_file_names_what_is_there";
+    let Some(printed) = python(test, "yaml", &["-c", script, "packaging/container/compose.yaml"]) else {
+        return;
+    };
+    let (grace, port) = printed.trim().split_once(' ').unwrap();
+    let config = check_example(&read("packaging/container/config/config.json"));
+    let drain = config.timeouts.pre_drain + config.timeouts.drain;
     assert!(grace.parse::<u64>().unwrap() > drain.as_secs());
+    assert_eq!(config.listen[0].tcp().unwrap().port().to_string(), port);
+}
+
+/// The line of the image's health check is a command of this program.
+#[test]
+fn the_image_s_commands_and_paths_exist() {
+    let file = read("packaging/container/Dockerfile");
+    let command = after(&file, "HEALTHCHECK ").split_once("CMD ").unwrap().1;
+    let words: Vec<String> = serde_json::from_str(command).unwrap();
+    assert_eq!(words[0], "/loadbalancer");
+    let parsed = cli::parse(words[1..].iter().map(Into::into)).unwrap();
+    assert_eq!(parsed, cli::Command::Health { config: None });
+    assert!(cli::HELP.contains(after(&file, "ENV ").split('=').next().unwrap()));
+    assert!(file.contains("\nSTOPSIGNAL SIGTERM\n") && file.contains("\nUSER 65534:65534\n"));
+    assert!(file.trim_end().ends_with("ENTRYPOINT [\"/loadbalancer\"]"));
+    // What is left out of the build's context is not what it needs.
+    let ignored = read("packaging/container/Dockerfile.dockerignore");
+    for name in ignored.lines().filter_map(|line| line.strip_prefix('!')) {
+        assert!(path(name).exists(), "{name}");
+    }
+    let manifest = read("Cargo.toml");
+    for target in manifest.lines().filter_map(|line| line.strip_prefix("path = ")) {
+        let (folder, _) = target.trim_matches('"').rsplit_once('/').unwrap();
+        assert!(ignored.contains(&format!("!{folder}\n")), "{folder}");
+    }
 }
 
 #[test]
 fn scripts_have_no_mistake_a_shell_could_find() {
-    for script in ["packaging/roll", "docs/screenshot"] {
+    for script in ["packaging/roll", "docs/screenshot", "tests/container/alone", "tests/manifests/install"] {
         let Some(output) = run("scripts_have_no_mistake_a_shell_could_find", "sh", &["-n", script]) else {
             return;
         };

@@ -4,7 +4,7 @@ _loadbalancer() {
     COMPREPLY=()
     for ((index = 1; index < COMP_CWORD; index++)); do
         case ${COMP_WORDS[index]} in
-            check | demo | replay | convert | drill | explain) command=${COMP_WORDS[index]}; break ;;
+            check | demo | replay | convert | drill | explain | health) command=${COMP_WORDS[index]}; break ;;
         esac
     done
     case $before in
@@ -13,10 +13,10 @@ _loadbalancer() {
             _loadbalancer_words 'round_robin least_conn ip_hash power_of_two consistent_hash all'; return ;;
         --from) _loadbalancer_words 'nginx haproxy caddy traefik'; return ;;
         --report) _loadbalancer_words 'text json'; return ;;
-        --release | --time-field | --without | --id | --client | --path | --host) return ;;
+        --release | --time-field | --without | --slowest | --id | --client | --path | --host) return ;;
     esac
     case $command in
-        '') _loadbalancer_words 'check demo replay convert drill explain --config -c --pid-file --help -h --version -V' ;;
+        '') _loadbalancer_words 'check demo replay convert drill explain health --config -c --pid-file --help -h --version -V' ;;
         check) [[ $word == -* ]] && _loadbalancer_words '--probe --quiet --config --help' || _loadbalancer_files ;;
         demo) _loadbalancer_words '--help' ;;
         replay)
@@ -25,6 +25,7 @@ _loadbalancer() {
             [[ $word == -* ]] && _loadbalancer_words '--from --release --report --help' || _loadbalancer_files ;;
         drill) _loadbalancer_words "refuse reset-before-head reset-after-head half-a-body stall flap all-down
             reload drain --config --help" ;;
+        health) _loadbalancer_words '--config --help' ;;
         explain) _loadbalancer_words '--id --slowest --client --path --host --config --help' ;;
     esac
 }

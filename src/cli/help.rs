@@ -9,6 +9,7 @@ pub(super) fn of(command: &str) -> Option<&'static str> {
         "convert" => CONVERT,
         "drill" => DRILL,
         "explain" => EXPLAIN,
+        "health" => HEALTH,
         _ => return None,
     })
 }
@@ -100,4 +101,19 @@ usage: loadbalancer explain --id ID [--config FILE]
   --path P           its path, where routes or hashes depend on it
   --host H           its host, likewise
   -c, --config FILE  says where the admin listener is; else the file that LB_CONFIG names
+";
+
+const HEALTH: &str = "\
+Asks the running balancer's /lb-health: can a backend take a request, and is no drain under way? For a
+container's health check, which knows no more than an exit status.
+
+usage: loadbalancer health [--config FILE]
+
+  -c, --config FILE  says where it listens; else the file that LB_CONFIG names, else 0.0.0.0:8080
+
+The listeners of `listen` are asked in their order (those on all addresses on 127.0.0.1; with `proxy_protocol` by a
+PROXY header that says UNKNOWN), then the admin listener; the first that answers decides. It takes 3 seconds at
+most. Exit status: 0 and ok, 1 and the reason in a line, 2 for usage or a file that does not say where to ask.
+
+  HEALTHCHECK CMD [\"/loadbalancer\", \"health\", \"--config\", \"/etc/loadbalancer/config.json\"]
 ";

@@ -139,6 +139,8 @@ pub fn entry(pool: &str, backend: &Backend, view: View) -> Value {
         "idle_ms": idle.as_millis() as u64,
         "idle_source": source.word(),
         "last_checked": backend.last_checked().map(rfc3339),
+        // None where the last one has passed, whatever people have set.
+        "failed_probes": backend.failed_probes(),
     });
     add_buckets(&mut entry, backend.latency(), view);
     entry

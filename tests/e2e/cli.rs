@@ -20,7 +20,7 @@ fn help_names_every_command_and_variable() {
 #[test]
 fn each_command_has_help_of_its_own_and_go_s_flags_are_taken() {
     let help = |arguments: [&str; 2]| Run::of(arguments).output();
-    for command in ["check", "demo", "replay", "drill", "explain"] {
+    for command in ["check", "demo", "replay", "drill", "explain", "health"] {
         let run = help([command, "--help"]);
         assert_eq!(run.code, Some(0));
         assert!(run.stdout.contains(&format!("usage: loadbalancer {command}")), "{run:?}");

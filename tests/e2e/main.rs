@@ -34,6 +34,7 @@ mod framing;
 mod front_hand_over;
 mod headers;
 mod health;
+mod health_command;
 mod https_backends;
 mod idle_connections;
 mod interim_and_trailers;

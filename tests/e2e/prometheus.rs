@@ -1,5 +1,5 @@
 //! What is shipped for Prometheus and Grafana: names that exist, rules that promtool accepts and tests, and a real
-//! Prometheus that scrapes a balancer until each of the five alerts has fired.
+//! Prometheus that scrapes a balancer until each of the six alerts has fired.
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
@@ -15,9 +15,10 @@ use crate::support::{
 const RULES: &str = "packaging/prometheus/loadbalancer.rules.yml";
 const RULE_TESTS: &str = "packaging/prometheus/loadbalancer.rules.test.yml";
 const DASHBOARD: &str = "packaging/grafana/loadbalancer.json";
-const ALERTS: [&str; 5] = [
+const ALERTS: [&str; 6] = [
     "ApplicationAnswersWith5xx",
     "BackendDown",
+    "BalancersDiffer",
     "LoadBalancerFailsRequests",
     "RestartWouldHurt",
     "WorkersNearlyAllBusy",
@@ -146,16 +147,18 @@ struct Prometheus {
 
 impl Prometheus {
     /// It asks and thinks five times a second, and an alert need not last to fire.
-    fn scraping(balancer: SocketAddr, program: &Path) -> Prometheus {
+    fn scraping(balancers: &[SocketAddr], program: &Path) -> Prometheus {
         let folder = tempfile::tempdir().unwrap();
         let rules = read(RULES);
         let lasting: Vec<_> = rules.lines().filter(|line| !line.trim().starts_with("for: ")).collect();
         std::fs::write(folder.path().join("rules.yml"), lasting.join("\n")).unwrap();
+        let targets: Vec<String> = balancers.iter().map(|address| format!("\"{address}\"")).collect();
+        let targets = targets.join(", ");
         let settings = format!(
             "global: {{ scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 200ms }}\n\
              rule_files: [ rules.yml ]\n\
              scrape_configs:\n  - job_name: loadbalancer\n    metrics_path: /lb-metrics\n    \
-             static_configs: [ {{ targets: [\"{balancer}\"] }} ]\n"
+             static_configs: [ {{ targets: [ {targets} ] }} ]\n"
         );
         std::fs::write(folder.path().join("prometheus.yml"), settings).unwrap();
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -212,7 +215,9 @@ fn a_real_prometheus_reads_it_all_and_each_alert_fires() {
             ],
         }),
     ));
-    let prometheus = Prometheus::scraping(balancer.address(), &program);
+    // Of the same job, with another configuration.
+    let other = Balancer::over(&[&good]);
+    let prometheus = Prometheus::scraping(&[balancer.address(), other.address()], &program);
     let fires = |alert: &str| {
         assert!(ALERTS.contains(&alert));
         eventually(alert, || prometheus.has_fired(alert));
@@ -228,6 +233,7 @@ fn a_real_prometheus_reads_it_all_and_each_alert_fires() {
         });
     }
     fires("BackendDown");
+    fires("BalancersDiffer");
     // Each query of the dashboard finds something, while all this goes on.
     for query in queries() {
         eventually(&query, || {
