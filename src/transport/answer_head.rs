@@ -6,9 +6,13 @@ use crate::http::{Headers, Version};
 /// A first line and its fields.
 #[derive(Debug)]
 pub struct AnswerHead {
+    /// HTTP/1.0 or HTTP/1.1.
     pub version: Version,
+    /// From 100 on.
     pub status: u16,
+    /// The words behind it, often none.
     pub reason: String,
+    /// As they came.
     pub headers: Headers,
 }
 

@@ -7,11 +7,11 @@
 //! `answer_head` keeps names and order as they came, `reply_body` passes the answer on. DESIGN.md says why it
 //! is not ureq's own run loop.
 
-mod answer_head;
+pub mod answer_head;
 mod connection;
 mod error;
 mod exchange;
-mod framing;
+pub mod framing;
 mod idle;
 mod input;
 mod opener;

@@ -9,8 +9,8 @@ use std::time::Instant;
 use rustix::net::{RecvFlags, SendFlags};
 
 use super::buffer::Buffer;
-use super::proxy_header::{self, Parsed};
 use super::scratch;
+use crate::http::proxy_header::{self, Parsed};
 use crate::tls::ServerSession;
 use crate::traffic::Traffic;
 

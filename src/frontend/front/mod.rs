@@ -17,7 +17,6 @@ mod head;
 mod lent;
 mod mode;
 mod poll;
-mod proxy_header;
 mod room;
 mod scratch;
 mod sweep;

@@ -14,13 +14,13 @@ const MAX_LINE_BYTES: usize = 107;
 /// Addresses, ports and extensions of version 2; 4 KiB of extensions is more than anybody sends.
 const MAX_REST_BYTES: usize = 8 << 10;
 /// The most that a header takes.
-pub(super) const MAX_BYTES: usize = FIXED_BYTES + MAX_REST_BYTES;
+pub const MAX_BYTES: usize = FIXED_BYTES + MAX_REST_BYTES;
 /// The extension that has a checksum of the whole header.
 const CRC32C: u8 = 3;
 
 /// What the bytes so far are.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Parsed {
+pub enum Parsed {
     /// The start of a header.
     Partial,
     /// A whole one of so many bytes, and the client that it names; `None` where the proxy asks for itself (a
@@ -31,7 +31,7 @@ pub(super) enum Parsed {
 }
 
 /// Reads a header.
-pub(super) fn parse(bytes: &[u8]) -> Parsed {
+pub fn parse(bytes: &[u8]) -> Parsed {
     let start = bytes.len().min(SIGNATURE.len());
     if bytes[..start] == SIGNATURE[..start] {
         return version_2(bytes).unwrap_or(Parsed::Malformed);

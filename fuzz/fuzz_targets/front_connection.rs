@@ -1,0 +1,7 @@
+//! See `loadbalancer_fuzz::front_connection` for what must hold.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| loadbalancer_fuzz::front_connection(input));
