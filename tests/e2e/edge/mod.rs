@@ -1,0 +1,5 @@
+//! Rules, routes and compression.
+
+mod compression;
+mod routes;
+mod rules;

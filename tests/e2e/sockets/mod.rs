@@ -1,0 +1,5 @@
+//! Listeners: addresses, Unix sockets, TLS.
+
+mod all_listeners;
+mod listeners;
+mod tls;
