@@ -7,7 +7,6 @@ use std::collections::HashSet;
 use serde_json::value::RawValue;
 
 use super::error::{ConfigErrors, Mistake};
-use super::raw::{Fields, Value};
 use super::{Variables, syntax};
 
 /// A report longer than this helps nobody; a bad file must not fill the log either.
@@ -17,7 +16,8 @@ const MAX_REPORTED: usize = 100;
 /// its document and may add to it, hence the cells.
 pub(super) struct Document<'d> {
     text: &'d str,
-    root: &'d str,
+    /// The whole file, without what may stand before it.
+    pub root: &'d str,
     /// What `${NAME}` stands for.
     pub variables: &'d Variables,
     found: RefCell<Vec<Found>>,
@@ -47,11 +47,6 @@ impl<'d> Document<'d> {
             found: RefCell::default(),
             unknown: RefCell::default(),
         })
-    }
-
-    /// Reads the whole file as an object.
-    pub fn read<T>(&'d self, read: impl FnOnce(&Fields<'d>) -> T) -> T {
-        Value::root(self, self.root).object(read)
     }
 
     /// A mistake in a value that a variable or flag gave.

@@ -37,6 +37,13 @@ pub(super) enum Scalar<'d> {
     Object,
 }
 
+impl<'d> Document<'d> {
+    /// Reads the whole file as an object.
+    pub fn read<T>(&'d self, read: impl FnOnce(&Fields<'d>) -> T) -> T {
+        Value::root(self, self.root).object(read)
+    }
+}
+
 impl<'d> Value<'d> {
     pub fn root(document: &'d Document<'d>, raw: &'d str) -> Value<'d> {
         Value { document, path: String::new(), raw }

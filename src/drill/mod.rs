@@ -8,6 +8,7 @@
 mod backend;
 mod balancer;
 mod client;
+mod failure;
 mod load;
 mod plan;
 mod promises;
@@ -20,25 +21,11 @@ use std::time::Instant;
 
 use crate::config::Config;
 use crate::shutdown::{self, Request, Running, running};
+pub use failure::Failure;
 use plan::Plan;
-use promises::Verdict;
-use scenarios::{Played, SCENARIOS, Scenario};
+use promises::{Played, Verdict};
+use scenarios::{SCENARIOS, Scenario};
 use stage::Stage;
-
-/// Why there is no result.
-#[derive(Debug)]
-pub enum Failure {
-    /// There is no such scenario.
-    Usage(String),
-    /// The drill could not be held.
-    Run(String),
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Failure::Run(error.to_string())
-    }
-}
 
 /// What a drill came to.
 pub struct Outcome {

@@ -1,10 +1,27 @@
 //! What is promised while backends misbehave, and whether a scenario's tally bears it out. Pure.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::load::{MAX_EXAMPLES, Tally};
 use super::plan::Plan;
-use super::scenarios::Played;
+
+/// What only the script can tell.
+#[derive(Debug, Default)]
+pub struct Played {
+    /// How long it took until the backend had requests again.
+    pub recovery: Option<Duration>,
+    /// Requests that met the failure, where backends can count them.
+    pub misbehaved: Option<u64>,
+    /// Those of them that were POSTs.
+    pub misbehaved_posts: Option<u64>,
+    /// POSTs that reached backends more than once; known when all requests have ended.
+    pub posts_sent_twice: Vec<String>,
+    /// What did not go as promised.
+    pub problem: Option<String>,
+    /// What did.
+    pub detail: String,
+}
 
 /// One promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

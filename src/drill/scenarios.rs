@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use super::Failure;
 use super::backend::Mode;
+use super::failure::Failure;
 use super::load::Phase;
+use super::promises::Played;
 use super::promises::Promise::{
     self, CutsShow, DrainAccount, NoPostTwice, NoneLost, NoneLostButCut, Recovers, RefusedWithReason, Reloads,
 };
@@ -46,23 +47,6 @@ pub struct Scenario {
 
 /// Plays while clients ask.
 pub type Play = fn(&mut Stage) -> Result<Played, Failure>;
-
-/// What only the script can tell.
-#[derive(Debug, Default)]
-pub struct Played {
-    /// How long it took until the backend had requests again.
-    pub recovery: Option<Duration>,
-    /// Requests that met the failure, where backends can count them.
-    pub misbehaved: Option<u64>,
-    /// Those of them that were POSTs.
-    pub misbehaved_posts: Option<u64>,
-    /// POSTs that reached backends more than once; known when all requests have ended.
-    pub posts_sent_twice: Vec<String>,
-    /// What did not go as promised.
-    pub problem: Option<String>,
-    /// What did.
-    pub detail: String,
-}
 
 /// In the order in which they are played. The last one ends the balancer.
 pub const SCENARIOS: [Scenario; 9] = [

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::Failure;
 use super::backend::{Backend, Mode, Posts};
 use super::balancer::Balancer;
 use super::client::{Answer, Connection, Request};
+use super::failure::Failure;
 use super::load::{Load, Phase, Tally};
 use super::plan::Plan;
 use crate::shutdown::Running;

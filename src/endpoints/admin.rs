@@ -12,7 +12,6 @@ use log::Level::Info;
 use serde_json::json;
 
 use super::explain;
-use super::is_read;
 use super::login;
 use super::public::{self, Figures, query};
 use crate::frontend::{ClientRequest, Framing};
@@ -49,7 +48,7 @@ impl Admin {
         if let Err(refused) = self.may_ask(&head) {
             return refuse(request, refused);
         }
-        let result = match (head.path(), is_read(&head), head.method.as_str()) {
+        let result = match (head.path(), head.only_reads(), head.method.as_str()) {
             ("/lb-metrics", true, _) => return public::metrics(&self.figures, request, live),
             ("/lb-health", true, _) => return public::health(&self.figures, request, live),
             ("/lb-ready", true, _) => return public::ready(&self.figures, request, live),
@@ -186,7 +185,7 @@ fn refuse(request: &mut ClientRequest, (status, word, text): Refused) -> Outcome
     headers.push("Content-Type", b"text/plain; charset=utf-8");
     headers.push("X-LB-Reason", word.as_bytes());
     if status == 405 {
-        headers.push("Allow", if is_read(&request.head) { b"POST".as_slice() } else { b"GET, HEAD" });
+        headers.push("Allow", if request.head.only_reads() { b"POST".as_slice() } else { b"GET, HEAD" });
     }
     if status == 401 {
         login::CHALLENGES.iter().for_each(|challenge| headers.push("WWW-Authenticate", challenge));

@@ -15,7 +15,6 @@ pub use history::keep as keep_history;
 pub use public::Figures;
 
 use crate::frontend::ClientRequest;
-use crate::http::RequestHead;
 use crate::middleware::{Middleware, Next};
 use crate::pool::Live;
 use crate::proxy::{Outcome, Refusal};
@@ -40,10 +39,6 @@ const PAGES: [(&str, For, Page); 4] = [
     ("/lb-dashboard", For::Operators, public::dashboard),
 ];
 
-fn is_read(head: &RequestHead) -> bool {
-    matches!(head.method.as_str(), "GET" | "HEAD")
-}
-
 /// Whether the balancer answers this path itself.
 pub fn is_own(path: &str) -> bool {
     PAGES.iter().any(|(known, ..)| *known == path)
@@ -61,7 +56,7 @@ impl Middleware for Endpoints {
         if *who == For::Operators && !live.config.pages.admit(request.client) {
             return Outcome::refused(request, Refusal::ForbiddenAddress);
         }
-        if !is_read(&request.head) {
+        if !request.head.only_reads() {
             return Outcome::refused(request, Refusal::MethodNotAllowed);
         }
         page(&self.0, request, live)

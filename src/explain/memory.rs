@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
-use super::Story;
+use super::story::Story;
 use crate::watch::Spans;
 
 /// Requests that are remembered, where they fit into [`MAX_BYTES`].
@@ -103,7 +103,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::explain::{Fate, MAX_SHOWN, MAX_TEXT_BYTES, MAX_TRIES, Trace, Try, shortened};
+    use crate::explain::story::{Fate, MAX_SHOWN, MAX_TEXT_BYTES, MAX_TRIES, Trace, Try, shortened};
     use crate::pool::backend::tests::backends;
     use crate::pool::{ClientKey, Standing};
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Fate, Record, Story, Try};
+use super::memory::Record;
+use super::story::{Fate, Story, Try};
 use crate::config::Algorithm;
 use crate::pool::{Backend, IdleSource, Standing};
 use crate::watch::Spans;

@@ -49,6 +49,11 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
+    /// Whether the method is GET or HEAD.
+    pub fn only_reads(&self) -> bool {
+        matches!(self.method.as_str(), "GET" | "HEAD")
+    }
+
     /// The path without its query; `/` for targets that have none (`*`, `http://host`).
     pub fn path(&self) -> &str {
         let path = self.behind_authority().split(['?', '#']).next().unwrap_or("/");

@@ -7,10 +7,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use log::Level::{Error, Info};
+use log::LevelFilter;
 use parking_lot::Mutex;
+use simplelog::{ConfigBuilder, WriteLogger};
 
+use super::events::{AS_JSON, TARGET, event};
+use super::output;
 use super::writer::{EVENTS, LineSender, LineWriter};
-use super::{AS_JSON, event, output, pass_events_to};
 use crate::config::{Config, LogFormat};
 
 /// The event log and the access log.
@@ -123,4 +126,39 @@ pub fn problems(config: &Config) -> Vec<String> {
 
 fn boxed(file: File) -> Box<dyn Write + Send> {
     Box::new(file)
+}
+
+/// Events go to this writer from now on. Called once.
+fn pass_events_to(lines: LineSender, debug: bool) {
+    let level = if debug { LevelFilter::Debug } else { LevelFilter::Info };
+    let config = ConfigBuilder::new()
+        .set_max_level(LevelFilter::Off)
+        .set_target_level(LevelFilter::Off)
+        .set_thread_level(LevelFilter::Off)
+        .set_location_level(LevelFilter::Off)
+        .set_time_level(LevelFilter::Off)
+        .add_filter_allow_str(TARGET)
+        .build();
+    // Only a second call fails, and the first one's logger then stays.
+    let _ = WriteLogger::init(level, config, Assembler { line: Vec::new(), lines });
+}
+
+/// Puts together what simplelog writes in pieces and hands over whole lines.
+struct Assembler {
+    line: Vec<u8>,
+    lines: LineSender,
+}
+
+impl io::Write for Assembler {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        self.line.extend_from_slice(piece);
+        if self.line.ends_with(b"\n") {
+            self.lines.send(std::mem::take(&mut self.line));
+        }
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

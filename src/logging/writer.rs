@@ -13,6 +13,8 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::Level::Warn;
 
+use super::events::{event, event_line};
+
 /// The name of the event log's writer.
 pub const EVENTS: &str = "log-events";
 /// Lines that may wait; at 150 bytes a line some 1.2 MB.
@@ -154,7 +156,7 @@ impl Batch {
             _ if dropped == 0 => {}
             true => self.bytes.extend_from_slice(dropped_line(dropped).as_bytes()),
             // An access log may be in a format that has no such line.
-            false => super::event(Warn, "log", "access lines dropped", &[("count", &dropped)]),
+            false => event(Warn, "log", "access lines dropped", &[("count", &dropped)]),
         }
         if self.bytes.is_empty() {
             return;
@@ -170,7 +172,7 @@ impl Batch {
 }
 
 fn dropped_line(count: u64) -> String {
-    format!("{}\n", super::event_line(Warn, "log", "lines dropped", &[("count", &count)]))
+    format!("{}\n", event_line(Warn, "log", "lines dropped", &[("count", &count)]))
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! `/lb-metrics` as JSON. Names are the contract's and stay.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::operation::Operation;
+use super::time::rfc3339;
 use super::{CLASSES, Metrics};
 use crate::histogram::{Histogram, Percentiles};
 use crate::pool::{Backend, Live};
@@ -170,8 +171,4 @@ fn latency(percentiles: &Percentiles) -> Value {
         "p99": rounded(percentiles.p99),
         "max": rounded(percentiles.max),
     })
-}
-
-pub(super) fn rfc3339(time: SystemTime) -> String {
-    humantime::format_rfc3339_millis(time).to_string()
 }

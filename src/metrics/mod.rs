@@ -7,6 +7,7 @@ pub mod json;
 pub mod operation;
 pub mod prometheus;
 pub mod reasons;
+mod time;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;

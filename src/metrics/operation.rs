@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value, json};
 
-use super::json::rfc3339;
+use super::time::rfc3339;
 use crate::pool::Live;
 
 /// The program's version.

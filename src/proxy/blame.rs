@@ -7,12 +7,11 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Instant;
 
-use log::Level::{Debug, Warn};
+use log::Level::{Debug, Info, Warn};
 
 use super::attempt::Prepared;
-use super::{note_breaker, request_id_of};
 use crate::logging::event;
-use crate::pool::{Lease, Undecided};
+use crate::pool::{Backend, BreakerState, Lease, Undecided};
 use crate::transport::{AttemptError, Cause, Stage};
 
 /// Whose fault it was that no backend answered.
@@ -57,4 +56,21 @@ pub(super) fn settle(undecided: Vec<Undecided>, answered: bool) -> Blame {
         note_breaker(failure.is_the_backend_s(Instant::now()), &backend);
     }
     Blame::Backends
+}
+
+pub(super) fn request_id_of(prepared: &Prepared<'_>) -> String {
+    let id = prepared.headers().get("x-request-id").unwrap_or_default();
+    String::from_utf8_lossy(id).into_owned()
+}
+
+/// A breaker has changed its state.
+pub(super) fn note_breaker(change: Option<BreakerState>, backend: &Backend) {
+    match change {
+        Some(BreakerState::Open) => event(Warn, "breaker", "breaker OPEN", &[("backend", &backend.name())]),
+        Some(state) => {
+            let message = if state == BreakerState::Closed { "breaker CLOSED" } else { "breaker HALF-OPEN" };
+            event(Info, "breaker", message, &[("backend", &backend.name())]);
+        }
+        None => {}
+    }
 }

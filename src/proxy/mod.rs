@@ -23,7 +23,7 @@ mod tunnel;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use log::Level::{Info, Warn};
+use log::Level::Warn;
 
 pub use outcome::{End, Outcome};
 pub use refusal::Refusal;
@@ -32,13 +32,13 @@ use crate::explain::{Fate, Trace};
 use crate::frontend::ClientRequest;
 use crate::http::{BodyLength, Headers, request_id, upgrade};
 use crate::logging::event;
-use crate::pool::{Backend, BreakerState, ClientKey, Lease, Live, Policy, Pool, Tried, Undecided};
+use crate::pool::{ClientKey, Lease, Live, Policy, Pool, Tried, Undecided};
 use crate::rules::{self, Rules};
 use crate::shutdown::Running;
 use crate::transport::{AttemptError, BackendReply, Stage, Transport};
 use crate::watch::Wait;
 use attempt::Prepared;
-use blame::Blame;
+use blame::{Blame, note_breaker, request_id_of};
 use budget::{Account, Budget};
 use retry::{RequestFacts, Verdict};
 
@@ -248,23 +248,6 @@ impl Proxy {
 fn declares_too_much(request: &ClientRequest, rules: &Rules) -> bool {
     let limit = rules.max_body_bytes.unwrap_or(u64::MAX).min(request.responder.longest_body());
     matches!(request.screened, Ok(BodyLength::Known(length)) if length > limit)
-}
-
-fn request_id_of(prepared: &Prepared<'_>) -> String {
-    let id = prepared.headers().get("x-request-id").unwrap_or_default();
-    String::from_utf8_lossy(id).into_owned()
-}
-
-/// A breaker has changed its state.
-fn note_breaker(change: Option<BreakerState>, backend: &Backend) {
-    match change {
-        Some(BreakerState::Open) => event(Warn, "breaker", "breaker OPEN", &[("backend", &backend.name())]),
-        Some(state) => {
-            let message = if state == BreakerState::Closed { "breaker CLOSED" } else { "breaker HALF-OPEN" };
-            event(Info, "breaker", message, &[("backend", &backend.name())]);
-        }
-        None => {}
-    }
 }
 
 #[cfg(test)]

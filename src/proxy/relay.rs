@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::blame::note_breaker;
 use super::body::{Rest, RestOfBody};
 use super::compress::{self, Body, Facts};
 use super::{End, Outcome, forwarded, tunnel};
@@ -53,7 +54,7 @@ pub fn relay(
         Err(Broken::Client) => End::ClientGone,
         Err(Broken::Backend) => {
             let backend = Arc::clone(lease.backend());
-            super::note_breaker(lease.failed(Instant::now()), &backend);
+            note_breaker(lease.failed(Instant::now()), &backend);
             End::BackendBrokeOff
         }
     };

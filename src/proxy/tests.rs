@@ -1,7 +1,7 @@
 use super::fakes::{Script, Step};
 use super::*;
 use crate::frontend::Ending;
-use crate::pool::{ClientKey, NoLease};
+use crate::pool::{BreakerState, ClientKey, NoLease};
 use crate::transport::{Cause, Stage};
 use crate::watch::Watch;
 

@@ -4,13 +4,16 @@
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::START_LIMIT;
 use super::line::{Line, Word};
 use crate::shutdown::Request;
 use crate::supervised;
+
+/// How long the new process may take to start: names are looked up, and the machine may be busy.
+pub(super) const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// The stack of the thread that hears the parent.
 const STACK_BYTES: usize = 128 << 10;

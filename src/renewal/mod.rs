@@ -20,14 +20,13 @@
 
 mod child;
 mod line;
+mod origin;
 mod parent;
 
-use std::ffi::OsString;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, never};
@@ -39,13 +38,13 @@ use rustix::net::{
 
 use crate::config::{ListenAddress, MOST_LISTENERS};
 use crate::frontend::ListenSocket;
+use child::START_LIMIT;
 pub use child::ToParent;
+pub use origin::{MARK, Origin};
 pub use parent::{Event, Parent};
 
 use crate::shutdown::Request;
 
-/// Marks a process that is started to take over.
-pub const MARK: &str = "LB_RENEWAL";
 /// The plain listeners, TLS and admin.
 const MAX_SOCKETS: usize = MOST_LISTENERS + 2;
 /// Goes with the sockets.
@@ -59,29 +58,10 @@ const GO: u8 = b'G';
 /// The new process accepts.
 const SERVING: u8 = b'S';
 
-/// How long the new process may take to start: names are looked up, and the machine may be busy.
-const START_LIMIT: Duration = Duration::from_secs(30);
 /// How often it is looked meanwhile whether the whole was called off.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// How long a step after that may take.
 const STEP_LIMIT: Duration = Duration::from_secs(10);
-
-/// How this process was started, to start another one like it.
-#[derive(Debug, Clone)]
-pub struct Origin {
-    program: PathBuf,
-    arguments: Vec<OsString>,
-}
-
-impl Origin {
-    /// Taken at the start: later the file may have been replaced, which is the point of it.
-    ///
-    /// # Errors
-    /// The system does not tell the program's file.
-    pub fn of_this_process() -> io::Result<Origin> {
-        Ok(Origin { program: std::env::current_exe()?, arguments: std::env::args_os().skip(1).collect() })
-    }
-}
 
 /// Who starts successors.
 pub enum Succession {
@@ -362,6 +342,8 @@ pub fn is_half_of(listener: &ListenSocket, wanted: &ListenAddress) -> bool {
 mod tests {
     use std::net::{SocketAddr, TcpListener};
     use std::sync::Arc;
+
+    use std::ffi::OsString;
 
     use super::*;
 

@@ -13,7 +13,7 @@ use log::Level::{Error, Warn};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process};
 
 use super::line::{Line, Message, Word};
-use super::{MARK, Origin};
+use super::origin::{MARK, Origin};
 use crate::logging::event;
 use crate::service_manager::ServiceManager;
 use crate::shutdown::Request;

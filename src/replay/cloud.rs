@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::combined;
-use super::line::{Entry, Line, address, latency_in, since_1970};
+use super::entry::{Entry, Line};
+use super::values::{address, closing_quote, latency_in, since_1970};
 
 /// Quoted words at the end of Envoy's line: forwarded for, agent, request id, authority, upstream.
 const ENVOYS_QUOTED: usize = 5;
@@ -74,8 +75,7 @@ pub(super) fn alb(line: &str) -> Option<Result<Line<'_>, &'static str>> {
 fn of_alb<'a>(line: &'a str, at: Duration, words: &[&'a str]) -> Result<Line<'a>, &'static str> {
     let [_balancer, client, backend, times @ ..] = words else { return Err("too few words") };
     let request = line.split_once('"').map(|(_, rest)| rest).ok_or("no request")?;
-    let request =
-        &request[..combined::closing_quote(request).ok_or("a request without its closing quote")?];
+    let request = &request[..closing_quote(request).ok_or("a request without its closing quote")?];
     let Some(target) = combined::target(request).filter(|_| *backend != "-") else { return Ok(Line::Other) };
     let mut total = Some(Duration::ZERO);
     for time in times.iter().take(3) {

@@ -6,8 +6,9 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::clf_time::{TIME_BYTES, seconds_since_1970};
-use super::line::{Entry, Line, address};
+use super::entry::{Entry, Line};
 use super::tail::Tail;
+use super::values::{address, closing_quote};
 use crate::http::headers::is_token;
 
 /// With these a server refuses by itself, before any backend is asked: no request of HTTP, none in time,
@@ -82,16 +83,6 @@ pub(super) fn target(request: &str) -> Option<&str> {
     let is_http = is_token(method.as_bytes()) && version.starts_with("HTTP/") && !target.is_empty();
     let is_passed_on = !matches!((method, target), ("CONNECT" | "PRI", _) | (_, "-"));
     (is_http && is_passed_on).then_some(target)
-}
-
-/// The first quote that no backslash stands before.
-pub(super) fn closing_quote(text: &str) -> Option<usize> {
-    let mut escaped = false;
-    text.bytes().position(|byte| {
-        let closes = byte == b'"' && !escaped;
-        escaped = byte == b'\\' && !escaped;
-        closes
-    })
 }
 
 #[cfg(test)]

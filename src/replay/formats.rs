@@ -1,7 +1,7 @@
 //! What a line is that can't be read: the names of others' formats, by what only they have.
 
 use super::clf_time::TIME_BYTES;
-use super::line::address;
+use super::values::address;
 
 /// The format's name, as a reason; `None` where it is none that is known.
 pub(super) fn name(line: &str) -> Option<&'static str> {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::clf_time::{TIME_BYTES, seconds_since_1970};
 use super::combined;
-use super::line::{Entry, Line, address};
+use super::entry::{Entry, Line};
+use super::values::address;
 
 /// `27/Nov/2026:20:17:56.846`
 const STAMP_BYTES: usize = "27/Nov/2026:20:17:56.846".len();

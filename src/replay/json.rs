@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::line::{Entry, Line, address, latency_in, since_1970};
+use super::entry::{Entry, Line};
+use super::values::{address, latency_in, since_1970};
 
 /// Reads a line that begins with a brace.
 pub(super) fn read(line: &str) -> Result<(Line<'static>, &'static str), &'static str> {

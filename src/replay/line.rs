@@ -3,49 +3,17 @@
 //! have filled, so anything may stand in it.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
 
+use super::values::{address, latency_in, since_1970};
 use super::{cloud, combined, formats, haproxy, json};
 use crate::logging::logfmt;
 
-/// Longer than any request is: what is beyond it is no latency.
-const MAX_LATENCY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub use super::entry::{Entry, Line};
+
 /// What our lines begin with; before version 0.2 they began with the time itself.
 const TIME: &str = "time=";
 /// `2026-01-01T`: where an RFC 3339 time has its `T`.
 const RFC3339_T: usize = 10;
-
-/// What a line is.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Line<'a> {
-    /// A request that a backend was asked for, or that may have been.
-    Request(Entry<'a>),
-    /// Something else that belongs in a log: an event, a request to an endpoint, one that the server refused
-    /// by itself.
-    Other,
-}
-
-/// One request as the log tells it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Entry<'a> {
-    /// Since 1970: when it ended, where the latency is known, else when it began.
-    pub at: Duration,
-    /// Whether `at` is no finer than a second.
-    pub is_whole_second: bool,
-    /// How long it took, if the log says so.
-    pub latency: Option<Duration>,
-    /// Who asked.
-    pub client: IpAddr,
-    /// What `X-Forwarded-For` said, if the log says so.
-    pub forwarded: Option<&'a str>,
-    /// What for, with its query.
-    pub target: Cow<'a, str>,
-    /// Who answered, if the log says so.
-    pub backend: Option<Cow<'a, str>>,
-    /// The host that was asked for, if the log says so.
-    pub host: Option<Cow<'a, str>>,
-}
 
 /// Reads a line without its end.
 ///
@@ -111,25 +79,11 @@ fn ours(line: &str) -> Result<Line<'_>, &'static str> {
     Ok(Line::Request(Entry { at, is_whole_second, latency, client, forwarded: None, target, backend, host }))
 }
 
-pub(super) fn since_1970(text: &str) -> Result<Duration, &'static str> {
-    let time = humantime::parse_rfc3339(text).map_err(|_| "no time in RFC 3339")?;
-    time.duration_since(SystemTime::UNIX_EPOCH).map_err(|_| "a time before 1970")
-}
-
-/// `text` in parts of which a second has so many.
-pub(super) fn latency_in(text: &str, parts: f64) -> Result<Duration, &'static str> {
-    let number: f64 = text.parse().map_err(|_| "a latency that is no number")?;
-    let latency = Duration::try_from_secs_f64(number / parts).map_err(|_| "a latency that can't be")?;
-    if latency > MAX_LATENCY { Err("a latency of more than a week") } else { Ok(latency) }
-}
-
-pub(super) fn address(text: &str) -> Result<IpAddr, &'static str> {
-    let address: IpAddr = text.parse().map_err(|_| "a client that is no address")?;
-    Ok(address.to_canonical())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+    use std::time::{Duration, SystemTime};
+
     use proptest::prelude::*;
 
     use super::*;

@@ -10,6 +10,7 @@ mod clf_time;
 mod clients;
 mod cloud;
 mod combined;
+mod entry;
 mod formats;
 mod haproxy;
 mod input;
@@ -21,11 +22,11 @@ mod report;
 mod simulation;
 mod tail;
 mod time_field;
+mod values;
 
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -38,7 +39,7 @@ use crate::rules::Book;
 use clients::Clients;
 use input::Input;
 use line::{Entry, Line};
-use order::{Arrival, Window};
+use order::{ASSUMED_LATENCY, Arrival, Window};
 use progress::Progress;
 use report::Report;
 use simulation::Simulation;
@@ -46,8 +47,6 @@ use time_field::TimeField;
 
 /// What the name `all` of `--algorithm` stands for.
 pub const ALL: &str = "all";
-/// How long a request takes whose log does not say it.
-const ASSUMED_LATENCY: Duration = Duration::from_millis(100);
 /// Reasons why lines can't be read that are shown, each with the first line's number.
 const SHOWN_REASONS: usize = 5;
 /// Backends that a log may name besides the configured ones and that are told apart.

@@ -10,6 +10,9 @@ use std::collections::BinaryHeap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+/// How long a request takes whose log does not say it.
+pub(super) const ASSUMED_LATENCY: Duration = Duration::from_millis(100);
+
 /// Lines that are held back; a request that took longer than these many lines begins late. Some 10 MB.
 const WINDOW: usize = 1 << 16;
 /// Lines of one second that are spread together.

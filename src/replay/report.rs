@@ -3,9 +3,8 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::ASSUMED_LATENCY;
 use super::clients::Clients;
-use super::order::Arrival;
+use super::order::{ASSUMED_LATENCY, Arrival};
 use super::simulation::Simulation;
 
 /// See the module.

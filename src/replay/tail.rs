@@ -9,8 +9,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::combined::closing_quote;
-use super::line::latency_in;
+use super::values::{closing_quote, latency_in};
 
 /// Referer and agent: what a client may write whatever it likes into.
 const CLIENTS_OWN: usize = 2;

@@ -1,5 +1,7 @@
 use std::fmt::Write as _;
 
+use std::time::Duration;
+
 use super::*;
 use crate::config::{Overrides, parse};
 

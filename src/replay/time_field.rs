@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::line::{Entry, latency_in};
+use super::entry::Entry;
+use super::values::latency_in;
 
 const EXPECTED: &str = "write one such as -1:us (the last word, microseconds), 12:ms, or -1:us:begin where the line's time is \
                         that of the beginning (Apache)";

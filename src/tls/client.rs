@@ -12,6 +12,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
 use super::roots;
+use super::server_name::server_name;
 use crate::config::BackendUrl;
 
 /// One read of ciphertext; a TLS record is no larger than 16 KiB and a little.
@@ -34,7 +35,7 @@ impl ClientSettings {
     /// # Errors
     /// What is wrong with the roots or the name, for people.
     pub fn of(url: &BackendUrl, ca: Option<&str>) -> Result<ClientSettings, String> {
-        let name = name(url)?;
+        let name = server_name(url)?;
         Ok(ClientSettings { config: roots::in_force(ca)?, name })
     }
 
@@ -88,15 +89,6 @@ fn in_time(error: io::Error) -> io::Error {
 
 fn timed_out() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "timed out in the TLS handshake")
-}
-
-/// What the backend's certificate has to be for.
-///
-/// # Errors
-/// There is no such name, or no need for it.
-pub(super) fn name(url: &BackendUrl) -> Result<ServerName<'static>, String> {
-    let BackendUrl::Https { host, .. } = url else { return Err("not an https backend".to_owned()) };
-    ServerName::try_from(host.clone()).map_err(|_| format!("{host:?} is no name for TLS"))
 }
 
 /// An open session, for one thread at a time. Whether a call waits is the socket's to say that it is given.

@@ -16,6 +16,8 @@ mod pem;
 mod roots;
 #[cfg(feature = "tls")]
 mod server;
+#[cfg(feature = "tls")]
+mod server_name;
 #[cfg(not(feature = "tls"))]
 mod without;
 

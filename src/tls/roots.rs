@@ -9,7 +9,8 @@ use parking_lot::RwLock;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
-use super::{client, pem};
+use super::pem;
+use super::server_name::server_name;
 use crate::config::BackendUrl;
 
 /// What connections to backends are verified with, by the file that is named: some hundred certificates, so
@@ -50,7 +51,7 @@ impl RenewedRoots {
     /// # Errors
     /// What is wrong with the roots or the name, for people.
     pub fn read(&mut self, url: &BackendUrl, ca: Option<&str>) -> Result<(), String> {
-        client::name(url)?;
+        server_name(url)?;
         let file = ca.unwrap_or(SYSTEM);
         if self.0.contains_key(file) {
             return Ok(());

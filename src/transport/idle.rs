@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::Limits;
+use super::limits::Limits;
 use super::wire::Wire;
 use crate::pool::{AddressBook, IdleSource, IdleTime};
 use crate::traffic::Traffic;

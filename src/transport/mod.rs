@@ -14,6 +14,7 @@ mod exchange;
 pub mod framing;
 mod idle;
 mod input;
+mod limits;
 mod opener;
 pub mod probe;
 mod reply_body;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 
 pub use error::{AttemptError, Cause, Stage};
+pub use limits::Limits;
 pub use resolver::look_up;
 pub use wire::connect_unix;
 
@@ -59,22 +61,6 @@ pub trait Transport: Send + Sync {
 
     /// Closes connections that have been idle for too long; to be called now and then.
     fn tidy(&self);
-}
-
-/// Time and size limits of one attempt, from the configuration that the request sees.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// To open a connection, all addresses together.
-    pub connect: Duration,
-    /// From the attempt's start (or the last bit of request body passed on) to the answer's whole
-    /// head; then each wait for more of the answer's body.
-    pub request: Duration,
-    /// Each wait for more of the request's body.
-    pub client_body: Duration,
-    /// How long an idle connection is kept.
-    pub idle: Duration,
-    /// How many idle connections are kept to a backend.
-    pub max_idle: usize,
 }
 
 /// A request on its way to a backend.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
-use super::Limits;
+use super::limits::Limits;
 use super::wire::Wire;
 use crate::config::BackendUrl;
 use crate::pool::Backend;

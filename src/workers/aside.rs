@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::{Handler, Job, STACK_BYTES, handle_safely};
+use super::job::{Handler, Job, STACK_BYTES, handle_safely};
 use crate::metrics::Tally;
 use crate::proxy::Refusal;
 use crate::supervised;

@@ -13,11 +13,13 @@ use parking_lot::Mutex;
 
 use super::aside::Side;
 use super::idle::{Bed, IdleWorkers};
+use super::in_flight::InFlight;
+use super::job::Job;
 use super::line::Waiting;
 use super::pacer::{Pacer, Seen};
 use super::processors::Processors;
+use super::queue::Queue;
 use super::slot::Slots;
-use super::{InFlight, Job, Queue};
 use crate::endpoints;
 use crate::frontend::{ClientRequest, Sink};
 use crate::metrics::Tally;

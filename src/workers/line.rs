@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::Job;
+use super::job::Job;
 
 /// What goes through the channel.
 pub(super) enum Waiting {

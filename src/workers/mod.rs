@@ -7,24 +7,24 @@ mod aside;
 mod dispatcher;
 mod idle;
 mod in_flight;
+mod job;
 mod line;
 mod pacer;
 mod processors;
+mod queue;
 mod slot;
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
-
 pub use dispatcher::Dispatcher;
 pub use in_flight::{Entry, InFlight};
+pub use job::{Handler, Job};
+pub use queue::Queue;
 
-use crate::frontend::ClientRequest;
 use crate::metrics::Tally;
 use crate::proxy::Refusal;
 use crate::shutdown::Running;
@@ -32,25 +32,11 @@ use crate::supervised;
 use crate::watch::{Place, Wait};
 use aside::Side;
 use idle::Bed;
-use line::{Line, Waiting};
+use job::{STACK_BYTES, handle_safely};
 use slot::{Slot, Slots};
 
-/// Room for ureq's calls, a relay and a log line; buffers are on the heap.
-const STACK_BYTES: usize = 512 << 10;
 /// How often the steward looks.
 const STEWARD_PAUSE: Duration = Duration::from_millis(100);
-
-/// A request with its place in the list of those in flight.
-pub struct Job {
-    /// The request.
-    pub request: ClientRequest,
-    /// Why it must be refused, where that is known before it is handled.
-    pub refusal: Option<Refusal>,
-    entry: Entry,
-}
-
-/// What is done with each request.
-pub type Handler = Arc<dyn Fn(Job) + Send + Sync>;
 
 /// Limits that a reload may change, asked each time.
 pub struct PoolLimits {
@@ -60,30 +46,6 @@ pub struct PoolLimits {
     pub queue_timeout: Box<dyn Fn() -> Duration + Send + Sync>,
     /// Workers that may be outside of the pool.
     pub max_streams: Box<dyn Fn() -> usize + Send + Sync>,
-}
-
-/// The requests that wait for a worker. The channel has no bound of its own: how many may wait is asked
-/// for each, because a reload may change it, and what the steward has taken out leaves its ticket behind.
-/// A clone is the same queue.
-#[derive(Clone)]
-pub struct Queue {
-    sender: Sender<Waiting>,
-    waiting: Receiver<Waiting>,
-    line: Arc<Line>,
-}
-
-impl Default for Queue {
-    fn default() -> Queue {
-        let (sender, waiting) = unbounded();
-        Queue { sender, waiting, line: Arc::default() }
-    }
-}
-
-impl Queue {
-    /// How many are waiting.
-    pub fn length(&self) -> usize {
-        self.waiting.len().saturating_sub(self.line.void())
-    }
 }
 
 /// How much the workers have to do.
@@ -165,10 +127,4 @@ fn work(dispatcher: &Dispatcher, handler: &Handler, slot: &Arc<Slot>) {
             dispatcher.job_took(began.elapsed());
         }
     }
-}
-
-/// The middleware turns a panic into a 500; a panic outside of it must not cost a worker either.
-fn handle_safely(handler: &Handler, mut job: Job) {
-    job.entry.is_handled();
-    let _ = catch_unwind(AssertUnwindSafe(|| handler(job)));
 }

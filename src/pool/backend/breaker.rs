@@ -26,7 +26,9 @@ impl Backend {
     /// Closes the breaker, whatever it was. Takes a lock.
     pub fn reset_breaker(&self) {
         if !self.kept.breaker_is_clean.load(Relaxed) {
-            self.kept.breaker.lock().reset();
+            let mut breaker = self.kept.breaker.lock();
+            breaker.reset();
+            // Under the lock, or a failure that is recorded meanwhile would be hidden behind the flag.
             self.kept.breaker_is_clean.store(true, Relaxed);
         }
     }

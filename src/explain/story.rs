@@ -1,0 +1,189 @@
+//! The facts of one request's way, noted as it goes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::config::Algorithm;
+use crate::http::RequestHead;
+use crate::pool::{Backend, ClientKey, Pool, Standing, Tried};
+
+/// Choices of a request that are told of: the first ones, and the last. A configuration may allow a hundred
+/// retries, and a request that waits for a place makes one choice after the other.
+pub(super) const MAX_TRIES: usize = 8;
+/// Backends that are told of in an attempt, for pools may have hundreds.
+pub(super) const MAX_SHOWN: usize = 16;
+/// Longest method and target that are remembered, in bytes.
+pub(super) const MAX_TEXT_BYTES: usize = 256;
+
+/// What happened on a request's way to a backend.
+pub struct Story {
+    /// The pool's name.
+    pub pool: String,
+    /// How it chooses.
+    pub algorithm: Algorithm,
+    /// What was hashed, where it was not the client's address.
+    pub key: Option<String>,
+    /// The attempts, and at the end perhaps a choice that found nothing.
+    pub tries: Vec<Try>,
+    /// Attempts between the last of `tries` and the one before it that are not told of.
+    pub left_out: usize,
+}
+
+/// One choice, and the attempt that followed.
+pub struct Try {
+    /// The backend chosen; `None` where none could be.
+    pub chosen: Option<Arc<Backend>>,
+    /// It was chosen because the client's sticky cookie names it.
+    pub by_cookie: bool,
+    /// How it stood, and how the others did: the first [`MAX_SHOWN`] of them.
+    pub standings: Vec<(Arc<Backend>, Standing)>,
+    /// Backends that are not shown.
+    pub not_shown: usize,
+    /// When the choice was made, from the request's head on.
+    pub began: Duration,
+    /// How the attempt ended, and how long it took; `None` where there was none.
+    pub ended: Option<(Duration, Fate)>,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// With the head of an answer.
+    Answered(u16),
+    /// With this error.
+    Failed(String),
+}
+
+/// Notes one request's way, if anybody may ask.
+#[derive(Default)]
+pub struct Trace(pub(super) Option<Box<Story>>);
+
+impl Trace {
+    /// One that takes notes.
+    pub fn on() -> Trace {
+        Trace(Some(Box::new(Story {
+            pool: String::new(),
+            algorithm: Algorithm::RoundRobin,
+            key: None,
+            tries: Vec::new(),
+            left_out: 0,
+        })))
+    }
+
+    /// What was noted; `None` where nothing was.
+    pub fn into_story(self) -> Option<Box<Story>> {
+        self.0.filter(|story| !story.tries.is_empty())
+    }
+
+    /// A choice was made; `tried` is what was tried before it.
+    pub fn chose(
+        &mut self,
+        pool: &Pool,
+        client: &ClientKey<'_>,
+        tried: &Tried,
+        chosen: Option<&Arc<Backend>>,
+        since: Instant,
+        clock: impl FnOnce() -> (Instant, SystemTime),
+    ) {
+        let Some(story) = &mut self.0 else { return };
+        let (now, at) = clock();
+        if story.tries.is_empty() {
+            pool.config().name.clone_into(&mut story.pool);
+            story.algorithm = pool.config().algorithm;
+            story.key = client.key.map(|key| shortened(&String::from_utf8_lossy(key)));
+        }
+        let standings = pool.standings(tried, chosen, now, at);
+        let mut one = Try::new(client, chosen, standings);
+        one.began = now.saturating_duration_since(since);
+        story.add(one);
+    }
+
+    /// The attempt that followed has ended.
+    pub fn ended(&mut self, took: Duration, fate: impl FnOnce() -> Fate) {
+        if let Some(last) = self.0.as_mut().and_then(|story| story.tries.last_mut()) {
+            let fate = match fate() {
+                Fate::Failed(why) => Fate::Failed(shortened(&why)),
+                answered => answered,
+            };
+            last.ended = Some((took, fate));
+        }
+    }
+}
+
+impl Story {
+    pub(super) fn add(&mut self, one: Try) {
+        if self.tries.len() >= MAX_TRIES {
+            self.tries.pop();
+            self.left_out += 1;
+        }
+        self.tries.push(one);
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let tries: usize = self.tries.iter().map(Try::bytes).sum();
+        size_of::<Story>() + self.pool.len() + self.key.as_ref().map_or(0, String::len) + tries
+    }
+}
+
+impl Try {
+    /// The facts of a choice: how all backends stood before it.
+    pub fn new(
+        client: &ClientKey<'_>,
+        chosen: Option<&Arc<Backend>>,
+        mut standings: Vec<(Arc<Backend>, Standing)>,
+    ) -> Try {
+        let is_chosen = |backend: &Arc<Backend>| chosen.is_some_and(|chosen| chosen.id() == backend.id());
+        // The chosen one is always among those shown.
+        standings.sort_by_key(|(backend, _)| !is_chosen(backend));
+        let not_shown = standings.len().saturating_sub(MAX_SHOWN);
+        standings.truncate(MAX_SHOWN);
+        standings.shrink_to_fit();
+        for (_, standing) in &mut standings {
+            if let Standing::Unhealthy { problem, .. } = standing {
+                *problem = shortened(problem);
+            }
+        }
+        let by_cookie = chosen.is_some_and(|chosen| {
+            client.sticky.is_some_and(|value| value == chosen.sticky_value().as_bytes())
+        });
+        Try { chosen: chosen.cloned(), by_cookie, standings, not_shown, began: Duration::ZERO, ended: None }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let text = |(_, standing): &(Arc<Backend>, Standing)| match standing {
+            Standing::Unhealthy { problem, .. } => problem.len(),
+            _ => 0,
+        };
+        let fate = match &self.ended {
+            Some((_, Fate::Failed(why))) => why.len(),
+            _ => 0,
+        };
+        let standings = size_of_val(self.standings.as_slice());
+        size_of::<Try>() + standings + self.standings.iter().map(text).sum::<usize>() + fate
+    }
+}
+
+/// Method and target, as far as they are remembered.
+pub fn request_text(head: &RequestHead) -> String {
+    format!("{} {}", shortened(&head.method), shortened(&head.target))
+}
+
+pub(super) fn shortened(text: &str) -> String {
+    if text.len() <= MAX_TEXT_BYTES {
+        return text.to_owned();
+    }
+    let end = (0..=MAX_TEXT_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}…", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_targets_are_cut_between_characters() {
+        let long = "é".repeat(200);
+        assert_eq!(shortened(&long), format!("{}…", "é".repeat(128)));
+        assert_eq!(shortened("/a"), "/a");
+    }
+}

@@ -1,0 +1,31 @@
+//! Where requests wait for a worker.
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use super::line::{Line, Waiting};
+
+/// The requests that wait for a worker. The channel has no bound of its own: how many may wait is asked
+/// for each, because a reload may change it, and what the steward has taken out leaves its ticket behind.
+/// A clone is the same queue.
+#[derive(Clone)]
+pub struct Queue {
+    pub(super) sender: Sender<Waiting>,
+    pub(super) waiting: Receiver<Waiting>,
+    pub(super) line: Arc<Line>,
+}
+
+impl Default for Queue {
+    fn default() -> Queue {
+        let (sender, waiting) = unbounded();
+        Queue { sender, waiting, line: Arc::default() }
+    }
+}
+
+impl Queue {
+    /// How many are waiting.
+    pub fn length(&self) -> usize {
+        self.waiting.len().saturating_sub(self.line.void())
+    }
+}
