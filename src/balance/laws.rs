@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use super::balancer;
 use crate::config::Algorithm;
+use crate::pool::backend::FULL_SHARE;
 use crate::pool::backend::tests::backends;
-use crate::pool::balancer::FULL_SHARE;
 use crate::pool::tests::pool;
 use crate::pool::{Backend, Candidate, ClientKey, Pool, Tried};
 

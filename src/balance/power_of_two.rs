@@ -7,7 +7,7 @@
 
 use parking_lot::Mutex;
 
-use crate::pool::balancer::FULL_SHARE;
+use crate::pool::backend::FULL_SHARE;
 use crate::pool::{Backend, Balancer, Candidate, ClientKey};
 
 /// Remembers who has had less than its share; see Mitzenmacher, "The Power of Two Choices in Randomized

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use super::{Middleware, Next};
+use super::link::{Middleware, Next};
 use crate::config::{AccessField, AccessLogConfig, LogFormat};
 use crate::frontend::ClientRequest;
 use crate::http::{RequestHead, Version, basic};

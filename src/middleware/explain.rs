@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::{Middleware, Next};
+use super::link::{Middleware, Next};
 use crate::explain::{Explanations, Record, Trace, request_text};
 use crate::frontend::ClientRequest;
 use crate::pool::Live;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Middleware, Next};
+use super::link::{Middleware, Next};
 use crate::client_side::NoClient;
 use crate::config::ForwardAuth;
 use crate::frontend::{ClientRequest, Framing};

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use md5::{Digest, Md5};
 use parking_lot::Mutex;
 
-use super::{Middleware, Next};
+use super::link::{Middleware, Next};
 use crate::config::BasicAuth;
 use crate::frontend::ClientRequest;
 use crate::http::basic::{self, Login};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Middleware, Next};
+use super::link::{Middleware, Next};
 use crate::frontend::ClientRequest;
 use crate::metrics::{Metrics, Tally};
 use crate::pool::Live;

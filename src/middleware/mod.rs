@@ -4,6 +4,7 @@
 mod access_log;
 mod explain;
 mod forward_auth;
+mod link;
 mod login;
 mod metrics;
 mod rate_limit;
@@ -16,46 +17,13 @@ use std::sync::Arc;
 pub use access_log::AccessLog;
 pub use explain::Explain;
 pub use forward_auth::AskService;
+pub use link::{Handler, Middleware, Next};
 pub use login::CheckLogin;
 pub use metrics::CountRequests;
 pub use rate_limit::RateLimiter;
 pub use recover::Recover;
 pub use redirect::RedirectToTls;
 pub use route::{AnswerRoutes, FindRules};
-
-use crate::frontend::ClientRequest;
-use crate::pool::Live;
-use crate::proxy::Outcome;
-
-/// One link.
-pub trait Middleware: Send + Sync {
-    /// Handles the request itself, or lets `next` do it.
-    fn handle(&self, request: &mut ClientRequest, live: &Live, next: Next<'_>) -> Outcome;
-}
-
-/// What comes after the last link.
-pub type Handler<'a> = &'a dyn Fn(&mut ClientRequest, &Live) -> Outcome;
-
-/// The rest of the chain.
-pub struct Next<'a> {
-    links: &'a [Arc<dyn Middleware>],
-    handler: Handler<'a>,
-}
-
-impl<'a> Next<'a> {
-    /// The whole chain.
-    pub fn new(links: &'a [Arc<dyn Middleware>], handler: Handler<'a>) -> Next<'a> {
-        Next { links, handler }
-    }
-
-    /// Goes on.
-    pub fn run(self, request: &mut ClientRequest, live: &Live) -> Outcome {
-        match self.links.split_first() {
-            Some((link, rest)) => link.handle(request, live, Next { links: rest, handler: self.handler }),
-            None => (self.handler)(request, live),
-        }
-    }
-}
 
 /// The order: what is first sees the request first and its outcome last.
 pub fn chain(

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::{Middleware, Next};
+use super::link::{Middleware, Next};
 use crate::config::RateLimit;
 use crate::frontend::ClientRequest;
 use crate::http::address::network_of;

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Middleware, Next};
+use super::link::{Middleware, Next};
 use crate::frontend::ClientRequest;
 use crate::pool::Live;
 use crate::proxy::{End, Outcome, Refusal};

@@ -1,7 +1,7 @@
 //! Sends plain requests to the TLS listener, where the configuration asks for that. The balancer's own
 //! endpoints come before it: whoever watches the balancer may do so without TLS.
 
-use super::{Middleware, Next};
+use super::link::{Middleware, Next};
 use crate::frontend::{ClientRequest, Framing};
 use crate::http::Headers;
 use crate::http::framing::Flaw;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Middleware, Next};
+use super::link::{Middleware, Next};
 use crate::config::Access;
 use crate::frontend::{ClientRequest, Framing};
 use crate::http::{Headers, status};

@@ -5,9 +5,6 @@ use std::sync::Arc;
 
 use super::{Backend, Policy};
 
-/// The share of a backend with weight 1 and nothing that slows its start.
-pub const FULL_SHARE: u32 = 256;
-
 /// What an algorithm may know of the client and its request.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientKey<'a> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::balancer::FULL_SHARE;
+use super::backend::FULL_SHARE;
 use super::{Backend, Candidate, ClientKey, Pool};
 
 /// A pool as its configuration has it: weights and backups, and neither health nor load.

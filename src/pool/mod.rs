@@ -206,7 +206,8 @@ impl Pool {
         now: Instant,
     ) -> Option<Lease> {
         let wanted = client.sticky?;
-        let found = candidates.iter().find(|candidate| sticky::names(wanted, candidate.backend))?;
+        let found =
+            candidates.iter().find(|candidate| candidate.backend.sticky_value().as_bytes() == wanted)?;
         self.claim(self.policy(client), found.backend, past_breaker, now)
     }
 
@@ -346,7 +347,7 @@ pub(crate) mod tests {
         assert_eq!(trial.backend().id(), pool.backends()[0].id());
         assert_eq!(trial.answered(200, Duration::ZERO), Some(BreakerState::Closed));
         let share = trial.backend().share(Duration::from_secs(10), later + Duration::from_secs(1));
-        assert_eq!(share, balancer::FULL_SHARE / 10, "it climbs, where that is asked for");
+        assert_eq!(share, backend::FULL_SHARE / 10, "it climbs, where that is asked for");
     }
 
     #[test]

@@ -8,8 +8,6 @@
 
 use md5::{Digest, Md5};
 
-use super::Backend;
-
 /// Rounds of the digest where there is no secret: each guess costs that many.
 const ROUNDS: usize = 64;
 /// What MD5 works on at once, which is what HMAC pads a secret to (RFC 2104).
@@ -22,11 +20,6 @@ pub fn value(digest: u128, key: Option<&str>) -> String {
         None => (0..ROUNDS).fold(digest, |digest, _| of(&[b"sticky", &digest.to_be_bytes()])),
     };
     format!("{:016x}", digest as u64)
-}
-
-/// Whether this value names this backend.
-pub fn names(value: &[u8], backend: &Backend) -> bool {
-    value == backend.sticky_value().as_bytes()
 }
 
 /// HMAC (RFC 2104), for which MD5 is still sound: what is broken is finding two texts of one digest.

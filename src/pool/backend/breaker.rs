@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::Backend;
+use super::core::Backend;
 use crate::config::BreakerConfig;
 use crate::pool::breaker::{BreakerState, Generation};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::Backend;
+use super::core::Backend;
 use crate::histogram::Histogram;
 use crate::traffic::Traffic;
 

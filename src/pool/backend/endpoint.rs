@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{Backend, Kept};
+use super::core::{Backend, Kept};
 use crate::config::{BackendConfig, BackendUrl};
 
 /// Largest weight of a backend, as in the configuration.

@@ -3,29 +3,14 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::Backend;
+use super::core::Backend;
+use super::trouble::{Observed, Trouble};
 use crate::pool::admin::AdminState;
-use crate::pool::balancer::FULL_SHARE;
 use crate::pool::health::{Flip, Thresholds};
 use crate::pool::problem::Problem;
 
-/// Why probes fail, and since when they say so.
-#[derive(Debug, Clone)]
-pub struct Trouble {
-    /// What the last one that failed said.
-    pub problem: Problem,
-    /// When one said that for the first time; another cause since is another trouble.
-    pub since: SystemTime,
-}
-
-/// What a probe's result has changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Observed {
-    /// The verdict.
-    pub flip: Option<Flip>,
-    /// Whether it is unhealthy as before, but for another cause.
-    pub has_another_cause: bool,
-}
+/// The share of a backend with weight 1 and nothing that slows its start.
+pub const FULL_SHARE: u32 = 256;
 
 impl Backend {
     /// What people have asked of it.
