@@ -8,7 +8,7 @@ BUILT = $(or $(CARGO_TARGET_DIR),target)/release
 TO = $(DESTDIR)$(PREFIX)
 
 .DEFAULT_GOAL := help
-.PHONY: help build install run demo backends stop-backends test soak promises container two-machines fuzz lint bench check clean
+.PHONY: help build install run demo backends stop-backends test soak promises container two-machines acme fuzz lint bench check clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -57,6 +57,10 @@ container: ## the static binary in an empty root, and the image where buildah is
 
 two-machines: build ## keepalived and two balancers in network namespaces, and what happens to one of them (root)
 	tests/ha/run
+
+acme: ## certificates as docs/LETS_ENCRYPT.md has it, from Let's Encrypt's test server, under requests
+	tests/acme/install
+	tests/acme/run
 
 fuzz: ## a minute of inputs that nobody thought of (TARGET=config_text, FUZZ_SECONDS=60)
 	@mkdir -p fuzz/target/tried/$(TARGET)

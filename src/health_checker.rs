@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::Level::{Debug, Info, Warn};
 
-use crate::config::HealthCheckConfig;
+use crate::config::{HealthCheckConfig, HealthCheckKind};
 use crate::logging::event;
 use crate::pool::health::{Flip, Thresholds};
 use crate::pool::{Backend, Live, Problem, ProblemKind, SharedLive};
@@ -99,6 +99,11 @@ fn probe_due(live: &Live, schedules: &mut HashMap<u64, Schedule>, reports: &Send
     for pool in live.pools() {
         let check = &pool.config().health_check;
         for backend in pool.backends() {
+            if check.kind == HealthCheckKind::None {
+                schedules.remove(&backend.id());
+                backend.is_probed_no_more(now);
+                continue;
+            }
             let schedule = schedules.entry(backend.id()).or_insert(Schedule::new(now));
             // A reload may have made the interval shorter.
             schedule.due = schedule.due.min(now + check.interval.mul_f64(1.0 + JITTER));

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-use crate::config::{Addresses, BackendConfig, Config, PoolConfig};
+use crate::config::{Addresses, BackendConfig, Config, HealthCheckKind, PoolConfig};
 use crate::names::resolver;
 use crate::pool::Endpoint;
 use probe::{Findings, probe_one};
@@ -52,7 +52,9 @@ pub fn watched(config: &Config) -> Duration {
 /// Probes the backends of all pools, all at once. Takes as long as idle connections are watched, and the
 /// health check's timeout.
 pub fn probe(config: &Config) -> Report {
-    let entries = config.all_pools().flat_map(|pool| pool.backends.iter().map(move |it| (pool, it)));
+    let is_asked = |pool: &&PoolConfig| pool.health_check.kind != HealthCheckKind::None;
+    let pools = config.all_pools().filter(is_asked);
+    let entries = pools.flat_map(|pool| pool.backends.iter().map(move |it| (pool, it)));
     let all: Vec<Subject<'_>> = entries.flat_map(|(pool, entry)| subjects(config, pool, entry)).collect();
     let mut findings = Vec::new();
     for part in all.chunks(MOST_AT_ONCE) {
@@ -60,6 +62,9 @@ pub fn probe(config: &Config) -> Report {
     }
     let answering = findings.iter().filter(|it| it.answers()).count();
     let mut text = String::new();
+    for pool in config.all_pools().filter(|pool| !is_asked(pool) && !pool.backends.is_empty()) {
+        text.push_str(&format!("pool {} is not probed: its health_check.type is \"none\"\n", pool.name));
+    }
     for (subject, findings) in all.iter().zip(&findings) {
         text.push_str(&report::of(config, subject, findings));
     }

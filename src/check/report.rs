@@ -37,6 +37,7 @@ pub(super) fn of(config: &Config, subject: &Subject<'_>, findings: &Findings) ->
         let what = match pool.health_check.kind {
             HealthCheckKind::Http => format!("GET {}: ", pool.health_check.path),
             HealthCheckKind::Tcp => "tcp: ".to_owned(),
+            HealthCheckKind::None => String::new(),
         };
         line("health", what + &health.as_ref().map_or_else(no, |(status, took)| passes(*status, *took)));
     }

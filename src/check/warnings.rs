@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{listener, routing};
-use crate::config::{BackendUrl, Config, PoolConfig, write_duration};
+use crate::config::{BackendUrl, Config, HealthCheckKind, PoolConfig, write_duration};
 use crate::descriptors;
 
 /// Of this configuration on this machine.
@@ -60,7 +60,8 @@ fn open_to_strangers(config: &Config) -> Option<String> {
 /// There is one probe a backend at a time.
 fn slow_probes(pool: &PoolConfig) -> Option<String> {
     let (interval, timeout) = (pool.health_check.interval, pool.health_check.timeout);
-    (interval < timeout).then(|| {
+    let is_asked = pool.health_check.kind != HealthCheckKind::None;
+    (is_asked && interval < timeout).then(|| {
         let (interval, timeout) = (write_duration(interval), write_duration(timeout));
         format!(
             "{} {interval} is shorter than its timeout {timeout}: a backend that hangs is probed every \

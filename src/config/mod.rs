@@ -256,6 +256,8 @@ pub enum HealthCheckKind {
     Http,
     /// A connection that opens.
     Tcp,
+    /// Nobody is asked, and every backend counts as healthy.
+    None,
 }
 
 /// `"200-299,301"`: inclusive ranges of status codes. `Display` writes the same form.

@@ -19,14 +19,14 @@ pub(super) const ALGORITHMS: &Names<Algorithm> = &[
 const ADDRESSES_KINDS: &Names<Addresses> =
     &[("one", Addresses::One), ("each", Addresses::Each), ("srv", Addresses::Srv)];
 const HEALTH_CHECK_KINDS: &Names<HealthCheckKind> =
-    &[("http", HealthCheckKind::Http), ("tcp", HealthCheckKind::Tcp)];
+    &[("http", HealthCheckKind::Http), ("tcp", HealthCheckKind::Tcp), ("none", HealthCheckKind::None)];
 const TLS_VERSIONS: &Names<TlsVersion> = &[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
 const HOST_HEADERS: &Names<HostHeader> =
     &[("preserve", HostHeader::Preserve), ("backend", HostHeader::Backend)];
 
 /// What an algorithm looks like, for messages; the others follow the same form.
 pub(super) const ALGORITHM: &str = r#"a name such as "round_robin""#;
-pub(super) const HEALTH_CHECK_KIND: &str = r#""http" or "tcp""#;
+pub(super) const HEALTH_CHECK_KIND: &str = r#""http", "tcp" or "none""#;
 pub(super) const ADDRESSES: &str = r#""one", "each" or "srv""#;
 pub(super) const HOST_HEADER: &str = r#""preserve", "backend", or a host such as "app.example.com""#;
 pub(super) const TLS_VERSION: &str = r#""1.2" or "1.3""#;
@@ -174,7 +174,7 @@ mod tests {
     fn a_misspelt_name_gets_a_hint_and_another_does_not() {
         let check = |text: &str, expected: &str| {
             let message = health_check_kind(text).unwrap_err();
-            assert_eq!(message, format!("{text:?} is not one of \"http\", \"tcp\"{expected}"));
+            assert_eq!(message, format!("{text:?} is not one of \"http\", \"tcp\", \"none\"{expected}"));
         };
         check("htpp", "; did you mean \"http\"?");
         check("grpc", "");

@@ -9,7 +9,7 @@ use super::report::{Place, Report, Verdict};
 use super::text::MOST_ROUTES;
 
 /// Who is kept out of what.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Guard {
     /// Conditions of routes.
     pub terms: Object,

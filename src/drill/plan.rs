@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::config::{BackendConfig, Config, EventLogConfig, Unmatched, write_duration};
+use crate::config::{BackendConfig, Config, EventLogConfig, HealthCheckKind, Unmatched, write_duration};
 
 /// Waits are no longer than these in a drill.
 const MAX_REQUEST: Duration = Duration::from_secs(1);
@@ -98,6 +98,11 @@ impl Plan {
         let probes = check.interval.mul_f64(JITTER) * check.healthy_threshold + check.timeout;
         let breaker = self.config.circuit_breaker.as_ref().map_or(Duration::ZERO, |it| it.cooldown);
         probes.max(breaker) + self.config.slow_start + SLACK
+    }
+
+    /// Whether its backends are asked how they are.
+    pub fn is_probed(&self) -> bool {
+        self.config.default_pool.health_check.kind != HealthCheckKind::None
     }
 
     /// How long a client waits for more of an answer before it calls that lost.

@@ -88,7 +88,7 @@ impl Stage {
         let backends = page["backends"].as_array();
         backends.is_some_and(|all| {
             all.len() == self.backends.len()
-                && all.iter().all(|it| is_well(it) && !it["last_checked"].is_null())
+                && all.iter().all(|it| is_well(it) && it["last_checked"].is_null() != self.plan.is_probed())
         })
     }
 

@@ -22,6 +22,8 @@ pub(super) fn probe(backend: &Backend, check: &HealthCheckConfig) -> Result<(), 
         HealthCheckKind::Tcp => connects(backend, check)
             .map_err(|why| Problem::new(ProblemKind::Unreachable, format!("tcp: {why}"))),
         HealthCheckKind::Http => answers(backend, check),
+        // The health checker asks nobody then.
+        HealthCheckKind::None => Ok(()),
     }
 }
 

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::syntax::Line;
-use crate::convert::draft::{Object, push, put};
+use crate::convert::draft::{Object, put};
+use crate::convert::guard::Guard;
 use crate::convert::quantity::{time, written};
 use crate::convert::report::{Report, Verdict};
 
@@ -24,8 +25,8 @@ pub struct Backend {
     is_http_check: bool,
     consistent: bool,
     source: bool,
-    /// What its rules say of routes that lead here.
-    pub route: Object,
+    /// Whom its rules keep out.
+    pub guards: Vec<Guard>,
 }
 
 impl Backend {
@@ -190,10 +191,5 @@ impl Backend {
             _ => return (Verdict::NotHere, "a probe is one GET, a status and a text".to_owned()),
         }
         (Verdict::Same, String::new())
-    }
-
-    /// Only these networks, or all but these.
-    pub fn access(&mut self, which: &str, networks: &[String]) {
-        networks.iter().for_each(|network| push(&mut self.route, which, network.as_str()));
     }
 }

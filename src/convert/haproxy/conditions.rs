@@ -3,8 +3,10 @@
 use crate::convert::expression;
 use serde_json::json;
 
+use super::frontend::Told;
 use super::syntax::Line;
 use crate::convert::draft::push;
+use crate::convert::report::Verdict;
 use crate::convert::terms::{Terms, each_with_each, field, inner, list};
 
 /// Named conditions; one name may have several lines.
@@ -29,6 +31,24 @@ impl Acls {
             return Ok(Some("http-request auth asks for a login"));
         }
         answer
+    }
+
+    /// As [`Acls::add`], for the report.
+    pub fn told(&mut self, line: &Line) -> Told {
+        match self.add(line) {
+            Ok(None) => (Verdict::Same, String::new()),
+            Ok(Some(note)) => (Verdict::Differs, note.to_owned()),
+            Err(why) => (Verdict::NotHere, why),
+        }
+    }
+
+    /// Whether this is a condition for those with a login, among others.
+    pub fn has_login(&self, words: &[String]) -> bool {
+        let is_login = |at: usize| {
+            let is_negated = at > 0 && words[at - 1] == "!";
+            self.logins.contains(&words[at]) && !is_negated
+        };
+        words.first().is_some_and(|word| word == "if") && (0..words.len()).any(is_login)
     }
 
     fn named(&self, name: &str) -> Result<Vec<Terms>, String> {
@@ -81,6 +101,14 @@ impl Acls {
                     rest.push(word.clone());
                     rest.extend(group);
                     rest.push("}".to_owned());
+                }
+            } else if name.is_empty() {
+                // A `!` of its own.
+                let next = words.next_if(|next| !self.logins.contains(*next));
+                if let Some(next) = next {
+                    rest.extend([word.clone(), next.clone()]);
+                } else {
+                    words.next();
                 }
             } else if !self.logins.iter().any(|login| login == name) {
                 rest.push(word.clone());

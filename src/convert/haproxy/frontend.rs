@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value as Json, json};
 
+use super::access;
 use super::conditions::Acls;
 use super::rule::rule;
 use super::syntax::Line;
 use super::values::template;
-use crate::convert::draft::{Draft, DraftRoute, Object, push, put};
+use crate::convert::draft::{Draft, DraftRoute, Object, put};
 use crate::convert::guard::Guard;
 use crate::convert::listen::Listeners;
 use crate::convert::report::{Place, Report, Verdict};
@@ -48,11 +49,7 @@ impl Frontend {
         let (words, condition) = split(&line.words);
         let word = |at: usize| words.get(at).map_or("", String::as_str);
         let told = match (word(0), word(1)) {
-            ("acl", _) => match self.acls.add(line) {
-                Ok(None) => Ok(same()),
-                Ok(Some(note)) => Ok((Verdict::Differs, note.to_owned())),
-                Err(why) => Err(why),
-            },
+            ("acl", _) => Ok(self.acls.told(line)),
             ("default_backend", name) => {
                 self.default = Some((name.to_owned(), line.place.clone()));
                 Ok(same())
@@ -68,7 +65,7 @@ impl Frontend {
             ("http-request" | "tcp-request", "deny" | "reject" | "block") | ("block", _) => {
                 self.deny(line, words, condition)
             }
-            ("http-request", "auth") => self.auth(line, condition),
+            ("http-request", "auth") => Ok(self.auth(line, condition)),
             ("http-request", "redirect") => self.redirect(line, &words[1..], condition, listeners),
             ("redirect", _) => self.redirect(line, words, condition, listeners),
             ("http-request", "return") => self.returns(line, words, condition),
@@ -80,47 +77,24 @@ impl Frontend {
         Some(told.unwrap_or_else(|why| (Verdict::NotHere, why)))
     }
 
-    fn auth(&mut self, line: &Line, condition: &[String]) -> Result<Told, String> {
-        let login = json!({ "realm": "restricted", "users": "users.htpasswd" });
-        let alternatives = self.acls.but_for_logins(condition).unwrap_or_else(|_| vec![Terms::default()]);
-        for terms in alternatives {
-            let networks = Object::from_iter([("basic_auth".to_owned(), login.clone())]);
-            let (place, text) = (line.place.clone(), line.text());
-            self.guards.push(Guard { terms: terms.fields, networks, place, text });
-        }
-        Ok((Verdict::NotHere, "write the userlist into users.htpasswd (htpasswd -B, bcrypt only)".to_owned()))
+    fn auth(&mut self, line: &Line, condition: &[String]) -> Told {
+        let (guards, told) = access::auth(&self.acls, line, condition);
+        self.guards.extend(guards);
+        told
     }
 
     fn deny(&mut self, line: &Line, words: &[String], condition: &[String]) -> Result<Told, String> {
-        let status = words.iter().position(|word| word == "deny_status" || word == "status");
-        let status: u16 = status.and_then(|at| words.get(at + 1)?.parse().ok()).unwrap_or(403);
-        let mut verdict = same();
-        for terms in self.acls.condition(condition)? {
-            if terms.secure.is_some() {
-                return Err("tls.redirect_http".to_owned());
-            }
-            let mut guard = Object::new();
-            // Whoever is not from there is kept out: only those from there may ask.
-            terms.not_from.iter().for_each(|network| push(&mut guard, "allow", network.as_str()));
-            terms.from.iter().for_each(|network| push(&mut guard, "deny", network.as_str()));
-            if guard.contains_key("allow") && guard.contains_key("deny") {
-                return Err("`allow` and `deny` of one rule".to_owned());
-            }
-            if guard.is_empty() {
-                let mut fields = terms.fields.clone();
-                put(&mut fields, "respond", json!({ "status": status }));
+        let (guards, told) = access::deny(&self.acls, line, words, condition)?;
+        for guard in guards {
+            // It is answered where no backend is, too.
+            if let Some(answer) = guard.networks.get("respond") {
+                let mut fields = guard.terms.clone();
+                put(&mut fields, "respond", answer.clone());
                 self.answers.push(DraftRoute { fields, place: line.place.clone(), name: line.text() });
-                put(&mut guard, "respond", json!({ "status": status }));
-            } else if status != 403 {
-                verdict = (Verdict::Differs, "with 403".to_owned());
             }
-            if terms.note.is_some() {
-                verdict = (Verdict::Differs, terms.note.unwrap_or_default().to_owned());
-            }
-            let (place, text) = (line.place.clone(), line.text());
-            self.guards.push(Guard { terms: terms.fields, networks: guard, place, text });
+            self.guards.push(guard);
         }
-        Ok(verdict)
+        Ok(told)
     }
 
     fn redirect(
@@ -166,7 +140,17 @@ impl Frontend {
             return Err("respond has its body in the file".to_owned());
         }
         let body = after("string").or_else(|| after("lf-string")).map_or("", String::as_str);
-        for terms in self.acls.condition(condition)? {
+        let alternatives = self.acls.condition(condition)?;
+        if alternatives.iter().any(|terms| terms.secure.is_some()) {
+            return Err("both listeners serve all routes".to_owned());
+        }
+        if alternatives.iter().any(|terms| !terms.from.is_empty() || !terms.not_from.is_empty()) {
+            return match status {
+                400.. => self.deny(line, words, condition),
+                _ => Err("an answer for some clients only".to_owned()),
+            };
+        }
+        for terms in alternatives {
             let mut fields = terms.fields;
             let kind = after("content-type").map_or("text/plain", String::as_str);
             put(&mut fields, "respond", json!({ "status": status, "body": body, "type": kind }));
@@ -180,25 +164,27 @@ impl Frontend {
         self.default.get_or_insert_with(|| (name.to_owned(), place.clone()));
     }
 
-    /// Its routes. `pool` gives the name of a backend's pool and what its rules say of routes to it.
-    pub fn finish(
-        self,
-        draft: &mut Draft,
-        pool: &dyn Fn(&str) -> Option<(String, Object)>,
-        report: &mut Report,
-    ) {
+    /// Its routes. `pool` gives a backend by its name.
+    pub fn finish(self, draft: &mut Draft, pool: &dyn Fn(&str) -> Option<To>, report: &mut Report) {
         let mut routes: Vec<DraftRoute> = Vec::new();
+        let mut guards = self.guards;
         for (terms, name, place, text) in self.uses {
+            let is_of_clients = !terms.from.is_empty() || !terms.not_from.is_empty();
+            let is_nobody = pool(&name).is_some_and(|to| to.is_nobody());
+            if let (true, None, Ok(networks)) =
+                (is_of_clients && is_nobody, terms.secure, access::networks(&terms))
+            {
+                guards.push(Guard { terms: terms.fields, networks, place, text });
+                continue;
+            }
             let why = match &terms {
                 terms if terms.secure.is_some() => Some("both listeners serve all routes"),
                 // Who is not from there goes on to what comes next, which can't be said.
-                terms if !terms.from.is_empty() || !terms.not_from.is_empty() => {
-                    Some("a backend for some clients only")
-                }
+                _ if is_of_clients => Some("a backend for some clients only"),
                 _ => None,
             };
             match (why, pool(&name)) {
-                (None, Some(to)) => routes.push(to_backend(terms.fields, to, &place, &text)),
+                (None, Some(to)) => routes.extend(to.routes(terms.fields, &place, &text, report)),
                 (why, _) => {
                     report.note(
                         &place,
@@ -212,7 +198,7 @@ impl Frontend {
         if let Some((name, place)) = &self.default {
             let text = format!("default_backend {name}");
             match pool(name) {
-                Some(to) => routes.push(to_backend(Object::new(), to, place, &text)),
+                Some(to) => routes.extend(to.routes(Object::new(), place, &text, report)),
                 None => report.note(place, &text, Verdict::NotHere, "its backend is not there, or not HTTP"),
             }
         }
@@ -227,7 +213,7 @@ impl Frontend {
                 answers.push(of_host);
             }
         }
-        for guard in &self.guards {
+        for guard in &guards {
             guard.keep_out(&mut routes, report);
         }
         for mut route in answers.into_iter().chain(routes) {
@@ -239,8 +225,33 @@ impl Frontend {
     }
 }
 
-fn to_backend(mut fields: Object, (pool, route): (String, Object), place: &Place, text: &str) -> DraftRoute {
-    fields.extend(route);
-    put(&mut fields, "pool", pool);
-    DraftRoute { fields, place: place.clone(), name: text.to_owned() }
+/// A backend, as routes lead to it.
+#[derive(Debug, Clone)]
+pub struct To {
+    /// Its pool.
+    pub pool: String,
+    /// Whom its own rules keep out.
+    pub guards: Vec<Guard>,
+}
+
+impl To {
+    /// A backend without servers, if its rules refuse all that comes there.
+    pub fn nobody(guards: Vec<Guard>) -> Option<To> {
+        let is_for_all = |guard: &Guard| guard.terms.is_empty() && guard.networks.contains_key("respond");
+        guards.iter().any(is_for_all).then(|| To { pool: String::new(), guards })
+    }
+
+    /// Whether all are refused there.
+    fn is_nobody(&self) -> bool {
+        self.pool.is_empty()
+    }
+
+    fn routes(self, mut fields: Object, place: &Place, text: &str, report: &mut Report) -> Vec<DraftRoute> {
+        put(&mut fields, "pool", self.pool);
+        let mut routes = vec![DraftRoute { fields, place: place.clone(), name: text.to_owned() }];
+        for guard in &self.guards {
+            guard.keep_out(&mut routes, report);
+        }
+        routes
+    }
 }

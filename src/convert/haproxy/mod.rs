@@ -1,5 +1,6 @@
 //! haproxy.cfg: `defaults`, `frontend`, `backend` and `listen`.
 
+mod access;
 mod backend;
 mod bind;
 mod conditions;
@@ -17,13 +18,13 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::draft::{Draft, Object, put};
+use super::draft::{Draft, put};
 use super::listen::Listeners;
 use super::order;
 use super::report::{Report, Verdict};
 use backend::Backend;
 use conditions::Acls;
-use frontend::Frontend;
+use frontend::{Frontend, To};
 use proxies::{Proxy, proxies};
 use syntax::{Line, Section};
 
@@ -42,10 +43,10 @@ pub fn convert(text: &str, file: &Path, report: &mut Report) -> Result<Draft, St
         others(section, &mut draft, report);
     }
     let proxies = proxies(&sections);
-    let mut pools: HashMap<String, (String, Object)> = HashMap::new();
+    let mut pools: HashMap<String, To> = HashMap::new();
     for proxy in proxies.iter().filter(|proxy| proxy.is(&["backend", "listen"])) {
-        if let Some((pool, route)) = backend(proxy, &mut draft, report) {
-            pools.insert(proxy.name().to_owned(), (pool, route));
+        if let Some(to) = backend(proxy, &mut draft, report) {
+            pools.insert(proxy.name().to_owned(), to);
         }
     }
     for proxy in proxies.iter().filter(|proxy| proxy.is(&["frontend", "listen"])) {
@@ -117,8 +118,8 @@ fn is_of_frontends(line: &Line) -> bool {
     )
 }
 
-/// The pool, and what its rules say of routes to it.
-fn backend(proxy: &Proxy<'_>, draft: &mut Draft, report: &mut Report) -> Option<(String, Object)> {
+/// The pool, and whom its rules keep out.
+fn backend(proxy: &Proxy<'_>, draft: &mut Draft, report: &mut Report) -> Option<To> {
     let mut backend = Backend::named(proxy.name());
     if proxy.mode_is_tcp() {
         if proxy.is(&["backend"]) {
@@ -135,11 +136,21 @@ fn backend(proxy: &Proxy<'_>, draft: &mut Draft, report: &mut Report) -> Option<
         let at =
             line.words.iter().position(|word| word == "if" || word == "unless").unwrap_or(line.words.len());
         let told = match line.word(0) {
-            "acl" if !both => acls
-                .add(line)
-                .map_or_else(|why| Some((Verdict::NotHere, why)), |_| Some((Verdict::Same, String::new()))),
-            "http-request" if !both && line.word(1) == "deny" => {
-                Some(deny(&mut backend, &acls, &line.words[at..]))
+            "acl" if !both => Some(acls.told(line)),
+            "http-request" if !both && ["auth", "deny", "return"].contains(&line.word(1)) => {
+                let (words, condition) = line.words.split_at(at);
+                let found = match line.word(1) {
+                    "auth" => Ok(access::auth(&acls, line, condition)),
+                    "return" => access::refusal(&acls, line, words, condition),
+                    _ => access::deny(&acls, line, words, condition),
+                };
+                Some(found.map_or_else(
+                    |why| (Verdict::NotHere, why),
+                    |(guards, told)| {
+                        backend.guards.extend(guards);
+                        told
+                    },
+                ))
             }
             "http-request" | "http-response" | "http-after-response" if !both => {
                 let (words, condition) = line.words.split_at(at);
@@ -158,36 +169,28 @@ fn backend(proxy: &Proxy<'_>, draft: &mut Draft, report: &mut Report) -> Option<
         }
     }
     if !backend.has_servers() {
-        return None;
+        return To::nobody(backend.guards);
     }
     let pool = backend.pool(report);
-    Some((draft.pool(proxy.name(), pool), backend.route))
-}
-
-fn deny(backend: &mut Backend, acls: &Acls, condition: &[String]) -> (Verdict, String) {
-    match acls.condition(condition) {
-        Ok(all) => match &all[..] {
-            [one] if one.fields.is_empty() && one.secure.is_none() => {
-                backend.access("allow", &one.not_from);
-                backend.access("deny", &one.from);
-                (Verdict::Same, String::new())
-            }
-            _ => (Verdict::NotHere, "allow and deny of a route for these requests".to_owned()),
-        },
-        Err(why) => (Verdict::NotHere, why),
-    }
+    Some(To { pool: draft.pool(proxy.name(), pool), guards: backend.guards })
 }
 
 fn frontend(
     proxy: &Proxy<'_>,
-    pools: &HashMap<String, (String, Object)>,
+    pools: &HashMap<String, To>,
     draft: &mut Draft,
     listeners: &mut Listeners,
     report: &mut Report,
 ) {
     let mut frontend = Frontend::default();
     let mut scratch = Backend::default();
+    let serves_pages_only = serves_pages_only(proxy);
     for line in &proxy.lines {
+        if line.word(0) == "bind" && serves_pages_only {
+            let note = "no listener of its own: pages are on each (`pages`), and on the admin listener";
+            report.note(&line.place, &line.text(), Verdict::Differs, note);
+            continue;
+        }
         if line.word(0) == "bind" {
             bind::bind(line, draft, listeners, report);
             continue;
@@ -204,4 +207,10 @@ fn frontend(
         frontend.serves(proxy.name(), &proxy.head.place);
     }
     frontend.finish(draft, &|name| pools.get(name).cloned(), report);
+}
+
+/// Whether nothing but HAProxy's own pages are behind it. A listener here would serve every route.
+fn serves_pages_only(proxy: &Proxy<'_>) -> bool {
+    let has = |names: &[&str]| proxy.lines.iter().any(|line| names.contains(&line.word(0)));
+    has(&["stats"]) && !has(&["server", "server-template", "use_backend", "default_backend", "redirect"])
 }

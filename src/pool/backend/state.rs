@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::core::Backend;
 use super::trouble::{Observed, Trouble};
 use crate::pool::admin::AdminState;
-use crate::pool::health::{Flip, Thresholds};
+use crate::pool::health::{Flip, HealthTracker, Thresholds};
 use crate::pool::problem::Problem;
 
 /// The share of a backend with weight 1 and nothing that slows its start.
@@ -132,6 +132,20 @@ impl Backend {
             *self.kept.trouble.lock() = None;
         }
         Observed { flip, has_another_cause: is_another && flip.is_none() && !self.is_healthy() }
+    }
+
+    /// Nobody probes it, so it counts as healthy; what probes said before is forgotten. Takes locks, one
+    /// after the other, where it was probed before.
+    pub fn is_probed_no_more(&self, now: Instant) {
+        self.kept.is_newcomer.store(false, Relaxed);
+        if self.kept.last_checked.lock().take().is_none() {
+            return;
+        }
+        let before = self.state();
+        *self.kept.health.lock() = HealthTracker::default();
+        self.kept.healthy.store(true, Relaxed);
+        *self.kept.trouble.lock() = None;
+        self.note_change(before, now);
     }
 
     /// Whether it is another one than before.

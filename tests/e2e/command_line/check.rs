@@ -48,6 +48,17 @@ fn too_few_open_files_are_warned_of() {
 }
 
 #[test]
+fn backends_that_nobody_is_to_ask_are_not_asked() {
+    let (one, away) = (Backend::named("one"), Backend::that(Behaviour::Refuses));
+    let pool = json!({ "backends": [{ "url": away.url() }], "health_check": { "type": "none" } });
+    let more = json!({ "timeouts": { "backend_idle": "100ms" }, "pools": { "acme": pool } });
+    let run = probe(config(&[&one], more));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let told = "pool acme is not probed: its health_check.type is \"none\"\n";
+    assert!(run.stdout.starts_with(told) && run.stdout.ends_with("\n1 of 1 backends answer"), "{run:?}");
+}
+
+#[test]
 fn backends_that_answer_are_described() {
     let backends = ["a", "b"].map(Backend::named);
     let mut config = config(&backends.each_ref(), json!({ "timeouts": { "backend_idle": "100ms" } }));

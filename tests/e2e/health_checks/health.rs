@@ -91,6 +91,38 @@ fn a_backend_is_usable_before_its_first_probe_has_ended() {
 }
 
 #[test]
+fn where_nobody_is_asked_a_backend_that_is_away_serves_once_it_is_there() {
+    let (other, mut away) = (Backend::named("other"), Backend::named("away"));
+    away.stop();
+    let file = |kind: &str| {
+        let pool = json!({ "backends": [{ "url": away.url() }], "health_check": { "type": kind, "interval": "1h" } });
+        config(&[&other], json!({ "pools": { "own": pool }, "routes": [{ "path": "/own", "pool": "own" }] }))
+    };
+    let (probed, unprobed) = (file("tcp"), file("none"));
+    let balancer = Balancer::start(unprobed.clone());
+    assert_eq!(balancer.get("/own").status, 503);
+    away.restart();
+    assert_eq!(balancer.get("/own").text(), "away");
+    away.stop();
+    assert_eq!(balancer.get("/own").status, 503);
+    let metrics = balancer.metrics();
+    assert_eq!(metrics["backends"][1]["last_checked"], Value::Null, "{metrics}");
+    assert_eq!(balancer.states(), ["healthy", "healthy"]);
+    // A reload takes each way, and what probes said is forgotten.
+    balancer.write_config(&probed.to_string());
+    balancer.wait_for_states(&["healthy", "unhealthy"]);
+    assert_eq!(balancer.get("/own").status, 503);
+    balancer.write_config(&unprobed.to_string());
+    balancer.wait_for_states(&["healthy", "healthy"]);
+    assert_eq!(balancer.metrics()["backends"][1]["last_error"], Value::Null);
+    balancer.write_config(&probed.to_string());
+    balancer.wait_for_states(&["healthy", "unhealthy"]);
+    away.restart();
+    balancer.write_config(&unprobed.to_string());
+    eventually("it serves", || balancer.get("/own").text() == "away");
+}
+
+#[test]
 fn a_probe_that_gets_no_answer_fails() {
     let backend = Backend::named("one");
     backend.set_health(Health::Hangs);

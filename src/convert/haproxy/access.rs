@@ -1,0 +1,101 @@
+//! Who is kept out: `deny` and `auth` of frontends and backends, for the routes that they are for.
+
+use serde_json::json;
+
+use super::conditions::Acls;
+use super::frontend::Told;
+use super::syntax::Line;
+use crate::convert::draft::{Object, push, put};
+use crate::convert::guard::Guard;
+use crate::convert::report::Verdict;
+use crate::convert::terms::Terms;
+
+/// `http-request auth`: a login for all that may be asked for one.
+pub fn auth(acls: &Acls, line: &Line, condition: &[String]) -> (Vec<Guard>, Told) {
+    let login = json!({ "realm": "restricted", "users": "users.htpasswd" });
+    let alternatives = acls.but_for_logins(condition).unwrap_or_else(|_| vec![Terms::default()]);
+    let guards = alternatives.into_iter().map(|terms| {
+        let networks = Object::from_iter([("basic_auth".to_owned(), login.clone())]);
+        Guard { terms: terms.fields, networks, place: line.place.clone(), text: line.text() }
+    });
+    let note = "write the userlist into users.htpasswd (htpasswd -B, bcrypt only)";
+    (guards.collect(), (Verdict::NotHere, note.to_owned()))
+}
+
+/// `deny`, and `return` with such a status: `allow` or `deny` with networks, or an answer for everybody.
+///
+/// # Errors
+/// Why it can't be said here.
+pub fn deny(
+    acls: &Acls,
+    line: &Line,
+    words: &[String],
+    condition: &[String],
+) -> Result<(Vec<Guard>, Told), String> {
+    let status = words.iter().position(|word| word == "deny_status" || word == "status");
+    let status: u16 = status.and_then(|at| words.get(at + 1)?.parse().ok()).unwrap_or(403);
+    let mut told = (Verdict::Same, String::new());
+    let mut guards = Vec::new();
+    let alternatives = match acls.condition(condition) {
+        Err(why) if acls.has_login(condition) => {
+            told = (Verdict::Differs, "those with a login as well".to_owned());
+            acls.but_for_logins(condition).map_err(|_| why)?
+        }
+        all => all?,
+    };
+    for terms in alternatives {
+        if terms.secure.is_some() {
+            return Err("tls.redirect_http".to_owned());
+        }
+        let mut guard = networks(&terms)?;
+        if guard.is_empty() {
+            put(&mut guard, "respond", json!({ "status": status }));
+        } else if status != 403 {
+            told = (Verdict::Differs, "with 403".to_owned());
+        }
+        if let Some(note) = terms.note {
+            told = (Verdict::Differs, note.to_owned());
+        }
+        guards.push(Guard {
+            terms: terms.fields,
+            networks: guard,
+            place: line.place.clone(),
+            text: line.text(),
+        });
+    }
+    Ok((guards, told))
+}
+
+/// A backend's `return` that lets nobody in.
+///
+/// # Errors
+/// It answers, or why it can't be said here.
+pub fn refusal(
+    acls: &Acls,
+    line: &Line,
+    words: &[String],
+    condition: &[String],
+) -> Result<(Vec<Guard>, Told), String> {
+    let status = words.iter().position(|word| word == "status").and_then(|at| words.get(at + 1));
+    match status.and_then(|status| status.parse().ok()) {
+        Some(400_u16..) => {
+            let (guards, _) = deny(acls, line, words, condition)?;
+            Ok((guards, (Verdict::Differs, "with no body of its own (`respond`)".to_owned())))
+        }
+        _ => Err("`respond` of a route for these requests".to_owned()),
+    }
+}
+
+/// Keeps these clients out. Whoever is not from there is kept out: only those from there may ask.
+///
+/// # Errors
+/// Why it can't be said here.
+pub fn networks(terms: &Terms) -> Result<Object, String> {
+    let mut guard = Object::new();
+    terms.not_from.iter().for_each(|network| push(&mut guard, "allow", network.as_str()));
+    terms.from.iter().for_each(|network| push(&mut guard, "deny", network.as_str()));
+    match guard.len() {
+        2 => Err("`allow` and `deny` of one rule".to_owned()),
+        _ => Ok(guard),
+    }
+}
