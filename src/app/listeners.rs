@@ -7,7 +7,8 @@ use std::sync::Arc;
 use log::Level::Warn;
 
 use super::late::Doors;
-use super::{Source, StartError};
+use super::source::Source;
+use super::start_error::StartError;
 use crate::config::{Config, ListenAddress};
 use crate::frontend::{ClientLimits, Door, Front, FrontSettings, ListenSocket, Sink, TinyListener};
 use crate::logging::event;

@@ -8,11 +8,11 @@ mod heirs;
 mod late;
 mod listeners;
 mod pid_file;
+mod source;
+mod start_error;
 mod watchdog;
 
 use std::fmt;
-use std::io;
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -43,38 +43,8 @@ use crate::{descriptors, health_checker, names, tls};
 pub use heirs::Heirs;
 use late::{Doors, Late, figure};
 use pid_file::PidFile;
-
-/// Why the balancer could not start.
-#[derive(Debug)]
-pub enum StartError {
-    /// The address is taken, or not ours.
-    Listen(ListenAddress, io::Error),
-    /// The operating system refused a thread or a socket.
-    System(io::Error),
-    /// Files that the configuration names can't be used; each with the reason.
-    Files(Vec<String>),
-    /// The file for the process's number can't be written.
-    PidFile(PathBuf, io::Error),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
-            StartError::System(error) => write!(f, "cannot start: {error}"),
-            StartError::PidFile(path, error) => {
-                write!(f, "--pid-file {}: cannot be written: {error}", path.display())
-            }
-            StartError::Files(problems) => f.write_str(&problems.join("\n")),
-        }
-    }
-}
-
-impl From<io::Error> for StartError {
-    fn from(error: io::Error) -> Self {
-        StartError::System(error)
-    }
-}
+pub use source::Source;
+pub use start_error::StartError;
 
 /// A running balancer.
 pub struct App {
@@ -243,17 +213,6 @@ impl App {
     pub fn address(&self) -> &ListenAddress {
         self.doors[0].address()
     }
-}
-
-/// Where the listening sockets come from.
-#[derive(Debug)]
-pub enum Source {
-    /// From the configuration's addresses, or from a service manager that has opened them.
-    Fresh,
-    /// From the process that this one takes over from, through this channel.
-    Renewal(UnixStream),
-    /// From the configuration's addresses, in a program that can't be started again by itself.
-    Embedded,
 }
 
 /// What each worker does with each request.

@@ -6,17 +6,16 @@ mod listener;
 mod probe;
 mod report;
 mod routing;
+mod subject;
 pub mod warnings;
 mod wire;
 
-use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-use crate::config::{Addresses, BackendConfig, Config, HealthCheckKind, PoolConfig};
-use crate::names::resolver;
-use crate::pool::Endpoint;
+use crate::config::{Config, HealthCheckKind, PoolConfig};
 use probe::{Findings, probe_one};
+use subject::{Subject, subjects};
 
 /// No idle connection is watched for longer, whatever `timeouts.backend_idle` says.
 const MAX_WATCH: Duration = Duration::from_secs(15);
@@ -70,44 +69,6 @@ pub fn probe(config: &Config) -> Report {
     }
     text.push_str(&format!("\n{answering} of {} backends answer\n", all.len()));
     Report { text, all_answer: answering == all.len() }
-}
-
-/// One backend that is probed.
-struct Subject<'a> {
-    pool: &'a PoolConfig,
-    /// By the name that it is called by.
-    backend: BackendConfig,
-    /// What people are told that it is.
-    label: String,
-    /// Where it is, where that has been looked up already; or why that can't be done.
-    address: Option<Result<SocketAddr, String>>,
-}
-
-/// The backends of an entry: one, or each address of its name.
-fn subjects<'a>(config: &Config, pool: &'a PoolConfig, entry: &BackendConfig) -> Vec<Subject<'a>> {
-    let found = match entry.addresses {
-        Addresses::One => {
-            let label = entry.url.to_string();
-            return vec![Subject { pool, backend: entry.clone(), label, address: None }];
-        }
-        Addresses::Each => resolver::each(&entry.url, &config.dns),
-        Addresses::Srv => resolver::srv(&entry.url, &config.dns),
-    };
-    match found {
-        Err(why) => {
-            let label = entry.url.to_string();
-            vec![Subject { pool, backend: entry.clone(), label, address: Some(Err(why)) }]
-        }
-        Ok(found) => {
-            let subject = |endpoint: Endpoint| Subject {
-                pool,
-                label: format!("{} of {}", endpoint.name(), entry.url),
-                address: Some(Ok(endpoint.address)),
-                backend: BackendConfig { url: endpoint.url, ..entry.clone() },
-            };
-            found.endpoints.into_iter().map(subject).collect()
-        }
-    }
 }
 
 fn probe_together(config: &Config, subjects: &[Subject<'_>]) -> Vec<Findings> {

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::listener;
 use super::probe::{Findings, Idle};
+use super::subject::Subject;
 use super::warnings::loops;
-use super::{Subject, listener};
 use crate::config::{BackendConfig, BackendUrl, Config, HealthCheckKind, write_duration};
 use crate::pool::IdleTime;
 

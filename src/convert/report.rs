@@ -18,6 +18,9 @@ pub enum Verdict {
     Ignored,
 }
 
+/// What became of a line, and what people should know of it.
+pub type Remark = (Verdict, String);
+
 impl Verdict {
     /// As the report says it.
     pub fn word(self) -> &'static str {

@@ -12,6 +12,7 @@ mod connection;
 mod error;
 mod exchange;
 pub mod framing;
+mod http_transport;
 mod idle;
 mod input;
 mod limits;
@@ -22,13 +23,11 @@ mod resolver;
 mod upload;
 mod wire;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
-
 pub use error::{AttemptError, Cause, Stage};
+pub use http_transport::HttpTransport;
 pub use limits::Limits;
 pub use resolver::look_up;
 pub use wire::connect_unix;
@@ -38,8 +37,6 @@ use crate::duplex::Duplex;
 use crate::http::{BodyLength, Headers};
 use crate::pool::Backend;
 use crate::watch::Watch;
-use idle::Link;
-use opener::opener;
 
 /// Largest head that a backend may answer with, in bytes. HAProxy allows 16 KiB, nginx 4 to 8 KiB,
 /// Go 1 MiB.
@@ -129,40 +126,4 @@ pub enum ReplyLength {
     Known(u64),
     /// Chunked, or as long as the connection.
     Unknown,
-}
-
-/// The [`Transport`] over sockets: each backend's connections live and go with it.
-#[derive(Default)]
-pub struct HttpTransport {
-    links: RwLock<HashMap<u64, Arc<Link>>>,
-}
-
-impl Transport for HttpTransport {
-    fn send(&self, backend: &Backend, request: Outgoing<'_>) -> Result<BackendReply, AttemptError> {
-        exchange::exchange(&self.link(backend), request)
-    }
-
-    fn forget(&self, backend: &Backend) {
-        self.links.write().remove(&backend.id());
-    }
-
-    fn tidy(&self) {
-        let links: Vec<Arc<Link>> = self.links.read().values().map(Arc::clone).collect();
-        links.iter().for_each(|link| link.tidy());
-    }
-}
-
-impl HttpTransport {
-    /// Takes a lock.
-    fn link(&self, backend: &Backend) -> Arc<Link> {
-        if let Some(link) = self.links.read().get(&backend.id()) {
-            return Arc::clone(link);
-        }
-        let mut links = self.links.write();
-        let link = || {
-            let (book, idle_time) = (backend.address_book(), Arc::clone(backend.idle_time()));
-            Link::new(opener(backend, None), book, idle_time, Arc::clone(backend.traffic()))
-        };
-        Arc::clone(links.entry(backend.id()).or_insert_with(|| Arc::new(link())))
-    }
 }

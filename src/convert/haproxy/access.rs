@@ -3,15 +3,14 @@
 use serde_json::json;
 
 use super::conditions::Acls;
-use super::frontend::Told;
 use super::syntax::Line;
 use crate::convert::draft::{Object, push, put};
 use crate::convert::guard::Guard;
-use crate::convert::report::Verdict;
+use crate::convert::report::{Remark, Verdict};
 use crate::convert::terms::Terms;
 
 /// `http-request auth`: a login for all that may be asked for one.
-pub fn auth(acls: &Acls, line: &Line, condition: &[String]) -> (Vec<Guard>, Told) {
+pub fn auth(acls: &Acls, line: &Line, condition: &[String]) -> (Vec<Guard>, Remark) {
     let login = json!({ "realm": "restricted", "users": "users.htpasswd" });
     let alternatives = acls.but_for_logins(condition).unwrap_or_else(|_| vec![Terms::default()]);
     let guards = alternatives.into_iter().map(|terms| {
@@ -31,7 +30,7 @@ pub fn deny(
     line: &Line,
     words: &[String],
     condition: &[String],
-) -> Result<(Vec<Guard>, Told), String> {
+) -> Result<(Vec<Guard>, Remark), String> {
     let status = words.iter().position(|word| word == "deny_status" || word == "status");
     let status: u16 = status.and_then(|at| words.get(at + 1)?.parse().ok()).unwrap_or(403);
     let mut told = (Verdict::Same, String::new());
@@ -75,7 +74,7 @@ pub fn refusal(
     line: &Line,
     words: &[String],
     condition: &[String],
-) -> Result<(Vec<Guard>, Told), String> {
+) -> Result<(Vec<Guard>, Remark), String> {
     let status = words.iter().position(|word| word == "status").and_then(|at| words.get(at + 1));
     match status.and_then(|status| status.parse().ok()) {
         Some(400_u16..) => {

@@ -6,9 +6,7 @@ use super::syntax::Line;
 use crate::convert::draft::{Object, put};
 use crate::convert::guard::Guard;
 use crate::convert::quantity::{time, written};
-use crate::convert::report::{Report, Verdict};
-
-type Told = (Verdict, String);
+use crate::convert::report::{Remark, Report, Verdict};
 
 /// A pool while its lines are read.
 #[derive(Debug, Clone, Default)]
@@ -71,7 +69,7 @@ impl Backend {
     }
 
     /// Takes what a line says of servers, probes and the choice among them.
-    pub fn line(&mut self, line: &Line) -> Option<Told> {
+    pub fn line(&mut self, line: &Line) -> Option<Remark> {
         let same = || Some((Verdict::Same, String::new()));
         match (line.word(0), line.word(1)) {
             ("balance", _) => Some(self.balance(&line.words)),
@@ -120,12 +118,12 @@ impl Backend {
         }
     }
 
-    pub(super) fn set_time(&mut self, field: &str, text: &str) -> Option<Told> {
+    pub(super) fn set_time(&mut self, field: &str, text: &str) -> Option<Remark> {
         put(&mut self.check, field, written(time(text, 1.0)?));
         Some((Verdict::Same, String::new()))
     }
 
-    fn balance(&mut self, words: &[String]) -> Told {
+    fn balance(&mut self, words: &[String]) -> Remark {
         const OTHERS: &str = "clients may be given other backends than before";
         let how = words.get(1).map_or("", String::as_str);
         let (name, argument) =
@@ -155,7 +153,7 @@ impl Backend {
         (verdict, note.to_owned())
     }
 
-    fn httpchk(&mut self, words: &[String]) -> Told {
+    fn httpchk(&mut self, words: &[String]) -> Remark {
         self.is_http_check = true;
         let (method, uri) = match words {
             [] => ("OPTIONS", "/"),
@@ -169,7 +167,7 @@ impl Backend {
         }
     }
 
-    fn http_check(&mut self, words: &[String]) -> Told {
+    fn http_check(&mut self, words: &[String]) -> Remark {
         let word = |at: usize| words.get(at).map_or("", String::as_str);
         match (word(0), word(1)) {
             ("expect", "status") => put(&mut self.check, "expect_status", word(2).replace(' ', ",")),

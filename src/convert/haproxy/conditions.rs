@@ -3,10 +3,9 @@
 use crate::convert::expression;
 use serde_json::json;
 
-use super::frontend::Told;
 use super::syntax::Line;
 use crate::convert::draft::push;
-use crate::convert::report::Verdict;
+use crate::convert::report::{Remark, Verdict};
 use crate::convert::terms::{Terms, each_with_each, field, inner, list};
 
 /// Named conditions; one name may have several lines.
@@ -34,7 +33,7 @@ impl Acls {
     }
 
     /// As [`Acls::add`], for the report.
-    pub fn told(&mut self, line: &Line) -> Told {
+    pub fn told(&mut self, line: &Line) -> Remark {
         match self.add(line) {
             Ok(None) => (Verdict::Same, String::new()),
             Ok(Some(note)) => (Verdict::Differs, note.to_owned()),

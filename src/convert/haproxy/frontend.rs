@@ -12,11 +12,9 @@ use super::values::template;
 use crate::convert::draft::{Draft, DraftRoute, Object, put};
 use crate::convert::guard::Guard;
 use crate::convert::listen::Listeners;
-use crate::convert::report::{Place, Report, Verdict};
+use crate::convert::report::{Place, Remark, Report, Verdict};
 use crate::convert::terms::Terms;
 use crate::convert::text::MOST_ROUTES;
-
-pub(super) type Told = (Verdict, String);
 
 /// A frontend while its lines are read.
 #[derive(Debug, Default)]
@@ -33,7 +31,7 @@ pub struct Frontend {
     common: Object,
 }
 
-fn same() -> Told {
+fn same() -> Remark {
     (Verdict::Same, String::new())
 }
 
@@ -45,7 +43,7 @@ fn split(words: &[String]) -> (&[String], &[String]) {
 
 impl Frontend {
     /// Takes what a line says of requests; `None` is something else.
-    pub fn line(&mut self, line: &Line, listeners: &mut Listeners) -> Option<Told> {
+    pub fn line(&mut self, line: &Line, listeners: &mut Listeners) -> Option<Remark> {
         let (words, condition) = split(&line.words);
         let word = |at: usize| words.get(at).map_or("", String::as_str);
         let told = match (word(0), word(1)) {
@@ -77,13 +75,13 @@ impl Frontend {
         Some(told.unwrap_or_else(|why| (Verdict::NotHere, why)))
     }
 
-    fn auth(&mut self, line: &Line, condition: &[String]) -> Told {
+    fn auth(&mut self, line: &Line, condition: &[String]) -> Remark {
         let (guards, told) = access::auth(&self.acls, line, condition);
         self.guards.extend(guards);
         told
     }
 
-    fn deny(&mut self, line: &Line, words: &[String], condition: &[String]) -> Result<Told, String> {
+    fn deny(&mut self, line: &Line, words: &[String], condition: &[String]) -> Result<Remark, String> {
         let (guards, told) = access::deny(&self.acls, line, words, condition)?;
         for guard in guards {
             // It is answered where no backend is, too.
@@ -103,7 +101,7 @@ impl Frontend {
         words: &[String],
         condition: &[String],
         listeners: &mut Listeners,
-    ) -> Result<Told, String> {
+    ) -> Result<Remark, String> {
         let after = |name: &str| words.iter().position(|word| word == name).and_then(|at| words.get(at + 1));
         let status: u16 = after("code").and_then(|code| code.parse().ok()).unwrap_or(302);
         let alternatives = self.acls.condition(condition)?;
@@ -133,7 +131,7 @@ impl Frontend {
         Ok(same())
     }
 
-    fn returns(&mut self, line: &Line, words: &[String], condition: &[String]) -> Result<Told, String> {
+    fn returns(&mut self, line: &Line, words: &[String], condition: &[String]) -> Result<Remark, String> {
         let after = |name: &str| words.iter().position(|word| word == name).and_then(|at| words.get(at + 1));
         let status: u16 = after("status").and_then(|code| code.parse().ok()).unwrap_or(200);
         if ["file", "lf-file", "errorfile", "errorfiles"].iter().any(|word| after(word).is_some()) {

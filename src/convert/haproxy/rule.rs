@@ -1,14 +1,13 @@
 //! Rules about fields.
 
 use super::conditions::Acls;
-use super::frontend::Told;
 use super::values::template;
 use crate::convert::draft::{Object, header, put};
-use crate::convert::report::Verdict;
+use crate::convert::report::{Remark, Verdict};
 use crate::convert::terms::Terms;
 
 /// `http-request set-header` and the like, for a frontend's routes or a backend's pool.
-pub fn rule(words: &[String], condition: &[String], fields: &mut Object, acls: &Acls) -> Option<Told> {
+pub fn rule(words: &[String], condition: &[String], fields: &mut Object, acls: &Acls) -> Option<Remark> {
     let word = |at: usize| words.get(at).map_or("", String::as_str);
     let which = match word(0) {
         "http-request" => "request_headers",

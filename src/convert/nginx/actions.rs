@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::server::Scope;
+use super::scope::Scope;
 use super::settings::Settings;
 use super::upstream::Upstream;
 use super::values::template;

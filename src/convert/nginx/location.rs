@@ -4,7 +4,7 @@ use crate::convert::expression;
 use serde_json::json;
 
 use super::actions::{passed, prefix_taken_off, returned, rewritten};
-use super::server::Scope;
+use super::scope::Scope;
 use super::settings::Settings;
 use super::{on_top, words};
 use crate::convert::directive::Directive;

@@ -4,6 +4,7 @@ mod access;
 mod actions;
 mod location;
 mod on_top;
+mod scope;
 mod server;
 mod settings;
 mod syntax;

@@ -4,6 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::actions;
 use super::location;
+use super::scope::Scope;
 use super::settings::Settings;
 use super::upstream::Upstream;
 use super::{on_top, words};
@@ -11,25 +12,6 @@ use crate::convert::directive::Directive;
 use crate::convert::draft::{Draft, Object, push, put};
 use crate::convert::listen::Listeners;
 use crate::convert::report::{Report, Verdict};
-
-/// What a server's locations have to know.
-pub struct Scope<'a> {
-    /// All upstreams.
-    pub upstreams: &'a [Upstream],
-    /// The server's names; empty is any.
-    hosts: Vec<String>,
-}
-
-impl Scope<'_> {
-    /// Adds the host that a route is for.
-    pub fn add_hosts(&self, route: &mut Object) {
-        match &self.hosts[..] {
-            [] => {}
-            [host] => put(route, "host", host.as_str()),
-            hosts => put(route, "host", hosts.to_vec()),
-        }
-    }
-}
 
 /// Whether all that it does is to send to https, and it has no TLS of its own.
 pub fn only_redirects(block: &Directive) -> bool {

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod circles;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -71,8 +73,8 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 
 fn source(root: &Path, path: PathBuf) -> Source {
     let text = fs::read_to_string(&path).unwrap();
-    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
-    let text = text.split("#[cfg(test)]\npub(crate) mod tests").next().unwrap();
+    let ends = ["#[cfg(test)]\nmod tests", "#[cfg(test)]\npub(crate) mod tests", "#[cfg(all(test"];
+    let text = ends.iter().fold(text.as_str(), |text, end| text.split(end).next().unwrap());
     let code: String = text
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"))
@@ -179,69 +181,13 @@ fn no_file_is_a_maze() {
     }
 }
 
-/// Files below `frontend` that a file of theirs names: `super::NAME`, a name of the same `mod.rs`, or
-/// `crate::frontend::NAME`. A name that `frontend/mod.rs` re-exports is looked up there.
-fn named_files(file: &Source, all: &[Source]) -> Vec<usize> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/frontend");
-    let folder = file.path.parent().unwrap();
-    let is_mod = file.path.ends_with("mod.rs");
-    let find = |folder: &Path, name: &str| {
-        let named = [folder.join(format!("{name}.rs")), folder.join(name).join("mod.rs")];
-        all.iter().position(|other| named.contains(&other.path))
-    };
-    let exports = fs::read_to_string(root.join("mod.rs")).unwrap();
-    let exported = |name: &str| {
-        let line = exports.lines().find(|line| {
-            line.starts_with("pub use") && line.split(|c: char| !c.is_alphanumeric()).any(|word| word == name)
-        })?;
-        find(&root, &first_word(line.trim_start_matches("pub use ")))
-    };
-    let mut named = Vec::new();
-    for line in file.code.lines().map(str::trim).filter(|line| line.starts_with("use ")) {
-        let path = line.trim_start_matches("use ").trim_end_matches(';');
-        let (base, rest) = match path.split_once("::") {
-            Some(("super", rest)) if is_mod => (folder.parent().unwrap(), rest),
-            Some(("super", rest)) => (folder, rest),
-            Some(("crate", rest)) => match rest.strip_prefix("frontend::") {
-                Some(rest) => (root.as_path(), rest),
-                None => continue,
-            },
-            _ => {
-                named.extend(find(folder, &first_word(path)).filter(|_| is_mod));
-                continue;
-            }
-        };
-        let names: Vec<String> = match rest.strip_prefix('{') {
-            Some(list) => list.split([',', '}']).map(first_word).collect(),
-            None => vec![first_word(rest)],
-        };
-        named.extend(names.iter().filter(|name| !name.is_empty()).filter_map(|name| {
-            find(base, name).or_else(|| exported(name)).or_else(|| {
-                let parent = base.join("mod.rs");
-                all.iter().position(|other| base != root && other.path == parent)
-            })
-        }));
-    }
-    named
-}
-
 #[test]
-fn no_circles_of_imports_where_clients_are_served() {
-    let all: Vec<Source> = sources().into_iter().filter(|file| file.module == "frontend").collect();
-    let mut named: Vec<Vec<usize>> = all.iter().map(|file| named_files(file, &all)).collect();
-    assert!(named.iter().map(Vec::len).sum::<usize>() > 40, "the imports are read otherwise");
-    // What names nothing that is left is no part of a circle.
-    let mut left: Vec<usize> = (0..all.len()).collect();
-    loop {
-        let (free, rest): (Vec<_>, Vec<_>) = left.iter().partition(|&&file| named[file].is_empty());
-        left = rest;
-        if free.is_empty() {
-            break;
-        }
-        named.iter_mut().for_each(|names| names.retain(|name| !free.contains(name)));
-    }
-    let circle: Vec<_> = left.iter().map(|&file| all[file].path.display()).collect();
-    assert!(circle.is_empty(), "in a circle, or naming one: {circle:?}");
+fn no_files_import_each_other() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let named = |file: Source| (file.path.strip_prefix(&root).unwrap().display().to_string(), file.code);
+    let files: Vec<_> = sources().into_iter().filter(|file| file.module != "main").map(named).collect();
+    let circles = circles::Tree::new(files).circles();
+    assert!(circles.is_empty(), "imports that come back, see ARCHITECTURE.md:\n{}", circles.join("\n"));
 }
 
 #[test]
