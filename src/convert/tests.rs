@@ -281,3 +281,46 @@ fn whom_a_backend_s_own_rules_keep_out_stays_out() {
     let bind = rows.iter().find(|row| row["directive"] == "bind :1936").unwrap();
     assert_eq!(bind["verdict"], "differs");
 }
+
+#[test]
+fn who_may_not_use_other_methods_may_not_here_and_what_is_unknown_lets_nobody_in() {
+    let text = "server { listen 80; auth_basic a; auth_basic_user_file /u; \
+                location /ro { limit_except GET { deny all; } proxy_pass http://a; }\n\
+                location /some { limit_except GET POST { allow 10.0.0.0/8; deny all; } proxy_pass http://a; }\n\
+                location /put { auth_basic off; limit_except GET { auth_basic w; auth_basic_user_file /w; } proxy_pass http://a; } }";
+    let (config, rows) = converted("nginx", text);
+    let routes = config["routes"].as_array().unwrap();
+    let both = |path: &str| {
+        let of_path: Vec<_> = routes.iter().filter(|route| route["path"] == path).collect();
+        let with = *of_path.iter().find(|route| !route["methods"].is_null()).unwrap();
+        let without = *of_path.iter().find(|route| route["methods"].is_null()).unwrap();
+        (with, without)
+    };
+    let (get, others) = both("/ro");
+    assert_eq!((&get["methods"], &get["allow"]), (&json!(["GET", "HEAD"]), &Json::Null), "{config}");
+    assert_eq!(others["respond"]["status"], 403, "{config}");
+    let (get, others) = both("/some");
+    assert_eq!(get["methods"], json!(["GET", "POST", "HEAD"]), "{config}");
+    assert_eq!(
+        (&others["allow"], others["basic_auth"]["users"].as_str()),
+        (&json!(["10.0.0.0/8"]), Some("/u"))
+    );
+    let (get, others) = both("/put");
+    assert_eq!((&get["basic_auth"], others["basic_auth"]["users"].as_str()), (&Json::Null, Some("/w")));
+    assert!(readable(&config, &rows));
+
+    let text = "http:\n  routers: {r: {rule: 'PathPrefix(`/`)', middlewares: [login@docker], service: s}}\n  services: {s: {loadBalancer: {servers: [{url: 'http://a'}]}}}\n";
+    let (config, _) = converted("traefik", text);
+    assert_eq!(config["routes"][0]["deny"], json!(["0.0.0.0/0", "::/0"]), "{config}");
+
+    let text = "http://a.example.com {\n @outside {\n  path /admin/*\n  not remote_ip 10.0.0.0/8\n }\n redir @outside /\n reverse_proxy b:1\n}\n";
+    let (config, _) = converted("caddy", text);
+    let admin = config["routes"].as_array().unwrap().iter().find(|route| route["path"] == "/admin").unwrap();
+    assert_eq!(admin["allow"], json!(["10.0.0.0/8"]), "{config}");
+
+    let text = "frontend f\n mode http\n bind :80\n http-request redirect location / if { path_beg /admin } !{ src 10.0.0.0/8 }\n default_backend b\n\
+                backend b\n mode http\n server s 10.0.0.1:80\n";
+    let (config, _) = converted("haproxy", text);
+    let admin = config["routes"].as_array().unwrap().iter().find(|route| route["path"] == "/admin").unwrap();
+    assert_eq!(admin["allow"], json!(["10.0.0.0/8"]), "{config}");
+}

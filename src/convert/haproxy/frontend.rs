@@ -122,6 +122,10 @@ impl Frontend {
             _ => return Err("a redirect without its target".to_owned()),
         };
         let to = to.map_err(|sample| format!("there is no placeholder for {sample}"))?;
+        if alternatives.iter().all(|terms| terms.from.is_empty() && !terms.not_from.is_empty()) {
+            self.deny(line, &[], condition)?;
+            return Ok((Verdict::Differs, "403 for these clients instead".to_owned()));
+        }
         for terms in alternatives {
             if !terms.from.is_empty() || !terms.not_from.is_empty() || terms.secure.is_some() {
                 return Err("a redirect for some clients only".to_owned());
