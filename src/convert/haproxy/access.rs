@@ -5,9 +5,9 @@ use serde_json::json;
 use super::conditions::Acls;
 use super::frontend::Told;
 use super::syntax::Line;
-use crate::convert::draft::{Object, push, put};
+use crate::convert::draft::{DraftRoute, Object, push, put};
 use crate::convert::guard::Guard;
-use crate::convert::report::Verdict;
+use crate::convert::report::{Place, Report, Verdict};
 use crate::convert::terms::Terms;
 
 /// `http-request auth`: a login for all that may be asked for one.
@@ -97,5 +97,43 @@ pub fn networks(terms: &Terms) -> Result<Object, String> {
     match guard.len() {
         2 => Err("`allow` and `deny` of one rule".to_owned()),
         _ => Ok(guard),
+    }
+}
+
+/// A backend, as routes lead to it.
+#[derive(Debug, Clone)]
+pub struct To {
+    /// Its pool.
+    pub pool: String,
+    /// Whom its own rules keep out.
+    pub guards: Vec<Guard>,
+}
+
+impl To {
+    /// A backend without servers, if its rules refuse all that comes there.
+    pub fn nobody(guards: Vec<Guard>) -> Option<To> {
+        let is_for_all = |guard: &Guard| guard.terms.is_empty() && guard.networks.contains_key("respond");
+        guards.iter().any(is_for_all).then(|| To { pool: String::new(), guards })
+    }
+
+    /// Whether all are refused there.
+    pub fn is_nobody(&self) -> bool {
+        self.pool.is_empty()
+    }
+
+    /// The routes with these conditions that lead there.
+    pub fn routes(
+        self,
+        mut fields: Object,
+        place: &Place,
+        text: &str,
+        report: &mut Report,
+    ) -> Vec<DraftRoute> {
+        put(&mut fields, "pool", self.pool);
+        let mut routes = vec![DraftRoute { fields, place: place.clone(), name: text.to_owned() }];
+        for guard in &self.guards {
+            guard.keep_out(&mut routes, report);
+        }
+        routes
     }
 }

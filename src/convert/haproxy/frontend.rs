@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value as Json, json};
 
-use super::access;
+use super::access::{self, To};
 use super::conditions::Acls;
 use super::rule::rule;
 use super::syntax::Line;
@@ -226,36 +226,5 @@ impl Frontend {
             }
             draft.routes.push(route);
         }
-    }
-}
-
-/// A backend, as routes lead to it.
-#[derive(Debug, Clone)]
-pub struct To {
-    /// Its pool.
-    pub pool: String,
-    /// Whom its own rules keep out.
-    pub guards: Vec<Guard>,
-}
-
-impl To {
-    /// A backend without servers, if its rules refuse all that comes there.
-    pub fn nobody(guards: Vec<Guard>) -> Option<To> {
-        let is_for_all = |guard: &Guard| guard.terms.is_empty() && guard.networks.contains_key("respond");
-        guards.iter().any(is_for_all).then(|| To { pool: String::new(), guards })
-    }
-
-    /// Whether all are refused there.
-    fn is_nobody(&self) -> bool {
-        self.pool.is_empty()
-    }
-
-    fn routes(self, mut fields: Object, place: &Place, text: &str, report: &mut Report) -> Vec<DraftRoute> {
-        put(&mut fields, "pool", self.pool);
-        let mut routes = vec![DraftRoute { fields, place: place.clone(), name: text.to_owned() }];
-        for guard in &self.guards {
-            guard.keep_out(&mut routes, report);
-        }
-        routes
     }
 }

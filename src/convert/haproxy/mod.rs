@@ -22,9 +22,10 @@ use super::draft::{Draft, put};
 use super::listen::Listeners;
 use super::order;
 use super::report::{Report, Verdict};
+use access::To;
 use backend::Backend;
 use conditions::Acls;
-use frontend::{Frontend, To};
+use frontend::Frontend;
 use proxies::{Proxy, proxies};
 use syntax::{Line, Section};
 
