@@ -10,6 +10,24 @@ use crate::convert::guard::Guard;
 use crate::convert::report::{Place, Report, Verdict};
 use crate::convert::terms::Terms;
 
+/// Whether this line keeps requests out, and how that differs from what is done here.
+pub fn refuses(words: &[String]) -> Option<&'static str> {
+    let word = |at: usize| words.get(at).map_or("", String::as_str);
+    match (word(0), word(1), word(2)) {
+        ("http-request" | "tcp-request", "deny" | "reject" | "block", _) | ("block", ..) => Some(""),
+        ("http-request", "tarpit" | "silent-drop", _) => Some("answered, and at once"),
+        ("tcp-request", "connection" | "session" | "content", "reject") => Some("answered, with 403"),
+        _ => None,
+    }
+}
+
+/// Whether a backend's line may keep requests out.
+pub fn keeps_out(words: &[String]) -> bool {
+    let is_rule = words.first().is_some_and(|word| word == "http-request");
+    let may = words.get(1).is_some_and(|word| word == "auth" || word == "return");
+    is_rule && may || refuses(words).is_some()
+}
+
 /// `http-request auth`: a login for all that may be asked for one.
 pub fn auth(acls: &Acls, line: &Line, condition: &[String]) -> (Vec<Guard>, Told) {
     let login = json!({ "realm": "restricted", "users": "users.htpasswd" });
@@ -34,7 +52,10 @@ pub fn deny(
 ) -> Result<(Vec<Guard>, Told), String> {
     let status = words.iter().position(|word| word == "deny_status" || word == "status");
     let status: u16 = status.and_then(|at| words.get(at + 1)?.parse().ok()).unwrap_or(403);
-    let mut told = (Verdict::Same, String::new());
+    let mut told = match refuses(words) {
+        None | Some("") => (Verdict::Same, String::new()),
+        Some(note) => (Verdict::Differs, note.to_owned()),
+    };
     let mut guards = Vec::new();
     let alternatives = match acls.condition(condition) {
         Err(why) if acls.has_login(condition) => {

@@ -62,9 +62,7 @@ impl Frontend {
                 }
                 (if note.is_empty() { Verdict::Same } else { Verdict::Differs }, note.to_owned())
             }),
-            ("http-request" | "tcp-request", "deny" | "reject" | "block") | ("block", _) => {
-                self.deny(line, words, condition)
-            }
+            _ if access::refuses(words).is_some() => self.deny(line, words, condition),
             ("http-request", "auth") => Ok(self.auth(line, condition)),
             ("http-request", "redirect") => self.redirect(line, &words[1..], condition, listeners),
             ("redirect", _) => self.redirect(line, words, condition, listeners),
