@@ -61,7 +61,7 @@ pub fn router(
         "priority" => differs("the most specific route wins; where that matters it is said"),
         "ruleSyntax" | "observability" | "entryPoints" => ignored("every listener serves all routes"),
         "tls" if part.node.get("certResolver").is_some() => {
-            differs("certificates are files; certbot gets them")
+            differs("certificates are files that certbot gets: LETS_ENCRYPT.md")
         }
         "service" | "middlewares" | "tls" => same(),
         _ => None,
