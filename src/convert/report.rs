@@ -68,7 +68,9 @@ const SHOWN_CHARS: usize = 60;
 impl Report {
     /// One more.
     pub fn note(&mut self, place: &Place, directive: &str, verdict: Verdict, note: impl Into<String>) {
-        let row = Row { place: place.clone(), directive: shown(directive), verdict, note: note.into() };
+        // A note may have a word of the file in it.
+        let note = plain(&note.into());
+        let row = Row { place: place.clone(), directive: shown(directive), verdict, note };
         // What is handed down is read once for each who gets it.
         if self.seen.insert(row.clone()) {
             self.rows.push(row);
@@ -97,7 +99,7 @@ impl Report {
         let mut text = String::new();
         let place = |row: &Row| match row.place.line {
             0 => "not said".to_owned(),
-            line => format!("{}:{line}", row.place.file),
+            line => format!("{}:{line}", plain(&row.place.file)),
         };
         let widest = |of: &dyn Fn(&Row) -> usize| self.rows.iter().map(of).max().unwrap_or(0);
         let (places, directives) =
@@ -139,9 +141,14 @@ impl Report {
     }
 }
 
-/// On one line, without what would move a terminal's cursor, and not too long.
+/// On one line, without what would move a terminal's cursor.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// The same, and not too long.
 fn shown(text: &str) -> String {
-    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let plain = plain(text);
     match plain.char_indices().nth(SHOWN_CHARS) {
         Some((end, _)) => format!("{}…", &plain[..end]),
         None => plain,
@@ -155,8 +162,13 @@ mod tests {
     #[test]
     fn a_row_is_one_line_whatever_stands_in_it() {
         let mut report = Report::default();
-        let place = Place { file: "a.conf".into(), line: 7 };
-        report.note(&place, &format!("x\n\u{1b}[2J{}", "y".repeat(100)), Verdict::NotHere, "no");
+        let place = Place { file: "\u{1b}a.conf".into(), line: 7 };
+        report.note(
+            &place,
+            &format!("x\n\u{1b}[2J{}", "y".repeat(100)),
+            Verdict::NotHere,
+            "no acl \u{1b}[2J",
+        );
         report.unsaid("z", Verdict::Same, "");
         let text = report.text();
         assert_eq!(text.lines().count(), 4);

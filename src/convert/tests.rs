@@ -1,5 +1,7 @@
 //! What holds for every program: no line is dropped in silence, and what is written can be read.
 
+mod access;
+
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
@@ -252,32 +254,4 @@ fn a_name_that_means_something_else_here_is_not_taken_for_it() {
     );
     assert!(readable(&config, &rows) && config.get("request_headers").is_none(), "{config}");
     assert!(rows.iter().any(|row| row["directive"] == "request_headers: X-A:"), "{rows:?}");
-}
-
-#[test]
-fn whom_a_backend_s_own_rules_keep_out_stays_out() {
-    let text = "userlist u\n user a password b\nfrontend f\n mode http\n bind :80\n acl inside src 10.0.0.0/8\n \
-                http-request return status 403 if { path /metrics } !inside\n use_backend nobody if { path /.env }\n \
-                use_backend nobody if { path_beg /old } !inside\n use_backend shut if { path_beg /shut }\n \
-                use_backend adm if { path_beg /adm }\n default_backend web\n\
-                backend web\n mode http\n acl ok http_auth(u)\n http-request auth if ! ok { path_beg /login }\n server s 10.0.0.1:80\n\
-                backend nobody\n mode http\n http-request deny deny_status 404\n\
-                backend shut\n mode http\n http-request deny\n server s 10.0.0.2:80\n\
-                backend adm\n mode http\n acl a src 10.0.0.0/8\n acl b src 192.0.2.0/24\n acl ok http_auth(u)\n http-request deny if !a ok\n \
-                http-request deny if !b\n server s 10.0.0.3:80\n\
-                listen stats\n mode http\n bind :1936\n stats enable\n";
-    let (config, rows) = converted("haproxy", text);
-    let routes = config["routes"].as_array().unwrap();
-    let route = |name: &str, value: &str| routes.iter().find(|route| route[name] == value).expect(value);
-    assert_eq!(route("path_exact", "/metrics")["allow"], json!(["10.0.0.0/8"]), "{config}");
-    assert_eq!(route("path_exact", "/.env")["respond"], json!({ "status": 404 }), "{config}");
-    assert_eq!(route("path", "/old")["allow"], json!(["10.0.0.0/8"]), "{config}");
-    assert_eq!(route("path", "/shut")["respond"], json!({ "status": 403 }), "{config}");
-    assert_eq!(route("path", "/login")["basic_auth"]["users"], "users.htpasswd", "{config}");
-    let admin = route("path", "/adm");
-    assert_eq!((&admin["allow"], &admin["deny"]), (&json!(["10.0.0.0/8"]), &json!(["0.0.0.0/0", "::/0"])));
-    // What serves HAProxy's own pages is no listener for all routes.
-    assert_eq!(config["listen"], "0.0.0.0:80");
-    let bind = rows.iter().find(|row| row["directive"] == "bind :1936").unwrap();
-    assert_eq!(bind["verdict"], "differs");
 }

@@ -50,7 +50,7 @@ pub fn read(text: &str, file: &str, report: &mut Report) -> Result<Vec<Directive
                 app,
                 &format!("apps.{name}"),
                 Verdict::NotHere,
-                "certificates are files; certbot gets them",
+                "certificates are files that certbot gets: LETS_ENCRYPT.md",
             ),
             _ => reader.note(app, &format!("apps.{name}"), Verdict::NotHere, "HTTP only"),
         }

@@ -132,8 +132,7 @@ fn site(
                 None => {
                     (verdict, note) = (
                         Verdict::NotHere,
-                        "its certificate came by ACME: certbot gets one, tls.certificates names it"
-                            .to_owned(),
+                        "its certificate came by ACME; certbot gets one: LETS_ENCRYPT.md".to_owned(),
                     )
                 }
             }

@@ -76,7 +76,7 @@ pub fn read(block: &Directive, draft: &mut Draft, ports: &mut Ports, report: &mu
             | "storage_clean_interval"
             | "pki" => {
                 (verdict, note) =
-                    (Verdict::NotHere, "certificates are files; certbot gets them, and they are read again");
+                    (Verdict::NotHere, "certificates are files that certbot gets: LETS_ENCRYPT.md");
             }
             "order" => (verdict, note) = (Verdict::Differs, "the most specific route wins"),
             "debug" => (verdict, note) = (Verdict::Ignored, "LB_DEBUG=1"),

@@ -114,9 +114,13 @@ fn ending(
         return Vec::new();
     }
     let is_of_clients = terms.iter().any(|terms| !terms.from.is_empty() || !terms.not_from.is_empty());
+    let all_may_come_from = terms.iter().all(|terms| terms.from.is_empty() && !terms.not_from.is_empty());
     let mut fields = Object::new();
-    match directive.name.as_str() {
-        "abort" | "error" | "respond" if is_of_clients => {
+    let name = directive.name.as_str();
+    match name {
+        "abort" | "error" | "respond" | "redir"
+            if is_of_clients && (name != "redir" || all_may_come_from) =>
+        {
             for terms in terms {
                 let mut networks = Object::new();
                 terms.not_from.iter().for_each(|network| push(&mut networks, "allow", network.as_str()));
@@ -128,7 +132,11 @@ fn ending(
                     text: directive.text(),
                 });
             }
-            note(report, Verdict::Differs, "with 403, before everything else");
+            let words = match name {
+                "redir" => "403 for these clients instead, before everything else",
+                _ => "with 403, before everything else",
+            };
+            note(report, Verdict::Differs, words);
             return Vec::new();
         }
         _ if is_of_clients => {

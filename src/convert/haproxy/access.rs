@@ -4,10 +4,28 @@ use serde_json::json;
 
 use super::conditions::Acls;
 use super::syntax::Line;
-use crate::convert::draft::{Object, push, put};
+use crate::convert::draft::{DraftRoute, Object, push, put};
 use crate::convert::guard::Guard;
-use crate::convert::report::{Remark, Verdict};
+use crate::convert::report::{Place, Remark, Report, Verdict};
 use crate::convert::terms::Terms;
+
+/// Whether this line keeps requests out, and how that differs from what is done here.
+pub fn refuses(words: &[String]) -> Option<&'static str> {
+    let word = |at: usize| words.get(at).map_or("", String::as_str);
+    match (word(0), word(1), word(2)) {
+        ("http-request" | "tcp-request", "deny" | "reject" | "block", _) | ("block", ..) => Some(""),
+        ("http-request", "tarpit" | "silent-drop", _) => Some("answered, and at once"),
+        ("tcp-request", "connection" | "session" | "content", "reject") => Some("answered, with 403"),
+        _ => None,
+    }
+}
+
+/// Whether a backend's line may keep requests out.
+pub fn keeps_out(words: &[String]) -> bool {
+    let is_rule = words.first().is_some_and(|word| word == "http-request");
+    let may = words.get(1).is_some_and(|word| word == "auth" || word == "return");
+    is_rule && may || refuses(words).is_some()
+}
 
 /// `http-request auth`: a login for all that may be asked for one.
 pub fn auth(acls: &Acls, line: &Line, condition: &[String]) -> (Vec<Guard>, Remark) {
@@ -33,7 +51,10 @@ pub fn deny(
 ) -> Result<(Vec<Guard>, Remark), String> {
     let status = words.iter().position(|word| word == "deny_status" || word == "status");
     let status: u16 = status.and_then(|at| words.get(at + 1)?.parse().ok()).unwrap_or(403);
-    let mut told = (Verdict::Same, String::new());
+    let mut told = match refuses(words) {
+        None | Some("") => (Verdict::Same, String::new()),
+        Some(note) => (Verdict::Differs, note.to_owned()),
+    };
     let mut guards = Vec::new();
     let alternatives = match acls.condition(condition) {
         Err(why) if acls.has_login(condition) => {
@@ -96,5 +117,43 @@ pub fn networks(terms: &Terms) -> Result<Object, String> {
     match guard.len() {
         2 => Err("`allow` and `deny` of one rule".to_owned()),
         _ => Ok(guard),
+    }
+}
+
+/// A backend, as routes lead to it.
+#[derive(Debug, Clone)]
+pub struct To {
+    /// Its pool.
+    pub pool: String,
+    /// Whom its own rules keep out.
+    pub guards: Vec<Guard>,
+}
+
+impl To {
+    /// A backend without servers, if its rules refuse all that comes there.
+    pub fn nobody(guards: Vec<Guard>) -> Option<To> {
+        let is_for_all = |guard: &Guard| guard.terms.is_empty() && guard.networks.contains_key("respond");
+        guards.iter().any(is_for_all).then(|| To { pool: String::new(), guards })
+    }
+
+    /// Whether all are refused there.
+    pub fn is_nobody(&self) -> bool {
+        self.pool.is_empty()
+    }
+
+    /// The routes with these conditions that lead there.
+    pub fn routes(
+        self,
+        mut fields: Object,
+        place: &Place,
+        text: &str,
+        report: &mut Report,
+    ) -> Vec<DraftRoute> {
+        put(&mut fields, "pool", self.pool);
+        let mut routes = vec![DraftRoute { fields, place: place.clone(), name: text.to_owned() }];
+        for guard in &self.guards {
+            guard.keep_out(&mut routes, report);
+        }
+        routes
     }
 }

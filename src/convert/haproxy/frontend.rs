@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value as Json, json};
 
-use super::access;
+use super::access::{self, To};
 use super::conditions::Acls;
 use super::rule::rule;
 use super::syntax::Line;
@@ -60,9 +60,7 @@ impl Frontend {
                 }
                 (if note.is_empty() { Verdict::Same } else { Verdict::Differs }, note.to_owned())
             }),
-            ("http-request" | "tcp-request", "deny" | "reject" | "block") | ("block", _) => {
-                self.deny(line, words, condition)
-            }
+            _ if access::refuses(words).is_some() => self.deny(line, words, condition),
             ("http-request", "auth") => Ok(self.auth(line, condition)),
             ("http-request", "redirect") => self.redirect(line, &words[1..], condition, listeners),
             ("redirect", _) => self.redirect(line, words, condition, listeners),
@@ -120,6 +118,10 @@ impl Frontend {
             _ => return Err("a redirect without its target".to_owned()),
         };
         let to = to.map_err(|sample| format!("there is no placeholder for {sample}"))?;
+        if alternatives.iter().all(|terms| terms.from.is_empty() && !terms.not_from.is_empty()) {
+            self.deny(line, &[], condition)?;
+            return Ok((Verdict::Differs, "403 for these clients instead".to_owned()));
+        }
         for terms in alternatives {
             if !terms.from.is_empty() || !terms.not_from.is_empty() || terms.secure.is_some() {
                 return Err("a redirect for some clients only".to_owned());
@@ -220,36 +222,5 @@ impl Frontend {
             }
             draft.routes.push(route);
         }
-    }
-}
-
-/// A backend, as routes lead to it.
-#[derive(Debug, Clone)]
-pub struct To {
-    /// Its pool.
-    pub pool: String,
-    /// Whom its own rules keep out.
-    pub guards: Vec<Guard>,
-}
-
-impl To {
-    /// A backend without servers, if its rules refuse all that comes there.
-    pub fn nobody(guards: Vec<Guard>) -> Option<To> {
-        let is_for_all = |guard: &Guard| guard.terms.is_empty() && guard.networks.contains_key("respond");
-        guards.iter().any(is_for_all).then(|| To { pool: String::new(), guards })
-    }
-
-    /// Whether all are refused there.
-    fn is_nobody(&self) -> bool {
-        self.pool.is_empty()
-    }
-
-    fn routes(self, mut fields: Object, place: &Place, text: &str, report: &mut Report) -> Vec<DraftRoute> {
-        put(&mut fields, "pool", self.pool);
-        let mut routes = vec![DraftRoute { fields, place: place.clone(), name: text.to_owned() }];
-        for guard in &self.guards {
-            guard.keep_out(&mut routes, report);
-        }
-        routes
     }
 }

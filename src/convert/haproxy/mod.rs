@@ -22,9 +22,10 @@ use super::draft::{Draft, put};
 use super::listen::Listeners;
 use super::order;
 use super::report::{Report, Verdict};
+use access::To;
 use backend::Backend;
 use conditions::Acls;
-use frontend::{Frontend, To};
+use frontend::Frontend;
 use proxies::{Proxy, proxies};
 use syntax::{Line, Section};
 
@@ -137,7 +138,7 @@ fn backend(proxy: &Proxy<'_>, draft: &mut Draft, report: &mut Report) -> Option<
             line.words.iter().position(|word| word == "if" || word == "unless").unwrap_or(line.words.len());
         let told = match line.word(0) {
             "acl" if !both => Some(acls.told(line)),
-            "http-request" if !both && ["auth", "deny", "return"].contains(&line.word(1)) => {
+            _ if !both && access::keeps_out(&line.words[..at]) => {
                 let (words, condition) = line.words.split_at(at);
                 let found = match line.word(1) {
                     "auth" => Ok(access::auth(&acls, line, condition)),

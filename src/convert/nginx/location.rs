@@ -57,6 +57,7 @@ pub fn location(
     report: &mut Report,
 ) {
     let (settings, others) = wider.below(block.inside(), report);
+    let mut has_methods = false;
     match conditions(&block.args) {
         Err(why) => report.note(&block.place, &block.text(), Verdict::NotHere, why),
         Ok((conditions, note)) => {
@@ -66,7 +67,7 @@ pub fn location(
             let has_action = others.iter().any(|it| {
                 matches!(it.name.as_str(), "return" | "rewrite" | "proxy_pass" | "location" | "if")
             });
-            let action = action(&others, &settings, Some(prefix), scope, draft, report);
+            let found = action(&others, &settings, Some(prefix), scope, draft, report);
             let nested = others.iter().any(|it| it.name == "location");
             if !has_action && !settings.denies_everybody() {
                 report.note(
@@ -76,9 +77,23 @@ pub fn location(
                     "404 where it would look for a file or ask another program",
                 );
             }
-            if let Some(mut route) = action.filter(|route| !(nested && route.contains_key("respond"))) {
+            if let Some(mut route) = found.filter(|route| !(nested && route.contains_key("respond"))) {
                 scope.add_hosts(&mut route);
-                route.extend(conditions);
+                route.extend(conditions.clone());
+                if let Some(except) = others.iter().find(|it| it.name == "limit_except") {
+                    // Whoever may use the other methods; who asks has been told above.
+                    let (for_others, _) = settings.below(except.inside(), report);
+                    let rest =
+                        action(&others, &for_others, Some(prefix), scope, draft, &mut Report::default());
+                    if let Some(mut rest) = rest {
+                        scope.add_hosts(&mut rest);
+                        rest.extend(conditions);
+                        draft.route(rest, &except.place, &except.text());
+                    }
+                    put(&mut route, "methods", methods_of(except));
+                    has_methods = true;
+                    report.note(&except.place, &except.text(), Verdict::Same, "");
+                }
                 draft.route(route, &block.place, &block.text());
             }
         }
@@ -87,10 +102,20 @@ pub fn location(
         match directive.name.as_str() {
             "location" => location(directive, &settings, scope, draft, report),
             "proxy_pass" | "return" | "rewrite" => {}
+            "limit_except" if has_methods => {}
             _ if on_top::take(directive, draft, report) => {}
             _ => words::note(directive, report),
         }
     }
+}
+
+/// The methods that the location itself is for; GET stands for HEAD as well.
+fn methods_of(except: &Directive) -> Vec<String> {
+    let mut methods = except.args.clone();
+    if methods.iter().any(|method| method == "GET") && !methods.iter().any(|method| method == "HEAD") {
+        methods.push("HEAD".to_owned());
+    }
+    methods
 }
 
 /// What becomes of requests: the first word that says so counts. `prefix` is the location's.

@@ -74,12 +74,16 @@ fn one(kind: &str, part: &Part<'_>, made: &mut Middleware, report: &mut Report) 
             if !pass.is_empty() {
                 put(fields, "forward_auth.pass", pass);
             }
-            same()
+            match part.node.get("authRequestHeaders").is_some() {
+                true => differs("the service sees all fields of the client's"),
+                false => same(),
+            }
         }
         "ipallowlist" | "ipwhitelist" => {
             texts("sourceRange").into_iter().for_each(|network| push(fields, "allow", network));
             match part.node.get("ipStrategy") {
                 Some(_) => differs("the believed address (trusted_proxies)"),
+                None if !matches!(text("rejectStatusCode"), "" | "403") => differs("with 403"),
                 None => same(),
             }
         }

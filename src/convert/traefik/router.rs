@@ -10,7 +10,7 @@ use super::rule;
 use super::services::Service;
 use super::walk::{Part, differs, ignored, not_here, same};
 use crate::convert::draft::{DraftRoute, Object, merge, put};
-use crate::convert::guard::{CLOSED, allow_only};
+use crate::convert::guard::{CLOSED, allow_only, close};
 use crate::convert::report::{Report, Verdict};
 use crate::convert::text::MOST_DIRECTIVES;
 use crate::convert::tree::Node;
@@ -32,6 +32,10 @@ pub fn router(
     let names = router.node.get("middlewares").map_or_else(Vec::new, Node::texts);
     let mut budget = MOST_DIRECTIVES;
     let unknown = apply(&names, middlewares, &mut fields, (&mut to_https, &mut is_closed), &mut budget);
+    if !unknown.is_empty() {
+        // It may be the one that keeps people out; Traefik answers 404 there.
+        close(&mut fields);
+    }
     let points = router.node.get("entryPoints").map_or_else(Vec::new, Node::texts);
     let is_secure = router.node.get("tls").is_some_and(|tls| tls.text() != "false");
     entry_points.used(&points, is_secure, to_https);
@@ -51,11 +55,13 @@ pub fn router(
             _ => not_here("this service is not there"),
         },
         "middlewares" if is_closed => not_here(CLOSED),
-        "middlewares" if !unknown.is_empty() => not_here(&format!("not there: {}", unknown.join(", "))),
+        "middlewares" if !unknown.is_empty() => {
+            not_here(&format!("not there: {}; {CLOSED}", unknown.join(", ")))
+        }
         "priority" => differs("the most specific route wins; where that matters it is said"),
         "ruleSyntax" | "observability" | "entryPoints" => ignored("every listener serves all routes"),
         "tls" if part.node.get("certResolver").is_some() => {
-            differs("certificates are files; certbot gets them")
+            differs("certificates are files that certbot gets: LETS_ENCRYPT.md")
         }
         "service" | "middlewares" | "tls" => same(),
         _ => None,

@@ -277,6 +277,7 @@ fn nginx_and_its_conversion_answer_alike() {
         "/img/x",
         "/old/page?q",
         "/private/x",
+        "/ro/x",
         "/here/x",
         "/%41/..%2f",
     ];
@@ -310,6 +311,11 @@ fn haproxy_and_its_conversion_answer_alike() {
         "/img/7",
         "/img/x",
         "/private/x",
+        "/none/x",
+        "/guarded/x",
+        "/guarded/no/x",
+        "/guarded/in/x",
+        "/guarded/out/x",
         "/here/x",
         "/%41/..%2f",
     ];
