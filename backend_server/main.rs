@@ -53,7 +53,7 @@ fn run(options: Options) -> ExitCode {
         format!("{name} listening on http://127.0.0.1:{port} and all other addresses of this machine\n");
     // Where nobody reads it, the backend still runs.
     let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
-    let is_end = |request| matches!(request, shutdown::Request::Drain(_));
+    let is_end = |request| matches!(request, shutdown::Control::Drain(_));
     while requests.recv().is_ok_and(|request| !is_end(request)) {}
     drop(echo);
     ExitCode::SUCCESS

@@ -20,7 +20,7 @@ usage: loadbalancer [--config FILE] [--pid-file FILE]
                                       process that signals go to, after SIGUSR2 the same
        loadbalancer check [--quiet] [FILE]
                                       read and check a configuration, print what it resolves to; warn of
-                                      consequences that are hardly meant. FILE may be - for standard input;
+                                      consequences that are probably unintended. FILE may be - for standard input;
                                       --quiet prints mistakes and warnings only
        loadbalancer check --probe [FILE]
                                       ask every backend: does it resolve, connect, pass its health check,

@@ -20,7 +20,7 @@ use crate::config::{HealthCheckConfig, HealthCheckKind};
 use crate::logging::event;
 use crate::pool::health::{Flip, Thresholds};
 use crate::pool::{Backend, Live, Problem, ProblemKind, SharedLive};
-use crate::shutdown::Running;
+use crate::shutdown::ShutdownSignal;
 use crate::supervised;
 use crate::transport::Transport;
 use probe::probe;
@@ -75,17 +75,21 @@ struct Report {
 ///
 /// # Errors
 /// The operating system's, for the thread.
-pub fn start(live: Arc<SharedLive>, transport: Arc<dyn Transport>, running: Running) -> io::Result<()> {
-    supervised::start("health", STACK_BYTES, move || run(&live, &*transport, &running))
+pub fn start(
+    live: Arc<SharedLive>,
+    transport: Arc<dyn Transport>,
+    shutdown: ShutdownSignal,
+) -> io::Result<()> {
+    supervised::start("health", STACK_BYTES, move || run(&live, &*transport, &shutdown))
 }
 
-fn run(live: &SharedLive, transport: &dyn Transport, running: &Running) {
+fn run(live: &SharedLive, transport: &dyn Transport, shutdown: &ShutdownSignal) {
     let (reports, inbox) = bounded(64);
     let mut schedules = HashMap::new();
     loop {
         let next_due = probe_due(&live.get(), &mut schedules, &reports);
         transport.tidy();
-        if wait(&inbox, running, next_due, &mut schedules) {
+        if wait(&inbox, shutdown, next_due, &mut schedules) {
             return;
         }
     }
@@ -134,7 +138,7 @@ fn start_probe(backend: Arc<Backend>, check: HealthCheckConfig, reports: Sender<
 /// Waits for a report, the next probe or the end; says whether it was the end.
 fn wait(
     inbox: &Receiver<Report>,
-    running: &Running,
+    shutdown: &ShutdownSignal,
     next_due: Instant,
     schedules: &mut HashMap<u64, Schedule>,
 ) -> bool {
@@ -146,7 +150,7 @@ fn wait(
                 schedule.note(report.backend.is_healthy(), Instant::now());
             }
         },
-        recv(running.channel()) -> _ => return true,
+        recv(shutdown.channel()) -> _ => return true,
         default(next_due.saturating_duration_since(Instant::now())) => {}
     }
     false

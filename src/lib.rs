@@ -8,14 +8,14 @@
 //! - the line: [`proxy`]
 //! - what runs: [`app`], [`workers`], [`middleware`], [`endpoints`], [`health_checker`], [`names`],
 //!   [`descriptors`], [`reload`], [`renewal`], [`service_manager`], [`cli`]
-//! - to try it out and to ask: [`demo`], [`replay`], [`convert`], [`drill`], [`check`], [`inquiry`]; [`by_hand`] reads answers
+//! - to try it out and to ask: [`demo`], [`replay`], [`convert`], [`drill`], [`check`], [`client_commands`]; [`http_client`] reads answers
 //!   for the latter three
 
 pub mod app;
 pub mod balance;
-pub mod by_hand;
 pub mod check;
 pub mod cli;
+pub mod client_commands;
 pub mod client_side;
 pub mod config;
 pub mod convert;
@@ -29,7 +29,7 @@ pub mod frontend;
 pub mod health_checker;
 pub mod histogram;
 pub mod http;
-pub mod inquiry;
+pub mod http_client;
 pub mod logging;
 pub mod metrics;
 pub mod middleware;

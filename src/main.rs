@@ -14,7 +14,7 @@ use loadbalancer::logging::Logs;
 use loadbalancer::reload::ConfigFile;
 use loadbalancer::renewal::{Parent, Succession, ToParent};
 use loadbalancer::service_manager::ServiceManager;
-use loadbalancer::{check, convert, demo, drill, inquiry, logging, replay, shutdown, tls};
+use loadbalancer::{check, client_commands, convert, demo, drill, logging, replay, shutdown, tls};
 
 /// Usage or an invalid configuration.
 const USAGE: u8 = 2;
@@ -159,21 +159,21 @@ fn drill(file: Option<&Path>, scenarios: &[String], environment: &Environment) -
 
 fn explain(file: Option<&Path>, question: &Question, environment: &Environment) -> ExitCode {
     match load(file, environment) {
-        Ok(config) => told(inquiry::run(&config, question)),
+        Ok(config) => told(client_commands::run(&config, question)),
         Err(code) => code,
     }
 }
 
 fn health(file: Option<&Path>, environment: &Environment) -> ExitCode {
     let file = file.or(environment.config.as_deref());
-    told(inquiry::health::run(file, &environment.overrides))
+    told(client_commands::health::run(file, &environment.overrides))
 }
 
-fn told(answer: Result<String, inquiry::Failure>) -> ExitCode {
+fn told(answer: Result<String, client_commands::Failure>) -> ExitCode {
     match answer {
         Ok(text) => print(&text),
-        Err(inquiry::Failure::Usage(mistake)) => fail(USAGE, &format!("loadbalancer: {mistake}")),
-        Err(inquiry::Failure::Run(problem)) => fail(1, &format!("loadbalancer: {problem}")),
+        Err(client_commands::Failure::Usage(mistake)) => fail(USAGE, &format!("loadbalancer: {mistake}")),
+        Err(client_commands::Failure::Run(problem)) => fail(1, &format!("loadbalancer: {problem}")),
     }
 }
 
@@ -191,7 +191,7 @@ fn load(file: Option<&Path>, environment: &Environment) -> Result<Config, ExitCo
 /// Logs, signals, then the work, whose status is the process's; the log is written out before the end.
 fn serve(
     debug: bool,
-    work: impl FnOnce(Arc<Logs>, Sender<shutdown::Request>, &shutdown::Requests) -> Result<i32, StartError>,
+    work: impl FnOnce(Arc<Logs>, Sender<shutdown::Control>, &shutdown::ControlReceiver) -> Result<i32, StartError>,
 ) -> ExitCode {
     let logs = Arc::new(Logs::start(debug));
     logging::log_panics();

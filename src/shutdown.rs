@@ -1,8 +1,8 @@
 //! Signals become meanings on one channel: drain, reload, hand over.
 //!
 //! ctrlc has Ctrl-C, signal-hook the others (ctrlc can't tell them apart). Stopping itself is
-//! *dropping a sender*: every thread that waits has a [`Running`] in its `select!` or asks it between
-//! waits, and no thread needs to know who rang.
+//! *dropping a sender*: every thread that waits has a [`ShutdownSignal`] in its `select!` or asks it between
+//! waits, and no thread needs to know which signal it was.
 
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -24,7 +24,7 @@ pub const INTERRUPTED: i32 = 130;
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Request {
+pub enum Control {
     /// Finish what is under way, take nothing new, then exit. The name of the signal goes with it.
     Drain(&'static str),
     /// Read the configuration again.
@@ -40,13 +40,13 @@ pub enum Request {
 }
 
 /// Where the signals' meanings arrive.
-pub type Requests = Receiver<Request>;
+pub type ControlReceiver = Receiver<Control>;
 
 /// Starts listening for signals; others may ask in the same way. A second Ctrl-C ends the process at once.
 ///
 /// # Errors
 /// Where the operating system refuses the handlers or the thread.
-pub fn listen() -> io::Result<(Sender<Request>, Requests)> {
+pub fn listen() -> io::Result<(Sender<Control>, ControlReceiver)> {
     let (requests, inbox) = bounded(16);
     let sender = requests.clone();
     listen_for_ctrl_c(requests.clone())?;
@@ -55,12 +55,12 @@ pub fn listen() -> io::Result<(Sender<Request>, Requests)> {
     supervised::start("signals", STACK_BYTES, move || {
         for signal in signals.forever() {
             let request = match signal {
-                SIGHUP => Request::Reload,
-                SIGUSR2 => Request::Renew,
-                SIGUSR1 => Request::OpenLogsAgain,
-                SIGCHLD => Request::ChildEnded,
-                SIGTERM => Request::Drain("SIGTERM"),
-                SIGQUIT => Request::Drain("SIGQUIT"),
+                SIGHUP => Control::Reload,
+                SIGUSR2 => Control::Renew,
+                SIGUSR1 => Control::OpenLogsAgain,
+                SIGCHLD => Control::ChildEnded,
+                SIGTERM => Control::Drain("SIGTERM"),
+                SIGQUIT => Control::Drain("SIGQUIT"),
                 // What operators of nginx and HAProxy send to stop workers and to pause: nothing of that is to be
                 // done here, and nobody who sends one means to end the process.
                 other => {
@@ -82,34 +82,34 @@ fn name(signal: i32) -> &'static str {
     }
 }
 
-fn listen_for_ctrl_c(requests: Sender<Request>) -> io::Result<()> {
+fn listen_for_ctrl_c(requests: Sender<Control>) -> io::Result<()> {
     let pressed = AtomicU32::new(0);
     let handler = move || {
         if pressed.fetch_add(1, SeqCst) > 0 {
             std::process::exit(INTERRUPTED);
         }
-        let _ = requests.try_send(Request::Drain("SIGINT"));
+        let _ = requests.try_send(Control::Drain("SIGINT"));
     };
     ctrlc::set_handler(handler).map_err(io::Error::other)
 }
 
-/// Held by every thread that must hear the end; the end is the drop of the [`Ender`].
+/// Held by every thread that must hear the end; the end is the drop of the [`ShutdownTrigger`].
 #[derive(Clone)]
-pub struct Running(Receiver<()>);
+pub struct ShutdownSignal(Receiver<()>);
 
-/// Ends all [`Running`]s when dropped.
-pub struct Ender(#[allow(dead_code)] Sender<()>);
+/// Ends all [`ShutdownSignal`]s when dropped.
+pub struct ShutdownTrigger(#[allow(dead_code)] Sender<()>);
 
 /// A pair of the two.
-pub fn running() -> (Ender, Running) {
+pub fn shutdown_pair() -> (ShutdownTrigger, ShutdownSignal) {
     let (sender, receiver) = bounded(0);
-    (Ender(sender), Running(receiver))
+    (ShutdownTrigger(sender), ShutdownSignal(receiver))
 }
 
-impl Running {
+impl ShutdownSignal {
     /// One that never ends, for tests and tools.
-    pub fn forever() -> Running {
-        Running(never())
+    pub fn forever() -> ShutdownSignal {
+        ShutdownSignal(never())
     }
 
     /// Whether the end has come.
@@ -137,15 +137,15 @@ mod tests {
 
     #[test]
     fn dropping_the_ender_wakes_all() {
-        let (ender, running) = running();
-        assert!(!running.has_ended());
-        assert!(!running.wait(Duration::from_millis(1)));
+        let (trigger, shutdown) = shutdown_pair();
+        assert!(!shutdown.has_ended());
+        assert!(!shutdown.wait(Duration::from_millis(1)));
         let waiter = {
-            let running = running.clone();
-            thread::spawn(move || running.wait(Duration::from_secs(60)))
+            let shutdown = shutdown.clone();
+            thread::spawn(move || shutdown.wait(Duration::from_secs(60)))
         };
-        drop(ender);
+        drop(trigger);
         assert!(waiter.join().unwrap());
-        assert!(running.has_ended());
+        assert!(shutdown.has_ended());
     }
 }

@@ -14,7 +14,7 @@ pub trait Interrupt: std::fmt::Debug + Send + Sync {
 }
 
 /// A worker's place in the pool, as far as the request that it has may ask.
-pub trait Place: Send + Sync {
+pub trait WorkerHandle: Send + Sync {
     /// A body is being passed on from now, either way; if that takes long, the worker leaves the pool
     /// with it.
     fn relaying(&self);
@@ -101,7 +101,7 @@ impl Watch {
     }
 
     /// From now on this is what to interrupt. Takes a lock.
-    pub fn waits_in(&self, wait: Weak<dyn Interrupt>) {
+    pub fn set_interrupt(&self, wait: Weak<dyn Interrupt>) {
         let mut current = self.wait.lock();
         if let (true, Some(wait)) = (self.is_client_gone(), wait.upgrade()) {
             wait.interrupt();
@@ -110,7 +110,7 @@ impl Watch {
     }
 
     /// From now on there is nothing to interrupt. Takes a lock.
-    pub fn waits_no_more(&self) {
+    pub fn clear_interrupt(&self) {
         *self.wait.lock() = None;
     }
 
@@ -175,11 +175,11 @@ mod tests {
     fn what_is_waited_in_is_interrupted_whenever_the_client_goes() {
         let (watch, counter) = (Watch::default(), Arc::new(Counter::default()));
         let weak: Weak<dyn Interrupt> = Arc::downgrade(&counter) as Weak<dyn Interrupt>;
-        watch.waits_in(weak.clone());
-        watch.waits_no_more();
+        watch.set_interrupt(weak.clone());
+        watch.clear_interrupt();
         watch.client_has_gone();
         assert_eq!(counter.0.load(Relaxed), 0, "it had been let go");
-        watch.waits_in(weak);
+        watch.set_interrupt(weak);
         assert_eq!(counter.0.load(Relaxed), 1, "the client had gone before");
         watch.client_has_gone();
         assert_eq!(counter.0.load(Relaxed), 2);

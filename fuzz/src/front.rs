@@ -9,7 +9,7 @@ use std::time::Duration;
 use loadbalancer::client_side::ClientSide;
 use loadbalancer::config::ListenAddress;
 use loadbalancer::frontend::{
-    ClientLimits, ClientRequest, Door, Framing, Front, FrontSettings, ListenSocket, Sink,
+    ClientLimits, ClientRequest, Dispatch, Framing, Front, FrontSettings, ListenSocket, Listener,
 };
 use loadbalancer::http::Headers;
 
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Hands requests to a thread: the front's own must not wait.
 struct Application(mpsc::Sender<ClientRequest>);
 
-impl Sink for Application {
+impl Dispatch for Application {
     fn take(&self, request: ClientRequest) {
         let _ = self.0.send(request);
     }
@@ -30,7 +30,7 @@ impl Sink for Application {
 fn answer(mut request: ClientRequest) {
     if request.flaw().is_some() {
         let mut headers = Headers::default();
-        headers.push("X-Flaw", b"yes");
+        headers.push("X-FramingError", b"yes");
         request.responder.close_after();
         request.start_own(400, headers, Framing::Length(0));
         let _ = request.responder.finish();

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::config::AdminConfig;
 use crate::endpoints::{Admin, Figures};
-use crate::frontend::{ClientRequest, Sink};
+use crate::frontend::{ClientRequest, Dispatch};
 use crate::logging::writer::LineSender;
 use crate::middleware::{AccessLog, Middleware, Next, Recover};
 use crate::pool::{Live, SharedLive};
@@ -30,7 +30,7 @@ pub(super) fn start(
     figures: Arc<Figures>,
     reloader: Arc<Reloader>,
     access_lines: LineSender,
-) -> io::Result<Option<Arc<dyn Sink>>> {
+) -> io::Result<Option<Arc<dyn Dispatch>>> {
     let Some(AdminConfig { token, .. }) = config else { return Ok(None) };
     let (requests, waiting) = bounded::<ClientRequest>(MAX_WAITING);
     let admin = Arc::new(Admin { figures, reloader, token });
@@ -48,7 +48,7 @@ pub(super) fn start(
 /// The requests that wait for one of the threads.
 struct Waiting(Sender<ClientRequest>);
 
-impl Sink for Waiting {
+impl Dispatch for Waiting {
     fn take(&self, request: ClientRequest) {
         // Dropped where there are too many, its connection is closed.
         let _ = self.0.try_send(request);

@@ -7,11 +7,11 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, after, select, tick};
 use log::Level::{Error, Info};
 
-use super::{App, Heirs, by_hand};
-use crate::frontend::{Counts, Door};
+use super::{App, Heirs, admin_overrides};
+use crate::frontend::{Counts, Listener};
 use crate::logging::event;
 use crate::renewal::Successor;
-use crate::shutdown::Request;
+use crate::shutdown::Control;
 
 /// How often a drain says what is still in flight.
 const DRAIN_REPORT: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ enum End {
 impl App {
     /// Serves until a signal asks for the end or another process has taken over, then drains. Returns
     /// when all is answered or the time for it is up; with what this process has to look after then.
-    pub fn wait(self, requests: &Receiver<Request>) -> Option<Heirs> {
+    pub fn wait(self, requests: &Receiver<Control>) -> Option<Heirs> {
         let end = self.serve(requests);
         let limit = self.live.get().config.timeouts.drain;
         let (signal, active) = (end.name(), self.in_flight.active());
@@ -56,7 +56,7 @@ impl App {
             }
             End::HandedOver => self.drain_after_hand_over(limit, requests),
         }
-        self.doors.iter().for_each(|door| door.end());
+        self.listeners.iter().for_each(|listener| listener.end());
         let accepted = self.in_flight.accepted();
         let answered = self.in_flight.answered().saturating_sub(self.sum(|counts| counts.unsent));
         let cut = accepted.saturating_sub(answered);
@@ -65,7 +65,7 @@ impl App {
         self.succession.into_parent().map(|parent| Heirs { parent, _pid_file: pid_file })
     }
 
-    fn serve(&self, requests: &Receiver<Request>) -> End {
+    fn serve(&self, requests: &Receiver<Control>) -> End {
         let children = self.succession.events();
         loop {
             let request = select! {
@@ -77,34 +77,34 @@ impl App {
                 recv(requests) -> request => request,
             };
             match request {
-                Ok(Request::ChildEnded) => self.succession.reap(),
-                Ok(Request::Orphaned) => return End::Signal("the end of the parent process"),
-                Ok(Request::Drain(signal)) => return End::Signal(signal),
-                Ok(Request::Renew) => match self.renew(requests) {
+                Ok(Control::ChildEnded) => self.succession.reap(),
+                Ok(Control::Orphaned) => return End::Signal("the end of the parent process"),
+                Ok(Control::Drain(signal)) => return End::Signal(signal),
+                Ok(Control::Renew) => match self.renew(requests) {
                     Renewal::Done => return End::HandedOver,
                     Renewal::CalledOff(signal) => return End::Signal(signal),
                     Renewal::Failed => {}
                 },
-                Ok(Request::OpenLogsAgain) => self.logs.open_again(),
+                Ok(Control::OpenLogsAgain) => self.logs.open_again(),
                 // What is wrong with the file is in the log.
-                Ok(Request::Reload) => _ = self.reloader.reload(),
+                Ok(Control::Reload) => _ = self.reloader.reload(),
                 Err(_) => return End::Signal("none"),
             }
         }
     }
 
     /// Hands over to another process, unless this one is to end meanwhile.
-    fn renew(&self, requests: &Receiver<Request>) -> Renewal {
+    fn renew(&self, requests: &Receiver<Control>) -> Renewal {
         let mut ends = None;
         // What else is asked for meanwhile is the new process's to do, which reads the configuration anew.
         let mut is_called_off = || {
             while let Ok(request) = requests.try_recv() {
                 match request {
-                    Request::Drain(signal) => ends = Some(signal),
-                    Request::Orphaned => ends = Some("the end of the parent process"),
-                    Request::ChildEnded => self.succession.reap(),
-                    Request::OpenLogsAgain => self.logs.open_again(),
-                    Request::Reload | Request::Renew => {}
+                    Control::Drain(signal) => ends = Some(signal),
+                    Control::Orphaned => ends = Some("the end of the parent process"),
+                    Control::ChildEnded => self.succession.reap(),
+                    Control::OpenLogsAgain => self.logs.open_again(),
+                    Control::Reload | Control::Renew => {}
                 }
             }
             ends.is_some()
@@ -124,43 +124,43 @@ impl App {
     }
 
     fn hand_over(&self, is_called_off: impl FnMut() -> bool) -> std::io::Result<u32> {
-        let listeners: Vec<_> = self.doors.iter().map(|door| door.listener()).collect();
-        let set_by_hand = by_hand::told(&self.live.get());
+        let listeners: Vec<_> = self.listeners.iter().map(|listener| listener.listener()).collect();
+        let set_by_hand = admin_overrides::told(&self.live.get());
         let successor =
             Successor::start(&self.succession, &listeners, self.sockets_stay, &set_by_hand, is_called_off)?;
-        let paused = self.doors.iter().try_for_each(|door| door.pause());
+        let paused = self.listeners.iter().try_for_each(|listener| listener.pause());
         if let Err(error) = paused.and_then(|()| successor.go()) {
             successor.abandon();
-            self.doors.iter().try_for_each(|door| door.resume())?;
+            self.listeners.iter().try_for_each(|listener| listener.resume())?;
             return Err(error);
         }
         Ok(successor.pid())
     }
 
-    fn drain(&self, limit: Duration, requests: &Receiver<Request>) {
+    fn drain(&self, limit: Duration, requests: &Receiver<Control>) {
         self.draining.store(true, Relaxed);
         // From now on each client hears in its answer that it should connect anew, and finds another balancer.
-        self.doors.iter().for_each(|door| door.announce_end());
+        self.listeners.iter().for_each(|listener| listener.announce_end());
         let pre_drain = self.live.get().config.timeouts.pre_drain;
         // `/lb-health` says 503 from now on; whoever sends the clients has time to see it.
         if !pre_drain.is_zero() {
-            self.running.wait(pre_drain);
+            self.shutdown.wait(pre_drain);
         }
         if self.sockets_stay && self.stop_accepting() {
             return self.drain_after_hand_over(limit, requests);
         }
-        self.doors.iter().for_each(|door| door.drain());
+        self.listeners.iter().for_each(|listener| listener.drain());
         self.wait_until_over(limit, requests);
     }
 
     fn sum(&self, count: impl Fn(Counts) -> u64) -> u64 {
-        self.doors.iter().map(|door| count(door.counts())).sum()
+        self.listeners.iter().map(|listener| count(listener.counts())).sum()
     }
 
     /// Leaves the sockets as they are: clients that come now wait in their queues, which a service manager
     /// keeps for the process that it starts next.
     fn stop_accepting(&self) -> bool {
-        let paused = self.doors.iter().try_for_each(|door| door.pause());
+        let paused = self.listeners.iter().try_for_each(|listener| listener.pause());
         if let Err(error) = &paused {
             event(Error, "app", "the sockets could not be kept for the next process", &[("error", error)]);
         }
@@ -168,21 +168,21 @@ impl App {
     }
 
     /// Nobody must notice, so connections in use get to hear in an answer that it was the last one.
-    fn drain_after_hand_over(&self, limit: Duration, requests: &Receiver<Request>) {
-        self.doors.iter().for_each(|door| door.drain_after_pause());
+    fn drain_after_hand_over(&self, limit: Duration, requests: &Receiver<Control>) {
+        self.listeners.iter().for_each(|listener| listener.drain_after_pause());
         self.wait_until_over(limit, requests);
     }
 
     /// All is answered, what was answered has been taken, and nobody is connected who might ask for more.
     fn is_over(&self) -> bool {
-        let is_quiet = |door: &Arc<dyn Door>| {
-            let counts = door.counts();
+        let is_quiet = |listener: &Arc<dyn Listener>| {
+            let counts = listener.counts();
             counts.unsent == 0 && !counts.may_hear_more
         };
-        self.in_flight.active() == 0 && self.doors.iter().all(is_quiet)
+        self.in_flight.active() == 0 && self.listeners.iter().all(is_quiet)
     }
 
-    fn wait_until_over(&self, limit: Duration, requests: &Receiver<Request>) {
+    fn wait_until_over(&self, limit: Duration, requests: &Receiver<Control>) {
         let (deadline, report, look) = (after(limit), tick(DRAIN_REPORT), tick(DRAIN_LOOK));
         let children = self.succession.events();
         while !self.is_over() && !self.succession.has_failed() {
@@ -194,9 +194,9 @@ impl App {
                 recv(deadline) -> _ => return self.report_drain(),
                 recv(requests) -> request => if let Ok(request) = request {
                     match request {
-                        Request::OpenLogsAgain => self.logs.open_again(),
+                        Control::OpenLogsAgain => self.logs.open_again(),
                         // Whoever has ended it does not want to wait.
-                        Request::Orphaned => return self.report_drain(),
+                        Control::Orphaned => return self.report_drain(),
                         // Others change nothing any more (a second Ctrl-C has ended the process already).
                         _ => {}
                     }

@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, select};
 use super::pid_file::PidFile;
 use crate::logging::Logs;
 use crate::renewal::Parent;
-use crate::shutdown::Request;
+use crate::shutdown::Control;
 
 /// See the module.
 pub struct Heirs {
@@ -17,7 +17,7 @@ pub struct Heirs {
 
 impl Heirs {
     /// Until all of them have ended; the status to end with.
-    pub fn look_after(mut self, requests: &Receiver<Request>, logs: &Logs) -> i32 {
+    pub fn look_after(mut self, requests: &Receiver<Control>, logs: &Logs) -> i32 {
         let events = self.parent.events();
         loop {
             if let Some(status) = self.parent.end() {
@@ -26,7 +26,7 @@ impl Heirs {
             select! {
                 recv(events) -> event => event.into_iter().for_each(|event| self.parent.heard(event)),
                 recv(requests) -> request => if let Ok(request) = request {
-                    if request == Request::OpenLogsAgain {
+                    if request == Control::OpenLogsAgain {
                         logs.open_again();
                     }
                     self.parent.pass_on(request);

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use log::Level::Warn;
 
-use super::late::Doors;
+use super::lazy_gauges::Listeners;
 use super::source::Source;
 use super::start_error::StartError;
 use crate::config::{Config, ListenAddress};
-use crate::frontend::{ClientLimits, Door, Front, FrontSettings, ListenSocket, Sink, TinyListener};
+use crate::frontend::{ClientLimits, Dispatch, Front, FrontSettings, ListenSocket, Listener, TinyListener};
 use crate::logging::event;
 use crate::pool::SharedLive;
 use crate::reload::Reloader;
@@ -90,35 +90,35 @@ pub(super) fn serve(
     certificates: Option<ServerSettings>,
     reloader: &Reloader,
     live: &Arc<SharedLive>,
-    (sink, admin_sink): (Arc<dyn Sink>, Option<Arc<dyn Sink>>),
+    (dispatch, admin_dispatch): (Arc<dyn Dispatch>, Option<Arc<dyn Dispatch>>),
     traffic: &Arc<Traffic>,
-) -> io::Result<Doors> {
+) -> io::Result<Listeners> {
     let config = live.get().config.clone();
-    let front = |listener, tls, proxy_protocol, sink, traffic| {
+    let front = |listener, tls, proxy_protocol, dispatch, traffic| {
         let may_send_proxy_header = Box::new(may_send_proxy_header(live));
         let how = FrontSettings { tls, proxy_protocol, may_send_proxy_header, traffic };
-        Front::start(listener, how, limits(live), sink).map(Arc::new)
+        Front::start(listener, how, limits(live), dispatch).map(Arc::new)
     };
-    let mut doors: Doors = Vec::new();
+    let mut listeners: Listeners = Vec::new();
     for socket in sockets.plain {
-        let (sink, traffic) = (Arc::clone(&sink), Arc::clone(traffic));
+        let (dispatch, traffic) = (Arc::clone(&dispatch), Arc::clone(traffic));
         let is_tiny = !config.front && !config.proxy_protocol && socket.address().tcp().is_some();
-        doors.push(match is_tiny {
-            false => front(socket, None, config.proxy_protocol, sink, traffic)?,
-            true => Arc::new(TinyListener::start(socket, config.limits.max_connections, sink, traffic)?),
+        listeners.push(match is_tiny {
+            false => front(socket, None, config.proxy_protocol, dispatch, traffic)?,
+            true => Arc::new(TinyListener::start(socket, config.limits.max_connections, dispatch, traffic)?),
         });
     }
     if let (Some(listener), Some(tls), Some(certificates)) = (sockets.tls, &config.tls, certificates) {
         reloader.note_certificates(&certificates);
-        let front = front(listener, Some(certificates), tls.proxy_protocol, sink, Arc::clone(traffic))?;
-        doors.push(Arc::clone(&front) as Arc<dyn Door>);
+        let front = front(listener, Some(certificates), tls.proxy_protocol, dispatch, Arc::clone(traffic))?;
+        listeners.push(Arc::clone(&front) as Arc<dyn Listener>);
         reloader.on_certificates(move |certificates| front.set_tls(certificates));
     }
-    if let (Some(listener), Some(sink)) = (sockets.admin, admin_sink) {
+    if let (Some(listener), Some(dispatch)) = (sockets.admin, admin_dispatch) {
         // People's questions are none of the clients' traffic.
-        doors.push(front(listener, None, false, sink, Arc::default())?);
+        listeners.push(front(listener, None, false, dispatch, Arc::default())?);
     }
-    Ok(doors)
+    Ok(listeners)
 }
 
 fn may_send_proxy_header(live: &Arc<SharedLive>) -> impl Fn(IpAddr) -> bool + Send + Sync + 'static {

@@ -2,10 +2,10 @@
 //! the way out, [`App::wait`].
 
 mod admin;
-mod by_hand;
+mod admin_overrides;
 mod ending;
 mod heirs;
-mod late;
+mod lazy_gauges;
 mod listeners;
 mod pid_file;
 mod source;
@@ -23,7 +23,7 @@ use log::Level::Info;
 use crate::config::{Config, ListenAddress};
 use crate::endpoints::{Endpoints, Figures, keep_history};
 use crate::explain::Explanations;
-use crate::frontend::{ClientRequest, Sink};
+use crate::frontend::{ClientRequest, Dispatch};
 use crate::logging::writer::LineSender;
 use crate::logging::{Logs, event};
 use crate::metrics::Metrics;
@@ -35,25 +35,25 @@ use crate::proxy::{Outcome, Proxy, Refusal};
 use crate::reload::{self, ConfigFile, Reloader};
 use crate::renewal::Succession;
 use crate::service_manager::ServiceManager;
-use crate::shutdown::{Ender, Running, running};
+use crate::shutdown::{ShutdownSignal, ShutdownTrigger, shutdown_pair};
 use crate::traffic::Traffic;
 use crate::transport::{HttpTransport, Transport};
 use crate::workers::{self, InFlight, Job, PoolLimits, Queue};
 use crate::{descriptors, health_checker, names, tls};
 pub use heirs::Heirs;
-use late::{Doors, Late, figure};
+use lazy_gauges::{LazyGauges, Listeners, figure};
 use pid_file::PidFile;
 pub use source::Source;
 pub use start_error::StartError;
 
-/// A running balancer.
+/// A shutdown balancer.
 pub struct App {
-    doors: Doors,
+    listeners: Listeners,
     live: Arc<SharedLive>,
     in_flight: Arc<InFlight>,
     draining: Arc<AtomicBool>,
     reloader: Arc<Reloader>,
-    running: Running,
+    shutdown: ShutdownSignal,
     succession: Succession,
     manager: Arc<ServiceManager>,
     logs: Arc<Logs>,
@@ -62,7 +62,7 @@ pub struct App {
     pid_file: Option<PidFile>,
     /// Whether this process is the one of whom the service manager wants to hear that it is alive.
     is_watched: Arc<AtomicBool>,
-    _ender: Ender,
+    _ender: ShutdownTrigger,
 }
 
 impl App {
@@ -89,7 +89,7 @@ impl App {
         }
         let (predecessor, sockets) = listeners::open(source, &config)?;
         let sockets_stay = sockets.stay;
-        let (ender, running) = running();
+        let (trigger, shutdown) = shutdown_pair();
         let (workers, admin) = (config.workers, config.admin.clone());
         let members = Arc::new(Members::default());
         let live = Arc::new(SharedLive::new(reload::build_with(config, None, Some(&members))));
@@ -97,7 +97,7 @@ impl App {
         let traffic = Arc::new(Traffic::default());
         let in_flight = Arc::new(InFlight::default());
         let draining = Arc::new(AtomicBool::new(false));
-        let late = Arc::new(Late::default());
+        let lazy_gauges = Arc::new(LazyGauges::default());
         let transport: Arc<dyn Transport> = Arc::new(HttpTransport::default());
         let reloader = Arc::new(Reloader::new(
             file,
@@ -112,13 +112,13 @@ impl App {
             let reloader = Arc::clone(&reloader);
             move || reloader.rebuild()
         };
-        names::start(Arc::clone(&live), Arc::clone(&members), rebuild, running.clone())?;
+        names::start(Arc::clone(&live), Arc::clone(&members), rebuild, shutdown.clone())?;
         // By now most names are known, so that their addresses can be told of, too.
         if let Some(told) = &sockets.by_hand {
-            by_hand::take_over(&live.get(), told);
+            admin_overrides::take_over(&live.get(), told);
         }
-        health_checker::start(Arc::clone(&live), Arc::clone(&transport), running.clone())?;
-        reload::watch(Arc::clone(&reloader), running.clone())?;
+        health_checker::start(Arc::clone(&live), Arc::clone(&transport), shutdown.clone())?;
+        reload::watch(Arc::clone(&reloader), shutdown.clone())?;
 
         let queue = Queue::default();
         let figures = Arc::new(Figures {
@@ -133,9 +133,9 @@ impl App {
                 let queue = queue.clone();
                 Box::new(move || queue.length())
             },
-            client_connections: figure(&late, Late::connections),
-            streams: figure(&late, Late::streams),
-            busy_workers: figure(&late, Late::busy_workers),
+            client_connections: figure(&lazy_gauges, LazyGauges::connections),
+            streams: figure(&lazy_gauges, LazyGauges::streams),
+            busy_workers: figure(&lazy_gauges, LazyGauges::busy_workers),
             reload: {
                 let reloader = Arc::clone(&reloader);
                 Box::new(move || reloader.last())
@@ -153,9 +153,9 @@ impl App {
                 Box::new(move || draining.load(Relaxed))
             },
         });
-        keep_history(Arc::clone(&figures), Arc::clone(&live), running.clone())?;
+        keep_history(Arc::clone(&figures), Arc::clone(&live), shutdown.clone())?;
         let ask_service = AskService(Arc::clone(&transport));
-        let proxy = Proxy::new(transport, running.clone());
+        let proxy = Proxy::new(transport, shutdown.clone());
         let refused = {
             let metrics = Arc::clone(&metrics);
             move |tally| metrics.record(tally)
@@ -170,48 +170,48 @@ impl App {
             limits,
             handler,
             refused,
-            running.clone(),
+            shutdown.clone(),
         )?;
-        let _ = late.workers.set(occupancy);
+        let _ = lazy_gauges.workers.set(occupancy);
 
-        let admin_sink = admin::start(admin, &live, figures, Arc::clone(&reloader), access_lines)?;
+        let admin_dispatch = admin::start(admin, &live, figures, Arc::clone(&reloader), access_lines)?;
         if let Some(predecessor) = &predecessor {
             predecessor.ready()?;
         }
-        let sinks = (dispatcher as Arc<dyn Sink>, admin_sink);
-        let doors = listeners::serve(sockets, certificates, &reloader, &live, sinks, &traffic)?;
-        let _ = late.doors.set(doors.clone());
+        let dispatches = (dispatcher as Arc<dyn Dispatch>, admin_dispatch);
+        let listeners = listeners::serve(sockets, certificates, &reloader, &live, dispatches, &traffic)?;
+        let _ = lazy_gauges.listeners.set(listeners.clone());
         // It names the process that was started first, and not before that serves.
         let pid_file = pid_file
             .filter(|_| predecessor.is_none())
             .map(|path| PidFile::write(path.clone()).map_err(|error| StartError::PidFile(path, error)));
         let pid_file = pid_file.transpose()?;
-        announce(&doors, &live);
+        announce(&listeners, &live);
         if let Some(predecessor) = &predecessor {
             predecessor.serving();
         }
         let backends = live.get().backends().count();
-        manager.serving(&format!("serving on {}, backends: {backends}", doors[0].address()));
+        manager.serving(&format!("serving on {}, backends: {backends}", listeners[0].address()));
         Ok(App {
-            doors,
+            listeners,
             live,
             in_flight,
             draining,
             reloader,
-            running,
+            shutdown,
             succession,
             manager,
             logs,
             sockets_stay,
             pid_file,
             is_watched: Arc::new(AtomicBool::new(true)),
-            _ender: ender,
+            _ender: trigger,
         })
     }
 
     /// Where it listens; the real port where port 0 was asked for.
     pub fn address(&self) -> &ListenAddress {
-        self.doors[0].address()
+        self.listeners[0].address()
     }
 }
 
@@ -281,11 +281,11 @@ fn tell_where_from(file: Option<&ConfigFile>) {
     }
 }
 
-fn announce(doors: &Doors, live: &SharedLive) {
+fn announce(listeners: &Listeners, live: &SharedLive) {
     let live = live.get();
     let (backends, algorithm) = (live.backends().count(), live.config.default_pool.algorithm);
     let fields: [(&str, &dyn fmt::Display); 4] = [
-        ("address", &doors[0].address()),
+        ("address", &listeners[0].address()),
         ("algorithm", &algorithm),
         ("backends", &backends),
         ("workers", &live.config.workers),
@@ -294,7 +294,7 @@ fn announce(doors: &Doors, live: &SharedLive) {
     let plain = live.config.listen.iter().skip(1).map(|_| "plain");
     let tls = live.config.tls.iter().map(|_| "tls");
     let others = plain.chain(tls).chain(live.config.admin.iter().map(|_| "admin"));
-    for (door, kind) in doors.iter().skip(1).zip(others) {
-        event(Info, "app", "listening as well", &[("as", &kind), ("at", &door.address())]);
+    for (listener, kind) in listeners.iter().skip(1).zip(others) {
+        event(Info, "app", "listening as well", &[("as", &kind), ("at", &listener.address())]);
     }
 }

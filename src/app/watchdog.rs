@@ -14,7 +14,7 @@ use crate::supervised;
 
 /// The stack of the thread.
 const STACK_BYTES: usize = 128 << 10;
-/// It is said so often before it would be too late: sd_watchdog_enabled(3) asks for half of the time, and what has
+/// It is said so often before it would be too lazy_gauges: sd_watchdog_enabled(3) asks for half of the time, and what has
 /// stood still for a moment gets another chance.
 const TIMES: u32 = 4;
 
@@ -24,12 +24,12 @@ impl App {
     /// # Errors
     /// The operating system's, where it has no room for a thread.
     pub fn feed_watchdog(&self, limit: Duration) -> io::Result<()> {
-        let (doors, manager) = (self.doors.clone(), Arc::clone(&self.manager));
-        let (running, is_watched) = (self.running.clone(), Arc::clone(&self.is_watched));
+        let (listeners, manager) = (self.listeners.clone(), Arc::clone(&self.manager));
+        let (shutdown, is_watched) = (self.shutdown.clone(), Arc::clone(&self.is_watched));
         supervised::start("watchdog", STACK_BYTES, move || {
-            let rounds = || doors.iter().flat_map(|door| door.rounds()).collect::<Vec<u64>>();
+            let rounds = || listeners.iter().flat_map(|listener| listener.rounds()).collect::<Vec<u64>>();
             let mut last = rounds();
-            while !running.wait(limit / TIMES) {
+            while !shutdown.wait(limit / TIMES) {
                 let now = rounds();
                 // Who has taken over says it from then on.
                 if !is_watched.load(Relaxed) {

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::wire::{self, Opened, Wire};
-use crate::by_hand::{Whole, read_answer};
 use crate::config::{BackendConfig, BackendUrl, HealthCheckConfig, HealthCheckKind};
+use crate::http_client::{Whole, read_answer};
 use crate::transport::look_up;
 
 /// Who keeps a connection keeps it for longer.
@@ -129,7 +129,7 @@ fn watch(reader: &mut BufReader<Wire>, watched: Duration) -> Idle {
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
             Idle::Keeps(watched)
         }
-        // An end, a reset, or words of parting.
+        // An end, a reset, or a farewell message (408).
         _ if began.elapsed() < AT_ONCE => Idle::ClosesUnsaid,
         _ => Idle::ClosesAfter(began.elapsed()),
     }

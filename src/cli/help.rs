@@ -43,7 +43,7 @@ usage: loadbalancer check [--probe] [--quiet] [FILE | --config FILE]
   -q, --quiet  print mistakes and warnings only
 
 Every mistake is named with its field, its line and what would be right. Warnings are of what is valid and
-hardly meant. Exit status: 0 if it can be used, 1 if a backend does not answer (--probe), 2 for a mistake.
+probably unintended. Exit status: 0 if it can be used, 1 if a backend does not answer (--probe), 2 for a mistake.
 
   loadbalancer check lb.json
   loadbalancer check -q lb.json && systemctl reload loadbalancer

@@ -80,7 +80,7 @@ pub struct Config {
     pub rate_limit: Option<RateLimit>,
     /// The circuit breaker a backend; `None` when switched off.
     pub circuit_breaker: Option<BreakerConfig>,
-    /// How long a backend that came back climbs to its full weight; zero is at once.
+    /// How long a backend that came back takes to reach its full weight; zero is at once.
     pub slow_start: Duration,
     /// How names are looked up.
     pub dns: DnsConfig,

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::wire::{self, Request};
-use crate::shutdown::{Ender, Running, running};
+use crate::shutdown::{ShutdownSignal, ShutdownTrigger, shutdown_pair};
 
 /// Connections at once; further ones are closed.
 const MAX_CONNECTIONS: usize = 1024;
@@ -36,12 +36,12 @@ pub struct EchoOptions {
     pub fail: bool,
 }
 
-/// A running echo backend; stops when dropped.
+/// A shutdown echo backend; stops when dropped.
 pub struct Echo {
     address: SocketAddr,
     listener: TcpListener,
     connections: Arc<Connections>,
-    ender: Option<Ender>,
+    trigger: Option<ShutdownTrigger>,
 }
 
 #[derive(Default)]
@@ -56,7 +56,7 @@ impl Echo {
     /// # Errors
     /// The operating system's, for the listener and the thread.
     pub fn start(listener: TcpListener, options: EchoOptions) -> io::Result<Echo> {
-        let (ender, running) = running();
+        let (trigger, shutdown) = shutdown_pair();
         let connections = Arc::new(Connections::default());
         let (accepting, table) = (listener.try_clone()?, Arc::clone(&connections));
         let address = listener.local_addr()?;
@@ -64,8 +64,8 @@ impl Echo {
         thread::Builder::new()
             .name(name)
             .stack_size(STACK_BYTES)
-            .spawn(move || accept(&accepting, &table, &Arc::new(options), &running))?;
-        Ok(Echo { address, listener, connections, ender: Some(ender) })
+            .spawn(move || accept(&accepting, &table, &Arc::new(options), &shutdown))?;
+        Ok(Echo { address, listener, connections, trigger: Some(trigger) })
     }
 
     /// Where it listens.
@@ -75,7 +75,7 @@ impl Echo {
 
     /// Closes the listener and all connections.
     pub fn stop(&mut self) {
-        self.ender = None;
+        self.trigger = None;
         let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Read);
         for stream in self.connections.open.lock().values() {
             let _ = stream.shutdown(Shutdown::Both);
@@ -93,10 +93,10 @@ fn accept(
     listener: &TcpListener,
     connections: &Arc<Connections>,
     options: &Arc<EchoOptions>,
-    running: &Running,
+    shutdown: &ShutdownSignal,
 ) {
     while let Ok((stream, _)) = listener.accept() {
-        if running.has_ended() {
+        if shutdown.has_ended() {
             return;
         }
         let Ok(held) = stream.try_clone() else { continue };
@@ -105,10 +105,10 @@ fn accept(
             continue;
         }
         connections.open.lock().insert(number, held);
-        let (table, options, running) = (Arc::clone(connections), Arc::clone(options), running.clone());
+        let (table, options, shutdown) = (Arc::clone(connections), Arc::clone(options), shutdown.clone());
         let work = move || {
             // A client that breaks off is no event for a backend to try things out against.
-            let _ = serve(stream, &options, &running);
+            let _ = serve(stream, &options, &shutdown);
             if let Some(held) = table.open.lock().remove(&number) {
                 let _ = held.shutdown(Shutdown::Both);
             }
@@ -121,7 +121,7 @@ fn accept(
 }
 
 /// Answers one request after the other.
-fn serve(stream: TcpStream, options: &EchoOptions, running: &Running) -> io::Result<()> {
+fn serve(stream: TcpStream, options: &EchoOptions, shutdown: &ShutdownSignal) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(IDLE))?;
     let mut writer = stream.try_clone()?;
@@ -132,7 +132,7 @@ fn serve(stream: TcpStream, options: &EchoOptions, running: &Running) -> io::Res
         }
         let body_bytes = wire::skip_body(&mut reader, &request)?;
         let is_health = request.path() == "/health";
-        if !is_health && (options.fail || (!options.latency.is_zero() && running.wait(options.latency))) {
+        if !is_health && (options.fail || (!options.latency.is_zero() && shutdown.wait(options.latency))) {
             return Ok(());
         }
         writer.write_all(&answer(&request, options, body_bytes))?;

@@ -13,7 +13,7 @@ use crate::app::{App, Source, StartError};
 use crate::config::{self, ListenAddress, Overrides};
 use crate::logging::Logs;
 use crate::renewal::Succession;
-use crate::shutdown::Requests;
+use crate::shutdown::ControlReceiver;
 use echo::{Echo, EchoOptions};
 
 /// What a run of the balancer comes to.
@@ -28,7 +28,7 @@ const USUAL_PORT: u16 = 8080;
 ///
 /// # Errors
 /// See [`StartError`].
-pub fn run(logs: Arc<Logs>, requests: &Requests) -> Result {
+pub fn run(logs: Arc<Logs>, requests: &ControlReceiver) -> Result {
     let mut backends = Vec::new();
     for number in 1..=BACKENDS {
         let options = EchoOptions { name: format!("backend-{number}"), ..EchoOptions::default() };

@@ -14,7 +14,7 @@ use socket2::{Domain, Socket, Type};
 use super::client;
 use super::plan::HEALTH_PATH;
 use crate::demo::wire::{self, Request};
-use crate::shutdown::{Ender, Running, running};
+use crate::shutdown::{ShutdownSignal, ShutdownTrigger, shutdown_pair};
 
 /// Half of an answer has to arrive as such, and a head before a reset.
 const MOMENT: Duration = Duration::from_millis(20);
@@ -41,11 +41,11 @@ pub enum Mode {
 /// How often each POST has reached a backend, by its id; shared by all backends.
 pub type Posts = Arc<Mutex<HashMap<String, u32>>>;
 
-/// A running backend; stops when dropped.
+/// A shutdown backend; stops when dropped.
 pub struct Backend {
     address: SocketAddr,
     shared: Arc<Shared>,
-    listener: Mutex<Option<(TcpListener, Ender)>>,
+    listener: Mutex<Option<(TcpListener, ShutdownTrigger)>>,
     /// Bound and never listening, so that nobody else gets the port while this backend refuses.
     _reservation: Socket,
 }
@@ -115,18 +115,18 @@ impl Backend {
         let socket = bound(self.address)?;
         socket.listen(BACKLOG)?;
         let listener = TcpListener::from(socket);
-        let (ender, running) = running();
+        let (trigger, shutdown) = shutdown_pair();
         let (accepting, shared) = (listener.try_clone()?, Arc::clone(&self.shared));
-        let work = move || accept(&accepting, &shared, &running);
+        let work = move || accept(&accepting, &shared, &shutdown);
         thread::Builder::new().name("drill-backend".into()).stack_size(STACK_BYTES).spawn(work)?;
-        *self.listener.lock() = Some((listener, ender));
+        *self.listener.lock() = Some((listener, trigger));
         Ok(())
     }
 
     /// Closes its port and its connections, as a process that dies does.
     pub fn refuse(&self) {
-        if let Some((listener, ender)) = self.listener.lock().take() {
-            drop(ender);
+        if let Some((listener, trigger)) = self.listener.lock().take() {
+            drop(trigger);
             let _ = rustix::net::shutdown(&listener, rustix::net::Shutdown::Read);
         }
         for (_, stream) in self.shared.open.lock().drain() {
@@ -148,18 +148,18 @@ fn bound(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn accept(listener: &TcpListener, shared: &Arc<Shared>, running: &Running) {
+fn accept(listener: &TcpListener, shared: &Arc<Shared>, shutdown: &ShutdownSignal) {
     while let Ok((stream, _)) = listener.accept() {
-        if running.has_ended() {
+        if shutdown.has_ended() {
             return;
         }
         let Ok(held) = stream.try_clone() else { continue };
         let number = shared.next.fetch_add(1, SeqCst);
         shared.open.lock().insert(number, held);
-        let (theirs, running) = (Arc::clone(shared), running.clone());
+        let (theirs, shutdown) = (Arc::clone(shared), shutdown.clone());
         let work = move || {
             // A balancer that closes is part of every scenario.
-            let _ = serve(&stream, &theirs, &running);
+            let _ = serve(&stream, &theirs, &shutdown);
             let _ = stream.shutdown(Shutdown::Both);
             theirs.open.lock().remove(&number);
         };
@@ -169,12 +169,12 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>, running: &Running) {
     }
 }
 
-fn serve(stream: &TcpStream, shared: &Shared, running: &Running) -> io::Result<()> {
+fn serve(stream: &TcpStream, shared: &Shared, shutdown: &ShutdownSignal) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream);
     while let Some(request) = wire::read_head(&mut reader)? {
         // One that was accepted at the very moment the port was closed.
-        if running.has_ended() {
+        if shutdown.has_ended() {
             return Ok(());
         }
         if request.target == HEALTH_PATH {
@@ -186,7 +186,7 @@ fn serve(stream: &TcpStream, shared: &Shared, running: &Running) -> io::Result<(
             *shared.posts.lock().entry(id.clone()).or_default() += 1;
         }
         wire::skip_body(&mut reader, &request)?;
-        if !behave(stream, shared, &request, &id, running)? {
+        if !behave(stream, shared, &request, &id, shutdown)? {
             return Ok(());
         }
     }
@@ -199,7 +199,7 @@ fn behave(
     shared: &Shared,
     request: &Request,
     id: &str,
-    running: &Running,
+    shutdown: &ShutdownSignal,
 ) -> io::Result<bool> {
     let mode = *shared.mode.lock();
     let (head, body) = answer(id, shared.next.fetch_add(1, SeqCst).is_multiple_of(2));
@@ -209,7 +209,7 @@ fn behave(
     }
     match mode {
         Mode::Answers(latency) => {
-            if running.wait(latency) {
+            if shutdown.wait(latency) {
                 return Ok(false);
             }
             stream.write_all(&[head, body].concat())?;
@@ -219,12 +219,12 @@ fn behave(
         Mode::ResetsBeforeHead => reset(stream)?,
         Mode::ResetsAfterHead => {
             stream.write_all(&head)?;
-            running.wait(MOMENT);
+            shutdown.wait(MOMENT);
             reset(stream)?;
         }
         Mode::BreaksOffHalfWay => {
             stream.write_all(&[&head, &body[..body.len() / 2]].concat())?;
-            running.wait(MOMENT);
+            shutdown.wait(MOMENT);
         }
         // The balancer loses its patience, or the backend is stopped and closes.
         Mode::Stalls => while stream.read(&mut [0; 512])? > 0 {},

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::shutdown::Running;
+use crate::shutdown::ShutdownSignal;
 
 /// How long the child may take to listen.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -26,13 +26,13 @@ const MAX_LINES: usize = 10_000;
 /// What would win over the file.
 const OVERRIDES: [&str; 4] = ["LB_CONFIG", "LB_ALGORITHM", "LB_LISTEN", "LB_DEBUG"];
 
-/// A running balancer; killed when dropped, its folder removed.
+/// A shutdown balancer; killed when dropped, its folder removed.
 pub struct Balancer {
     child: Child,
     folder: PathBuf,
     address: SocketAddr,
     log: Arc<Mutex<Log>>,
-    running: Running,
+    shutdown: ShutdownSignal,
 }
 
 /// Its lines, and how many came before those that are kept.
@@ -47,7 +47,7 @@ impl Balancer {
     ///
     /// # Errors
     /// The operating system's, or what its log said last.
-    pub fn start(config: &Value, running: &Running) -> io::Result<Balancer> {
+    pub fn start(config: &Value, shutdown: &ShutdownSignal) -> io::Result<Balancer> {
         let folder = std::env::temp_dir().join(format!("loadbalancer-drill-{:016x}", fastrand::u64(..)));
         // Nobody else's: another user could write a configuration of his own into it.
         DirBuilder::new().mode(0o700).create(&folder)?;
@@ -64,7 +64,7 @@ impl Balancer {
             thread::Builder::new().name("drill-log".into()).spawn(move || keep(stderr, &lines))?;
         }
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut balancer = Balancer { child, folder, address, log, running: running.clone() };
+        let mut balancer = Balancer { child, folder, address, log, shutdown: shutdown.clone() };
         balancer.address = balancer.listening()?;
         Ok(balancer)
     }
@@ -98,7 +98,7 @@ impl Balancer {
                 let skipped = from.saturating_sub(log.dropped);
                 log.lines.iter().skip(skipped).find(|line| is_it(line)).cloned()
             };
-            if found.is_some() || Instant::now() >= deadline || self.running.wait(LOOK) {
+            if found.is_some() || Instant::now() >= deadline || self.shutdown.wait(LOOK) {
                 return found;
             }
         }
@@ -129,7 +129,7 @@ impl Balancer {
         let deadline = Instant::now() + limit;
         loop {
             let ended = self.child.try_wait()?;
-            if ended.is_some() || Instant::now() >= deadline || self.running.wait(LOOK) {
+            if ended.is_some() || Instant::now() >= deadline || self.shutdown.wait(LOOK) {
                 return Ok(ended);
             }
         }

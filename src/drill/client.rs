@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::by_hand::{Whole, read_answer};
+use crate::http_client::{Whole, read_answer};
 
 /// What an answer is filled up to, so that half of it is more than one line.
 const BODY_BYTES: usize = 2000;

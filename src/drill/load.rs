@@ -10,8 +10,8 @@ use std::{io, mem};
 use parking_lot::Mutex;
 
 use super::client::{Answer, Connection, Request, body_of};
-use crate::by_hand::Whole;
-use crate::shutdown::{Ender, Running, running};
+use crate::http_client::Whole;
+use crate::shutdown::{ShutdownSignal, ShutdownTrigger, shutdown_pair};
 
 /// Clients at once.
 const CLIENTS: usize = 8;
@@ -60,11 +60,11 @@ pub struct Tally {
     pub examples: Vec<String>,
 }
 
-/// Running clients.
+/// ShutdownSignal clients.
 pub struct Load {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-    ender: Ender,
+    trigger: ShutdownTrigger,
 }
 
 struct Shared {
@@ -81,7 +81,7 @@ impl Load {
     /// # Errors
     /// The operating system's, for the threads.
     pub fn start(address: SocketAddr, patience: Duration) -> io::Result<Load> {
-        let (ender, running) = running();
+        let (trigger, shutdown) = shutdown_pair();
         let shared = Arc::new(Shared {
             address,
             patience,
@@ -91,11 +91,11 @@ impl Load {
         });
         let mut threads = Vec::new();
         for _ in 0..CLIENTS {
-            let (shared, running) = (Arc::clone(&shared), running.clone());
-            let work = move || ask_on(&shared, &running);
+            let (shared, shutdown) = (Arc::clone(&shared), shutdown.clone());
+            let work = move || ask_on(&shared, &shutdown);
             threads.push(thread::Builder::new().name("drill-client".into()).spawn(work)?);
         }
-        Ok(Load { shared, threads, ender })
+        Ok(Load { shared, threads, trigger })
     }
 
     /// What is to be expected of the requests that are sent from now on.
@@ -111,7 +111,7 @@ impl Load {
     /// Lets the requests under way end, and counts up.
     pub fn end(self) -> Tally {
         self.shared.is_over.store(true, SeqCst);
-        drop(self.ender);
+        drop(self.trigger);
         for thread in self.threads {
             let _ = thread.join();
         }
@@ -119,7 +119,7 @@ impl Load {
     }
 }
 
-fn ask_on(shared: &Shared, running: &Running) {
+fn ask_on(shared: &Shared, shutdown: &ShutdownSignal) {
     let mut connection = None;
     while !shared.is_over.load(SeqCst) {
         let request = next_request();
@@ -128,7 +128,7 @@ fn ask_on(shared: &Shared, running: &Running) {
         // Where the phase has changed meanwhile, either may hold.
         let phase = if phase == Phase::Serving { *shared.phase.lock() } else { phase };
         shared.tally.lock().note(&request, &answer, phase);
-        running.wait(PAUSE);
+        shutdown.wait(PAUSE);
     }
 }
 

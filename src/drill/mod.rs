@@ -1,7 +1,7 @@
 //! `loadbalancer drill`: does this configuration keep its promises when backends misbehave?
 //!
 //! The balancer is a child process of the same binary, not an `App` in this one: reload and drain are
-//! asked for by signal and end a process, as they do in earnest, and the account is read off a real log.
+//! asked for by signal and end a process, as they do in production, and the account is read off a real log.
 //! Backends and clients are threads here. Each scenario is a script ([`scenarios`]) that plays while
 //! clients ask ([`load`]); afterwards each of its promises is checked ([`promises`]).
 
@@ -20,7 +20,7 @@ use std::thread;
 use std::time::Instant;
 
 use crate::config::Config;
-use crate::shutdown::{self, Request, Running, running};
+use crate::shutdown::{self, Control, ShutdownSignal, shutdown_pair};
 pub use failure::Failure;
 use plan::Plan;
 use promises::{Played, Verdict};
@@ -52,17 +52,17 @@ pub fn run(config: &Config, names: &[String]) -> Result<Outcome, Failure> {
                     in a copy of it";
         return Err(Failure::Usage(text.to_owned()));
     }
-    let running = until_signal()?;
+    let shutdown = until_signal()?;
     let plan = Plan::new(config);
     say(&format!("drill: {}", plan.summary()));
     plan.notes.iter().for_each(|note| say(&format!("drill: {note}")));
-    let mut stage = Stage::set(plan, running)?;
+    let mut stage = Stage::set(plan, shutdown)?;
     let mut rows = Vec::new();
     let started = Instant::now();
     for (index, scenario) in chosen.iter().enumerate() {
         say(&format!("{}/{} {}: {}", index + 1, chosen.len(), scenario.name, scenario.story));
         let row = play(scenario, &mut stage);
-        if stage.running.has_ended() {
+        if stage.shutdown.has_ended() {
             return Err(Failure::Run("interrupted".to_owned()));
         }
         let row = row?;
@@ -89,16 +89,16 @@ fn choose(names: &[String]) -> Result<Vec<&'static Scenario>, Failure> {
 }
 
 /// Ends at the first signal: waits are over at once, the child is stopped, and the exit status is 1.
-fn until_signal() -> io::Result<Running> {
+fn until_signal() -> io::Result<ShutdownSignal> {
     let (_, requests) = shutdown::listen()?;
-    let (ender, running) = running();
+    let (trigger, shutdown) = shutdown_pair();
     let wait = move || {
         // The balancers under test are children, and end.
-        while requests.recv() == Ok(Request::ChildEnded) {}
-        drop(ender);
+        while requests.recv() == Ok(Control::ChildEnded) {}
+        drop(trigger);
     };
     thread::Builder::new().name("drill-signals".into()).stack_size(64 << 10).spawn(wait)?;
-    Ok(running)
+    Ok(shutdown)
 }
 
 fn play(scenario: &Scenario, stage: &mut Stage) -> Result<Row, Failure> {

@@ -12,7 +12,7 @@ use super::client::{Answer, Connection, Request};
 use super::failure::Failure;
 use super::load::{Load, Phase, Tally};
 use super::plan::Plan;
-use crate::shutdown::Running;
+use crate::shutdown::ShutdownSignal;
 
 /// How often a script looks whether what it waits for has come.
 const LOOK: Duration = Duration::from_millis(20);
@@ -28,7 +28,7 @@ pub struct Stage {
     /// In the order of the plan.
     pub backends: Vec<Backend>,
     /// Ends at a signal.
-    pub running: Running,
+    pub shutdown: ShutdownSignal,
     load: Option<Load>,
     posts: Posts,
 }
@@ -38,11 +38,11 @@ impl Stage {
     ///
     /// # Errors
     /// The operating system's.
-    pub fn set(plan: Plan, running: Running) -> io::Result<Stage> {
+    pub fn set(plan: Plan, shutdown: ShutdownSignal) -> io::Result<Stage> {
         let posts = Posts::default();
         let start = |_: &_| Backend::start(Arc::clone(&posts));
         let backends = plan.backends.iter().map(start).collect::<io::Result<Vec<Backend>>>()?;
-        Ok(Stage { plan, balancer: None, backends, running, load: None, posts })
+        Ok(Stage { plan, balancer: None, backends, shutdown, load: None, posts })
     }
 
     /// The backend that misbehaves.
@@ -70,7 +70,7 @@ impl Stage {
     pub fn calm(&mut self) -> Result<(), Failure> {
         self.backends.iter().for_each(|backend| backend.set(Mode::Answers(Duration::ZERO)));
         if self.balancer.is_none() {
-            self.balancer = Some(Balancer::start(&self.whole_config(), &self.running)?);
+            self.balancer = Some(Balancer::start(&self.whole_config(), &self.shutdown)?);
         }
         let limit = self.plan.recovery() * CALM_FACTOR;
         match self.wait_until(limit, || self.is_calm()) {
@@ -138,7 +138,7 @@ impl Stage {
 
     /// Time passes while clients ask.
     pub fn pass(&self, time: Duration) {
-        self.running.wait(time);
+        self.shutdown.wait(time);
     }
 
     /// How long it took until it was so; `None` where it was not in time.
@@ -148,7 +148,7 @@ impl Stage {
             if is_so() {
                 return Some(started.elapsed());
             }
-            if started.elapsed() >= limit || self.running.wait(LOOK) {
+            if started.elapsed() >= limit || self.shutdown.wait(LOOK) {
                 return None;
             }
         }

@@ -66,7 +66,7 @@ fn forecast(head: &RequestHead, client: &str, live: &Live) -> Result<Value, Refu
     let client_key = ClientKey { is_retry: true, ..client_key::of(address, &wanted, pool.config()) };
     let (now, tried) = (Instant::now(), Tried::default());
     let chosen = pool.would_pick(&client_key, now);
-    let one = Try::new(&client_key, chosen, pool.standings(&tried, None, now, SystemTime::now()));
+    let one = Try::new(&client_key, chosen, pool.statuses(&tried, None, now, SystemTime::now()));
     let story = Story {
         pool: pool.config().name.clone(),
         algorithm: pool.config().algorithm,

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::Figures;
 use crate::metrics::history::{INTERVAL, Now};
 use crate::pool::{Live, SharedLive};
-use crate::shutdown::Running;
+use crate::shutdown::ShutdownSignal;
 use crate::supervised;
 
 /// The stack of a thread that only reads figures.
@@ -18,10 +18,10 @@ const STACK_BYTES: usize = 128 << 10;
 ///
 /// # Errors
 /// The operating system's, for the thread.
-pub fn keep(figures: Arc<Figures>, live: Arc<SharedLive>, running: Running) -> io::Result<()> {
+pub fn keep(figures: Arc<Figures>, live: Arc<SharedLive>, shutdown: ShutdownSignal) -> io::Result<()> {
     note(&figures, &live.get());
     supervised::start("history", STACK_BYTES, move || {
-        while !running.wait(INTERVAL) {
+        while !shutdown.wait(INTERVAL) {
             note(&figures, &live.get());
         }
     })

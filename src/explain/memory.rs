@@ -103,9 +103,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::explain::story::{Fate, MAX_SHOWN, MAX_TEXT_BYTES, MAX_TRIES, Trace, Try, shortened};
+    use crate::explain::story::{AttemptResult, MAX_SHOWN, MAX_TEXT_BYTES, MAX_TRIES, Trace, Try, shortened};
     use crate::pool::backend::tests::backends;
-    use crate::pool::{ClientKey, Standing};
+    use crate::pool::{CandidateStatus, ClientKey};
 
     fn record(id: usize) -> Record {
         Record {
@@ -144,26 +144,26 @@ mod tests {
     fn a_hundred_attempts_are_told_by_the_first_and_the_last_and_bounded_in_all() {
         let long = "x".repeat(10 * MAX_TEXT_BYTES);
         let backends = backends(3 * MAX_SHOWN as u16);
-        let standing = || Standing::Unhealthy { failed: 1, problem: long.clone(), last: None };
+        let standing = || CandidateStatus::Unhealthy { failed: 1, problem: long.clone(), last: None };
         let client = ClientKey::of(IpAddr::from([127, 0, 0, 1]));
         let told = |id: usize| {
             let mut trace = Trace::on();
             for number in 0..101_u16 {
-                let standings = backends.iter().map(|backend| (Arc::clone(backend), standing())).collect();
+                let statuses = backends.iter().map(|backend| (Arc::clone(backend), standing())).collect();
                 if let Some(story) = &mut trace.0 {
-                    story.add(Try::new(&client, backends.first(), standings));
+                    story.add(Try::new(&client, backends.first(), statuses));
                 }
-                trace.ended(Duration::ZERO, || Fate::Answered(number));
+                trace.ended(Duration::ZERO, || AttemptResult::Answered(number));
             }
-            trace.ended(Duration::ZERO, || Fate::Failed(long.clone()));
+            trace.ended(Duration::ZERO, || AttemptResult::Failed(long.clone()));
             Record { story: trace.into_story(), ..record(id) }
         };
         let one = told(0);
         let story = one.story.as_ref().unwrap();
         assert_eq!((story.tries.len(), story.left_out), (MAX_TRIES, 101 - MAX_TRIES));
         let last = &story.tries[MAX_TRIES - 1].ended;
-        assert_eq!(*last, Some((Duration::ZERO, Fate::Failed(shortened(&long)))));
-        assert_eq!(story.tries[1].ended, Some((Duration::ZERO, Fate::Answered(1))));
+        assert_eq!(*last, Some((Duration::ZERO, AttemptResult::Failed(shortened(&long)))));
+        assert_eq!(story.tries[1].ended, Some((Duration::ZERO, AttemptResult::Answered(1))));
         assert!(one.bytes() < 64 << 10, "{}", one.bytes());
         let explanations = Explanations::default();
         (0..1500).for_each(|id| explanations.add(told(id)));

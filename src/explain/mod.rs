@@ -10,4 +10,4 @@ mod story;
 pub mod words;
 
 pub use memory::{Explanations, MAX_RECORDS, Record};
-pub use story::{Fate, Story, Trace, Try, request_text};
+pub use story::{AttemptResult, Story, Trace, Try, request_text};

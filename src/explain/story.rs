@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::config::Algorithm;
 use crate::http::RequestHead;
-use crate::pool::{Backend, ClientKey, Pool, Standing, Tried};
+use crate::pool::{Backend, CandidateStatus, ClientKey, Pool, Tried};
 
 /// Choices of a request that are told of: the first ones, and the last. A configuration may allow a hundred
 /// retries, and a request that waits for a place makes one choice after the other.
@@ -36,18 +36,18 @@ pub struct Try {
     /// It was chosen because the client's sticky cookie names it.
     pub by_cookie: bool,
     /// How it stood, and how the others did: the first [`MAX_SHOWN`] of them.
-    pub standings: Vec<(Arc<Backend>, Standing)>,
+    pub statuses: Vec<(Arc<Backend>, CandidateStatus)>,
     /// Backends that are not shown.
     pub not_shown: usize,
     /// When the choice was made, from the request's head on.
     pub began: Duration,
     /// How the attempt ended, and how long it took; `None` where there was none.
-    pub ended: Option<(Duration, Fate)>,
+    pub ended: Option<(Duration, AttemptResult)>,
 }
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fate {
+pub enum AttemptResult {
     /// With the head of an answer.
     Answered(u16),
     /// With this error.
@@ -92,17 +92,17 @@ impl Trace {
             story.algorithm = pool.config().algorithm;
             story.key = client.key.map(|key| shortened(&String::from_utf8_lossy(key)));
         }
-        let standings = pool.standings(tried, chosen, now, at);
-        let mut one = Try::new(client, chosen, standings);
+        let statuses = pool.statuses(tried, chosen, now, at);
+        let mut one = Try::new(client, chosen, statuses);
         one.began = now.saturating_duration_since(since);
         story.add(one);
     }
 
     /// The attempt that followed has ended.
-    pub fn ended(&mut self, took: Duration, fate: impl FnOnce() -> Fate) {
+    pub fn ended(&mut self, took: Duration, fate: impl FnOnce() -> AttemptResult) {
         if let Some(last) = self.0.as_mut().and_then(|story| story.tries.last_mut()) {
             let fate = match fate() {
-                Fate::Failed(why) => Fate::Failed(shortened(&why)),
+                AttemptResult::Failed(why) => AttemptResult::Failed(shortened(&why)),
                 answered => answered,
             };
             last.ended = Some((took, fate));
@@ -130,36 +130,36 @@ impl Try {
     pub fn new(
         client: &ClientKey<'_>,
         chosen: Option<&Arc<Backend>>,
-        mut standings: Vec<(Arc<Backend>, Standing)>,
+        mut statuses: Vec<(Arc<Backend>, CandidateStatus)>,
     ) -> Try {
         let is_chosen = |backend: &Arc<Backend>| chosen.is_some_and(|chosen| chosen.id() == backend.id());
         // The chosen one is always among those shown.
-        standings.sort_by_key(|(backend, _)| !is_chosen(backend));
-        let not_shown = standings.len().saturating_sub(MAX_SHOWN);
-        standings.truncate(MAX_SHOWN);
-        standings.shrink_to_fit();
-        for (_, standing) in &mut standings {
-            if let Standing::Unhealthy { problem, .. } = standing {
+        statuses.sort_by_key(|(backend, _)| !is_chosen(backend));
+        let not_shown = statuses.len().saturating_sub(MAX_SHOWN);
+        statuses.truncate(MAX_SHOWN);
+        statuses.shrink_to_fit();
+        for (_, standing) in &mut statuses {
+            if let CandidateStatus::Unhealthy { problem, .. } = standing {
                 *problem = shortened(problem);
             }
         }
         let by_cookie = chosen.is_some_and(|chosen| {
             client.sticky.is_some_and(|value| value == chosen.sticky_value().as_bytes())
         });
-        Try { chosen: chosen.cloned(), by_cookie, standings, not_shown, began: Duration::ZERO, ended: None }
+        Try { chosen: chosen.cloned(), by_cookie, statuses, not_shown, began: Duration::ZERO, ended: None }
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let text = |(_, standing): &(Arc<Backend>, Standing)| match standing {
-            Standing::Unhealthy { problem, .. } => problem.len(),
+        let text = |(_, standing): &(Arc<Backend>, CandidateStatus)| match standing {
+            CandidateStatus::Unhealthy { problem, .. } => problem.len(),
             _ => 0,
         };
         let fate = match &self.ended {
-            Some((_, Fate::Failed(why))) => why.len(),
+            Some((_, AttemptResult::Failed(why))) => why.len(),
             _ => 0,
         };
-        let standings = size_of_val(self.standings.as_slice());
-        size_of::<Try>() + standings + self.standings.iter().map(text).sum::<usize>() + fate
+        let statuses = size_of_val(self.statuses.as_slice());
+        size_of::<Try>() + statuses + self.statuses.iter().map(text).sum::<usize>() + fate
     }
 }
 

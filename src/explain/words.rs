@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::memory::Record;
-use super::story::{Fate, Story, Try};
+use super::story::{AttemptResult, Story, Try};
 use crate::config::Algorithm;
-use crate::pool::{Backend, IdleSource, Standing};
+use crate::pool::{Backend, CandidateStatus, IdleSource};
 use crate::watch::Spans;
 
 /// Shorter waits are left out of the sentence.
@@ -75,7 +75,7 @@ pub fn route_answers(client: &str, rules: &str) -> Value {
 
 fn attempt(story: &Story, one: &Try) -> Value {
     let chosen = one.chosen.as_ref();
-    let others = one.standings.iter().filter(|(backend, _)| chosen.is_none_or(|it| it.id() != backend.id()));
+    let others = one.statuses.iter().filter(|(backend, _)| chosen.is_none_or(|it| it.id() != backend.id()));
     let others: Vec<Value> = others
         .map(|(backend, standing)| json!({ "backend": backend.name(), "lost": lost(story, one, standing) }))
         .collect();
@@ -151,25 +151,25 @@ fn waited(spans: &Spans) -> Option<String> {
     (!told.is_empty()).then(|| told.join(" and "))
 }
 
-fn fate_text(fate: &Fate) -> String {
+fn fate_text(fate: &AttemptResult) -> String {
     match fate {
-        Fate::Answered(status) => format!("answered {status}"),
-        Fate::Failed(why) => format!("failed, {why}"),
+        AttemptResult::Answered(status) => format!("answered {status}"),
+        AttemptResult::Failed(why) => format!("failed, {why}"),
     }
 }
 
 /// Why the chosen one was.
 fn why(story: &Story, one: &Try) -> String {
-    let Some((_, standing)) = one.standings.first().filter(|_| one.chosen.is_some()) else {
+    let Some((_, standing)) = one.statuses.first().filter(|_| one.chosen.is_some()) else {
         return none_usable(story, one);
     };
-    let rivals = one.standings.iter().skip(1).filter(|(_, other)| is_candidate(other)).count();
+    let rivals = one.statuses.iter().skip(1).filter(|(_, other)| is_candidate(other)).count();
     match standing {
         _ if one.by_cookie => "the client's cookie names it".to_owned(),
-        Standing::Candidate { .. } if rivals == 0 && one.not_shown == 0 => {
+        CandidateStatus::Candidate { .. } if rivals == 0 && one.not_shown == 0 => {
             "no other could be used".to_owned()
         }
-        Standing::Candidate { active, .. } => match story.algorithm {
+        CandidateStatus::Candidate { active, .. } => match story.algorithm {
             Algorithm::RoundRobin => "it was its turn".to_owned(),
             Algorithm::LeastConn => format!("fewest active requests, {active}"),
             Algorithm::PowerOfTwo => "the lower load of two drawn at random".to_owned(),
@@ -177,13 +177,13 @@ fn why(story: &Story, one: &Try) -> String {
                 format!("the hash of {} names it", hashed(story))
             }
         },
-        Standing::Tried => "all that could be used had been tried before".to_owned(),
-        Standing::Backup => "a backup, and no other could be used".to_owned(),
-        Standing::Newcomer => "it has just joined, and no other could be used".to_owned(),
-        Standing::BreakerOpen(None) => "the trial of its breaker, which is half open".to_owned(),
-        Standing::BreakerOpen(Some(_)) => "no other was left, although its breaker is open".to_owned(),
+        CandidateStatus::Tried => "all that could be used had been tried before".to_owned(),
+        CandidateStatus::Backup => "a backup, and no other could be used".to_owned(),
+        CandidateStatus::Newcomer => "it has just joined, and no other could be used".to_owned(),
+        CandidateStatus::BreakerOpen(None) => "the trial of its breaker, which is half open".to_owned(),
+        CandidateStatus::BreakerOpen(Some(_)) => "no other was left, although its breaker is open".to_owned(),
         // It has changed since.
-        Standing::Full { .. } | Standing::TakenOut(_) | Standing::Unhealthy { .. } => {
+        CandidateStatus::Full { .. } | CandidateStatus::TakenOut(_) | CandidateStatus::Unhealthy { .. } => {
             "it could be used at that moment".to_owned()
         }
     }
@@ -193,30 +193,30 @@ fn hashed(story: &Story) -> String {
     story.key.as_ref().map_or("the client's address".to_owned(), |key| format!("{key:?}"))
 }
 
-fn is_candidate(standing: &Standing) -> bool {
-    matches!(standing, Standing::Candidate { .. })
+fn is_candidate(standing: &CandidateStatus) -> bool {
+    matches!(standing, CandidateStatus::Candidate { .. })
 }
 
 /// Why another one was not chosen.
-fn lost(story: &Story, one: &Try, standing: &Standing) -> String {
+fn lost(story: &Story, one: &Try, standing: &CandidateStatus) -> String {
     match standing {
-        Standing::TakenOut(why) => (*why).to_owned(),
-        Standing::Unhealthy { failed, problem, last } => {
+        CandidateStatus::TakenOut(why) => (*why).to_owned(),
+        CandidateStatus::Unhealthy { failed, problem, last } => {
             let last = last.map_or(String::new(), |last| format!(", last {:.1} s ago", last.as_secs_f64()));
             match failed {
                 0 => format!("unhealthy: probes pass again, but not enough of them yet{last}"),
                 failed => format!("unhealthy: {failed} probes failed in a row ({problem}){last}"),
             }
         }
-        Standing::Full { most } => format!("full: {most} active of at most {most}"),
-        Standing::BreakerOpen(Some(left)) => {
+        CandidateStatus::Full { most } => format!("full: {most} active of at most {most}"),
+        CandidateStatus::BreakerOpen(Some(left)) => {
             format!("breaker open for {:.0} s more", left.as_secs_f64().ceil())
         }
-        Standing::BreakerOpen(None) => "breaker half open, its trial is under way".to_owned(),
-        Standing::Tried => "tried before".to_owned(),
-        Standing::Backup => "a backup, and others could be used".to_owned(),
-        Standing::Newcomer => "has just joined, and has not passed a probe yet".to_owned(),
-        Standing::Candidate { active, weight, recent_ms } => {
+        CandidateStatus::BreakerOpen(None) => "breaker half open, its trial is under way".to_owned(),
+        CandidateStatus::Tried => "tried before".to_owned(),
+        CandidateStatus::Backup => "a backup, and others could be used".to_owned(),
+        CandidateStatus::Newcomer => "has just joined, and has not passed a probe yet".to_owned(),
+        CandidateStatus::Candidate { active, weight, recent_ms } => {
             not_picked(story, one, *active, *weight, *recent_ms)
         }
     }
@@ -226,10 +226,10 @@ fn not_picked(story: &Story, one: &Try, active: u32, weight: u32, recent_ms: f64
     if one.by_cookie {
         return "the client's cookie names another".to_owned();
     }
-    let chosen = one.standings.first().map(|(_, standing)| standing);
+    let chosen = one.statuses.first().map(|(_, standing)| standing);
     match (story.algorithm, chosen) {
         (Algorithm::RoundRobin, _) => "not its turn".to_owned(),
-        (Algorithm::LeastConn, Some(Standing::Candidate { active: least, weight: of, .. })) => {
+        (Algorithm::LeastConn, Some(CandidateStatus::Candidate { active: least, weight: of, .. })) => {
             match (weight == *of, active == *least) {
                 (true, true) => format!("{active} active as well, and not its turn"),
                 (true, false) => format!("{active} active against {least}"),
@@ -247,13 +247,13 @@ fn not_picked(story: &Story, one: &Try, active: u32, weight: u32, recent_ms: f64
 }
 
 fn none_usable(story: &Story, one: &Try) -> String {
-    if one.standings.is_empty() {
+    if one.statuses.is_empty() {
         return format!("pool {} has no backends", story.pool);
     }
-    let tell = |(backend, standing): &(std::sync::Arc<Backend>, Standing)| {
+    let tell = |(backend, standing): &(std::sync::Arc<Backend>, CandidateStatus)| {
         format!("{} {}", backend.name(), lost(story, one, standing))
     };
-    one.standings.iter().map(tell).collect::<Vec<_>>().join(", ")
+    one.statuses.iter().map(tell).collect::<Vec<_>>().join(", ")
 }
 
 fn rounded(time: Duration) -> f64 {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use log::Level::Info;
 
 use super::date;
-use super::sink::Sink;
+use super::dispatch::Dispatch;
 use crate::http::{request_id, status};
 use crate::logging::event;
 
@@ -14,13 +14,13 @@ pub(super) fn refusal(
     component: &'static str,
     (code, reason): (u16, &'static str),
     client: SocketAddr,
-    sink: &dyn Sink,
+    dispatch: &dyn Dispatch,
 ) -> String {
     let id = request_id::new();
     let fields: [(&str, &dyn std::fmt::Display); 4] =
         [("status", &code), ("reason", &reason), ("client", &client), ("request_id", &id)];
     event(Info, component, "refused", &fields);
-    sink.refused(reason);
+    dispatch.refused(reason);
     let phrase = status::reason(code);
     let body = format!("{phrase}\n");
     let retry = match code {
@@ -43,7 +43,7 @@ mod tests {
 
     struct Nobody;
 
-    impl Sink for Nobody {
+    impl Dispatch for Nobody {
         fn take(&self, _: ClientRequest) {}
     }
 

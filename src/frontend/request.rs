@@ -7,11 +7,11 @@ use std::time::Instant;
 use super::client_stream::ClientStream;
 use super::responder::{Framing, Responder};
 use crate::explain::Trace;
-use crate::http::framing::Flaw;
+use crate::http::framing::FramingError;
 use crate::http::{BodyLength, Headers, RequestHead, status};
 use crate::rules::ErrorPages;
 use crate::rules::headers::{self, Context, Op};
-use crate::watch::{Place, Watch};
+use crate::watch::{Watch, WorkerHandle};
 
 /// A request whose body is still unread, and the way to answer it. Dropped without an answer, its
 /// connection is closed.
@@ -27,7 +27,7 @@ pub struct ClientRequest {
     /// When its head was complete.
     pub received: Instant,
     /// How long the body is, or why the request can't be taken.
-    pub screened: Result<BodyLength, Flaw>,
+    pub body_length: Result<BodyLength, FramingError>,
     /// The client's address: the peer's until `proxy` has looked at who may be believed.
     pub client: IpAddr,
     /// The id that follows it; empty until `proxy` has given it one.
@@ -35,7 +35,7 @@ pub struct ClientRequest {
     /// Shared with the guard of its connection.
     pub watch: Arc<Watch>,
     /// The place of the worker that has it; `None` where no worker of the pool has.
-    pub place: Option<Arc<dyn Place>>,
+    pub place: Option<Arc<dyn WorkerHandle>>,
     /// The rules that hold for it, by their number; `None` until it was looked for them.
     pub rules: Option<usize>,
     /// What they say of answers' fields.
@@ -49,17 +49,17 @@ pub struct ClientRequest {
 }
 
 impl ClientRequest {
-    /// A request that has just come in; `screened` is what [`crate::http::framing::check`] says of it.
+    /// A request that has just come in; `body_length` is what [`crate::http::framing::check`] says of it.
     pub fn new(
         head: RequestHead,
-        screened: Result<BodyLength, Flaw>,
+        body_length: Result<BodyLength, FramingError>,
         peer: SocketAddr,
         secure: bool,
         watch: Arc<Watch>,
         stream: Box<dyn ClientStream>,
     ) -> ClientRequest {
         // What can't be read for sure can't be followed by another request.
-        let keep_alive = head.keep_alive() && screened.is_ok();
+        let keep_alive = head.keep_alive() && body_length.is_ok();
         let responder = Responder::new(stream, head.version, head.method == "HEAD", keep_alive);
         let client = peer.ip().to_canonical();
         let received = Instant::now();
@@ -70,7 +70,7 @@ impl ClientRequest {
             secure,
             tls_version: None,
             received,
-            screened,
+            body_length,
             client,
             id,
             watch,
@@ -84,7 +84,7 @@ impl ClientRequest {
     }
 
     /// A worker at this place handles it.
-    pub fn at(&mut self, place: Arc<dyn Place>) {
+    pub fn at(&mut self, place: Arc<dyn WorkerHandle>) {
         self.responder.tells(Arc::clone(&place));
         self.place = Some(place);
     }
@@ -116,7 +116,7 @@ impl ClientRequest {
     }
 
     /// Why the request can't be taken, if it can't.
-    pub fn flaw(&self) -> Option<Flaw> {
-        self.screened.err()
+    pub fn flaw(&self) -> Option<FramingError> {
+        self.body_length.err()
     }
 }

@@ -12,7 +12,7 @@ use super::date;
 use crate::client_side::ClientSide;
 use crate::duplex::Duplex;
 use crate::http::{Headers, Version, status};
-use crate::watch::Place;
+use crate::watch::WorkerHandle;
 
 /// How an answer's body is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,9 +25,9 @@ pub enum Framing {
     Unknown,
 }
 
-/// How the body is put on the wire.
+/// How the body is put on the body_framing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wire {
+enum BodyFraming {
     NoBody,
     Length { left: u64 },
     Chunked,
@@ -40,11 +40,11 @@ pub struct Responder {
     version: Version,
     to_head: bool,
     keep_alive: bool,
-    wire: Option<Wire>,
+    body_framing: Option<BodyFraming>,
     pending: Vec<u8>,
     sent_bytes: u64,
     /// Told when the answer is about to end.
-    place: Option<Arc<dyn Place>>,
+    place: Option<Arc<dyn WorkerHandle>>,
 }
 
 impl Responder {
@@ -54,18 +54,18 @@ impl Responder {
         to_head: bool,
         keep_alive: bool,
     ) -> Responder {
-        let (wire, pending, sent_bytes, place) = (None, Vec::new(), 0, None);
-        Responder { stream, version, to_head, keep_alive, wire, pending, sent_bytes, place }
+        let (body_framing, pending, sent_bytes, place) = (None, Vec::new(), 0, None);
+        Responder { stream, version, to_head, keep_alive, body_framing, pending, sent_bytes, place }
     }
 
     /// The worker at this place hears when the answer is about to end.
-    pub(super) fn tells(&mut self, place: Arc<dyn Place>) {
+    pub(super) fn tells(&mut self, place: Arc<dyn WorkerHandle>) {
         self.place = Some(place);
     }
 
     /// Whether an answer has begun: then it is too late for another one.
     pub fn has_started(&self) -> bool {
-        self.wire.is_some()
+        self.body_framing.is_some()
     }
 
     /// Bytes of body written so far, without framing.
@@ -86,27 +86,36 @@ impl Responder {
 
     /// The same with these words for the status.
     pub fn start_as(&mut self, code: u16, reason: &str, headers: &Headers, framing: Framing) {
-        let wire = self.wire_for(code, framing);
+        let body_framing = self.wire_for(code, framing);
         // A body that was not read stands before the next request, and nobody will read it. A drain
         // may have begun since the request came in.
-        if self.stream.body_is_pending() || !self.stream.can_keep_alive() || wire == Wire::UntilClose {
+        if self.stream.body_is_pending()
+            || !self.stream.can_keep_alive()
+            || body_framing == BodyFraming::UntilClose
+        {
             self.keep_alive = false;
         }
-        self.write_head((code, reason), headers, framing, wire);
-        self.wire = Some(wire);
+        self.write_head((code, reason), headers, framing, body_framing);
+        self.body_framing = Some(body_framing);
     }
 
-    fn wire_for(&self, code: u16, framing: Framing) -> Wire {
+    fn wire_for(&self, code: u16, framing: Framing) -> BodyFraming {
         match framing {
-            _ if self.to_head || status::has_no_body("", code) => Wire::NoBody,
-            Framing::NoBody => Wire::NoBody,
-            Framing::Length(left) => Wire::Length { left },
-            Framing::Unknown if self.version == Version::Http10 => Wire::UntilClose,
-            Framing::Unknown => Wire::Chunked,
+            _ if self.to_head || status::has_no_body("", code) => BodyFraming::NoBody,
+            Framing::NoBody => BodyFraming::NoBody,
+            Framing::Length(left) => BodyFraming::Length { left },
+            Framing::Unknown if self.version == Version::Http10 => BodyFraming::UntilClose,
+            Framing::Unknown => BodyFraming::Chunked,
         }
     }
 
-    fn write_head(&mut self, (code, reason): (u16, &str), headers: &Headers, framing: Framing, wire: Wire) {
+    fn write_head(
+        &mut self,
+        (code, reason): (u16, &str),
+        headers: &Headers,
+        framing: Framing,
+        body_framing: BodyFraming,
+    ) {
         let head = &mut self.pending;
         head.reserve(headers.byte_len() + 128);
         // Writing to a Vec can't fail.
@@ -118,11 +127,11 @@ impl Responder {
             head.extend_from_slice(&date::now());
             head.extend_from_slice(b"\r\n");
         }
-        match (framing, wire) {
+        match (framing, body_framing) {
             (Framing::Length(length), _) => {
                 let _ = write!(head, "Content-Length: {length}\r\n");
             }
-            (_, Wire::Chunked) => head.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            (_, BodyFraming::Chunked) => head.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
             _ => {}
         }
         match (self.keep_alive, self.version) {
@@ -138,20 +147,20 @@ impl Responder {
     /// # Errors
     /// The client is gone or too slow, or the piece is longer than the answer was announced.
     pub fn write(&mut self, piece: &[u8]) -> io::Result<()> {
-        match &mut self.wire {
-            Some(Wire::Length { left }) => {
+        match &mut self.body_framing {
+            Some(BodyFraming::Length { left }) => {
                 let rest = left.checked_sub(piece.len() as u64);
                 *left = rest.ok_or_else(|| io::Error::other("body longer than its length"))?;
             }
-            Some(Wire::NoBody) | None => return Ok(()),
+            Some(BodyFraming::NoBody) | None => return Ok(()),
             _ => {}
         }
         self.sent_bytes += piece.len() as u64;
-        if self.wire == Some(Wire::Length { left: 0 }) {
+        if self.body_framing == Some(BodyFraming::Length { left: 0 }) {
             // The last of it goes with the end, for which nobody need wait.
             self.pending.extend_from_slice(piece);
             Ok(())
-        } else if self.wire == Some(Wire::Chunked) {
+        } else if self.body_framing == Some(BodyFraming::Chunked) {
             let _ = write!(self.pending, "{:x}\r\n", piece.len());
             self.pending.extend_from_slice(piece);
             self.pending.extend_from_slice(b"\r\n");
@@ -179,8 +188,8 @@ impl Responder {
             return Err(io::ErrorKind::Unsupported.into());
         }
         self.keep_alive = true; // no `Connection: close` of our own in this head
-        self.write_head((101, status::reason(101)), headers, Framing::NoBody, Wire::NoBody);
-        self.wire = Some(Wire::NoBody);
+        self.write_head((101, status::reason(101)), headers, Framing::NoBody, BodyFraming::NoBody);
+        self.body_framing = Some(BodyFraming::NoBody);
         self.keep_alive = false;
         self.flush()?;
         self.stream.tunnel()
@@ -215,12 +224,12 @@ impl Responder {
     /// # Errors
     /// As [`Responder::finish`].
     pub fn finish_with(&mut self, trailers: &Headers) -> io::Result<()> {
-        match self.wire {
-            Some(Wire::Length { left: 1.. }) => {
+        match self.body_framing {
+            Some(BodyFraming::Length { left: 1.. }) => {
                 self.break_off();
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            Some(Wire::Chunked) => {
+            Some(BodyFraming::Chunked) => {
                 self.pending.extend_from_slice(b"0\r\n");
                 push_fields(&mut self.pending, trailers);
                 self.pending.extend_from_slice(b"\r\n");
@@ -254,7 +263,11 @@ impl Responder {
     /// closed in the middle, or reset where a close would look like the answer's end.
     pub fn break_off(&mut self) {
         let _ = self.flush();
-        let ending = if self.wire == Some(Wire::UntilClose) { Ending::Reset } else { Ending::BrokenOff };
+        let ending = if self.body_framing == Some(BodyFraming::UntilClose) {
+            Ending::Reset
+        } else {
+            Ending::BrokenOff
+        };
         self.stream.end(ending);
     }
 }
@@ -282,7 +295,7 @@ impl ClientSide for Responder {
 
     fn interim(&mut self, code: u16, headers: &Headers) {
         // RFC 9110 section 15.2: never to a client of HTTP/1.0.
-        if self.version == Version::Http11 && self.wire.is_none() {
+        if self.version == Version::Http11 && self.body_framing.is_none() {
             let mut head = Vec::with_capacity(headers.byte_len() + 64);
             let _ = write!(head, "HTTP/1.1 {code} {}\r\n", status::reason(code));
             push_fields(&mut head, headers);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use log::Level::Warn;
 
-use super::sink::Sink;
+use super::dispatch::Dispatch;
 use crate::logging::event;
 
 /// Between two lines of the log: a flood must not fill it.
@@ -29,8 +29,8 @@ impl Surplus {
     }
 
     /// So many were closed.
-    pub fn closed(&mut self, count: u64, sink: &dyn Sink, now: Instant) {
-        (0..count).for_each(|_| sink.refused(self.reason));
+    pub fn closed(&mut self, count: u64, dispatch: &dyn Dispatch, now: Instant) {
+        (0..count).for_each(|_| dispatch.refused(self.reason));
         self.untold += count;
         let is_time = self.told.is_none_or(|told| now.saturating_duration_since(told) >= PAUSE);
         if self.untold > 0 && is_time {

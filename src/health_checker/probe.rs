@@ -100,7 +100,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let backend = &backends(1)[0];
-        backend.address_book().set(&["127.0.0.1:1".parse().unwrap()]);
+        backend.resolved_addresses().set(&["127.0.0.1:1".parse().unwrap()]);
         let check = r#""timeout": "200ms", "expect_body": "ready""#;
         let text = format!(r#"{{ "health_check": {{ {check}, "port": {} }} }}"#, address.port());
         let check = parse(&text, &Overrides::default()).unwrap().default_pool.health_check;

@@ -10,9 +10,9 @@ use super::{BodyLength, RequestHead, Version};
 /// field is bounded, however short they are. Browsers send some 20, proxies before us 20 more.
 pub const MAX_FIELDS: usize = 256;
 
-/// Why a head is refused; [`Flaw::word`] is what users see.
+/// Why a head is refused; [`FramingError::word`] is what users see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flaw {
+pub enum FramingError {
     /// Method, target or a field has a character that it must not have.
     Malformed,
     /// `Content-Length` or `Transfer-Encoding` could be read in two ways.
@@ -23,14 +23,14 @@ pub enum Flaw {
     TooManyFields,
 }
 
-impl Flaw {
+impl FramingError {
     /// The word in `X-LB-Reason`, in the log and in the metrics.
     pub fn word(self) -> &'static str {
         match self {
-            Flaw::Malformed => "malformed_request",
-            Flaw::AmbiguousFraming => "ambiguous_framing",
-            Flaw::BadHost => "bad_host",
-            Flaw::TooManyFields => "head_too_large",
+            FramingError::Malformed => "malformed_request",
+            FramingError::AmbiguousFraming => "ambiguous_framing",
+            FramingError::BadHost => "bad_host",
+            FramingError::TooManyFields => "head_too_large",
         }
     }
 }
@@ -39,7 +39,7 @@ impl Flaw {
 ///
 /// # Errors
 /// The first flaw found.
-pub fn check(head: &RequestHead) -> Result<BodyLength, Flaw> {
+pub fn check(head: &RequestHead) -> Result<BodyLength, FramingError> {
     check_number(head)?;
     check_characters(head)?;
     check_host(head)?;
@@ -47,18 +47,18 @@ pub fn check(head: &RequestHead) -> Result<BodyLength, Flaw> {
 }
 
 /// First of all, so that nothing else has to count.
-fn check_number(head: &RequestHead) -> Result<(), Flaw> {
+fn check_number(head: &RequestHead) -> Result<(), FramingError> {
     let fits =
         head.headers.len() <= MAX_FIELDS && head.headers.tokens("connection").nth(MAX_FIELDS).is_none();
-    if fits { Ok(()) } else { Err(Flaw::TooManyFields) }
+    if fits { Ok(()) } else { Err(FramingError::TooManyFields) }
 }
 
-fn check_characters(head: &RequestHead) -> Result<(), Flaw> {
+fn check_characters(head: &RequestHead) -> Result<(), FramingError> {
     // A fragment is the client's own business and has no place in a target; where one is sent, a backend
     // may read it as a part of the path, and the next one not.
     let target_fits = head.target.bytes().all(|byte| byte > b' ' && byte != 0x7f && byte != b'#');
     if !is_token(head.method.as_bytes()) || head.target.is_empty() || !target_fits {
-        return Err(Flaw::Malformed);
+        return Err(FramingError::Malformed);
     }
     // A tunnel (CONNECT) is a forward proxy's to give; a backend that gave one would take what follows for
     // its tunnel's bytes, and we for requests.
@@ -68,11 +68,11 @@ fn check_characters(head: &RequestHead) -> Result<(), Flaw> {
         target => target.starts_with('/') || head.authority().is_some_and(|a| !a.is_empty()),
     };
     if !form_fits {
-        return Err(Flaw::Malformed);
+        return Err(FramingError::Malformed);
     }
     for (name, value) in head.headers.iter() {
         if !is_token(name.as_bytes()) || !value.iter().all(|byte| fits_in_value(*byte)) {
-            return Err(Flaw::Malformed);
+            return Err(FramingError::Malformed);
         }
     }
     Ok(())
@@ -83,19 +83,19 @@ fn fits_in_value(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
-fn check_host(head: &RequestHead) -> Result<(), Flaw> {
+fn check_host(head: &RequestHead) -> Result<(), FramingError> {
     let mut hosts = head.headers.get_all("host");
     let first = hosts.next();
     if hosts.next().is_some() {
-        return Err(Flaw::BadHost);
+        return Err(FramingError::BadHost);
     }
     if !head.authority().is_none_or(|authority| is_host(authority.as_bytes())) {
-        return Err(Flaw::BadHost);
+        return Err(FramingError::BadHost);
     }
     match first {
         Some(host) if is_host(host) => Ok(()),
         None if head.version == Version::Http10 => Ok(()),
-        _ => Err(Flaw::BadHost),
+        _ => Err(FramingError::BadHost),
     }
 }
 
@@ -127,20 +127,22 @@ pub fn is_host(host: &[u8]) -> bool {
     name_fits && port_fits
 }
 
-fn body_length(head: &RequestHead) -> Result<BodyLength, Flaw> {
+fn body_length(head: &RequestHead) -> Result<BodyLength, FramingError> {
     let mut codings = head.headers.get_all("transfer-encoding");
     let mut lengths = head.headers.get_all("content-length");
     let (coding, length) = (codings.next(), lengths.next());
     if codings.next().is_some() || lengths.next().is_some() {
-        return Err(Flaw::AmbiguousFraming);
+        return Err(FramingError::AmbiguousFraming);
     }
     match (coding, length) {
         (None, None) => Ok(BodyLength::None),
-        (None, Some(length)) => parse_length(length).map(BodyLength::Known).ok_or(Flaw::AmbiguousFraming),
+        (None, Some(length)) => {
+            parse_length(length).map(BodyLength::Known).ok_or(FramingError::AmbiguousFraming)
+        }
         (Some(coding), None) if head.version == Version::Http11 && is_chunked(coding) => {
             Ok(BodyLength::Chunked)
         }
-        _ => Err(Flaw::AmbiguousFraming),
+        _ => Err(FramingError::AmbiguousFraming),
     }
 }
 

@@ -4,7 +4,7 @@
 use super::link::{Middleware, Next};
 use crate::frontend::{ClientRequest, Framing};
 use crate::http::Headers;
-use crate::http::framing::Flaw;
+use crate::http::framing::FramingError;
 use crate::pool::Live;
 use crate::proxy::{End, Outcome, Refusal, client_address};
 
@@ -24,7 +24,7 @@ impl Middleware for RedirectToTls {
         }
         if request.head.host().is_empty() {
             // Only HTTP/1.0 comes so far without one, and there is nowhere to send it.
-            return Outcome::refused(request, Refusal::Flawed(Flaw::BadHost));
+            return Outcome::refused(request, Refusal::Flawed(FramingError::BadHost));
         }
         let location = location(request.head.host(), tls.listen.port(), &request.head.path_and_query());
         let mut headers = Headers::default();

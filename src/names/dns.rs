@@ -55,7 +55,7 @@ pub struct Answer {
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failure {
+pub enum DnsError {
     /// NXDOMAIN: the name does not exist.
     NoSuchName,
     /// The name has no record of this kind.
@@ -70,24 +70,24 @@ pub enum Failure {
     Malformed,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for DnsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::NoSuchName => f.write_str("no such name (NXDOMAIN)"),
-            Failure::NoRecord => f.write_str("the name has no record of this kind"),
-            Failure::Server(code) => write!(f, "the name server answered {code}"),
-            Failure::TimedOut => f.write_str("no name server answered in time"),
-            Failure::Unreachable(why) => write!(f, "the name server can't be reached: {why}"),
-            Failure::Malformed => f.write_str("what the name server sent is no answer"),
+            DnsError::NoSuchName => f.write_str("no such name (NXDOMAIN)"),
+            DnsError::NoRecord => f.write_str("the name has no record of this kind"),
+            DnsError::Server(code) => write!(f, "the name server answered {code}"),
+            DnsError::TimedOut => f.write_str("no name server answered in time"),
+            DnsError::Unreachable(why) => write!(f, "the name server can't be reached: {why}"),
+            DnsError::Malformed => f.write_str("what the name server sent is no answer"),
         }
     }
 }
 
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Failure {
+impl From<io::Error> for DnsError {
+    fn from(error: io::Error) -> DnsError {
         match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Failure::TimedOut,
-            _ => Failure::Unreachable(error.to_string()),
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => DnsError::TimedOut,
+            _ => DnsError::Unreachable(error.to_string()),
         }
     }
 }
@@ -95,18 +95,18 @@ impl From<io::Error> for Failure {
 /// Asks this server for records of this whole name; takes no longer than `limit`.
 ///
 /// # Errors
-/// See [`Failure`].
-pub fn ask(server: SocketAddr, name: &str, kind: Kind, limit: Duration) -> Result<Answer, Failure> {
+/// See [`DnsError`].
+pub fn ask(server: SocketAddr, name: &str, kind: Kind, limit: Duration) -> Result<Answer, DnsError> {
     let deadline = Instant::now() + limit;
     // With the port, which the system chooses, what somebody who forges an answer would have to guess.
     let id = fastrand::u16(..);
-    let question = question(name, kind, id).ok_or(Failure::NoSuchName)?;
+    let question = question(name, kind, id).ok_or(DnsError::NoSuchName)?;
     let over_udp = by_datagram(server, &question, id, deadline)?;
     match read(&over_udp, (name, kind, id))? {
         Some(answer) => Ok(answer),
         None => {
             let over_tcp = by_stream(server, &question, deadline)?;
-            read(&over_tcp, (name, kind, id))?.ok_or(Failure::Malformed)
+            read(&over_tcp, (name, kind, id))?.ok_or(DnsError::Malformed)
         }
     }
 }
@@ -124,7 +124,7 @@ fn question(name: &str, kind: Kind, id: u16) -> Option<Vec<u8>> {
     packet.build_bytes_vec().ok()
 }
 
-fn by_datagram(server: SocketAddr, question: &[u8], id: u16, deadline: Instant) -> Result<Vec<u8>, Failure> {
+fn by_datagram(server: SocketAddr, question: &[u8], id: u16, deadline: Instant) -> Result<Vec<u8>, DnsError> {
     let any: IpAddr =
         if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0))?;
@@ -143,10 +143,10 @@ fn by_datagram(server: SocketAddr, question: &[u8], id: u16, deadline: Instant) 
     }
 }
 
-fn by_stream(server: SocketAddr, question: &[u8], deadline: Instant) -> Result<Vec<u8>, Failure> {
+fn by_stream(server: SocketAddr, question: &[u8], deadline: Instant) -> Result<Vec<u8>, DnsError> {
     let mut stream = TcpStream::connect_timeout(&server, left_until(deadline)?)?;
     stream.set_write_timeout(Some(left_until(deadline)?))?;
-    let length = u16::try_from(question.len()).map_err(|_| Failure::Malformed)?;
+    let length = u16::try_from(question.len()).map_err(|_| DnsError::Malformed)?;
     stream.write_all(&[&length.to_be_bytes()[..], question].concat())?;
     let mut length = [0; 2];
     read_all(&mut stream, &mut length, deadline)?;
@@ -156,37 +156,37 @@ fn by_stream(server: SocketAddr, question: &[u8], deadline: Instant) -> Result<V
 }
 
 /// Each wait is bounded by what is left of all.
-fn read_all(stream: &mut TcpStream, mut buffer: &mut [u8], deadline: Instant) -> Result<(), Failure> {
+fn read_all(stream: &mut TcpStream, mut buffer: &mut [u8], deadline: Instant) -> Result<(), DnsError> {
     while !buffer.is_empty() {
         stream.set_read_timeout(Some(left_until(deadline)?))?;
         match stream.read(buffer)? {
-            0 => return Err(Failure::Malformed),
+            0 => return Err(DnsError::Malformed),
             amount => buffer = &mut buffer[amount..],
         }
     }
     Ok(())
 }
 
-fn left_until(deadline: Instant) -> Result<Duration, Failure> {
+fn left_until(deadline: Instant) -> Result<Duration, DnsError> {
     let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(Failure::TimedOut) } else { Ok(left) }
+    if left.is_zero() { Err(DnsError::TimedOut) } else { Ok(left) }
 }
 
 /// What a message says to this question; `None` where it is cut and has to be asked for over TCP.
 ///
 /// # Errors
-/// See [`Failure`].
-pub fn read(message: &[u8], (name, kind, id): (&str, Kind, u16)) -> Result<Option<Answer>, Failure> {
-    let packet = Packet::parse(message).map_err(|_| Failure::Malformed)?;
+/// See [`DnsError`].
+pub fn read(message: &[u8], (name, kind, id): (&str, Kind, u16)) -> Result<Option<Answer>, DnsError> {
+    let packet = Packet::parse(message).map_err(|_| DnsError::Malformed)?;
     let is_asked = |question: &Question<'_>| plain(&question.qname) == undotted(name);
     if packet.id() != id || !packet.has_flags(PacketFlag::RESPONSE) || !packet.questions.iter().all(is_asked)
     {
-        return Err(Failure::Malformed);
+        return Err(DnsError::Malformed);
     }
     match packet.rcode() {
         RCODE::NoError => {}
-        RCODE::NameError => return Err(Failure::NoSuchName),
-        code => return Err(Failure::Server(format!("{code:?}"))),
+        RCODE::NameError => return Err(DnsError::NoSuchName),
+        code => return Err(DnsError::Server(format!("{code:?}"))),
     }
     if packet.has_flags(PacketFlag::TRUNCATION) {
         return Ok(None);
@@ -216,7 +216,7 @@ pub fn read(message: &[u8], (name, kind, id): (&str, Kind, u16)) -> Result<Optio
         answer.ttl = answer.ttl.min(Duration::from_secs(record.ttl.into()));
         answer.records.extend(found);
     }
-    if answer.records.is_empty() { Err(Failure::NoRecord) } else { Ok(Some(answer)) }
+    if answer.records.is_empty() { Err(DnsError::NoRecord) } else { Ok(Some(answer)) }
 }
 
 /// Names have no case (RFC 4343).

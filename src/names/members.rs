@@ -180,7 +180,7 @@ fn conditions(key: &Key, live: Option<&Live>) -> Vec<(SocketAddr, Condition)> {
         true if backend.is_newcomer() => Condition::Unknown,
         true => Condition::Serves,
     };
-    of_name.filter_map(|it| Some((*it.address_book().get().first()?, condition(it)))).collect()
+    of_name.filter_map(|it| Some((*it.resolved_addresses().get().first()?, condition(it)))).collect()
 }
 
 fn condition_in(conditions: &[(SocketAddr, Condition)]) -> impl Fn(SocketAddr) -> Condition {

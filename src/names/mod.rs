@@ -23,7 +23,7 @@ use log::Level::{Info, Warn};
 use crate::config::{Addresses, BackendUrl, Config, DnsConfig};
 use crate::logging::event;
 use crate::pool::{Backend, Live, SharedLive};
-use crate::shutdown::Running;
+use crate::shutdown::ShutdownSignal;
 use crate::supervised;
 use crate::transport::look_up;
 use members::{Key, Members};
@@ -86,17 +86,17 @@ pub fn start(
     live: Arc<SharedLive>,
     members: Arc<Members>,
     rebuild: impl Fn() + Send + 'static,
-    running: Running,
+    shutdown: ShutdownSignal,
 ) -> io::Result<()> {
     let (first_round, done) = bounded(1);
     let context = Context { live, members };
-    let work = move || run(&context, &rebuild, first_round, &running);
+    let work = move || run(&context, &rebuild, first_round, &shutdown);
     supervised::start("names", STACK_BYTES, work)?;
     let _: Result<(), _> = done.recv_timeout(FIRST_ROUND);
     Ok(())
 }
 
-fn run(context: &Context, rebuild: &dyn Fn(), first_round: Sender<()>, running: &Running) {
+fn run(context: &Context, rebuild: &dyn Fn(), first_round: Sender<()>, shutdown: &ShutdownSignal) {
     let (results, inbox) = unbounded();
     let mut schedules = HashMap::new();
     let mut first_round = Some(first_round);
@@ -111,7 +111,7 @@ fn run(context: &Context, rebuild: &dyn Fn(), first_round: Sender<()>, running: 
             drop(first_round.take());
         }
         let wait = next.saturating_duration_since(Instant::now()).min(GLANCE);
-        if wait_for_result(&inbox, running, wait, &mut schedules, &live.config) {
+        if wait_for_result(&inbox, shutdown, wait, &mut schedules, &live.config) {
             return;
         }
     }
@@ -189,7 +189,7 @@ fn ask(key: &Key, config: &DnsConfig) -> Result<Found, String> {
 /// Waits for a result, the next look-up or the end; says whether it was the end.
 fn wait_for_result(
     inbox: &Receiver<Done>,
-    running: &Running,
+    shutdown: &ShutdownSignal,
     wait: Duration,
     schedules: &mut HashMap<Subject, Schedule>,
     config: &Config,
@@ -204,7 +204,7 @@ fn wait_for_result(
             let shortest = config.dns.min_ttl.max(SHORTEST);
             schedule.due = Instant::now() + pause.max(shortest).min(config.timeouts.resolve.max(SHORTEST));
         },
-        recv(running.channel()) -> _ => return true,
+        recv(shutdown.channel()) -> _ => return true,
         default(wait) => {}
     }
     false
@@ -246,7 +246,7 @@ fn is_literal(url: &BackendUrl) -> bool {
 
 /// Says whether the name was resolved.
 fn look_up_one(backend: &Backend) -> bool {
-    let book = backend.address_book();
+    let book = backend.resolved_addresses();
     match look_up(backend.url()) {
         Ok(addresses) => {
             let known_before = !book.get().is_empty();

@@ -8,7 +8,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::dns::{self, Answer, Failure, Kind, Record};
+use super::dns::{self, Answer, DnsError, Kind, Record};
 use crate::config::{BackendUrl, DnsConfig};
 use crate::pool::Endpoint;
 use crate::transport::look_up;
@@ -154,29 +154,29 @@ impl Asked {
     }
 
     /// The first of the names that exists; another server is asked where one can't say.
-    fn first(&self, kind: Kind) -> Result<Answer, Failure> {
-        let mut failure = Failure::NoSuchName;
+    fn first(&self, kind: Kind) -> Result<Answer, DnsError> {
+        let mut failure = DnsError::NoSuchName;
         for name in &self.names {
             match self.ask(name, kind) {
                 Ok(answer) => return Ok(answer),
                 // That the name has no such record says more than that another does not exist.
-                Err(Failure::NoSuchName) => {}
-                Err(other @ Failure::NoRecord) => failure = other,
+                Err(DnsError::NoSuchName) => {}
+                Err(other @ DnsError::NoRecord) => failure = other,
                 Err(other) => return Err(other),
             }
         }
         Err(failure)
     }
 
-    fn ask(&self, name: &str, kind: Kind) -> Result<Answer, Failure> {
-        let mut failure = Failure::Unreachable("none is configured".to_owned());
+    fn ask(&self, name: &str, kind: Kind) -> Result<Answer, DnsError> {
+        let mut failure = DnsError::Unreachable("none is configured".to_owned());
         for server in (0..ROUNDS).flat_map(|_| &self.servers) {
             match dns::ask(*server, name, kind, self.limit) {
                 Err(
-                    other @ (Failure::Server(_)
-                    | Failure::TimedOut
-                    | Failure::Unreachable(_)
-                    | Failure::Malformed),
+                    other @ (DnsError::Server(_)
+                    | DnsError::TimedOut
+                    | DnsError::Unreachable(_)
+                    | DnsError::Malformed),
                 ) => {
                     failure = other;
                 }
@@ -199,14 +199,14 @@ impl Asked {
                         Record::Service { .. } => None,
                     }));
                 }
-                Err(Failure::NoRecord) => is_any_name = true,
-                Err(Failure::NoSuchName) => {}
+                Err(DnsError::NoRecord) => is_any_name = true,
+                Err(DnsError::NoSuchName) => {}
                 Err(failure) => return Err(failure.to_string()),
             }
         }
         match all.is_empty() {
             true if is_any_name => Err("the name has no address".to_owned()),
-            true => Err(Failure::NoSuchName.to_string()),
+            true => Err(DnsError::NoSuchName.to_string()),
             false => Ok((all, ttl)),
         }
     }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::breaker::{BreakerState, Generation};
-use super::{Backend, Line, Policy};
+use super::{Backend, Policy, WaitQueue};
 
 /// A counted claim; ends when dropped, also in a panic.
 pub struct Lease {
     backend: Arc<Backend>,
     policy: Arc<Policy>,
     /// Hears when the place gets free.
-    line: Arc<Line>,
+    wait_queue: Arc<WaitQueue>,
     claimed_at: Instant,
     /// The claim on the breaker, until a result was told.
     breaker: Option<Generation>,
@@ -23,7 +23,7 @@ impl Lease {
     /// breaker: the last resort, whose result must not disturb it.
     pub(super) fn claim(
         backend: &Arc<Backend>,
-        (policy, line): (&Arc<Policy>, &Arc<Line>),
+        (policy, line): (&Arc<Policy>, &Arc<WaitQueue>),
         past_breaker: bool,
         now: Instant,
     ) -> Option<Lease> {
@@ -33,7 +33,7 @@ impl Lease {
         let mut lease = Lease {
             backend: Arc::clone(backend),
             policy: Arc::clone(policy),
-            line: Arc::clone(line),
+            wait_queue: Arc::clone(line),
             claimed_at: now,
             breaker: None,
         };
@@ -101,7 +101,7 @@ impl Drop for Lease {
         {
             self.backend.abandon_breaker(claimed, self.claimed_at);
         }
-        self.line.freed();
+        self.wait_queue.freed();
     }
 }
 

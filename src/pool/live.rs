@@ -40,7 +40,7 @@ impl Live {
     pub fn after(mut self, previous: &Live) -> Live {
         for pool in &mut self.pools {
             if let Some(earlier) = previous.pools.iter().find(|it| it.config().name == pool.config().name) {
-                pool.take_over_line(earlier);
+                pool.take_over_wait_queue(earlier);
             }
         }
         for service in self.auth_services.iter_mut().flatten() {

@@ -9,31 +9,31 @@ pub mod admin;
 pub mod backend;
 pub mod balancer;
 pub mod breaker;
+mod candidate_status;
 pub mod health;
 mod homes;
 pub mod lease;
-pub mod line;
 pub mod live;
 mod policy;
 mod problem;
-mod standing;
 pub mod sticky;
+pub mod wait_queue;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 pub use admin::AdminState;
-pub use backend::{AddressBook, Backend, Endpoint, IdleSource, IdleTime, Trouble};
+pub use backend::{Backend, Endpoint, IdleSource, IdleTime, ResolvedAddresses, Trouble};
 pub use balancer::{Balancer, Candidate, ClientKey};
 pub use breaker::BreakerState;
+pub use candidate_status::CandidateStatus;
 pub use homes::Homes;
 pub use lease::{Lease, Undecided};
-pub use line::Line;
 pub use live::{Live, SharedLive};
 pub use policy::Policy;
 pub use problem::{Problem, ProblemKind};
-pub use standing::Standing;
+pub use wait_queue::WaitQueue;
 
 use crate::config::PoolConfig;
 
@@ -43,7 +43,7 @@ pub struct Pool {
     backends: Vec<Arc<Backend>>,
     balancer: Box<dyn Balancer>,
     policy: Arc<Policy>,
-    line: Arc<Line>,
+    wait_queue: Arc<WaitQueue>,
 }
 
 /// The backends that one request has tried already.
@@ -90,7 +90,7 @@ impl Pool {
         balancer: Box<dyn Balancer>,
         policy: Arc<Policy>,
     ) -> Pool {
-        Pool { config, backends, balancer, policy, line: Arc::default() }
+        Pool { config, backends, balancer, policy, wait_queue: Arc::default() }
     }
 
     /// What the configuration says of it.
@@ -109,17 +109,17 @@ impl Pool {
     }
 
     /// Where requests wait while all its backends have as many as they may have.
-    pub fn line(&self) -> &Line {
-        &self.line
+    pub fn wait_queue(&self) -> &WaitQueue {
+        &self.wait_queue
     }
 
     /// Who waits with the pool of the earlier configuration waits here, and comes before whoever comes now:
     /// unless there are backends that only who comes now can go to.
-    fn take_over_line(&mut self, earlier: &Pool) {
+    fn take_over_wait_queue(&mut self, earlier: &Pool) {
         let known: HashSet<u64> = earlier.backends.iter().map(|backend| backend.id()).collect();
         let is_known = |backend: &Arc<Backend>| known.contains(&backend.id());
         if self.backends.iter().all(is_known) {
-            self.line = Arc::clone(&earlier.line);
+            self.wait_queue = Arc::clone(&earlier.wait_queue);
         }
     }
 
@@ -218,7 +218,7 @@ impl Pool {
         past_breaker: bool,
         now: Instant,
     ) -> Option<Lease> {
-        Lease::claim(backend, (policy, &self.line), past_breaker, now)
+        Lease::claim(backend, (policy, &self.wait_queue), past_breaker, now)
     }
 }
 
@@ -347,7 +347,7 @@ pub(crate) mod tests {
         assert_eq!(trial.backend().id(), pool.backends()[0].id());
         assert_eq!(trial.answered(200, Duration::ZERO), Some(BreakerState::Closed));
         let share = trial.backend().share(Duration::from_secs(10), later + Duration::from_secs(1));
-        assert_eq!(share, backend::FULL_SHARE / 10, "it climbs, where that is asked for");
+        assert_eq!(share, backend::FULL_SHARE / 10, "slow start, where that is configured");
     }
 
     #[test]

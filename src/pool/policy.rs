@@ -9,7 +9,7 @@ use crate::config::{BreakerConfig, Config};
 pub struct Policy {
     /// `None` when switched off.
     pub breaker: Option<BreakerConfig>,
-    /// How long a backend that came back climbs to its full weight.
+    /// How long a backend that came back takes to reach its full weight.
     pub slow_start: Duration,
 }
 

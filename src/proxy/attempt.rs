@@ -44,7 +44,7 @@ impl<'a> Prepared<'a> {
     pub fn new(request: &'a mut ClientRequest, headers: Headers, rules: &'a Rules) -> Prepared<'a> {
         let (head, watch) = (Arc::clone(&request.head), Arc::clone(&request.watch));
         let upgrade = forwarded::upgrade(&headers).is_some();
-        let length = request.screened.unwrap_or(BodyLength::None);
+        let length = request.body_length.unwrap_or(BodyLength::None);
         let host = match &rules.host_header {
             HostHeader::Preserve => Some(head.host().to_owned()).filter(|host| !host.is_empty()),
             HostHeader::Fixed(host) => Some(host.clone()),

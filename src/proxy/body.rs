@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::forwarded;
 use crate::client_side::ClientSide;
 use crate::http::{BodyLength, Headers};
-use crate::watch::Place;
+use crate::watch::WorkerHandle;
 
 /// A client's body that can be read again from its start while it is not too large.
 pub struct ReplayBody<'a> {
@@ -26,7 +26,7 @@ pub struct ReplayBody<'a> {
     too_large: bool,
     length: BodyLength,
     /// Told when reading begins and ends.
-    place: Option<Arc<dyn Place>>,
+    place: Option<Arc<dyn WorkerHandle>>,
     trailers: Headers,
 }
 
@@ -49,7 +49,7 @@ impl<'a> ReplayBody<'a> {
     }
 
     /// Of this length, for the worker at this place.
-    pub fn at(self, place: Option<Arc<dyn Place>>, length: BodyLength) -> ReplayBody<'a> {
+    pub fn at(self, place: Option<Arc<dyn WorkerHandle>>, length: BodyLength) -> ReplayBody<'a> {
         ReplayBody { place, length, ..self }
     }
 

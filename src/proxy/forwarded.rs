@@ -137,7 +137,7 @@ pub fn has_passed(head: &RequestHead, name: &str) -> bool {
         || head.headers.tokens(PASSED).any(|passed| passed == name)
 }
 
-/// The way so far with the peer at its end; a stranger's story of the way is dropped.
+/// `X-Forwarded-For` with the peer appended; where the peer is not trusted, the peer alone.
 fn push_forwarded_for(headers: &mut Headers, head: &RequestHead, forwarding: &Forwarding<'_>) {
     let peer = forwarding.peer.to_canonical();
     if !forwarding.peer_is_trusted || head.headers.get("x-forwarded-for").is_none() {

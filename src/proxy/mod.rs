@@ -28,19 +28,19 @@ use log::Level::Warn;
 pub use outcome::{End, Outcome};
 pub use refusal::Refusal;
 
-use crate::explain::{Fate, Trace};
+use crate::explain::{AttemptResult, Trace};
 use crate::frontend::ClientRequest;
 use crate::http::{BodyLength, Headers, request_id, upgrade};
 use crate::logging::event;
 use crate::pool::{ClientKey, Lease, Live, Policy, Pool, Tried, Undecided};
 use crate::rules::{self, Rules};
-use crate::shutdown::Running;
+use crate::shutdown::ShutdownSignal;
 use crate::transport::{AttemptError, BackendReply, Stage, Transport};
 use crate::watch::Wait;
 use attempt::Prepared;
 use blame::{Blame, note_breaker, request_id_of};
 use budget::{Account, Budget};
-use retry::{RequestFacts, Verdict};
+use retry::{RequestFacts, RetryDecision};
 
 /// A request waits a second in all for a place in the retry budget.
 const BUDGET_TURNS: u32 = 50;
@@ -67,13 +67,18 @@ pub struct Proxy {
     /// Our name in `Via`, or where that is switched off: by it we know a request that comes round again.
     name: String,
     /// Waits between attempts end when the process does.
-    running: Running,
+    shutdown: ShutdownSignal,
 }
 
 impl Proxy {
     /// A proxy with a name of its own.
-    pub fn new(transport: Arc<dyn Transport>, running: Running) -> Proxy {
-        Proxy { transport, budget: Budget::default(), name: format!("lb-{:08x}", fastrand::u32(..)), running }
+    pub fn new(transport: Arc<dyn Transport>, shutdown: ShutdownSignal) -> Proxy {
+        Proxy {
+            transport,
+            budget: Budget::default(),
+            name: format!("lb-{:08x}", fastrand::u32(..)),
+            shutdown,
+        }
     }
 
     /// Says who the client is and gives the request its id. Before anything is logged or limited.
@@ -115,7 +120,7 @@ impl Proxy {
         let mut prepared = Prepared::new(request, headers, rules);
         let mut tried = Tried::default();
         let mut attempts = 0;
-        // Why it was not answered so far: an error, or an answer whose status is to be tried again.
+        // The last failure: an error, or an answer whose status is to be tried again.
         let mut last_error: Option<AttemptError> = None;
         let mut held: Option<Answer> = None;
         // Backends that closed the connection instead of answering: perhaps because of this request.
@@ -124,7 +129,7 @@ impl Proxy {
             let found = match &held {
                 // It is better than waiting.
                 Some(_) => place::at_once(pool, &client, &tried).map_err(|_| Refusal::NoBackend),
-                None => place::wait_for(pool, &client, &tried, (live, &watch, &self.running)),
+                None => place::wait_for(pool, &client, &tried, (live, &watch, &self.shutdown)),
             };
             let chosen = found.as_ref().ok().map(Lease::backend);
             // An answer that is held is passed on where no other can be had.
@@ -151,7 +156,7 @@ impl Proxy {
             let (error, verdict) =
                 match prepared.attempt(&*self.transport, lease.backend(), (&live.config, rules)) {
                     Ok(reply) => {
-                        trace.ended(began.elapsed(), || Fate::Answered(reply.status));
+                        trace.ended(began.elapsed(), || AttemptResult::Answered(reply.status));
                         note_breaker(lease.answered(reply.status, began.elapsed()), lease.backend());
                         let facts = RequestFacts { attempts, ..prepared.facts() };
                         let verdict = retry::decide_status(reply.status, facts, &rules.retry);
@@ -159,7 +164,7 @@ impl Proxy {
                         (None, verdict)
                     }
                     Err(error) => {
-                        trace.ended(began.elapsed(), || Fate::Failed(error.to_string()));
+                        trace.ended(began.elapsed(), || AttemptResult::Failed(error.to_string()));
                         if prepared.client_is_gone() {
                             return Outcome::client_gone().after(attempts);
                         }
@@ -174,8 +179,10 @@ impl Proxy {
             last_error = error;
             let pausing = Instant::now();
             match verdict {
-                Verdict::Retry { after } if never_arrived || self.wait_for_budget(&mut account, rules) => {
-                    self.running.wait(after);
+                RetryDecision::Retry { after }
+                    if never_arrived || self.wait_for_budget(&mut account, rules) =>
+                {
+                    self.shutdown.wait(after);
                     watch.has_waited(Wait::Turn, pausing.elapsed());
                 }
                 _ => break last_error.as_ref().map_or(Refusal::NoBackend, Refusal::after),
@@ -216,7 +223,7 @@ impl Proxy {
         let percent = rules.retry.budget_percent;
         (0..BUDGET_TURNS).any(|turn| {
             if turn > 0 {
-                self.running.wait(BUDGET_TURN);
+                self.shutdown.wait(BUDGET_TURN);
             }
             account.may_retry(percent)
         })
@@ -247,7 +254,7 @@ impl Proxy {
 
 fn declares_too_much(request: &ClientRequest, rules: &Rules) -> bool {
     let limit = rules.max_body_bytes.unwrap_or(u64::MAX).min(request.responder.longest_body());
-    matches!(request.screened, Ok(BodyLength::Known(length)) if length > limit)
+    matches!(request.body_length, Ok(BodyLength::Known(length)) if length > limit)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Refusal;
 use crate::pool::{ClientKey, Lease, Live, NoLease, Pool, Tried};
-use crate::shutdown::Running;
+use crate::shutdown::ShutdownSignal;
 use crate::watch::{Wait, Watch};
 
 /// How long a request that waits for a place with a backend sleeps at most: so soon it is noticed that
@@ -16,7 +16,7 @@ pub(super) fn wait_for(
     pool: &Pool,
     client: &ClientKey<'_>,
     tried: &Tried,
-    (live, watch, running): (&Live, &Watch, &Running),
+    (live, watch, shutdown): (&Live, &Watch, &ShutdownSignal),
 ) -> Result<Lease, Refusal> {
     let started = Instant::now();
     match at_once(pool, client, tried) {
@@ -24,7 +24,7 @@ pub(super) fn wait_for(
         Err(NoLease::NoneUsable) => return Err(Refusal::NoBackend),
         Err(NoLease::AllFull) => {}
     }
-    let found = in_line(pool, client, tried, started, (live, watch, running));
+    let found = in_line(pool, client, tried, started, (live, watch, shutdown));
     watch.has_waited(Wait::Turn, started.elapsed());
     found
 }
@@ -34,9 +34,9 @@ fn in_line(
     client: &ClientKey<'_>,
     tried: &Tried,
     started: Instant,
-    (live, watch, running): (&Live, &Watch, &Running),
+    (live, watch, shutdown): (&Live, &Watch, &ShutdownSignal),
 ) -> Result<Lease, Refusal> {
-    let waiter = pool.line().join(live.config.limits.max_queue).ok_or(Refusal::QueueFull)?;
+    let waiter = pool.wait_queue().join(live.config.limits.max_queue).ok_or(Refusal::QueueFull)?;
     loop {
         if waiter.is_first() {
             match pool.lease(client, tried, Instant::now()) {
@@ -46,7 +46,7 @@ fn in_line(
             }
         }
         let too_long = started.elapsed() >= live.config.timeouts.queue;
-        if too_long || watch.is_client_gone() || running.has_ended() {
+        if too_long || watch.is_client_gone() || shutdown.has_ended() {
             return Err(Refusal::QueueTimeout);
         }
         waiter.wait(PLACE_TURN);
@@ -55,7 +55,7 @@ fn in_line(
 
 /// A backend for one attempt, unless somebody waits for one already: who waits comes first.
 pub(super) fn at_once(pool: &Pool, client: &ClientKey<'_>, tried: &Tried) -> Result<Lease, NoLease> {
-    match pool.line().is_empty() {
+    match pool.wait_queue().is_empty() {
         true => pool.lease(client, tried, Instant::now()),
         false => Err(NoLease::AllFull),
     }

@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::frontend::{ClientRequest, Framing};
-use crate::http::framing::Flaw;
+use crate::http::framing::FramingError;
 use crate::http::{Headers, status};
 use crate::transport::{AttemptError, Cause, Stage};
 
@@ -14,7 +14,7 @@ use crate::transport::{AttemptError, Cause, Stage};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// The request is malformed or ambiguous, or has too many fields.
-    Flawed(Flaw),
+    Flawed(FramingError),
     /// The client broke off its body, or its chunks are malformed.
     BodyIncomplete,
     /// The client stopped in the middle of its body.
@@ -77,7 +77,7 @@ const fn look(status: u16, word: &'static str, text: &'static str) -> Look {
 impl Refusal {
     fn look(self) -> Look {
         match self {
-            Refusal::Flawed(Flaw::TooManyFields) | Refusal::HeadTooLarge => {
+            Refusal::Flawed(FramingError::TooManyFields) | Refusal::HeadTooLarge => {
                 look(431, "head_too_large", "Request Header Fields Too Large")
             }
             Refusal::Flawed(flaw) => look(400, flaw.word(), "Bad Request: malformed or ambiguous"),
@@ -236,7 +236,12 @@ mod tests {
     #[test]
     fn every_word_is_among_those_that_are_counted_from_zero() {
         use crate::metrics::reasons::REASONS;
-        let flaws = [Flaw::Malformed, Flaw::AmbiguousFraming, Flaw::BadHost, Flaw::TooManyFields];
+        let flaws = [
+            FramingError::Malformed,
+            FramingError::AmbiguousFraming,
+            FramingError::BadHost,
+            FramingError::TooManyFields,
+        ];
         let others = [
             Refusal::BodyIncomplete,
             Refusal::BodyTimeout,

@@ -18,7 +18,7 @@ pub struct RequestFacts {
 
 /// What to do after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RetryDecision {
     /// Try again after this time, elsewhere if there is an elsewhere.
     Retry {
         /// How long to wait first.
@@ -29,28 +29,28 @@ pub enum Verdict {
 }
 
 /// A failure to connect is always tried again: the backend knows nothing of the request. Once any of
-/// it was sent, only what may arrive twice is. What the client did wrong is nobody else's to mend, and an
+/// it was sent, only what may arrive twice is. An error of the client is not retried, and an
 /// answer that we do not take would be the same elsewhere.
-pub fn decide(error: &AttemptError, request: RequestFacts, config: &RetryConfig) -> Verdict {
+pub fn decide(error: &AttemptError, request: RequestFacts, config: &RetryConfig) -> RetryDecision {
     let may_repeat = error.stage == Stage::Connect || request.idempotent || config.non_idempotent;
     let left = request.attempts <= config.max_retries;
     let may_help = !matches!(error.cause, Cause::Client | Cause::Unacceptable(_));
     if left && may_repeat && request.replayable && may_help {
-        Verdict::Retry { after: config.delay }
+        RetryDecision::Retry { after: config.delay }
     } else {
-        Verdict::GiveUp
+        RetryDecision::GiveUp
     }
 }
 
 /// An answer with one of the statuses in `on_status` counts as a failed attempt, after which only what
 /// may arrive twice is tried again; else it is passed on as it is.
-pub fn decide_status(status: u16, request: RequestFacts, config: &RetryConfig) -> Verdict {
+pub fn decide_status(status: u16, request: RequestFacts, config: &RetryConfig) -> RetryDecision {
     let may_repeat = request.idempotent || config.non_idempotent;
     let left = request.attempts <= config.max_retries;
     if config.on_status.contains(&status) && left && may_repeat && request.replayable {
-        Verdict::Retry { after: config.delay }
+        RetryDecision::Retry { after: config.delay }
     } else {
-        Verdict::GiveUp
+        RetryDecision::GiveUp
     }
 }
 
@@ -70,7 +70,7 @@ mod tests {
     }
 
     fn retried(stage: Stage, cause: Cause, request: RequestFacts, config: &RetryConfig) -> bool {
-        decide(&AttemptError { stage, cause, reused: false }, request, config) != Verdict::GiveUp
+        decide(&AttemptError { stage, cause, reused: false }, request, config) != RetryDecision::GiveUp
     }
 
     const GET: RequestFacts = RequestFacts { idempotent: true, replayable: true, attempts: 1 };
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_status_is_retried_where_that_is_asked_for_and_harmless() {
         let config = RetryConfig { on_status: vec![502, 503], ..config(false) };
-        let retried = |status, request| decide_status(status, request, &config) != Verdict::GiveUp;
+        let retried = |status, request| decide_status(status, request, &config) != RetryDecision::GiveUp;
         assert!(retried(503, GET));
         assert!(!retried(500, GET));
         assert!(!retried(503, POST));

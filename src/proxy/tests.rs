@@ -21,7 +21,7 @@ fn handle(request: &mut ClientRequest, steps: Vec<Step>) -> (Outcome, Arc<Script
 /// The same on so many backends.
 fn handle_on(backends: u16, request: &mut ClientRequest, steps: Vec<Step>) -> (Outcome, Arc<Script>) {
     let script = Script::of(steps);
-    let proxy = Proxy::new(script.clone(), Running::forever());
+    let proxy = Proxy::new(script.clone(), ShutdownSignal::forever());
     let live = fakes::live_with(backends, |config| config.retry.delay = Duration::ZERO);
     let outcome = proxy.handle(request, &live);
     assert!(live.backends().all(|backend| backend.active() == 0), "a lease was left");
@@ -70,7 +70,7 @@ fn breakers_open_after(rounds: usize, steps: fn() -> Vec<Step>) -> usize {
     let live = fakes::live(3);
     for _ in 0..rounds {
         let (mut request, _) = fakes::get("/");
-        let proxy = Proxy::new(Script::of(steps()), Running::forever());
+        let proxy = Proxy::new(Script::of(steps()), ShutdownSignal::forever());
         let backends = live.default_pool().backends().to_vec();
         let live = fakes::live_of_with(backends, |config| config.retry.delay = Duration::ZERO);
         proxy.handle(&mut request, &live);
@@ -122,7 +122,7 @@ fn what_a_backend_breaks_off_is_broken_off_and_not_retried() {
 fn a_request_that_comes_round_again_is_not_sent_on() {
     let (mut request, seen) = fakes::get("/");
     let script = Script::of([]);
-    let proxy = Proxy::new(script.clone(), Running::forever());
+    let proxy = Proxy::new(script.clone(), ShutdownSignal::forever());
     Arc::get_mut(&mut request.head).unwrap().headers.push("Via", format!("1.1 {}", proxy.name).as_bytes());
     assert_eq!(proxy.handle(&mut request, &fakes::live(3)).status, 508);
     assert!(script.got.lock().is_empty());
@@ -136,17 +136,17 @@ fn one_place() -> (Proxy, Live) {
     config.max_connections = Some(1);
     let backend = Arc::new(live.default_pool().backends()[0].successor(config, None));
     let live = fakes::live_of(vec![backend]);
-    (Proxy::new(Script::of([]), Running::forever()), live)
+    (Proxy::new(Script::of([]), ShutdownSignal::forever()), live)
 }
 
 fn lease(proxy: &Proxy, live: &Live) -> Result<Lease, Refusal> {
     let client = ClientKey::of([127, 0, 0, 1].into());
-    let waits = (live, &Watch::default(), &proxy.running);
+    let waits = (live, &Watch::default(), &proxy.shutdown);
     place::wait_for(live.default_pool(), &client, &Tried::default(), waits)
 }
 
 fn wait_for_length(live: &Live, length: usize) {
-    while live.default_pool().line().len() != length {
+    while live.default_pool().wait_queue().len() != length {
         std::thread::park_timeout(Duration::from_millis(1));
     }
 }
@@ -221,16 +221,16 @@ fn waiting_has_its_limits() {
     live.config.limits.max_queue = 1;
     live.config.timeouts.queue = Duration::from_millis(1);
     assert_eq!(lease(&proxy, &live).err(), Some(Refusal::QueueTimeout));
-    assert!(live.default_pool().line().is_empty());
+    assert!(live.default_pool().wait_queue().is_empty());
 }
 
 /// Handles a POST of 100,000 bytes where five are allowed.
 fn handle_too_large(length: crate::http::BodyLength) -> (Outcome, String, usize) {
     let (mut request, seen) = fakes::request("POST", "/", &[b'x'; 100_000]);
-    request.screened = Ok(length);
+    request.body_length = Ok(length);
     let live = fakes::live_with(3, |config| config.limits.max_body_bytes = Some(5));
     let script = Script::of([]);
-    let outcome = Proxy::new(script.clone(), Running::forever()).handle(&mut request, &live);
+    let outcome = Proxy::new(script.clone(), ShutdownSignal::forever()).handle(&mut request, &live);
     (outcome, seen.text(), script.got.lock().len())
 }
 

@@ -16,7 +16,7 @@ use log::Level::{Info, Warn};
 use super::Reloader;
 use super::marks::Marks;
 use crate::logging::event;
-use crate::shutdown::Running;
+use crate::shutdown::ShutdownSignal;
 use crate::supervised;
 
 /// Between two looks.
@@ -36,7 +36,7 @@ pub(super) struct Watcher {
 ///
 /// # Errors
 /// The operating system's, for the thread.
-pub fn start(reloader: Arc<Reloader>, running: Running) -> io::Result<()> {
+pub fn start(reloader: Arc<Reloader>, shutdown: ShutdownSignal) -> io::Result<()> {
     let Some(file) = reloader.file() else { return Ok(()) };
     let mut watcher = Watcher::new(file.path.clone(), reloader.loaded());
     if let Some(why) = reloader.loaded().problem_of(&file.path) {
@@ -44,7 +44,7 @@ pub fn start(reloader: Arc<Reloader>, running: Running) -> io::Result<()> {
         event(Warn, "reload", "the configuration can't be watched", &fields);
     }
     let work = move || {
-        while !running.wait(PAUSE) {
+        while !shutdown.wait(PAUSE) {
             if watcher.look(&reloader.loaded()) {
                 // What is wrong with it is in the log.
                 let _ = reloader.reload();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::line::{Line, Word};
-use crate::shutdown::Request;
+use crate::shutdown::Control;
 use crate::supervised;
 
 /// How long the new process may take to start: names are looked up, and the machine may be busy.
@@ -31,7 +31,7 @@ impl ToParent {
     ///
     /// # Errors
     /// The parent has ended, or this process was not started by one.
-    pub fn of_this_process(requests: Sender<Request>) -> io::Result<(ToParent, UnixStream)> {
+    pub fn of_this_process(requests: Sender<Control>) -> io::Result<(ToParent, UnixStream)> {
         let line = Arc::new(Line::of_stdin()?);
         let first = line.receive()?.and_then(|message| message.socket);
         let predecessor = first.ok_or_else(|| io::Error::other("nobody to take over from"))?;
@@ -46,7 +46,7 @@ impl ToParent {
                 };
                 let _ = sender.send(answer);
             }
-            let _ = requests.send(Request::Orphaned);
+            let _ = requests.send(Control::Orphaned);
         })?;
         Ok((ToParent { line, answers }, predecessor))
     }

@@ -4,7 +4,7 @@
 //!
 //! The two talk over a socket pair, which is the new process's standard input, and the listening socket
 //! goes through it (SCM_RIGHTS): nothing is guessed from numbers or left in the environment but a mark.
-//! Order is all:
+//! The order matters:
 //!
 //! 1. old: starts the new process and hands it the socket, and what people have set by hand
 //! 2. new: starts everything but the accepting, says [`READY`]
@@ -43,7 +43,7 @@ pub use child::ToParent;
 pub use origin::{MARK, Origin};
 pub use parent::{Event, Parent};
 
-use crate::shutdown::Request;
+use crate::shutdown::Control;
 
 /// The plain listeners, TLS and admin.
 const MAX_SOCKETS: usize = MOST_LISTENERS + 2;
@@ -127,7 +127,7 @@ impl Succession {
     }
 
     /// What is asked of this process after it was taken over from.
-    pub fn pass_on(&self, request: Request) {
+    pub fn pass_on(&self, request: Control) {
         if let Succession::Own(parent) = self {
             parent.lock().pass_on(request);
         }

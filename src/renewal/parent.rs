@@ -16,7 +16,7 @@ use super::line::{Line, Message, Word};
 use super::origin::{MARK, Origin};
 use crate::logging::event;
 use crate::service_manager::ServiceManager;
-use crate::shutdown::Request;
+use crate::shutdown::Control;
 use crate::supervised;
 
 /// The stack of a thread that hears a child.
@@ -118,20 +118,20 @@ impl Parent {
     }
 
     /// What was asked of this process is for the one that serves, if that is another.
-    pub fn pass_on(&mut self, request: Request) {
-        if request == Request::ChildEnded {
+    pub fn pass_on(&mut self, request: Control) {
+        if request == Control::ChildEnded {
             self.reap();
         }
         let Some(pid) = self.serving else { return };
         match request {
             // A terminal's Ctrl-C has gone to all of its processes already, and a second one ends them at once.
-            Request::Drain(_) => self.signal_one(pid, Signal::TERM),
-            Request::Reload => self.signal_one(pid, Signal::HUP),
-            Request::Renew => self.signal_one(pid, Signal::USR2),
-            Request::OpenLogsAgain => {
+            Control::Drain(_) => self.signal_one(pid, Signal::TERM),
+            Control::Reload => self.signal_one(pid, Signal::HUP),
+            Control::Renew => self.signal_one(pid, Signal::USR2),
+            Control::OpenLogsAgain => {
                 self.children.iter().for_each(|child| self.signal_one(child.pid, Signal::USR1));
             }
-            Request::ChildEnded | Request::Orphaned => {}
+            Control::ChildEnded | Control::Orphaned => {}
         }
     }
 

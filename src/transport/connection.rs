@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use super::idle::Link;
+use super::idle::ConnectionPool;
 use super::input::Input;
 use super::wire::Wire;
 use super::{Limits, Outgoing};
@@ -16,7 +16,7 @@ use crate::watch::{Wait, Watch};
 /// See the module. Dropped before it is kept, the connection is closed.
 pub struct Connection {
     wire: Arc<Wire>,
-    link: Arc<Link>,
+    link: Arc<ConnectionPool>,
     limits: Limits,
     watch: Option<Arc<Watch>>,
     /// What has come.
@@ -30,7 +30,7 @@ impl Connection {
     ///
     /// # Errors
     /// No connection could be opened.
-    pub fn to(link: &Arc<Link>, request: &Outgoing<'_>) -> io::Result<Connection> {
+    pub fn to(link: &Arc<ConnectionPool>, request: &Outgoing<'_>) -> io::Result<Connection> {
         let limits = request.limits;
         let idle = if request.fresh { None } else { link.take(&limits, !request.repeatable) };
         let (wire, served) = match idle {
@@ -40,7 +40,7 @@ impl Connection {
         let watch = request.watch.clone();
         if let Some(watch) = &watch {
             let wait: Weak<Wire> = Arc::downgrade(&wire);
-            watch.waits_in(wait);
+            watch.set_interrupt(wait);
         }
         Ok(Connection { wire, link: Arc::clone(link), limits, watch, input: Input::new(), served })
     }
@@ -142,7 +142,7 @@ impl Connection {
 }
 
 /// A new one; how long that took is noted, whatever comes of it.
-fn opened(link: &Link, request: &Outgoing<'_>) -> io::Result<Arc<Wire>> {
+fn opened(link: &ConnectionPool, request: &Outgoing<'_>) -> io::Result<Arc<Wire>> {
     let began = Instant::now();
     let wire = link.open(&request.limits);
     if let Some(watch) = &request.watch {
@@ -177,7 +177,7 @@ impl AsFd for Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         if let Some(watch) = &self.watch {
-            watch.waits_no_more();
+            watch.clear_interrupt();
         }
     }
 }

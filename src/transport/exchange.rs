@@ -10,7 +10,7 @@ use ureq_proto::BodyMode;
 use super::answer_head::{self, AnswerHead, Parsed};
 use super::connection::Connection;
 use super::framing::{self, Framing};
-use super::idle::Link;
+use super::idle::ConnectionPool;
 use super::reply_body::Incoming;
 use super::upload::{Broken, Step, Upload};
 use super::{
@@ -26,7 +26,7 @@ const MAX_INTERIM: u32 = 32;
 ///
 /// # Errors
 /// Says how far it came and why it went no further.
-pub fn exchange(link: &Arc<Link>, mut request: Outgoing<'_>) -> Result<BackendReply, AttemptError> {
+pub fn exchange(link: &Arc<ConnectionPool>, mut request: Outgoing<'_>) -> Result<BackendReply, AttemptError> {
     let deadline = Instant::now() + request.limits.request;
     let connection = Connection::to(link, &request).map_err(|error| AttemptError {
         stage: Stage::Connect,

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
+use super::dialer::dialer;
 use super::exchange::exchange;
-use super::idle::Link;
-use super::opener::opener;
+use super::idle::ConnectionPool;
 use super::{AttemptError, BackendReply, Outgoing, Transport};
 use crate::pool::Backend;
 
 /// Each backend's connections live and go with it.
 #[derive(Default)]
 pub struct HttpTransport {
-    links: RwLock<HashMap<u64, Arc<Link>>>,
+    links: RwLock<HashMap<u64, Arc<ConnectionPool>>>,
 }
 
 impl Transport for HttpTransport {
@@ -27,21 +27,21 @@ impl Transport for HttpTransport {
     }
 
     fn tidy(&self) {
-        let links: Vec<Arc<Link>> = self.links.read().values().map(Arc::clone).collect();
+        let links: Vec<Arc<ConnectionPool>> = self.links.read().values().map(Arc::clone).collect();
         links.iter().for_each(|link| link.tidy());
     }
 }
 
 impl HttpTransport {
     /// Takes a lock.
-    fn link(&self, backend: &Backend) -> Arc<Link> {
+    fn link(&self, backend: &Backend) -> Arc<ConnectionPool> {
         if let Some(link) = self.links.read().get(&backend.id()) {
             return Arc::clone(link);
         }
         let mut links = self.links.write();
         let link = || {
-            let (book, idle_time) = (backend.address_book(), Arc::clone(backend.idle_time()));
-            Link::new(opener(backend, None), book, idle_time, Arc::clone(backend.traffic()))
+            let (book, idle_time) = (backend.resolved_addresses(), Arc::clone(backend.idle_time()));
+            ConnectionPool::new(dialer(backend, None), book, idle_time, Arc::clone(backend.traffic()))
         };
         Arc::clone(links.entry(backend.id()).or_insert_with(|| Arc::new(link())))
     }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::limits::Limits;
 use super::wire::Wire;
-use crate::pool::{AddressBook, IdleSource, IdleTime};
+use crate::pool::{IdleSource, IdleTime, ResolvedAddresses};
 use crate::traffic::Traffic;
 use parking_lot::Mutex;
 
@@ -44,9 +44,9 @@ struct Idle {
 type Open = dyn Fn(&Limits) -> io::Result<Wire> + Send + Sync;
 
 /// One backend's connections.
-pub struct Link {
+pub struct ConnectionPool {
     open: Box<Open>,
-    book: AddressBook,
+    book: ResolvedAddresses,
     idle: Mutex<Vec<Idle>>,
     /// The backend was seen to keep a connection, and not to close one without a word since.
     keeps: AtomicBool,
@@ -56,23 +56,23 @@ pub struct Link {
     pub traffic: Arc<Traffic>,
 }
 
-impl std::fmt::Debug for Link {
+impl std::fmt::Debug for ConnectionPool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Link({} idle)", self.idle.lock().len())
+        write!(f, "ConnectionPool({} idle)", self.idle.lock().len())
     }
 }
 
-impl Link {
+impl ConnectionPool {
     /// No connections yet; `open` makes one when the time comes. A kept one to an address that has left
     /// the book is not used again: whoever moves a name wants its clients to follow.
     pub fn new(
         open: impl Fn(&Limits) -> io::Result<Wire> + Send + Sync + 'static,
-        book: AddressBook,
+        book: ResolvedAddresses,
         idle_time: Arc<IdleTime>,
         traffic: Arc<Traffic>,
-    ) -> Link {
+    ) -> ConnectionPool {
         let (idle, keeps) = (Mutex::default(), AtomicBool::new(false));
-        Link { open: Box::new(open), book, idle, keeps, idle_time, traffic }
+        ConnectionPool { open: Box::new(open), book, idle, keeps, idle_time, traffic }
     }
 
     /// Keeps a connection that has served so often for later; beyond `max_idle` the oldest goes. Takes a

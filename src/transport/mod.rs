@@ -9,6 +9,7 @@
 
 pub mod answer_head;
 mod connection;
+mod dialer;
 mod error;
 mod exchange;
 pub mod framing;
@@ -16,7 +17,6 @@ mod http_transport;
 mod idle;
 mod input;
 mod limits;
-mod opener;
 pub mod probe;
 mod reply_body;
 mod resolver;

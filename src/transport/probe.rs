@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::dialer::dialer;
 use super::exchange::exchange;
-use super::idle::Link;
-use super::opener::opener;
+use super::idle::ConnectionPool;
 use super::{AttemptError, BackendReply, Limits, Outgoing};
 use crate::client_side::NoClient;
 use crate::config::HealthCheckConfig;
@@ -22,7 +22,7 @@ fn limits(timeout: Duration) -> Limits {
 /// What was not as it should be, for people.
 pub fn connects(backend: &Backend, check: &HealthCheckConfig) -> Result<(), String> {
     let limits = limits(check.timeout);
-    opener(backend, check.port)(&limits).map(drop).map_err(|error| error.to_string())
+    dialer(backend, check.port)(&limits).map(drop).map_err(|error| error.to_string())
 }
 
 /// Asks for the path of the check, with these fields.
@@ -35,8 +35,8 @@ pub fn ask(
     headers: &Headers,
 ) -> Result<BackendReply, AttemptError> {
     // What probes send and get is nobody's traffic.
-    let (open, book) = (opener(backend, check.port), backend.address_book());
-    let link = Arc::new(Link::new(open, book, Arc::default(), Arc::default()));
+    let (open, book) = (dialer(backend, check.port), backend.resolved_addresses());
+    let link = Arc::new(ConnectionPool::new(open, book, Arc::default(), Arc::default()));
     let request = Outgoing {
         method: "GET",
         target: &check.path,

@@ -11,17 +11,17 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::aside::Side;
-use super::idle::{Bed, IdleWorkers};
+use super::control_lane::ControlLane;
+use super::idle::{IdleWorkers, Parker};
 use super::in_flight::InFlight;
 use super::job::Job;
-use super::line::Waiting;
-use super::pacer::{Pacer, Seen};
+use super::pacer::{Observation, Pacer};
 use super::processors::Processors;
 use super::queue::Queue;
 use super::slot::Slots;
+use super::tickets::Queued;
 use crate::endpoints;
-use crate::frontend::{ClientRequest, Sink};
+use crate::frontend::{ClientRequest, Dispatch};
 use crate::metrics::Tally;
 use crate::proxy::Refusal;
 
@@ -45,10 +45,10 @@ pub struct Dispatcher {
     min_awake: usize,
     /// Workers in the pool that had one request for long, at the last look.
     held_up: AtomicUsize,
-    side: Side,
+    control_lane: ControlLane,
     in_flight: Arc<InFlight>,
     looks: Mutex<Looks>,
-    /// See [`Seen::job_takes`], in microseconds.
+    /// See [`Observation::job_takes`], in microseconds.
     job_takes_us: AtomicU64,
 }
 
@@ -59,7 +59,7 @@ struct Looks {
 }
 
 /// Most tickets of requests that were taken out, as long as no worker comes to throw them away.
-const MAX_VOID: usize = 1 << 16;
+const MAX_CANCELLED: usize = 1 << 16;
 /// One runs while another waits for its backend.
 const AWAKE_PER_PROCESSOR: usize = 2;
 /// Between two looks at least.
@@ -77,7 +77,7 @@ impl Dispatcher {
         (workers, streams): (usize, Arc<AtomicUsize>),
         queue: Queue,
         max_queue: Box<dyn Fn() -> usize + Send + Sync>,
-        side: Side,
+        control_lane: ControlLane,
         in_flight: Arc<InFlight>,
     ) -> Dispatcher {
         let now = Instant::now();
@@ -92,7 +92,7 @@ impl Dispatcher {
             slots: OnceLock::new(),
             min_awake: AWAKE_PER_PROCESSOR * thread::available_parallelism().map_or(1, usize::from),
             held_up: AtomicUsize::new(0),
-            side,
+            control_lane,
             in_flight,
             looks: Mutex::new(Looks { pacer: Pacer::default(), processors: Processors::new(now), last: now }),
             job_takes_us: AtomicU64::new(0),
@@ -101,22 +101,22 @@ impl Dispatcher {
 
     /// The next job for a worker, which waits for it; `None` where its request has been taken out
     /// meanwhile. Takes locks.
-    pub(super) fn next(&self, bed: &Arc<Bed>) -> Option<Job> {
-        let job = self.next_in_line(bed).take();
+    pub(super) fn next(&self, parker: &Arc<Parker>) -> Option<Job> {
+        let job = self.next_in_line(parker).take();
         if job.is_none() {
-            self.queue.line.void_ticket_left();
+            self.queue.tickets.cancelled_ticket_left();
             self.done.fetch_add(1, Relaxed);
         }
         job
     }
 
-    fn next_in_line(&self, bed: &Arc<Bed>) -> Waiting {
+    fn next_in_line(&self, parker: &Arc<Parker>) -> Queued {
         loop {
             if let Ok(waiting) = self.queue.waiting.try_recv() {
                 self.taken.fetch_add(1, Relaxed);
                 return waiting;
             }
-            self.idle.sleep(bed, || !self.queue.waiting.is_empty());
+            self.idle.sleep(parker, || !self.queue.waiting.is_empty());
         }
     }
 
@@ -132,12 +132,12 @@ impl Dispatcher {
         Duration::from_micros(self.job_takes_us.load(Relaxed))
     }
 
-    /// See [`Side::refuse`].
+    /// See [`ControlLane::refuse`].
     pub(super) fn refuse(&self, job: Job, why: Refusal) {
-        self.side.refuse(job, why);
+        self.control_lane.refuse(job, why);
     }
 
-    /// Workers that have no job, asleep or not: as many of those that wait will not wait long.
+    /// Workers without a job, parked or not: that many queued requests start at once.
     fn without_a_job(&self) -> usize {
         let done = self.done.load(Relaxed);
         let jobs = self.taken.load(Relaxed).saturating_sub(done) as usize;
@@ -160,25 +160,27 @@ impl Dispatcher {
     }
 }
 
-impl Sink for Dispatcher {
+impl Dispatch for Dispatcher {
     fn take(&self, request: ClientRequest) {
         let entry = self.in_flight.enter(&request);
         let mut job = Job { request, refusal: None, entry };
         if endpoints::is_own(job.request.head.path()) {
             job.entry.is_own_page();
-            match self.side.own_page(job) {
+            match self.control_lane.own_page(job) {
                 None => return,
                 Some(back) => job = back,
             }
         }
         let waiting = self.queue.length();
-        // With a worker free it will hardly wait; else the steward must be able to take it out.
+        // With a worker free it will hardly wait; else the reaper must be able to take it out.
         let ticket = if self.idle.count() > waiting {
-            Waiting::shortly(job)
-        } else if waiting < (self.max_queue)() + self.without_a_job() && self.queue.line.void() < MAX_VOID {
-            self.queue.line.join(job)
+            Queued::direct(job)
+        } else if waiting < (self.max_queue)() + self.without_a_job()
+            && self.queue.tickets.cancelled() < MAX_CANCELLED
+        {
+            self.queue.tickets.join(job)
         } else {
-            return self.side.refuse(job, Refusal::QueueFull);
+            return self.control_lane.refuse(job, Refusal::QueueFull);
         };
         // The receiver is our own, so it is there.
         let _ = self.queue.sender.send(ticket);
@@ -188,7 +190,7 @@ impl Sink for Dispatcher {
     }
 
     fn refused(&self, reason: &'static str) {
-        self.side.count(Tally::of_refused_head(reason));
+        self.control_lane.count(Tally::of_refused_head(reason));
     }
 
     fn look(&self) -> bool {
@@ -205,7 +207,7 @@ impl Sink for Dispatcher {
         looks.last = now;
         let held_up = self.slots.get().map_or(0, |slots| slots.held_up(HELD_UP));
         self.held_up.store(held_up, Relaxed);
-        let seen = Seen {
+        let seen = Observation {
             taken: self.taken.load(Relaxed),
             done: self.done.load(Relaxed),
             waiting: waiting as u64,

@@ -11,49 +11,49 @@ use parking_lot::Mutex;
 /// See the module.
 #[derive(Default)]
 pub(super) struct IdleWorkers {
-    stack: Mutex<Vec<Arc<Bed>>>,
+    stack: Mutex<Vec<Arc<Parker>>>,
     count: AtomicUsize,
 }
 
-/// Where one worker sleeps.
-pub(super) struct Bed {
+/// One worker's thread, and whether it was woken.
+pub(super) struct Parker {
     sleeper: Thread,
     woken: AtomicBool,
 }
 
-impl Bed {
+impl Parker {
     /// The current thread's.
-    pub fn of_this_thread() -> Arc<Bed> {
-        Arc::new(Bed { sleeper: thread::current(), woken: AtomicBool::new(false) })
+    pub fn of_this_thread() -> Arc<Parker> {
+        Arc::new(Parker { sleeper: thread::current(), woken: AtomicBool::new(false) })
     }
 }
 
 impl IdleWorkers {
-    /// How many sleep.
+    /// How many workers are parked.
     pub fn count(&self) -> usize {
         self.count.load(SeqCst)
     }
 
-    /// Sleeps until woken, unless there is `work`, which is asked after whoever brings some can see that
-    /// this worker sleeps. Takes a lock.
-    pub fn sleep(&self, bed: &Arc<Bed>, work: impl FnOnce() -> bool) {
-        bed.woken.store(false, SeqCst);
+    /// Parks the worker until it is woken, unless there is `work`. That is asked after the worker is on the
+    /// list, so that no wake-up is lost. Takes a lock.
+    pub fn sleep(&self, parker: &Arc<Parker>, work: impl FnOnce() -> bool) {
+        parker.woken.store(false, SeqCst);
         let mut stack = self.stack.lock();
-        stack.push(Arc::clone(bed));
+        stack.push(Arc::clone(parker));
         self.count.store(stack.len(), SeqCst);
         drop(stack);
-        if work() && self.leave(bed) {
+        if work() && self.leave(parker) {
             return;
         }
-        while !bed.woken.load(SeqCst) {
+        while !parker.woken.load(SeqCst) {
             thread::park();
         }
     }
 
-    /// Gets up without having been woken; `false` where somebody is just waking this worker. Takes a lock.
-    fn leave(&self, bed: &Arc<Bed>) -> bool {
+    /// Takes a worker off the list; `false` where another thread is waking it already. Takes a lock.
+    fn leave(&self, parker: &Arc<Parker>) -> bool {
         let mut stack = self.stack.lock();
-        let place = stack.iter().rposition(|other| Arc::ptr_eq(other, bed));
+        let place = stack.iter().rposition(|other| Arc::ptr_eq(other, parker));
         place.map(|place| stack.remove(place));
         self.count.store(stack.len(), SeqCst);
         place.is_some()
@@ -62,14 +62,14 @@ impl IdleWorkers {
     /// Wakes the worker that fell asleep last; `false` where none sleeps. Takes a lock.
     pub fn wake(&self) -> bool {
         let mut stack = self.stack.lock();
-        let bed = stack.pop();
+        let parker = stack.pop();
         self.count.store(stack.len(), SeqCst);
         drop(stack);
-        if let Some(bed) = &bed {
-            bed.woken.store(true, SeqCst);
-            bed.sleeper.unpark();
+        if let Some(parker) = &parker {
+            parker.woken.store(true, SeqCst);
+            parker.sleeper.unpark();
         }
-        bed.is_some()
+        parker.is_some()
     }
 }
 
@@ -82,7 +82,7 @@ mod tests {
     fn sleeper(idle: &Arc<IdleWorkers>, woken: Sender<usize>, number: usize) {
         let idle = Arc::clone(idle);
         thread::spawn(move || {
-            idle.sleep(&Bed::of_this_thread(), || false);
+            idle.sleep(&Parker::of_this_thread(), || false);
             let _ = woken.send(number);
         });
     }
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn work_that_came_meanwhile_keeps_a_worker_up() {
         let idle = IdleWorkers::default();
-        idle.sleep(&Bed::of_this_thread(), || true);
+        idle.sleep(&Parker::of_this_thread(), || true);
         assert_eq!(idle.count(), 0);
     }
 
@@ -119,7 +119,7 @@ mod tests {
     fn a_worker_that_is_just_being_woken_is_not_lost() {
         let idle = IdleWorkers::default();
         // Woken between lying down and looking for work.
-        idle.sleep(&Bed::of_this_thread(), || idle.wake());
+        idle.sleep(&Parker::of_this_thread(), || idle.wake());
         assert_eq!(idle.count(), 0);
     }
 }

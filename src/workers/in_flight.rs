@@ -58,7 +58,7 @@ pub struct Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// It waits.
-    Waiting,
+    Queued,
     /// Somebody handles it.
     Handled,
     /// It is for one of the balancer's own pages.
@@ -68,7 +68,7 @@ enum Kind {
 impl Entry {
     /// Somebody handles it from now on.
     pub fn is_handled(&mut self) {
-        if self.kind == Kind::Waiting {
+        if self.kind == Kind::Queued {
             self.kind = Kind::Handled;
             self.list.handled.fetch_add(1, Relaxed);
         }
@@ -88,7 +88,7 @@ impl InFlight {
         let current =
             Current { head: Arc::clone(&request.head), client: request.peer.ip(), since: request.received };
         self.shards[number as usize % SHARDS].lock().insert(number, current);
-        Entry { list: Arc::clone(self), number, kind: Kind::Waiting }
+        Entry { list: Arc::clone(self), number, kind: Kind::Queued }
     }
 
     /// Requests that somebody handles, besides those for own pages.
@@ -147,7 +147,7 @@ impl Drop for Entry {
     fn drop(&mut self) {
         self.list.shards[self.number as usize % SHARDS].lock().remove(&self.number);
         match self.kind {
-            Kind::Waiting => {}
+            Kind::Queued => {}
             Kind::Handled => _ = self.list.handled.fetch_sub(1, Relaxed),
             Kind::OwnPage => _ = self.list.own_pages.fetch_sub(1, Relaxed),
         }

@@ -1,18 +1,18 @@
 //! A fixed number of threads on one channel, in which no more than so many may wait.
 //!
-//! The frontend hands each request to the [`Dispatcher`], which never blocks. A steward looks after what
+//! The frontend hands each request to the [`Dispatcher`], which never blocks. A reaper looks after what
 //! nobody else does: requests that have waited too long, and answers that take too long.
 
-mod aside;
+mod control_lane;
 mod dispatcher;
 mod idle;
 mod in_flight;
 mod job;
-mod line;
 mod pacer;
 mod processors;
 mod queue;
 mod slot;
+mod tickets;
 
 use std::io;
 use std::sync::Arc;
@@ -27,16 +27,16 @@ pub use queue::Queue;
 
 use crate::metrics::Tally;
 use crate::proxy::Refusal;
-use crate::shutdown::Running;
+use crate::shutdown::ShutdownSignal;
 use crate::supervised;
-use crate::watch::{Place, Wait};
-use aside::Side;
-use idle::Bed;
+use crate::watch::{Wait, WorkerHandle};
+use control_lane::ControlLane;
+use idle::Parker;
 use job::{STACK_BYTES, handle_safely};
 use slot::{Slot, Slots};
 
-/// How often the steward looks.
-const STEWARD_PAUSE: Duration = Duration::from_millis(100);
+/// How often the reaper looks.
+const REAPER_PAUSE: Duration = Duration::from_millis(100);
 
 /// Limits that a reload may change, asked each time.
 pub struct PoolLimits {
@@ -63,7 +63,7 @@ impl Occupancy {
     }
 }
 
-/// Starts `count` workers on the queue, the steward and those beside the pool.
+/// Starts `count` workers on the queue, the reaper and those beside the pool.
 ///
 /// # Errors
 /// The operating system's, for a thread that can't be started.
@@ -74,32 +74,32 @@ pub fn start(
     limits: PoolLimits,
     handler: Handler,
     refused: impl Fn(Tally) + Send + Sync + 'static,
-    running: Running,
+    shutdown: ShutdownSignal,
 ) -> io::Result<(Arc<Dispatcher>, Occupancy)> {
-    let line = Arc::clone(&queue.line);
-    let (side, streams) = (Side::start(&handler, refused)?, Arc::default());
+    let tickets = Arc::clone(&queue.tickets);
+    let (control_lane, streams) = (ControlLane::start(&handler, refused)?, Arc::default());
     let crew = (count, Arc::clone(&streams));
-    let dispatcher = Arc::new(Dispatcher::new(crew, queue, limits.max_queue, side, in_flight));
-    let slots = Slots::new(streams, limits.max_streams, hire(&dispatcher, &handler));
+    let dispatcher = Arc::new(Dispatcher::new(crew, queue, limits.max_queue, control_lane, in_flight));
+    let slots = Slots::new(streams, limits.max_streams, spawn_worker(&dispatcher, &handler));
     let _ = dispatcher.slots.set(Arc::clone(&slots));
     if !(0..count).all(|_| slots.fill()) {
         return Err(io::Error::other(format!("the system has no room for {count} workers")));
     }
-    let (stewards_slots, steward) = (Arc::clone(&slots), Arc::clone(&dispatcher));
+    let (reapers_slots, reaper) = (Arc::clone(&slots), Arc::clone(&dispatcher));
     let look_after = move || {
-        while !running.wait(STEWARD_PAUSE) {
-            stewards_slots.release_long_answers();
-            for job in line.overdue((limits.queue_timeout)()) {
-                steward.refuse(job, Refusal::QueueTimeout);
+        while !shutdown.wait(REAPER_PAUSE) {
+            reapers_slots.release_long_answers();
+            for job in tickets.overdue((limits.queue_timeout)()) {
+                reaper.refuse(job, Refusal::QueueTimeout);
             }
         }
     };
-    supervised::start("steward", STACK_BYTES, look_after)?;
+    supervised::start("reaper", STACK_BYTES, look_after)?;
     Ok((dispatcher, Occupancy(slots)))
 }
 
 /// Starts a worker's thread for a slot.
-fn hire(
+fn spawn_worker(
     dispatcher: &Arc<Dispatcher>,
     handler: &Handler,
 ) -> impl Fn(Arc<Slot>) -> bool + Send + Sync + 'static {
@@ -114,10 +114,10 @@ fn hire(
 }
 
 fn work(dispatcher: &Dispatcher, handler: &Handler, slot: &Arc<Slot>) {
-    let bed = Bed::of_this_thread();
-    while !slot.is_over() {
-        if let Some(mut job) = dispatcher.next(&bed) {
-            job.request.at(Arc::clone(slot) as Arc<dyn Place>);
+    let parker = Parker::of_this_thread();
+    while !slot.should_exit() {
+        if let Some(mut job) = dispatcher.next(&parker) {
+            job.request.at(Arc::clone(slot) as Arc<dyn WorkerHandle>);
             let began = Instant::now();
             let waited = began.saturating_duration_since(job.request.received);
             job.request.watch.has_waited(Wait::Worker, waited);

@@ -15,7 +15,7 @@ const STUCK: Duration = Duration::from_millis(20);
 
 /// What a look finds.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Seen {
+pub(super) struct Observation {
     /// Jobs in the queue.
     pub waiting: u64,
     /// Jobs that workers have taken from it so far.
@@ -31,7 +31,7 @@ pub(super) struct Seen {
 /// See the module.
 #[derive(Default)]
 pub(super) struct Pacer {
-    /// For each look, when it was and how many jobs had come by then; those not taken yet.
+    /// The time of each tick and the arrivals up to it, for arrivals that are still queued.
     looks: VecDeque<(Instant, u64)>,
     done: u64,
     last_done: Option<Instant>,
@@ -42,11 +42,11 @@ pub(super) struct Pacer {
 
 impl Pacer {
     /// How many workers to wake.
-    pub fn look(&mut self, seen: Seen, now: Instant) -> u64 {
+    pub fn look(&mut self, seen: Observation, now: Instant) -> u64 {
         self.note(seen, now);
         let is_stuck = since(self.last_done, now) >= STUCK;
         let is_slow = seen.job_takes >= SLOW;
-        // Whatever has begun just now keeps them busy for a moment; but not with waiting for slow backends.
+        // The load is not known yet: the processors are taken to be busy, unless backends are slow.
         let processors_are_busy = seen.processors_are_busy.unwrap_or(!is_slow);
         self.woken = if is_stuck || (is_slow && !processors_are_busy) {
             // Twice as many each time while it is not enough: all of them within a few looks.
@@ -68,7 +68,7 @@ impl Pacer {
         self.woken
     }
 
-    fn note(&mut self, seen: Seen, now: Instant) {
+    fn note(&mut self, seen: Observation, now: Instant) {
         if seen.done != self.done || seen.waiting == 0 || self.last_done.is_none() {
             (self.done, self.last_done) = (seen.done, Some(now));
         }
@@ -107,7 +107,7 @@ mod tests {
         let job_takes = Duration::from_millis(job_takes_ms);
         let woken = looks.iter().map(|(micros, waiting, taken, done)| {
             let (waiting, taken, done) = (*waiting, *taken, *done);
-            let seen = Seen { waiting, taken, done, job_takes, processors_are_busy };
+            let seen = Observation { waiting, taken, done, job_takes, processors_are_busy };
             pacer.look(seen, start + Duration::from_micros(*micros))
         });
         assert_eq!(woken.collect::<Vec<_>>(), expected);

@@ -4,28 +4,28 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::line::{Line, Waiting};
+use super::tickets::{Queued, Tickets};
 
 /// The requests that wait for a worker. The channel has no bound of its own: how many may wait is asked
-/// for each, because a reload may change it, and what the steward has taken out leaves its ticket behind.
+/// for each, because a reload may change it, and what the reaper has taken out leaves its ticket behind.
 /// A clone is the same queue.
 #[derive(Clone)]
 pub struct Queue {
-    pub(super) sender: Sender<Waiting>,
-    pub(super) waiting: Receiver<Waiting>,
-    pub(super) line: Arc<Line>,
+    pub(super) sender: Sender<Queued>,
+    pub(super) waiting: Receiver<Queued>,
+    pub(super) tickets: Arc<Tickets>,
 }
 
 impl Default for Queue {
     fn default() -> Queue {
         let (sender, waiting) = unbounded();
-        Queue { sender, waiting, line: Arc::default() }
+        Queue { sender, waiting, tickets: Arc::default() }
     }
 }
 
 impl Queue {
     /// How many are waiting.
     pub fn length(&self) -> usize {
-        self.waiting.len().saturating_sub(self.line.void())
+        self.waiting.len().saturating_sub(self.tickets.cancelled())
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::watch::Place;
+use crate::watch::WorkerHandle;
 
 /// A body that is still being passed on after this leaves the pool.
 const LONG_ANSWER: Duration = Duration::from_secs(1);
@@ -18,7 +18,7 @@ pub(super) struct Slots {
     started: Instant,
     streams: Arc<AtomicUsize>,
     max_streams: Box<dyn Fn() -> usize + Send + Sync>,
-    hire: Box<dyn Fn(Arc<Slot>) -> bool + Send + Sync>,
+    spawn_worker: Box<dyn Fn(Arc<Slot>) -> bool + Send + Sync>,
     all: Mutex<Vec<Arc<Slot>>>,
     /// Workers that will be free in a moment.
     finishing: AtomicUsize,
@@ -42,17 +42,17 @@ const IDLE: u64 = 0;
 const LEFT: u64 = u64::MAX;
 
 impl Slots {
-    /// `streams` counts the workers outside of the pool; `hire` starts a worker for a slot, if it can.
+    /// `streams` counts the workers outside of the pool; `spawn_worker` starts a worker for a slot, if it can.
     pub fn new(
         streams: Arc<AtomicUsize>,
         max_streams: impl Fn() -> usize + Send + Sync + 'static,
-        hire: impl Fn(Arc<Slot>) -> bool + Send + Sync + 'static,
+        spawn_worker: impl Fn(Arc<Slot>) -> bool + Send + Sync + 'static,
     ) -> Arc<Slots> {
         Arc::new(Slots {
             started: Instant::now(),
             streams,
             max_streams: Box::new(max_streams),
-            hire: Box::new(hire),
+            spawn_worker: Box::new(spawn_worker),
             all: Mutex::default(),
             finishing: AtomicUsize::new(0),
         })
@@ -60,17 +60,17 @@ impl Slots {
 
     /// Fills one more place; says whether that worked. Takes a lock.
     pub fn fill(self: &Arc<Self>) -> bool {
-        self.hire().is_some()
+        self.spawn_worker().is_some()
     }
 
-    fn hire(self: &Arc<Self>) -> Option<Arc<Slot>> {
+    fn spawn_worker(self: &Arc<Self>) -> Option<Arc<Slot>> {
         let slot = Arc::new(Slot {
             slots: Arc::downgrade(self),
             relaying_since: AtomicU64::new(IDLE),
             job_since: AtomicU64::new(0),
             is_finishing: AtomicBool::new(false),
         });
-        let hired = (self.hire)(Arc::clone(&slot));
+        let hired = (self.spawn_worker)(Arc::clone(&slot));
         hired.then(|| {
             self.all.lock().push(Arc::clone(&slot));
             slot
@@ -105,7 +105,7 @@ impl Slots {
         let relays_long = |slot: &&Arc<Slot>| is_long(slot.relaying_since.load(Relaxed));
         let long: Vec<_> = self.all.lock().iter().filter(relays_long).cloned().collect();
         for slot in long {
-            if !slot.leave_if(is_long) {
+            if !slot.detach_if(is_long) {
                 return;
             }
         }
@@ -118,7 +118,7 @@ impl Slots {
 
 impl Slot {
     /// The worker is done with a request; says whether it has left the pool and must end.
-    pub fn is_over(self: &Arc<Self>) -> bool {
+    pub fn should_exit(self: &Arc<Self>) -> bool {
         let over = self.relaying_since.swap(IDLE, SeqCst) == LEFT;
         if let (true, Some(slots)) = (over, self.slots.upgrade()) {
             slots.streams.fetch_sub(1, SeqCst);
@@ -145,7 +145,7 @@ impl Slot {
 
     /// The worker leaves, if it still passes on what it passes on since a time that `may`. `false` where no
     /// other can take its place. Takes a lock.
-    fn leave_if(&self, may: impl Fn(u64) -> bool) -> bool {
+    fn detach_if(&self, may: impl Fn(u64) -> bool) -> bool {
         let Some(slots) = self.slots.upgrade() else { return false };
         if self.relaying_since.load(SeqCst) == LEFT {
             return true;
@@ -155,7 +155,7 @@ impl Slot {
         if place.is_err() {
             return false;
         }
-        let Some(other) = slots.hire() else {
+        let Some(other) = slots.spawn_worker() else {
             slots.streams.fetch_sub(1, SeqCst);
             return false;
         };
@@ -171,7 +171,7 @@ impl Slot {
     }
 }
 
-impl Place for Slot {
+impl WorkerHandle for Slot {
     fn relaying(&self) {
         if let Some(slots) = self.slots.upgrade() {
             let now = slots.milliseconds().max(IDLE + 1);
@@ -196,7 +196,7 @@ impl Place for Slot {
     }
 
     fn leave(&self) -> bool {
-        self.leave_if(|_| true)
+        self.detach_if(|_| true)
     }
 }
 
@@ -214,7 +214,7 @@ mod tests {
         assert!(workers[0].leave() && workers[0].leave() && workers[1].leave());
         assert!(!workers[2].leave(), "a third is too many");
         assert_eq!((slots.streams(), hired.load(SeqCst), slots.all.lock().len()), (2, 6, 4));
-        assert!(workers[0].is_over() && !workers[2].is_over());
+        assert!(workers[0].should_exit() && !workers[2].should_exit());
         assert!(workers[2].leave(), "there is room again");
     }
 
@@ -225,11 +225,11 @@ mod tests {
         let worker = Arc::clone(&slots.all.lock()[0]);
         worker.relaying_since.store(1, Relaxed);
         worker.waiting();
-        worker.leave_if(|since| since != IDLE);
-        assert!(!worker.is_over(), "its body has come in time");
+        worker.detach_if(|since| since != IDLE);
+        assert!(!worker.should_exit(), "its body has come in time");
         assert!(worker.leave());
         worker.waiting();
-        assert!(worker.is_over(), "once out is out");
+        assert!(worker.should_exit(), "once out is out");
     }
 
     #[test]
@@ -273,7 +273,7 @@ mod tests {
             let ending_now = Arc::clone(&ending);
             let limit = move || {
                 let worker = ending_now.lock().take();
-                assert!(worker.is_none_or(|worker| !worker.is_over()), "it is neither out nor replaced");
+                assert!(worker.is_none_or(|worker| !worker.should_exit()), "it is neither out nor replaced");
                 most
             };
             let hired = Arc::new(Mutex::new(Vec::new()));
@@ -286,10 +286,10 @@ mod tests {
             let worker = Arc::clone(&slots.all.lock()[0]);
             worker.relaying();
             *ending.lock() = Some(Arc::clone(&worker));
-            worker.leave_if(|since| since != IDLE);
-            let over = hired.lock().iter().filter(|slot| slot.is_over()).count();
+            worker.detach_if(|since| since != IDLE);
+            let over = hired.lock().iter().filter(|slot| slot.should_exit()).count();
             assert_eq!((over, slots.streams(), slots.all.lock().len()), (hired.lock().len() - 1, 0, 1));
-            assert!(!worker.is_over());
+            assert!(!worker.should_exit());
         }
     }
 }

@@ -39,7 +39,7 @@ const LAYERS: [&[&str]; 6] = [
         "endpoints",
         "middleware",
     ],
-    &["demo", "replay", "convert", "drill", "check", "by_hand", "inquiry"],
+    &["demo", "replay", "convert", "drill", "check", "http_client", "client_commands"],
 ];
 
 struct Source {
@@ -144,7 +144,7 @@ fn only_in(word: &str, places: &[&str]) {
 #[test]
 fn each_library_has_its_folder() {
     only_in("tiny_http::", &["frontend"]);
-    only_in("ureq", &["transport", "inquiry"]);
+    only_in("ureq", &["transport", "client_commands"]);
     only_in("httpdate", &["frontend"]);
     only_in("signal_hook", &["shutdown"]);
     only_in("simplelog", &["logging"]);

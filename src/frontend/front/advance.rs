@@ -144,7 +144,7 @@ impl Core {
         reason: &'static str,
         now: Instant,
     ) -> Result<Option<RequestHead>, Gone> {
-        let answer = refusal("front", (code, reason), conn.peer, &*self.sink);
+        let answer = refusal("front", (code, reason), conn.peer, &*self.dispatch);
         conn.send(answer.as_bytes(), now)?;
         conn.close(true, now)?;
         Ok(None)

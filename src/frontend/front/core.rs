@@ -14,9 +14,9 @@ use super::poll::Poll;
 use super::table::Table;
 use crate::frontend::limits::ClientLimits;
 use crate::frontend::surplus::Surplus;
-use crate::frontend::{ClientStream, Sink};
+use crate::frontend::{ClientStream, Dispatch};
 use crate::http::address::network_of;
-use crate::http::framing::Flaw;
+use crate::http::framing::FramingError;
 use crate::http::{BodyLength, RequestHead};
 use crate::tls::ServerSettings;
 use crate::traffic::Traffic;
@@ -27,7 +27,7 @@ pub(super) struct Loan {
     pub core: Arc<Core>,
     pub index: usize,
     pub conn: Box<Conn>,
-    pub screened: Result<BodyLength, Flaw>,
+    pub body_length: Result<BodyLength, FramingError>,
     pub watch: Arc<Watch>,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Core {
     /// How many look after clients.
     pub client_loops: usize,
     pub modes: Modes,
-    pub sink: Arc<dyn Sink>,
+    pub dispatch: Arc<dyn Dispatch>,
     pub limits: Box<dyn Fn() -> ClientLimits + Send + Sync>,
     pub tls: Option<RwLock<ServerSettings>>,
     /// Whether each connection begins with a PROXY header.
@@ -69,7 +69,7 @@ impl Core {
         let count = counts.entry(network).or_default();
         if most.is_some_and(|most| *count >= most) {
             drop(counts);
-            self.surplus.lock().closed(1, &*self.sink, Instant::now());
+            self.surplus.lock().closed(1, &*self.dispatch, Instant::now());
             return Err(Gone);
         }
         *count += 1;

@@ -49,7 +49,7 @@ impl EventLoop {
             // While requests wait for a worker, somebody has to see to it; a thread that makes handshakes only
             // where it may have handed one over.
             let hands_over = self.number < core.client_loops || !ready.is_empty();
-            let is_anything_waiting = hands_over && core.sink.look();
+            let is_anything_waiting = hands_over && core.dispatch.look();
             let rest = next_sweep.saturating_duration_since(Instant::now());
             let limit = if is_anything_waiting { rest.min(LOOK) } else { rest };
             // Without it nobody is served any more, and whoever supervises this thread must know.
@@ -110,7 +110,7 @@ impl EventLoop {
             Ok((client, peer)) => {
                 let most = (self.core.limits)().max_connections;
                 if self.core.table.open() >= most && !self.room.make(&self.core, now) {
-                    self.core.surplus.lock().closed(1, &*self.core.sink, now);
+                    self.core.surplus.lock().closed(1, &*self.core.dispatch, now);
                     return true;
                 }
                 // Refused, it has been counted.

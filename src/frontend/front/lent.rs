@@ -46,8 +46,8 @@ pub(super) struct Lent {
 
 impl Lent {
     pub fn new(loan: Loan, head: &RequestHead) -> Lent {
-        let Loan { core, index, conn, screened, watch } = loan;
-        let body = match screened {
+        let Loan { core, index, conn, body_length, watch } = loan;
+        let body = match body_length {
             Ok(BodyLength::None | BodyLength::Known(0)) => Body::Whole,
             Ok(BodyLength::Known(length)) => Body::Length(length),
             Ok(BodyLength::Chunked) => Body::Chunks(Box::default()),

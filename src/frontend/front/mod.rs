@@ -35,10 +35,10 @@ use std::time::{Duration, Instant};
 use log::Level::Debug;
 use parking_lot::{Mutex, RwLock};
 
-use super::door::{Counts, Door};
+use super::dispatch::Dispatch;
 use super::limits::ClientLimits;
 use super::listen_socket::ListenSocket;
-use super::sink::Sink;
+use super::listener::{Counts, Listener};
 use super::socket_options::{admit_newcomers, refuse_newcomers, set_socket_options};
 use super::surplus::Surplus;
 use crate::logging::event;
@@ -87,7 +87,7 @@ impl Front {
         listener: ListenSocket,
         how: FrontSettings,
         limits: impl Fn() -> ClientLimits + Send + Sync + 'static,
-        sink: Arc<dyn Sink>,
+        dispatch: Arc<dyn Dispatch>,
     ) -> io::Result<Front> {
         set_socket_options(&listener, limits().max_connections)?;
         listener.set_nonblocking(true)?;
@@ -102,7 +102,7 @@ impl Front {
             polls,
             client_loops,
             modes: Modes::new(),
-            sink,
+            dispatch,
             limits: Box::new(limits),
             tls: how.tls.map(RwLock::new),
             proxy_protocol: how.proxy_protocol,
@@ -145,7 +145,7 @@ impl Front {
     }
 }
 
-impl Door for Front {
+impl Listener for Front {
     fn announce_end(&self) {
         self.core.ends.store(true, Relaxed);
     }

@@ -50,7 +50,7 @@ impl Modes {
         loop {
             ring();
             let followed = self.followed.1.recv_timeout(HEARS_WITHIN);
-            match followed.map_err(|_| io::Error::other("the front does not hear"))? {
+            match followed.map_err(|_| io::Error::other("the front thread did not react in time"))? {
                 followed if followed == mode => return Ok(()),
                 // Of a turn before.
                 _ => {}

@@ -45,17 +45,17 @@ impl Core {
                 }
                 continue;
             }
-            let fate = match &slot.holder {
-                Holder::Slot(conn) if conn.home == home => fate(conn, &limits, now),
-                _ => Fate::Stays,
+            let expiry = match &slot.holder {
+                Holder::Slot(conn) if conn.home == home => expiry(conn, &limits, now),
+                _ => Expiry::Stays,
             };
-            if fate == Fate::Stays {
+            if expiry == Expiry::Stays {
                 continue;
             }
             if let Holder::Slot(conn) = std::mem::replace(&mut slot.holder, Holder::Front) {
                 let key = slot.key;
                 drop(slot);
-                self.end(conn, key, fate, now);
+                self.end(conn, key, expiry, now);
             }
         }
     }
@@ -73,12 +73,12 @@ impl Core {
         }
     }
 
-    fn end(self: &Arc<Self>, mut conn: Box<Conn>, index: usize, fate: Fate, now: Instant) {
-        let ended = match fate {
-            Fate::Stays => Ok(()),
-            Fate::Cut => Err(Gone),
-            Fate::Farewell => conn.close(true, now),
-            Fate::TooSlow => self.refuse(&mut conn, 408, "header_timeout", now).map(|_| ()),
+    fn end(self: &Arc<Self>, mut conn: Box<Conn>, index: usize, expiry: Expiry, now: Instant) {
+        let ended = match expiry {
+            Expiry::Stays => Ok(()),
+            Expiry::Cut => Err(Gone),
+            Expiry::Farewell => conn.close(true, now),
+            Expiry::TooSlow => self.refuse(&mut conn, 408, "header_timeout", now).map(|_| ()),
         };
         match ended {
             Ok(()) => self.work(conn, index, Ready::default(), now),
@@ -89,7 +89,7 @@ impl Core {
 
 /// What becomes of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum Expiry {
     Stays,
     Cut,
     /// It is told that it ends: TLS tells that from a connection that was cut (RFC 8446 section 6.1).
@@ -98,23 +98,23 @@ enum Fate {
     TooSlow,
 }
 
-fn fate(conn: &Conn, limits: &ClientLimits, now: Instant) -> Fate {
+fn expiry(conn: &Conn, limits: &ClientLimits, now: Instant) -> Expiry {
     let age = now.saturating_duration_since(conn.since);
     let has_output = !conn.output.is_empty();
     let is_stalled = has_output && now.saturating_duration_since(conn.progress) >= limits.client_write;
     // Of a connection that closes: since it began to, or since the client took the last of its answer.
     let has_lingered = now.saturating_duration_since(conn.progress) >= MAX_LINGER;
     match conn.stage {
-        Stage::Proxy | Stage::Handshake if age >= limits.client_header => Fate::Cut,
-        Stage::Proxy | Stage::Handshake => Fate::Stays,
-        _ if is_stalled => Fate::Cut,
-        Stage::Head if age >= limits.client_header => Fate::TooSlow,
-        Stage::Closing if !has_output && (age >= LINGER || has_lingered) => Fate::Cut,
+        Stage::Proxy | Stage::Handshake if age >= limits.client_header => Expiry::Cut,
+        Stage::Proxy | Stage::Handshake => Expiry::Stays,
+        _ if is_stalled => Expiry::Cut,
+        Stage::Head if age >= limits.client_header => Expiry::TooSlow,
+        Stage::Closing if !has_output && (age >= LINGER || has_lingered) => Expiry::Cut,
         // What has come and was not looked at yet is not silence.
         Stage::Idle if !has_output && age >= limits.client_idle && !conn.has_unread() => match conn.tls {
-            Some(_) => Fate::Farewell,
-            None => Fate::Cut,
+            Some(_) => Expiry::Farewell,
+            None => Expiry::Cut,
         },
-        Stage::Head | Stage::Closing | Stage::Idle => Fate::Stays,
+        Stage::Head | Stage::Closing | Stage::Idle => Expiry::Stays,
     }
 }

@@ -17,7 +17,7 @@ use crate::http::{RequestHead, framing};
 use crate::watch::Watch;
 
 thread_local! {
-    /// Connections that have come back while the sink was still taking their request, because it was answered
+    /// Connections that have come back while the dispatch was still taking their request, because it was answered
     /// at once: looked at one by one afterwards, or a client that pipelines would fill the stack.
     static RETURNED: RefCell<Option<Returned>> = const { RefCell::new(None) };
 }
@@ -120,7 +120,7 @@ impl Core {
     }
 
     fn lend(self: &Arc<Self>, mut conn: Box<Conn>, index: usize, head: RequestHead, slot: &Mutex<Slot>) {
-        let screened = framing::check(&head);
+        let body_length = framing::check(&head);
         let (peer, secure, watch) = (conn.peer, conn.secure, Arc::new(Watch::default()));
         let tls_version = conn.tls.as_ref().and_then(|tls| tls.version());
         conn.requests = conn.requests.saturating_add(1);
@@ -131,17 +131,17 @@ impl Core {
             watch.client_has_gone();
         }
         drop(slot);
-        let loan = Loan { core: Arc::clone(self), index, conn, screened, watch: Arc::clone(&watch) };
+        let loan = Loan { core: Arc::clone(self), index, conn, body_length, watch: Arc::clone(&watch) };
         let stream = (self.stream_of)(loan, &head);
-        let mut request = ClientRequest::new(head, screened, peer, secure, watch, stream);
+        let mut request = ClientRequest::new(head, body_length, peer, secure, watch, stream);
         request.tls_version = tls_version;
         let is_nested = RETURNED.with_borrow(Option::is_some);
         if is_nested {
-            return self.sink.take(request);
+            return self.dispatch.take(request);
         }
         RETURNED.set(Some(Vec::new()));
         let _at_the_end = NoneReturned;
-        self.sink.take(request);
+        self.dispatch.take(request);
         for _ in 0..MAX_IN_A_ROW {
             let Some((conn, index)) = next_returned() else { return };
             self.work(conn, index, Ready::default(), Instant::now());

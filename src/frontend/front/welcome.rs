@@ -14,7 +14,7 @@ impl Core {
     /// It gets a place, unless there is none for it. Takes locks, one after the other.
     pub fn welcome(self: &Arc<Self>, client: TcpStream, peer: SocketAddr, now: Instant) -> Result<(), Gone> {
         if self.proxy_protocol && !(self.may_send_proxy_header)(peer.ip().to_canonical()) {
-            self.strangers.lock().closed(1, &*self.sink, now);
+            self.strangers.lock().closed(1, &*self.dispatch, now);
             return Err(Gone);
         }
         let tls = self.tls.as_ref().map(|tls| tls.read().session()).transpose().map_err(|_| Gone)?;

@@ -1,5 +1,5 @@
 //! tiny_http's acceptor, for trusted networks: `"front": false`. tiny_http accepts, reads heads and decodes
-//! bodies, one thread a connection; each request goes straight to the same [`Sink`] as the front's.
+//! bodies, one thread a connection; each request goes straight to the same [`Dispatch`] as the front's.
 //!
 //! It has no limits of time, size or number, and shows no socket. What follows from that is a list in
 //! docs/RELIABILITY.md; here is only what friendly clients need: the end of an answer that its backend broke
@@ -21,12 +21,12 @@ use std::time::{Duration, Instant};
 
 use log::Level::{Debug, Error, Warn};
 
-use super::door::{Counts, Door};
+use super::dispatch::Dispatch;
 use super::listen_socket::ListenSocket;
+use super::listener::{Counts, Listener};
 use super::request::ClientRequest;
-use super::sink::Sink;
 use super::socket_options::set_socket_options;
-use crate::http::framing::{self, Flaw};
+use crate::http::framing::{self, FramingError};
 use crate::http::{BodyLength, Headers, RequestHead, Version};
 use crate::logging::event;
 use crate::supervised;
@@ -64,12 +64,12 @@ impl TinyListener {
     pub fn start(
         listener: ListenSocket,
         max_connections: usize,
-        sink: Arc<dyn Sink>,
+        dispatch: Arc<dyn Dispatch>,
         traffic: Arc<Traffic>,
     ) -> io::Result<TinyListener> {
         let address = listener.address().tcp().ok_or(io::ErrorKind::Unsupported)?;
         set_socket_options(&listener, max_connections)?;
-        let shared = Arc::new(Shared::new(address.port(), sink, traffic));
+        let shared = Arc::new(Shared::new(address.port(), dispatch, traffic));
         serve(&listener, &shared)?;
         let nudged = Arc::clone(&shared);
         supervised::start("nudge", STACK_BYTES, move || nudge::run(&nudged, reachable(address)))?;
@@ -101,7 +101,7 @@ fn accept(mut server: tiny_http::Server, listener: &ListenSocket, shared: &Arc<S
     let mut old = Vec::new();
     loop {
         // While requests wait for a worker, somebody has to see to it.
-        let received = match shared.sink.look() {
+        let received = match shared.dispatch.look() {
             true => server.recv_timeout(LOOK),
             false => server.recv().map(Some),
         };
@@ -139,11 +139,11 @@ fn take_over(mut request: tiny_http::Request, shared: &Arc<Shared>) {
     shared.traffic.has_received(head.byte_len());
     let upgrade = tiny_http_finds(&head, b"upgrade");
     // Of a body with an upgrade tiny_http decodes nothing: chunks would be taken for the body itself.
-    let screened = framing::check(&head).and_then(|length| match length {
-        BodyLength::Chunked if upgrade => Err(Flaw::AmbiguousFraming),
+    let body_length = framing::check(&head).and_then(|length| match length {
+        BodyLength::Chunked if upgrade => Err(FramingError::AmbiguousFraming),
         length => Ok(length),
     });
-    let length = screened.unwrap_or(match request.body_length() {
+    let length = body_length.unwrap_or(match request.body_length() {
         // It will be refused; until then tiny_http's view of its body is what must be dealt with.
         Some(length) => BodyLength::Known(length as u64),
         None if head.headers.get("transfer-encoding").is_some() => BodyLength::Chunked,
@@ -151,14 +151,14 @@ fn take_over(mut request: tiny_http::Request, shared: &Arc<Shared>) {
     });
     let is_last = upgrade || !tiny_http_keeps_alive(&head);
     // Its last request by our reading, if not by tiny_http's.
-    if screened.is_err() || (!head.keep_alive() && !is_last) {
+    if body_length.is_err() || (!head.keep_alive() && !is_last) {
         let cookie = ClientSocket::find(peer, shared.port).map_or(0, |socket| socket.cookie());
         shared.doom(peer, cookie);
     }
     let watch = Arc::new(Watch::default());
     let shares = (Arc::clone(shared), Arc::clone(&watch));
     let stream = TinyStream::new(shares, request, peer, length, (upgrade, is_last));
-    shared.sink.take(ClientRequest::new(head, screened, peer, false, watch, Box::new(stream)));
+    shared.dispatch.take(ClientRequest::new(head, body_length, peer, false, watch, Box::new(stream)));
 }
 
 /// Whether tiny_http 0.12 reads another request after this one.
@@ -189,7 +189,7 @@ fn head_of(request: &mut tiny_http::Request) -> RequestHead {
     }
 }
 
-impl Door for TinyListener {
+impl Listener for TinyListener {
     fn announce_end(&self) {
         self.shared.ends.store(true, SeqCst);
         *self.shared.last.lock() = Instant::now();

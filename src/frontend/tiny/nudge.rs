@@ -19,7 +19,7 @@ use super::socket::unread;
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// ... and while none do: a burst may come to a balancer that was idle.
 const IDLE_PAUSE: Duration = Duration::from_millis(200);
-/// A connection to oneself is there at once, or the queue is full and others do the same work.
+/// Loopback connects at once unless the backlog is full, and then no nudge is needed.
 const WAKE_LIMIT: Duration = Duration::from_millis(20);
 
 /// For as long as the process lives; `address` leads to the listener.

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::socket::ClientSocket;
-use crate::frontend::Sink;
+use crate::frontend::Dispatch;
 use crate::traffic::Traffic;
 
 /// See the module.
 pub(super) struct Shared {
     pub port: u16,
-    pub sink: Arc<dyn Sink>,
+    pub dispatch: Arc<dyn Dispatch>,
     pub traffic: Arc<Traffic>,
     pub accepting: AtomicBool,
     /// Each answer says that it is its connection's last.
@@ -44,10 +44,10 @@ struct Doomed {
 const DOOMED: Duration = Duration::from_secs(10);
 
 impl Shared {
-    pub fn new(port: u16, sink: Arc<dyn Sink>, traffic: Arc<Traffic>) -> Shared {
+    pub fn new(port: u16, dispatch: Arc<dyn Dispatch>, traffic: Arc<Traffic>) -> Shared {
         Shared {
             port,
-            sink,
+            dispatch,
             traffic,
             accepting: AtomicBool::new(false),
             ends: AtomicBool::new(false),

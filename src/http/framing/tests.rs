@@ -12,7 +12,7 @@ fn head(version: Version, fields: &[(&str, &[u8])]) -> RequestHead {
     RequestHead { method: "POST".into(), target: "/".into(), version, headers }
 }
 
-fn verdict(fields: &[(&str, &[u8])]) -> Result<BodyLength, Flaw> {
+fn verdict(fields: &[(&str, &[u8])]) -> Result<BodyLength, FramingError> {
     check(&head(Version::Http11, fields))
 }
 
@@ -58,7 +58,11 @@ fn every_other_framing_is_ambiguous() {
         b"chun ked",
     ];
     for coding in codings {
-        assert_eq!(verdict(&[("Transfer-Encoding", coding)]), Err(Flaw::AmbiguousFraming), "{coding:?}");
+        assert_eq!(
+            verdict(&[("Transfer-Encoding", coding)]),
+            Err(FramingError::AmbiguousFraming),
+            "{coding:?}"
+        );
     }
 }
 
@@ -72,14 +76,14 @@ fn length_and_coding_together_or_repeated_are_ambiguous() {
         &[("Transfer-Encoding", b"chunked"), ("Transfer-Encoding", b"identity")],
     ];
     for set in sets {
-        assert_eq!(verdict(set), Err(Flaw::AmbiguousFraming), "{set:?}");
+        assert_eq!(verdict(set), Err(FramingError::AmbiguousFraming), "{set:?}");
     }
 }
 
 #[test]
 fn http_1_0_knows_no_chunked() {
     let old = head(Version::Http10, &[("Transfer-Encoding", b"chunked")]);
-    assert_eq!(check(&old), Err(Flaw::AmbiguousFraming));
+    assert_eq!(check(&old), Err(FramingError::AmbiguousFraming));
 }
 
 #[test]
@@ -114,7 +118,7 @@ fn host_is_needed_in_1_1_only_and_never_twice() {
     for (version, missing_is_fine) in [(Version::Http11, false), (Version::Http10, true)] {
         let mut head = head(version, &[]);
         head.headers.push("host", b"example.com");
-        assert_eq!(check(&head), Err(Flaw::BadHost));
+        assert_eq!(check(&head), Err(FramingError::BadHost));
         head.headers.remove("host");
         assert_eq!(check(&head).is_ok(), missing_is_fine);
     }
@@ -123,11 +127,11 @@ fn host_is_needed_in_1_1_only_and_never_twice() {
 #[test]
 fn characters_that_split_are_malformed() {
     for value in [&b"a\nX-B: b"[..], b"a\rb", b"a\0b", b"\x7f", b"\x0b"] {
-        assert_eq!(verdict(&[("X-A", value)]), Err(Flaw::Malformed), "{value:?}");
+        assert_eq!(verdict(&[("X-A", value)]), Err(FramingError::Malformed), "{value:?}");
     }
     assert!(verdict(&[("X-A", b"tab\tand \xe9")]).is_ok());
     for name in ["", "X(A)", "X A", "X:"] {
-        assert_eq!(verdict(&[(name, b"a")]), Err(Flaw::Malformed), "{name:?}");
+        assert_eq!(verdict(&[(name, b"a")]), Err(FramingError::Malformed), "{name:?}");
     }
 }
 
@@ -166,7 +170,7 @@ fn fields_and_members_of_connection_have_a_bound() {
         if members > 0 {
             head.headers.push("Connection", vec!["a"; members].join(",").as_bytes());
         }
-        let expected = if fits { Ok(BodyLength::None) } else { Err(Flaw::TooManyFields) };
+        let expected = if fits { Ok(BodyLength::None) } else { Err(FramingError::TooManyFields) };
         assert_eq!(check(&head), expected, "{fields} fields and Host, {members} members");
     }
 }

@@ -42,8 +42,8 @@ impl Backend {
         self.kept.breaker_is_clean.load(Relaxed)
     }
 
-    /// A result for the breaker; says what it has come to. One that closes lets the backend come back, which
-    /// may climb then. Takes locks, one after the other.
+    /// Records a result, and returns the breaker's state if that has changed. A breaker that closes starts the
+    /// slow start. Takes locks, one after the other.
     pub(in crate::pool) fn tell_breaker(
         &self,
         claimed: Generation,
@@ -56,7 +56,7 @@ impl Backend {
         self.kept.breaker_is_clean.store(breaker.is_clean(), Relaxed);
         drop(breaker);
         if change == Some(BreakerState::Closed) {
-            self.begin_climb(now);
+            self.begin_ramp(now);
         }
         change
     }

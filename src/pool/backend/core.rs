@@ -7,9 +7,9 @@ use std::time::{Instant, SystemTime};
 use md5::{Digest, Md5};
 use parking_lot::Mutex;
 
-use super::address_book::AddressBook;
 use super::hand_weight::HandWeight;
 use super::idle_time::IdleTime;
+use super::resolved_addresses::ResolvedAddresses;
 use super::trouble::Trouble;
 use crate::config::{BackendConfig, BackendUrl};
 use crate::histogram::Histogram;
@@ -50,7 +50,7 @@ pub(super) struct Kept {
     pub(super) is_newcomer: AtomicBool,
     /// A digest of the name, the same in every process.
     pub(super) digest: u128,
-    pub(super) addresses: AddressBook,
+    pub(super) addresses: ResolvedAddresses,
     pub(super) idle_time: Arc<IdleTime>,
     pub(super) admin: AtomicU8,
     pub(super) weight_by_hand: HandWeight,
@@ -64,9 +64,9 @@ pub(super) struct Kept {
     pub(super) breaker: Mutex<Breaker>,
     /// See [`Breaker::is_clean`]; spares the lock.
     pub(super) breaker_is_clean: AtomicBool,
-    /// When it came back; `None` once it has climbed to its full weight.
+    /// When it came back; `None` once it has its full weight.
     pub(super) back_since: Mutex<Option<Instant>>,
-    pub(super) is_climbing: AtomicBool,
+    pub(super) is_ramping: AtomicBool,
     pub(super) active: AtomicU32,
     pub(super) total_requests: AtomicU64,
     pub(super) total_failures: AtomicU64,
@@ -87,7 +87,7 @@ impl Kept {
             name,
             configured,
             is_newcomer: AtomicBool::new(false),
-            addresses: AddressBook::default(),
+            addresses: ResolvedAddresses::default(),
             idle_time: Arc::default(),
             admin: AtomicU8::new(AdminState::Enabled as u8),
             weight_by_hand: HandWeight::default(),
@@ -99,7 +99,7 @@ impl Kept {
             breaker: Mutex::default(),
             breaker_is_clean: AtomicBool::new(true),
             back_since: Mutex::new(None),
-            is_climbing: AtomicBool::new(false),
+            is_ramping: AtomicBool::new(false),
             active: AtomicU32::new(0),
             total_requests: AtomicU64::new(0),
             total_failures: AtomicU64::new(0),
@@ -219,7 +219,7 @@ impl Backend {
     }
 
     /// Where to connect. The book stays up to date when it is kept.
-    pub fn address_book(&self) -> AddressBook {
+    pub fn resolved_addresses(&self) -> ResolvedAddresses {
         self.kept.addresses.clone()
     }
 }

@@ -54,7 +54,7 @@ impl Backend {
         self.kept.responses[class].fetch_add(1, Relaxed);
     }
 
-    /// Bytes from it and to it, those of probes aside.
+    /// Bytes from it and to it, without those of probes.
     pub fn traffic(&self) -> &Arc<Traffic> {
         &self.kept.traffic
     }

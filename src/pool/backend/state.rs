@@ -1,4 +1,4 @@
-//! How a backend is: what probes and people say of it, and its climb after it has come back.
+//! How a backend is: what probes and people say of it, and its slow start after it has come back.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
@@ -18,14 +18,14 @@ impl Backend {
         AdminState::from_u8(self.kept.admin.load(Relaxed))
     }
 
-    /// See [`Backend::admin`]. One that may take requests again climbs, if that is asked for. Takes locks,
+    /// See [`Backend::admin`]. One that may take requests again begins its slow start, if there is one. Takes locks,
     /// one after the other, where that changes its state.
     pub fn set_admin(&self, state: AdminState, now: Instant) {
         let (before, was) = (self.state(), self.admin());
         self.kept.admin.store(state as u8, Relaxed);
         self.note_change(before, now);
         if state == AdminState::Enabled && was != state {
-            self.begin_climb(now);
+            self.begin_ramp(now);
         }
     }
 
@@ -83,18 +83,18 @@ impl Backend {
         }
     }
 
-    /// The weight that algorithms see, in parts of [`FULL_SHARE`]: while it climbs after it has come
+    /// The weight that algorithms see, in parts of [`FULL_SHARE`]: during its slow start, after it has come
     /// back, a part of it. Takes a lock only then.
     pub fn share(&self, slow_start: Duration, now: Instant) -> u32 {
         let full = self.weight().saturating_mul(FULL_SHARE);
-        if !self.kept.is_climbing.load(Relaxed) || slow_start.is_zero() {
+        if !self.kept.is_ramping.load(Relaxed) || slow_start.is_zero() {
             return full;
         }
         let mut since = self.kept.back_since.lock();
         let Some(climbed) = since.map(|since| now.saturating_duration_since(since)) else { return full };
         if climbed >= slow_start {
             *since = None;
-            self.kept.is_climbing.store(false, Relaxed);
+            self.kept.is_ramping.store(false, Relaxed);
             return full;
         }
         ((f64::from(full) * climbed.as_secs_f64() / slow_start.as_secs_f64()) as u32).max(1)
@@ -102,7 +102,7 @@ impl Backend {
 
     /// Takes a probe's result in; says when the verdict changed, or the
     /// cause of a bad one. A backend that the probes have found
-    /// healthy again begins anew: its breaker closes, and it climbs if that is asked for. Takes locks,
+    /// healthy again begins anew: its breaker closes, and its slow start begins, if there is one. Takes locks,
     /// one after the other.
     pub fn observe_probe(
         &self,
@@ -126,7 +126,7 @@ impl Backend {
         self.note_change(before, now);
         if flip == Some(Flip::ToHealthy) {
             self.reset_breaker();
-            self.begin_climb(now);
+            self.begin_ramp(now);
         }
         if self.is_healthy() && problem.is_none() {
             *self.kept.trouble.lock() = None;
@@ -158,10 +158,10 @@ impl Backend {
         is_another
     }
 
-    /// From now on it climbs to its full weight. Takes a lock.
-    pub fn begin_climb(&self, now: Instant) {
+    /// Its slow start begins: from now on its weight grows to the full one. Takes a lock.
+    pub fn begin_ramp(&self, now: Instant) {
         *self.kept.back_since.lock() = Some(now);
-        self.kept.is_climbing.store(true, Relaxed);
+        self.kept.is_ramping.store(true, Relaxed);
     }
 
     /// Probes that have failed in a row. Takes a lock.

@@ -11,11 +11,16 @@ const LIMITS: Limits = Limits {
     max_idle: 2,
 };
 
-fn link(listener: &TcpListener) -> Link {
+fn link(listener: &TcpListener) -> ConnectionPool {
     let address = listener.local_addr().unwrap();
-    let book = AddressBook::default();
+    let book = ResolvedAddresses::default();
     book.set(&[address]);
-    Link::new(move |limits| Wire::tcp(&[address], limits.connect), book, Arc::default(), Arc::default())
+    ConnectionPool::new(
+        move |limits| Wire::tcp(&[address], limits.connect),
+        book,
+        Arc::default(),
+        Arc::default(),
+    )
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! The line before the workers, as the steward sees it: what has waited too long, or whose client has
-//! gone, is taken out of it.
+//! Queued requests as the reaper sees them: it takes out those that have waited too long, and those whose
+//! client has gone.
 //!
-//! The channel itself can't be looked into. So a request that finds no free worker goes in as a ticket
-//! to a place that both the worker and the steward can empty; one that finds a free worker goes in as
+//! The channel itself can't be searched. So a request that finds no free worker goes in as a ticket
+//! to a place that both the worker and the reaper can empty; one that finds a free worker goes in as
 //! it is and costs nothing.
 
 use std::collections::VecDeque;
@@ -15,51 +15,51 @@ use parking_lot::Mutex;
 use super::job::Job;
 
 /// What goes through the channel.
-pub(super) enum Waiting {
+pub(super) enum Queued {
     /// A worker is free.
-    Shortly(Box<Job>),
+    Direct(Box<Job>),
     /// It may take a while.
-    InLine(Arc<Mutex<Option<Job>>>),
+    Ticket(Arc<Mutex<Option<Job>>>),
 }
 
-impl Waiting {
-    pub fn shortly(job: Job) -> Waiting {
-        Waiting::Shortly(Box::new(job))
+impl Queued {
+    pub fn direct(job: Job) -> Queued {
+        Queued::Direct(Box::new(job))
     }
 
     /// The job, if nobody took it before. Takes a lock.
     pub fn take(self) -> Option<Job> {
         match self {
-            Waiting::Shortly(job) => Some(*job),
-            Waiting::InLine(place) => place.lock().take(),
+            Queued::Direct(job) => Some(*job),
+            Queued::Ticket(place) => place.lock().take(),
         }
     }
 }
 
 /// Requests that may have to wait, the oldest first.
 #[derive(Default)]
-pub(super) struct Line {
+pub(super) struct Tickets {
     places: Mutex<VecDeque<Arc<Mutex<Option<Job>>>>>,
     /// Tickets in the channel whose request was taken out.
-    void: AtomicUsize,
+    cancelled: AtomicUsize,
 }
 
-impl Line {
+impl Tickets {
     /// Adds a request. Takes a lock.
-    pub fn join(&self, job: Job) -> Waiting {
+    pub fn join(&self, job: Job) -> Queued {
         let place = Arc::new(Mutex::new(Some(job)));
         self.places.lock().push_back(Arc::clone(&place));
-        Waiting::InLine(place)
+        Queued::Ticket(place)
     }
 
     /// Tickets in the channel that nobody waits with any more.
-    pub fn void(&self) -> usize {
-        self.void.load(Relaxed)
+    pub fn cancelled(&self) -> usize {
+        self.cancelled.load(Relaxed)
     }
 
     /// One of them has left the channel.
-    pub fn void_ticket_left(&self) {
-        self.void.fetch_sub(1, Relaxed);
+    pub fn cancelled_ticket_left(&self) {
+        self.cancelled.fetch_sub(1, Relaxed);
     }
 
     /// Takes out what has waited for `limit`, and whose client has gone. Takes locks, the line's first:
@@ -72,7 +72,7 @@ impl Line {
             let request = &waiting.request;
             if request.received.elapsed() >= limit || request.watch.has_client_ended() {
                 overdue.extend(job.take());
-                self.void.fetch_add(1, Relaxed);
+                self.cancelled.fetch_add(1, Relaxed);
                 return false;
             }
             true

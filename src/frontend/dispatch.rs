@@ -3,7 +3,7 @@
 use super::request::ClientRequest;
 
 /// Where requests go. Called by the listeners' threads and by workers, so nothing here blocks.
-pub trait Sink: Send + Sync {
+pub trait Dispatch: Send + Sync {
     /// Takes a request.
     fn take(&self, request: ClientRequest);
 

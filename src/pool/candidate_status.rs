@@ -1,4 +1,4 @@
-//! Where each backend stands with a request: what spoke for or against it at the moment of the choice.
+//! Why each backend was or was not a candidate for a request, at the moment of the choice.
 //! Asked only where somebody may want to know, see `explain`.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::pool::BreakerState;
 
 /// What decides about a backend, the weightiest first.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Standing {
+pub enum CandidateStatus {
     /// People have taken it out, or its weight is 0.
     TakenOut(&'static str),
     /// The probes have.
@@ -48,13 +48,13 @@ pub enum Standing {
 impl Pool {
     /// How all backends stand, in the configuration's order, but for what the request itself has claimed.
     /// Takes locks, one after the other.
-    pub fn standings(
+    pub fn statuses(
         &self,
         tried: &Tried,
         claimed: Option<&Arc<Backend>>,
         now: Instant,
         at: SystemTime,
-    ) -> Vec<(Arc<Backend>, Standing)> {
+    ) -> Vec<(Arc<Backend>, CandidateStatus)> {
         let standing = |backend: &Arc<Backend>| {
             let own = claimed.is_some_and(|claimed| claimed.id() == backend.id());
             let active = backend.active().saturating_sub(u32::from(own));
@@ -69,29 +69,29 @@ impl Pool {
         active: u32,
         tried: &Tried,
         (now, at): (Instant, SystemTime),
-    ) -> Standing {
+    ) -> CandidateStatus {
         match backend.admin() {
-            AdminState::Disabled => return Standing::TakenOut("disabled by hand"),
-            AdminState::Draining => return Standing::TakenOut("draining"),
-            AdminState::Enabled if backend.weight() == 0 => return Standing::TakenOut("weight 0"),
+            AdminState::Disabled => return CandidateStatus::TakenOut("disabled by hand"),
+            AdminState::Draining => return CandidateStatus::TakenOut("draining"),
+            AdminState::Enabled if backend.weight() == 0 => return CandidateStatus::TakenOut("weight 0"),
             AdminState::Enabled => {}
         }
         if !backend.is_healthy() {
             let last = backend.last_checked().and_then(|last| at.duration_since(last).ok());
             let (failed, problem) =
                 (backend.failed_probes(), backend.trouble().map_or_else(String::new, |it| it.problem.text));
-            return Standing::Unhealthy { failed, problem, last };
+            return CandidateStatus::Unhealthy { failed, problem, last };
         }
         if self.policy.breaker.is_some() && !backend.breaker_admits(now) {
             let is_trial = backend.breaker_state() == BreakerState::HalfOpen;
-            return Standing::BreakerOpen(backend.breaker_opens_in(now).filter(|_| !is_trial));
+            return CandidateStatus::BreakerOpen(backend.breaker_opens_in(now).filter(|_| !is_trial));
         }
         match backend.max_connections() {
-            Some(most) if active >= most => Standing::Full { most },
-            _ if tried.has(backend) => Standing::Tried,
-            _ if backend.is_newcomer() => Standing::Newcomer,
-            _ if backend.is_backup() => Standing::Backup,
-            _ => Standing::Candidate {
+            Some(most) if active >= most => CandidateStatus::Full { most },
+            _ if tried.has(backend) => CandidateStatus::Tried,
+            _ if backend.is_newcomer() => CandidateStatus::Newcomer,
+            _ if backend.is_backup() => CandidateStatus::Backup,
+            _ => CandidateStatus::Candidate {
                 active,
                 weight: backend.weight(),
                 recent_ms: backend.recent_latency_us() / 1000.0,
@@ -117,13 +117,13 @@ mod tests {
         all[2].set_weight(0);
         let mut tried = Tried::default();
         tried.add(&all[3]);
-        let found = pool.standings(&tried, None, now, SystemTime::UNIX_EPOCH + Duration::from_secs(3));
+        let found = pool.statuses(&tried, None, now, SystemTime::UNIX_EPOCH + Duration::from_secs(3));
         let found: Vec<_> = found.into_iter().map(|(_, standing)| standing).collect();
         let last = Some(Duration::from_secs(3));
-        assert_eq!(found[0], Standing::Unhealthy { failed: 1, problem: "test".into(), last });
-        assert_eq!(found[1], Standing::TakenOut("draining"));
-        assert_eq!(found[2], Standing::TakenOut("weight 0"));
-        assert_eq!(found[3], Standing::Tried);
-        assert_eq!(found[4], Standing::Candidate { active: 0, weight: 1, recent_ms: 0.0 });
+        assert_eq!(found[0], CandidateStatus::Unhealthy { failed: 1, problem: "test".into(), last });
+        assert_eq!(found[1], CandidateStatus::TakenOut("draining"));
+        assert_eq!(found[2], CandidateStatus::TakenOut("weight 0"));
+        assert_eq!(found[3], CandidateStatus::Tried);
+        assert_eq!(found[4], CandidateStatus::Candidate { active: 0, weight: 1, recent_ms: 0.0 });
     }
 }

@@ -8,15 +8,15 @@ use parking_lot::RwLock;
 /// The addresses that a backend's name stands for now; shared by whoever looks the name up and whoever
 /// connects.
 #[derive(Clone)]
-pub struct AddressBook(Arc<RwLock<Arc<[SocketAddr]>>>);
+pub struct ResolvedAddresses(Arc<RwLock<Arc<[SocketAddr]>>>);
 
-impl Default for AddressBook {
+impl Default for ResolvedAddresses {
     fn default() -> Self {
-        AddressBook(Arc::new(RwLock::new(Arc::from([]))))
+        ResolvedAddresses(Arc::new(RwLock::new(Arc::from([]))))
     }
 }
 
-impl AddressBook {
+impl ResolvedAddresses {
     /// In the order to try; empty while the name is unknown. Takes a lock.
     pub fn get(&self) -> Arc<[SocketAddr]> {
         Arc::clone(&self.0.read())
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn it_says_whether_it_changed() {
-        let book = AddressBook::default();
+        let book = ResolvedAddresses::default();
         let address: SocketAddr = "127.0.0.1:1".parse().unwrap();
         assert!(book.set(&[address]));
         assert!(!book.set(&[address]));

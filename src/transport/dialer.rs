@@ -12,8 +12,8 @@ use crate::pool::Backend;
 use crate::tls::ClientSettings;
 
 /// How connections to this backend are made; `port` takes the place of its own.
-pub fn opener(backend: &Backend, port: Option<u16>) -> impl Fn(&Limits) -> io::Result<Wire> + use<> {
-    let (url, book) = (backend.url().clone(), backend.address_book());
+pub fn dialer(backend: &Backend, port: Option<u16>) -> impl Fn(&Limits) -> io::Result<Wire> + use<> {
+    let (url, book) = (backend.url().clone(), backend.resolved_addresses());
     let ca = backend.ca().map(str::to_owned);
     let connections = AtomicUsize::new(0);
     let addresses = move || {
@@ -74,8 +74,8 @@ mod tests {
         let one = TcpListener::bind("127.0.0.1:0").unwrap();
         let other = TcpListener::bind(("127.0.0.2", one.local_addr().unwrap().port())).unwrap();
         let backend = &backends(1)[0];
-        backend.address_book().set(&[one.local_addr().unwrap(), other.local_addr().unwrap()]);
-        let (open, limit) = (opener(backend, None), Duration::from_secs(5));
+        backend.resolved_addresses().set(&[one.local_addr().unwrap(), other.local_addr().unwrap()]);
+        let (open, limit) = (dialer(backend, None), Duration::from_secs(5));
         let limits = Limits { connect: limit, request: limit, client_body: limit, idle: limit, max_idle: 1 };
         let connections: Vec<_> = (0..4).map(|_| open(&limits).unwrap()).collect();
         for listener in [one, other] {

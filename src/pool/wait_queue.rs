@@ -1,4 +1,4 @@
-//! The line before a pool whose backends all have as many requests as they may have
+//! The wait_queue before a pool whose backends all have as many requests as they may have
 //! (`max_connections`): first come, first served.
 //!
 //! Only the first in it may claim a place; whoever leaves it, with a place or without, calls the next. So
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 /// See the module.
 #[derive(Default)]
-pub struct Line {
+pub struct WaitQueue {
     /// How many wait; spares the lock where nobody does.
     length: AtomicUsize,
     queue: Mutex<Queue>,
@@ -28,14 +28,14 @@ struct Queue {
     number: u64,
 }
 
-/// A request that waits for a place; leaves the line when dropped.
+/// A request that waits for a place; leaves the wait_queue when dropped.
 pub struct Waiter<'a> {
-    line: &'a Line,
+    wait_queue: &'a WaitQueue,
     number: u64,
     call: Receiver<()>,
 }
 
-impl Line {
+impl WaitQueue {
     /// How many wait.
     pub fn len(&self) -> usize {
         self.length.load(SeqCst)
@@ -57,7 +57,7 @@ impl Line {
         queue.number += 1;
         queue.waiting.push_back((number, caller));
         self.length.store(queue.waiting.len(), SeqCst);
-        Some(Waiter { line: self, number, call })
+        Some(Waiter { wait_queue: self, number, call })
     }
 
     /// A place with a backend has got free. Takes the lock where somebody waits.
@@ -78,7 +78,7 @@ fn call_first(queue: &Queue) {
 impl Waiter<'_> {
     /// Whether the next free place is this one's. Takes the lock.
     pub fn is_first(&self) -> bool {
-        self.line.queue.lock().waiting.front().is_some_and(|(number, _)| *number == self.number)
+        self.wait_queue.queue.lock().waiting.front().is_some_and(|(number, _)| *number == self.number)
     }
 
     /// Waits to be called, at most this long.
@@ -89,10 +89,10 @@ impl Waiter<'_> {
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        let mut queue = self.line.queue.lock();
+        let mut queue = self.wait_queue.queue.lock();
         if let Ok(index) = queue.waiting.binary_search_by_key(&self.number, |(number, _)| *number) {
             queue.waiting.remove(index);
-            self.line.length.store(queue.waiting.len(), SeqCst);
+            self.wait_queue.length.store(queue.waiting.len(), SeqCst);
             // Several places may have got free at once.
             if index == 0 {
                 call_first(&queue);
@@ -111,10 +111,10 @@ mod tests {
 
     #[test]
     fn a_free_place_calls_the_oldest_and_each_calls_the_next() {
-        let line = Line::default();
-        let [first, second, third] = [(); 3].map(|()| line.join(3).unwrap());
-        assert!(line.join(3).is_none(), "it has a bound");
-        line.freed();
+        let wait_queue = WaitQueue::default();
+        let [first, second, third] = [(); 3].map(|()| wait_queue.join(3).unwrap());
+        assert!(wait_queue.join(3).is_none(), "it has a bound");
+        wait_queue.freed();
         assert_eq!([&first, &second, &third].map(was_called), [true, false, false]);
         assert_eq!([&first, &second, &third].map(Waiter::is_first), [true, false, false]);
         drop(first);
@@ -122,15 +122,15 @@ mod tests {
         drop(second);
         assert!(was_called(&third) && third.is_first());
         drop(third);
-        assert!(line.is_empty());
+        assert!(wait_queue.is_empty());
     }
 
     #[test]
     fn who_gives_up_in_the_middle_leaves_the_order_as_it_is() {
-        let line = Line::default();
-        let [first, second, third] = [(); 3].map(|()| line.join(9).unwrap());
+        let wait_queue = WaitQueue::default();
+        let [first, second, third] = [(); 3].map(|()| wait_queue.join(9).unwrap());
         drop(second);
-        assert_eq!(line.len(), 2);
+        assert_eq!(wait_queue.len(), 2);
         assert_eq!([&first, &third].map(was_called), [false, false]);
         drop(first);
         assert!(was_called(&third) && third.is_first());

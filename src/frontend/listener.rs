@@ -6,7 +6,7 @@ use super::listen_socket::ListenSocket;
 use crate::config::ListenAddress;
 
 /// A listener that is accepted from.
-pub trait Door: Send + Sync {
+pub trait Listener: Send + Sync {
     /// Where it listens; the real port where port 0 was asked for.
     fn address(&self) -> &ListenAddress {
         self.listener().address()
@@ -26,13 +26,13 @@ pub trait Door: Send + Sync {
     /// The operating system's; then accepting goes on.
     fn pause(&self) -> io::Result<()>;
 
-    /// Accepts again after [`Door::pause`].
+    /// Accepts again after [`Listener::pause`].
     ///
     /// # Errors
     /// The operating system's, for sockets and threads.
     fn resume(&self) -> io::Result<()>;
 
-    /// As [`Door::drain`], but the socket belongs to another process by now.
+    /// As [`Listener::drain`], but the socket belongs to another process by now.
     fn drain_after_pause(&self);
 
     /// The process is about to end: whoever is still connected is told so, as far as their protocol has words
@@ -52,7 +52,7 @@ pub trait Door: Send + Sync {
     fn counts(&self) -> Counts;
 }
 
-/// See [`Door::counts`].
+/// See [`Listener::counts`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
     /// Connections of clients that are open.

@@ -13,27 +13,30 @@ use crate::supervised;
 
 /// Requests for own pages that may wait; past that they wait like others. And refusals; past that the
 /// connection is just reset.
-const MAX_ASIDE: usize = 256;
+const MAX_QUEUED: usize = 256;
 /// Threads for each; more than one, for a page may take a moment and a client be slow.
 const THREADS: usize = 2;
 
 /// See the module.
-pub(super) struct Side {
+pub(super) struct ControlLane {
     handler: Handler,
     refusals: Sender<Job>,
     own_pages: Sender<Job>,
     count: Box<dyn Fn(Tally) + Send + Sync>,
 }
 
-impl Side {
+impl ControlLane {
     /// Starts the threads; `count` is told of what is refused without a request that could be counted.
     ///
     /// # Errors
     /// The operating system's, for a thread.
-    pub fn start(handler: &Handler, count: impl Fn(Tally) + Send + Sync + 'static) -> io::Result<Side> {
+    pub fn start(
+        handler: &Handler,
+        count: impl Fn(Tally) + Send + Sync + 'static,
+    ) -> io::Result<ControlLane> {
         let handler = Arc::clone(handler);
         let (refusals, own_pages) = (start("refusals", &handler)?, start("own-pages", &handler)?);
-        Ok(Side { handler, refusals, own_pages, count: Box::new(count) })
+        Ok(ControlLane { handler, refusals, own_pages, count: Box::new(count) })
     }
 
     /// Has the request refused: at once, where that waits for nobody. Where too many wait for it already the
@@ -55,14 +58,14 @@ impl Side {
         self.own_pages.try_send(job).err().map(|full| full.into_inner())
     }
 
-    /// See [`Side::start`].
+    /// See [`ControlLane::start`].
     pub fn count(&self, tally: Tally) {
         (self.count)(tally);
     }
 }
 
 fn start(name: &'static str, handler: &Handler) -> io::Result<Sender<Job>> {
-    let (sender, jobs): (_, Receiver<Job>) = bounded(MAX_ASIDE);
+    let (sender, jobs): (_, Receiver<Job>) = bounded(MAX_QUEUED);
     for _ in 0..THREADS {
         let (jobs, handler) = (jobs.clone(), Arc::clone(handler));
         supervised::start(name, STACK_BYTES, move || {

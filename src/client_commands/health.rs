@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use socket2::Socket;
 
 use super::Failure;
-use crate::by_hand::{Whole, read_answer};
 use crate::config::{self, Config, ConfigErrors, ListenAddress, Overrides};
+use crate::http_client::{Whole, read_answer};
 use crate::transport::connect_unix;
 
 /// All of it together; less than who asks would wait (Docker's 30 s, or the 5 s of our own manifests).
