@@ -24,11 +24,11 @@ pub fn answer_head(input: &[u8]) {
         let mut shouted = longer[..length].to_vec();
         // The names only: the first line and the values keep theirs.
         let mut in_name = false;
-        for at in 0..shouted.len() {
-            match shouted[at] {
+        for byte in &mut shouted {
+            match byte {
                 b'\n' => in_name = true,
                 b':' => in_name = false,
-                byte if in_name => shouted[at] = byte.to_ascii_uppercase(),
+                byte if in_name => byte.make_ascii_uppercase(),
                 _ => {}
             }
         }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::{Arc, LazyLock, mpsc};
+use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const MAX_BYTES: usize = 2048;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Hands requests to a thread: the front's own must not wait.
-struct Application(mpsc::Sender<ClientRequest>);
+struct Application(crossbeam_channel::Sender<ClientRequest>);
 
 impl Dispatch for Application {
     fn take(&self, request: ClientRequest) {
@@ -51,7 +51,7 @@ fn answer(mut request: ClientRequest) {
 }
 
 fn start() -> io::Result<Front> {
-    let (sender, requests) = mpsc::channel();
+    let (sender, requests) = crossbeam_channel::unbounded();
     thread::spawn(move || requests.into_iter().for_each(answer));
     let limits = || ClientLimits {
         client_header: PATIENCE,
