@@ -34,7 +34,7 @@ pub struct Candidate<'a> {
     pub backend: &'a Arc<Backend>,
     /// Its index in the configuration's order, which stays the same while others come and go.
     pub place: usize,
-    /// Its weight, times [`FULL_SHARE`]; less during its slow start, after it has come back. Never 0.
+    /// Its weight, times [`crate::pool::backend::FULL_SHARE`]; less during its slow start, after it has come back. Never 0.
     pub share: u32,
 }
 

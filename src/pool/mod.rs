@@ -10,6 +10,7 @@ pub mod backend;
 pub mod balancer;
 pub mod breaker;
 mod candidate_status;
+mod flagged;
 pub mod health;
 mod homes;
 pub mod lease;
@@ -17,6 +18,7 @@ pub mod live;
 mod policy;
 mod problem;
 pub mod sticky;
+mod sync;
 pub mod wait_queue;
 
 use std::collections::HashSet;

@@ -6,12 +6,15 @@
 mod control_lane;
 mod dispatcher;
 mod idle;
+#[cfg(test)]
+mod idle_tests;
 mod in_flight;
 mod job;
 mod pacer;
 mod processors;
 mod queue;
 mod slot;
+mod sync;
 mod tickets;
 
 use std::io;

@@ -1,16 +1,15 @@
 //! A backend's breaker. While all is well, which is nearly always, its lock is left alone.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::core::Backend;
 use crate::config::BreakerConfig;
-use crate::pool::breaker::{BreakerState, Generation};
+use crate::pool::breaker::{Breaker, BreakerState, Generation};
 
 impl Backend {
     /// Whether its breaker lets a request pass. Takes a lock unless all is well.
     pub fn breaker_admits(&self, now: Instant) -> bool {
-        self.kept.breaker_is_clean.load(Relaxed) || self.kept.breaker.lock().admits(now)
+        self.kept.breaker.is_clean() || self.kept.breaker.lock().admits(now)
     }
 
     /// The breaker's state. Takes a lock.
@@ -25,11 +24,8 @@ impl Backend {
 
     /// Closes the breaker, whatever it was. Takes a lock.
     pub fn reset_breaker(&self) {
-        if !self.kept.breaker_is_clean.load(Relaxed) {
-            let mut breaker = self.kept.breaker.lock();
-            breaker.reset();
-            // Under the lock, or a failure that is recorded meanwhile would be hidden behind the flag.
-            self.kept.breaker_is_clean.store(true, Relaxed);
+        if !self.kept.breaker.is_clean() {
+            self.kept.breaker.change(Breaker::reset, Breaker::is_clean);
         }
     }
 
@@ -39,7 +35,7 @@ impl Backend {
     }
 
     pub(in crate::pool) fn breaker_is_clean(&self) -> bool {
-        self.kept.breaker_is_clean.load(Relaxed)
+        self.kept.breaker.is_clean()
     }
 
     /// Records a result, and returns the breaker's state if that has changed. A breaker that closes starts the
@@ -51,10 +47,8 @@ impl Backend {
         config: &BreakerConfig,
         now: Instant,
     ) -> Option<BreakerState> {
-        let mut breaker = self.kept.breaker.lock();
-        let change = breaker.record(claimed, passed, config, now);
-        self.kept.breaker_is_clean.store(breaker.is_clean(), Relaxed);
-        drop(breaker);
+        let record = |breaker: &mut Breaker| breaker.record(claimed, passed, config, now);
+        let change = self.kept.breaker.change(record, Breaker::is_clean);
         if change == Some(BreakerState::Closed) {
             self.begin_ramp(now);
         }

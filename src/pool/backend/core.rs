@@ -15,6 +15,7 @@ use crate::config::{BackendConfig, BackendUrl};
 use crate::histogram::Histogram;
 use crate::pool::admin::AdminState;
 use crate::pool::breaker::Breaker;
+use crate::pool::flagged::Flagged;
 use crate::pool::health::HealthTracker;
 use crate::pool::sticky;
 use crate::traffic::Traffic;
@@ -61,9 +62,8 @@ pub(super) struct Kept {
     pub(super) changed: Mutex<Option<Instant>>,
     /// What the last probe that failed said; `None` while it is healthy and its probes pass.
     pub(super) trouble: Mutex<Option<Trouble>>,
-    pub(super) breaker: Mutex<Breaker>,
-    /// See [`Breaker::is_clean`]; spares the lock.
-    pub(super) breaker_is_clean: AtomicBool,
+    /// Clean while it is closed and has no failure noted.
+    pub(super) breaker: Flagged<Breaker>,
     /// When it came back; `None` once it has its full weight.
     pub(super) back_since: Mutex<Option<Instant>>,
     pub(super) is_ramping: AtomicBool,
@@ -96,8 +96,7 @@ impl Kept {
             last_checked: Mutex::new(None),
             changed: Mutex::new(None),
             trouble: Mutex::default(),
-            breaker: Mutex::default(),
-            breaker_is_clean: AtomicBool::new(true),
+            breaker: Flagged::default(),
             back_since: Mutex::new(None),
             is_ramping: AtomicBool::new(false),
             active: AtomicU32::new(0),
