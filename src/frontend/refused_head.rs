@@ -6,32 +6,47 @@ use log::Level::Info;
 
 use super::date;
 use super::dispatch::Dispatch;
+use crate::http::framing::FramingError;
 use crate::http::{request_id, status};
 use crate::logging::event;
 
-/// Logs and counts one; gives the answer to it.
-pub(super) fn refusal(
-    component: &'static str,
-    (code, reason): (u16, &'static str),
-    client: SocketAddr,
-    dispatch: &dyn Dispatch,
-) -> String {
+/// Why a head never became a request. The words are those of `proxy::Refusal`, as far as that has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RefusedHead {
+    /// It is no head of HTTP/1.
+    Malformed,
+    /// It is longer, or has more fields, than it may.
+    TooLarge,
+    /// It took longer than `timeouts.client_header`.
+    TooSlow,
+}
+
+impl RefusedHead {
+    /// Status and reason.
+    fn told_as(self) -> (u16, &'static str) {
+        match self {
+            RefusedHead::Malformed => (400, FramingError::Malformed.word()),
+            RefusedHead::TooLarge => (431, FramingError::TooManyFields.word()),
+            RefusedHead::TooSlow => (408, "header_timeout"),
+        }
+    }
+}
+
+/// Logs and counts a refused head; returns the answer to it.
+pub(super) fn refusal(why: RefusedHead, client: SocketAddr, dispatch: &dyn Dispatch) -> String {
+    let (code, reason) = why.told_as();
     let id = request_id::new();
     let fields: [(&str, &dyn std::fmt::Display); 4] =
         [("status", &code), ("reason", &reason), ("client", &client), ("request_id", &id)];
-    event(Info, component, "refused", &fields);
+    event(Info, "front", "refused", &fields);
     dispatch.refused(reason);
     let phrase = status::reason(code);
     let body = format!("{phrase}\n");
-    let retry = match code {
-        503 => format!("Retry-After: {}\r\n", status::RETRY_SOON),
-        _ => String::new(),
-    };
     let now = date::now();
     let date = String::from_utf8_lossy(&now);
     format!(
         "HTTP/1.1 {code} {phrase}\r\nDate: {date}\r\nContent-Type: text/plain; charset=utf-8\r\nX-LB-Reason: {reason}\r\n\
-         X-Request-ID: {id}\r\n{retry}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+         X-Request-ID: {id}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     )
 }
@@ -48,12 +63,15 @@ mod tests {
     }
 
     #[test]
-    fn a_503_says_when_to_come_back_and_no_other_does() {
+    fn each_is_an_answer_that_closes_with_a_reason_that_is_counted() {
         let client = "192.0.2.1:5".parse().unwrap();
-        let answer = |status| refusal("front", (status, "word"), client, &Nobody);
-        let unavailable = answer(503);
-        assert!(unavailable.contains("\r\nRetry-After: 1\r\n"), "{unavailable}");
-        assert!(unavailable.ends_with("\r\nConnection: close\r\n\r\nService Unavailable\n"), "{unavailable}");
-        assert!(!answer(431).contains("Retry-After"));
+        for why in [RefusedHead::Malformed, RefusedHead::TooLarge, RefusedHead::TooSlow] {
+            let (code, reason) = why.told_as();
+            assert!(crate::metrics::reasons::REASONS.contains(&reason), "{reason}");
+            let answer = refusal(why, client, &Nobody);
+            assert!(answer.starts_with(&format!("HTTP/1.1 {code} {}\r\n", status::reason(code))), "{answer}");
+            assert!(answer.contains(&format!("\r\nX-LB-Reason: {reason}\r\n")), "{answer}");
+            assert!(answer.contains("\r\nConnection: close\r\n\r\n"), "{answer}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::conn::{Conn, Gone, Stage};
 use super::core::Core;
 use super::head::{self, Parsed};
 use super::poll::Ready;
-use crate::frontend::refused_head::refusal;
+use crate::frontend::refused_head::{RefusedHead, refusal};
 use crate::http::RequestHead;
 
 /// Reads of what a client still sends though its connection is over, likewise.
@@ -116,18 +116,18 @@ impl Core {
                 }
                 match head::parse(conn.input.bytes(), &mut conn.searched) {
                     Parsed::Whole(_, length) if length > limit => {
-                        return self.refuse(conn, 431, "head_too_large", now);
+                        return self.refuse(conn, RefusedHead::TooLarge, now);
                     }
                     Parsed::Whole(head, length) => {
                         conn.input.consume(length);
                         return Ok(Some(head));
                     }
-                    Parsed::TooManyFields => return self.refuse(conn, 431, "head_too_large", now),
+                    Parsed::TooManyFields => return self.refuse(conn, RefusedHead::TooLarge, now),
                     Parsed::Partial if conn.input.len() > limit => {
-                        return self.refuse(conn, 431, "head_too_large", now);
+                        return self.refuse(conn, RefusedHead::TooLarge, now);
                     }
                     Parsed::Partial => {}
-                    Parsed::Malformed => return self.refuse(conn, 400, "malformed_request", now),
+                    Parsed::Malformed => return self.refuse(conn, RefusedHead::Malformed, now),
                 }
             }
             if conn.receive()? == 0 {
@@ -140,11 +140,10 @@ impl Core {
     pub fn refuse(
         &self,
         conn: &mut Conn,
-        code: u16,
-        reason: &'static str,
+        why: RefusedHead,
         now: Instant,
     ) -> Result<Option<RequestHead>, Gone> {
-        let answer = refusal("front", (code, reason), conn.peer, &*self.dispatch);
+        let answer = refusal(why, conn.peer, &*self.dispatch);
         conn.send(answer.as_bytes(), now)?;
         conn.close(true, now)?;
         Ok(None)

@@ -9,6 +9,7 @@ use super::mode::Mode;
 use super::poll::Ready;
 use super::table::Holder;
 use crate::frontend::limits::ClientLimits;
+use crate::frontend::refused_head::RefusedHead;
 
 /// A client that ends its side may have gone, or may have said all it had to say and wait for its answer; the
 /// two look alike until something is sent to it. So a request that still waits for a worker is dropped after
@@ -78,7 +79,7 @@ impl Core {
             Expiry::Stays => Ok(()),
             Expiry::Cut => Err(Gone),
             Expiry::Farewell => conn.close(true, now),
-            Expiry::TooSlow => self.refuse(&mut conn, 408, "header_timeout", now).map(|_| ()),
+            Expiry::TooSlow => self.refuse(&mut conn, RefusedHead::TooSlow, now).map(|_| ()),
         };
         match ended {
             Ok(()) => self.work(conn, index, Ready::default(), now),
