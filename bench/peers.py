@@ -267,10 +267,28 @@ def go(stage):
     return [stage.programs["goproxy"], f"127.0.0.1:{stage.port}", *stage.backends], {}
 
 
-# In the order of the tables. `tiny` is ours with tiny_http on the plain listener; the `base` ones are an older
+# Ten rules about header fields, some with placeholders, and three routes: two that don't match, and one that does.
+RULED = {
+    "request_headers": {
+        "set": {"X-Client": "{client}", "X-Request": "{request_id}", "X-Proto": "{scheme}", "X-Edge": "one"},
+        "remove": ["X-Debug", "X-Internal"],
+    },
+    "response_headers": {
+        "set": {"Strict-Transport-Security": "max-age=31536000", "X-Frame-Options": "DENY"},
+        "remove": ["Server", "X-Powered-By"],
+    },
+    "routes": [
+        {"host": "api.example.com", "path": "/v1", "pool": "default"},
+        {"path": "/robots.txt", "respond": {"status": 404}},
+        {"path": "/", "pool": "default"},
+    ],
+}
+
+# In the order of the tables. `ruled` is ours with rules, `tiny` ours with tiny_http on the plain listener; the `base` ones are an older
 # program of ours; `direct` is no proxy: the backends as they are.
 PEERS = {
     "ours": balancer("ours"),
+    "ruled": balancer("ours", **RULED),
     "tiny": balancer("ours", front=False),
     "base-plain": balancer("base", front=False),
     "base-front": balancer("base", front=True),

@@ -76,7 +76,7 @@ def first_line(argv):
 
 def version(name, programs):
     """What the program says of itself."""
-    if name == "ours":
+    if name in ("ours", "ruled", "tiny"):
         return first_line(["git", "describe", "--always", "--dirty"])
     if name.startswith("base"):
         return first_line([programs["base"], "--version"])
