@@ -44,6 +44,15 @@ impl Headers {
         self.fields.push(Field { name: start..middle, value: middle..self.text.len() });
     }
 
+    /// Adds a field at the end, its value as `write` appends it to what is given.
+    pub fn push_written(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.text.len();
+        self.text.extend_from_slice(name.as_bytes());
+        let middle = self.text.len();
+        write(&mut self.text);
+        self.fields.push(Field { name: start..middle, value: middle..self.text.len().max(middle) });
+    }
+
     /// The fields in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.fields.iter().map(|field| (self.name(field), &self.text[field.value.clone()]))
@@ -76,7 +85,13 @@ impl Headers {
 
     /// Removes all fields of that name.
     pub fn remove(&mut self, name: &str) {
-        self.retain(|n, _| !n.eq_ignore_ascii_case(name));
+        self.remove_all(|found| found.eq_ignore_ascii_case(name.as_bytes()));
+    }
+
+    /// Removes all fields whose name is one of those.
+    pub fn remove_all(&mut self, is_one: impl Fn(&[u8]) -> bool) {
+        let text = &self.text;
+        self.fields.retain(|field| !is_one(&text[field.name.clone()]));
     }
 
     /// Replaces all fields of that name by one at the end.

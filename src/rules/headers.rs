@@ -1,6 +1,7 @@
 //! Rules about header fields, and values with placeholders. Whatever a client sends, a value stays one value: what
 //! stands for a placeholder has no line end, for no head with one is read.
 
+use std::io::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -69,7 +70,12 @@ fn compiled<'a>(layers: impl Iterator<Item = &'a HeaderRules>) -> Vec<Op> {
     let mut all: Vec<Op> = Vec::new();
     for rules in layers {
         let removed = rules.remove.iter().map(|name| Op::Remove(name.clone()));
-        let set = rules.set.iter().map(|(name, value)| Op::Set(name.clone(), value.clone()));
+        // Of two that differ in case only, the later one holds.
+        let is_last = |at: usize, name: &str| {
+            !rules.set.iter().skip(at + 1).any(|(later, _)| later.eq_ignore_ascii_case(name))
+        };
+        let lasting = rules.set.iter().enumerate().filter(|(at, (name, _))| is_last(*at, name));
+        let set = lasting.map(|(_, (name, value))| Op::Set(name.clone(), value.clone()));
         let added = rules.add.iter().map(|(name, value)| Op::Add(name.clone(), value.clone()));
         let ops: Vec<Op> = removed.chain(set).chain(added).collect();
         all.retain(|wider| !ops.iter().any(|op| op.name().eq_ignore_ascii_case(wider.name())));
@@ -78,36 +84,51 @@ fn compiled<'a>(layers: impl Iterator<Item = &'a HeaderRules>) -> Vec<Op> {
     all
 }
 
-/// Changes the fields as the rules say.
-pub fn apply<'o>(ops: impl IntoIterator<Item = &'o Op>, headers: &mut Headers, context: &Context<'_>) {
+/// Changes the fields as the rules say: in one walk over them for all that goes, for heads have many fields.
+pub fn apply<'o>(
+    ops: impl IntoIterator<Item = &'o Op, IntoIter: Clone>,
+    headers: &mut Headers,
+    context: &Context<'_>,
+) {
+    let ops = ops.into_iter();
+    let removed = || ops.clone().filter(|op| !matches!(op, Op::Add(..)));
+    headers.remove_all(|found| removed().any(|op| found.eq_ignore_ascii_case(op.name().as_bytes())));
     for op in ops {
-        match op {
-            Op::Remove(name) => headers.remove(name),
-            Op::Set(name, value) => headers.set(name, rendered(value, context).as_bytes()),
-            Op::Add(name, value) => headers.push(name, rendered(value, context).as_bytes()),
+        if let Op::Set(name, value) | Op::Add(name, value) = op {
+            headers.push_written(name, |text| write(value, context, text));
         }
     }
 }
 
 /// The value with what its placeholders stand for.
 pub fn rendered(template: &Template, context: &Context<'_>) -> String {
-    let mut text = String::new();
+    let mut text = Vec::new();
+    write(template, context, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn write(template: &Template, context: &Context<'_>, text: &mut Vec<u8>) {
     for piece in template.pieces() {
-        match piece {
-            Piece::Text(plain) => text.push_str(plain),
-            Piece::Placeholder(Placeholder::Client) => text.push_str(&context.client.to_string()),
-            Piece::Placeholder(Placeholder::Host) => text.push_str(context.host),
-            Piece::Placeholder(Placeholder::Scheme) => {
-                text.push_str(if context.is_secure { "https" } else { "http" });
+        let part = match piece {
+            // Checked when the file was read.
+            Piece::Text(plain) => {
+                text.extend_from_slice(plain.as_bytes());
+                continue;
             }
-            Piece::Placeholder(Placeholder::Path) => text.push_str(context.path),
-            Piece::Placeholder(Placeholder::RequestId) => text.push_str(context.request_id),
-            Piece::Placeholder(Placeholder::Backend) => text.push_str(context.backend),
-        }
+            Piece::Placeholder(Placeholder::Client) => {
+                // Writing to a Vec can't fail.
+                let _ = write!(text, "{}", context.client);
+                continue;
+            }
+            Piece::Placeholder(Placeholder::Host) => context.host,
+            Piece::Placeholder(Placeholder::Scheme) => ["http", "https"][usize::from(context.is_secure)],
+            Piece::Placeholder(Placeholder::Path) => context.path,
+            Piece::Placeholder(Placeholder::RequestId) => context.request_id,
+            Piece::Placeholder(Placeholder::Backend) => context.backend,
+        };
+        // A head with a line end in a value is refused when it is read; this holds whatever is read one day.
+        text.extend(part.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n' | b'\0')));
     }
-    // A head with one is refused when it is read; this holds whatever is read one day.
-    text.retain(|c| !matches!(c, '\r' | '\n' | '\0'));
-    text
 }
 
 /// Where a redirect leads. What is only a path stays on the host that was asked: two slashes would begin another
