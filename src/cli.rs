@@ -439,7 +439,7 @@ mod tests {
         check("--help", Ok(Command::Help(HELP)));
         check("-help", Ok(Command::Help(HELP)));
         check("no-such-command --help", Ok(Command::Help(HELP)));
-        for command in ["check", "demo", "replay", "drill", "explain", "health"] {
+        for command in ["check", "convert", "demo", "replay", "drill", "explain", "health"] {
             let own = help::of(command).unwrap();
             assert!(own.contains(&format!("usage: loadbalancer {command}")));
             check(&format!("{command} --help"), Ok(Command::Help(own)));
