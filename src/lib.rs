@@ -44,6 +44,7 @@ pub mod rules;
 pub mod service_manager;
 pub mod shutdown;
 pub mod supervised;
+mod sync;
 pub mod tls;
 pub mod traffic;
 pub mod transport;

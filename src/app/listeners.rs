@@ -123,11 +123,7 @@ pub(super) fn serve(
 
 fn may_send_proxy_header(live: &Arc<SharedLive>) -> impl Fn(IpAddr) -> bool + Send + Sync + 'static {
     let live = Arc::clone(live);
-    move |peer| {
-        let live = live.get();
-        let from = live.config.proxy_protocol_from.as_ref();
-        from.is_none_or(|networks| networks.iter().any(|network| network.contains(&peer)))
-    }
+    move |peer| live.get().config.may_send_proxy_header(peer)
 }
 
 fn limits(live: &Arc<SharedLive>) -> impl Fn() -> ClientLimits + Send + Sync + 'static {

@@ -46,7 +46,7 @@ use pid_file::PidFile;
 pub use source::Source;
 pub use start_error::StartError;
 
-/// A shutdown balancer.
+/// A running balancer.
 pub struct App {
     listeners: Listeners,
     live: Arc<SharedLive>,
@@ -62,7 +62,7 @@ pub struct App {
     pid_file: Option<PidFile>,
     /// Whether this process is the one of whom the service manager wants to hear that it is alive.
     is_watched: Arc<AtomicBool>,
-    _ender: ShutdownTrigger,
+    _trigger: ShutdownTrigger,
 }
 
 impl App {
@@ -205,7 +205,7 @@ impl App {
             sockets_stay,
             pid_file,
             is_watched: Arc::new(AtomicBool::new(true)),
-            _ender: trigger,
+            _trigger: trigger,
         })
     }
 

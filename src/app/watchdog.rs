@@ -14,7 +14,7 @@ use crate::supervised;
 
 /// The stack of the thread.
 const STACK_BYTES: usize = 128 << 10;
-/// It is said so often before it would be too lazy_gauges: sd_watchdog_enabled(3) asks for half of the time, and what has
+/// It is said so often before it would be too late: sd_watchdog_enabled(3) asks for half of the time, and what has
 /// stood still for a moment gets another chance.
 const TIMES: u32 = 4;
 

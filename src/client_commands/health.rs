@@ -67,11 +67,7 @@ fn of_listeners(mistakes: ConfigErrors) -> Result<Config, Failure> {
 /// The plain listeners, of which there is always one, and the admin listener behind them: the ones may be closed to
 /// this machine (`proxy_protocol_from`), the other is never.
 fn candidates(config: &Config) -> Vec<Candidate> {
-    let may_send = |ip: &IpAddr| {
-        let from = config.proxy_protocol_from.as_ref();
-        from.is_none_or(|networks| networks.iter().any(|network| network.contains(ip)))
-    };
-    let is_open = !config.proxy_protocol || may_send(&Ipv4Addr::LOCALHOST.into());
+    let is_open = !config.proxy_protocol || config.may_send_proxy_header(Ipv4Addr::LOCALHOST.into());
     let plain = config.listen.iter().filter(|_| is_open).flat_map(reachable);
     let plain = plain.map(|at| Candidate { at, wants_proxy_header: config.proxy_protocol, token: None });
     let admin = config.admin.iter().flat_map(|admin| {

@@ -1,14 +1,14 @@
 //! Where clients connect: `listen` is an address, a Unix socket, or a list of them.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde_json::{Value as Json, json};
 
-use super::address;
 use super::error::quoted;
 use super::raw::{Fields, Scalar};
 use super::read::text;
+use super::{Config, address};
 
 /// What could be written, for messages.
 const LISTEN: &str = r#"an address such as "0.0.0.0:8080", "[::1]:8080" or ":8080", "unix:/run/lb.sock?mode=0660", or a list of them"#;
@@ -120,6 +120,14 @@ fn clash(one: &ListenAddress, other: &ListenAddress) -> bool {
         (ListenAddress::Tcp(one), ListenAddress::Tcp(other)) => address::clash(*one, *other),
         (ListenAddress::Unix { path: one, .. }, ListenAddress::Unix { path: other, .. }) => one == other,
         _ => false,
+    }
+}
+
+impl Config {
+    /// Whether connections from here may begin with a PROXY header.
+    pub fn may_send_proxy_header(&self, peer: IpAddr) -> bool {
+        let from = self.proxy_protocol_from.as_ref();
+        from.is_none_or(|networks| networks.iter().any(|network| network.contains(&peer)))
     }
 }
 

@@ -90,6 +90,12 @@ impl Draft {
         candidate
     }
 
+    /// Whether something on top was said for the field at this path of two names.
+    pub fn says(&self, path: &str) -> bool {
+        let (first, second) = path.split_once('.').unwrap_or((path, ""));
+        self.top.get(first).is_some_and(|it| it.get(second).is_some())
+    }
+
     /// A route.
     pub fn route(&mut self, fields: Object, place: &Place, name: &str) {
         self.routes.push(DraftRoute { fields, place: place.clone(), name: name.to_owned() });

@@ -2,6 +2,7 @@
 //! reads files and sends nothing anywhere.
 
 mod caddy;
+mod defaults;
 mod directive;
 mod draft;
 mod expression;

@@ -36,7 +36,7 @@ pub struct EchoOptions {
     pub fail: bool,
 }
 
-/// A shutdown echo backend; stops when dropped.
+/// A running echo backend; stops when dropped.
 pub struct Echo {
     address: SocketAddr,
     listener: TcpListener,

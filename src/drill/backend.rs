@@ -41,7 +41,7 @@ pub enum Mode {
 /// How often each POST has reached a backend, by its id; shared by all backends.
 pub type Posts = Arc<Mutex<HashMap<String, u32>>>;
 
-/// A shutdown backend; stops when dropped.
+/// A running backend; stops when dropped.
 pub struct Backend {
     address: SocketAddr,
     shared: Arc<Shared>,

@@ -26,7 +26,7 @@ const MAX_LINES: usize = 10_000;
 /// What would win over the file.
 const OVERRIDES: [&str; 4] = ["LB_CONFIG", "LB_ALGORITHM", "LB_LISTEN", "LB_DEBUG"];
 
-/// A shutdown balancer; killed when dropped, its folder removed.
+/// A running balancer; killed when dropped, its folder removed.
 pub struct Balancer {
     child: Child,
     folder: PathBuf,

@@ -25,7 +25,7 @@ pub enum Framing {
     Unknown,
 }
 
-/// How the body is put on the body_framing.
+/// How the body is put on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BodyFraming {
     NoBody,
@@ -86,7 +86,7 @@ impl Responder {
 
     /// The same with these words for the status.
     pub fn start_as(&mut self, code: u16, reason: &str, headers: &Headers, framing: Framing) {
-        let body_framing = self.wire_for(code, framing);
+        let body_framing = self.framing_for(code, framing);
         // A body that was not read stands before the next request, and nobody will read it. A drain
         // may have begun since the request came in.
         if self.stream.body_is_pending()
@@ -99,7 +99,7 @@ impl Responder {
         self.body_framing = Some(body_framing);
     }
 
-    fn wire_for(&self, code: u16, framing: Framing) -> BodyFraming {
+    fn framing_for(&self, code: u16, framing: Framing) -> BodyFraming {
         match framing {
             _ if self.to_head || status::has_no_body("", code) => BodyFraming::NoBody,
             Framing::NoBody => BodyFraming::NoBody,

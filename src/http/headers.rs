@@ -27,21 +27,13 @@ impl Headers {
 
     /// Adds a field at the end.
     pub fn push(&mut self, name: &str, value: &[u8]) {
-        let start = self.text.len();
-        self.text.extend_from_slice(name.as_bytes());
-        let middle = self.text.len();
-        self.text.extend_from_slice(value);
-        self.fields.push(Field { name: start..middle, value: middle..self.text.len() });
+        self.push_written(name, |text| text.extend_from_slice(value));
     }
 
     /// Adds a field at the end, its value as it is shown.
     pub fn push_shown(&mut self, name: &str, value: impl Display) {
-        let start = self.text.len();
-        self.text.extend_from_slice(name.as_bytes());
-        let middle = self.text.len();
         // Writing to a Vec can't fail.
-        let _ = write!(self.text, "{value}");
-        self.fields.push(Field { name: start..middle, value: middle..self.text.len() });
+        self.push_written(name, |text| drop(write!(text, "{value}")));
     }
 
     /// Adds a field at the end, its value as `write` appends it to what is given.
@@ -50,7 +42,7 @@ impl Headers {
         self.text.extend_from_slice(name.as_bytes());
         let middle = self.text.len();
         write(&mut self.text);
-        self.fields.push(Field { name: start..middle, value: middle..self.text.len().max(middle) });
+        self.fields.push(Field { name: start..middle, value: middle..self.text.len() });
     }
 
     /// The fields in order.

@@ -1,7 +1,7 @@
 //! A value behind a lock, and a flag that says without the lock that nothing is the matter with it.
 
-use super::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use super::sync::{Mutex, MutexGuard};
+use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use crate::sync::{Mutex, MutexGuard};
 
 /// See the module. The flag is set under the lock only: whoever changes the value leaves the flag as it belongs to it.
 pub struct Flagged<T> {

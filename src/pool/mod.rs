@@ -18,7 +18,6 @@ pub mod live;
 mod policy;
 mod problem;
 pub mod sticky;
-mod sync;
 pub mod wait_queue;
 
 use std::collections::HashSet;

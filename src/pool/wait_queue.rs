@@ -1,4 +1,4 @@
-//! The wait_queue before a pool whose backends all have as many requests as they may have
+//! The wait queue of a pool whose backends all have as many requests as they may have
 //! (`max_connections`): first come, first served.
 //!
 //! Only the first in it may claim a place; whoever leaves it, with a place or without, calls the next. So
@@ -28,7 +28,7 @@ struct Queue {
     number: u64,
 }
 
-/// A request that waits for a place; leaves the wait_queue when dropped.
+/// A request that waits for a place; leaves the queue when dropped.
 pub struct Waiter<'a> {
     wait_queue: &'a WaitQueue,
     number: u64,

@@ -3,9 +3,9 @@
 //! the one that has slept longest, and spin and yield before each sleep. `tests/interleavings` plays thousands of
 //! orders of its steps.
 
-use super::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use super::sync::thread::{self, Thread};
-use super::sync::{Arc, Mutex};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use crate::sync::thread::{self, Thread};
+use crate::sync::{Arc, Mutex};
 
 /// See the module.
 #[derive(Default)]

@@ -3,7 +3,7 @@
 use crossbeam_channel::{Sender, unbounded};
 
 use super::idle::*;
-use super::sync::{Arc, thread};
+use crate::sync::{Arc, thread};
 
 fn sleeper(idle: &Arc<IdleWorkers>, woken: Sender<usize>, number: usize) {
     let idle = Arc::clone(idle);

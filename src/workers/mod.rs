@@ -14,7 +14,6 @@ mod pacer;
 mod processors;
 mod queue;
 mod slot;
-mod sync;
 mod tickets;
 
 use std::io;

@@ -22,6 +22,7 @@ const LAYERS: [&[&str]; 6] = [
         "duplex",
         "readiness",
         "supervised",
+        "sync",
     ],
     &["pool", "balance", "metrics", "explain", "rules"],
     &["frontend", "transport", "tls"],

@@ -2,12 +2,11 @@
 
 use serde_json::{Value as Json, json};
 
-use super::proxy::Told;
 use super::values::{template, with_variables};
 use crate::convert::directive::Directive;
 use crate::convert::draft::{Draft, Object, header, put};
 use crate::convert::quantity::size;
-use crate::convert::report::Verdict;
+use crate::convert::report::{Remark, Verdict};
 
 /// What has to be done for a login to be one here.
 pub const USERS: &str = "write NAME:HASH of each line into users.htpasswd";
@@ -24,7 +23,7 @@ pub fn handler(
     has_condition: bool,
     common: &mut Object,
     draft: &mut Draft,
-) -> Told {
+) -> Remark {
     let arg = |at: usize| args.get(at).map_or("", String::as_str);
     let differs = |how: &str| (Verdict::Differs, how.to_owned());
     let not_here = |what: &str| (Verdict::NotHere, what.to_owned());
@@ -132,7 +131,7 @@ pub fn handler(
 }
 
 /// `header NAME VALUE`, `-NAME`, `+NAME VALUE`, `?NAME VALUE`, `>NAME VALUE`.
-pub fn response_header(fields: &mut Object, name: &str, value: Option<&str>, more: &str) -> Told {
+pub fn response_header(fields: &mut Object, name: &str, value: Option<&str>, more: &str) -> Remark {
     let (sign, bare) = match name.chars().next() {
         Some(sign @ ('-' | '+' | '?' | '>')) => (sign, &name[1..]),
         _ => (' ', name),

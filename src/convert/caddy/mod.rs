@@ -173,10 +173,7 @@ fn site(
 
 /// Caddy's defaults that would otherwise be ours.
 fn unsaid(draft: &mut Draft, report: &mut Report) {
-    let says = |draft: &Draft, first: &str, second: &str| {
-        draft.top.get(first).is_some_and(|it| it.get(second).is_some())
-    };
-    if !says(draft, "timeouts", "connect") {
+    if !draft.says("timeouts.connect") {
         put(&mut draft.top, "timeouts.connect", "3s");
         report.unsaid("dial_timeout 3s", Verdict::Same, "");
     }
@@ -186,7 +183,7 @@ fn unsaid(draft: &mut Draft, report: &mut Report) {
         Verdict::Differs,
         "60 s (timeouts.request), where it waits without end",
     );
-    if !says(draft, "timeouts", "client_idle") {
+    if !draft.says("timeouts.client_idle") {
         put(&mut draft.top, "timeouts.client_idle", "5m");
         report.unsaid("idle 5m", Verdict::Same, "");
     }

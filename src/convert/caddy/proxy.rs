@@ -6,9 +6,7 @@ use super::values::with_variables;
 use crate::convert::directive::Directive;
 use crate::convert::draft::{Draft, Object, push, put};
 use crate::convert::quantity::{time, written};
-use crate::convert::report::{Report, Verdict};
-
-pub(super) type Told = (Verdict, String);
+use crate::convert::report::{Remark, Report, Verdict};
 
 /// A pool while its words are read.
 #[derive(Debug, Default)]
@@ -104,7 +102,7 @@ impl Proxy {
         Ok(())
     }
 
-    fn word(&mut self, word: &Directive) -> Told {
+    fn word(&mut self, word: &Directive) -> Remark {
         let arg = word.arg(0);
         let same = (Verdict::Same, String::new());
         let differs = |how: &str| (Verdict::Differs, how.to_owned());

@@ -1,15 +1,15 @@
 //! Words of `reverse_proxy` about the choice of a backend, fields and connections.
 
 use super::handlers::response_header;
-use super::proxy::{Proxy, Told};
+use super::proxy::Proxy;
 use super::values::template;
 use crate::convert::directive::Directive;
 use crate::convert::draft::{header, put};
 use crate::convert::quantity::{time, written};
-use crate::convert::report::Verdict;
+use crate::convert::report::{Remark, Verdict};
 
 impl Proxy {
-    pub(super) fn policy(&mut self, word: &Directive) -> Told {
+    pub(super) fn policy(&mut self, word: &Directive) -> Remark {
         const OTHERS: &str = "clients may be given other backends than before";
         let (algorithm, verdict, note) = match word.arg(0) {
             "round_robin" | "weighted_round_robin" => ("round_robin", Verdict::Same, ""),
@@ -47,7 +47,7 @@ impl Proxy {
         (verdict, note.to_owned())
     }
 
-    pub(super) fn header_up(&mut self, word: &Directive) -> Told {
+    pub(super) fn header_up(&mut self, word: &Directive) -> Remark {
         let (name, value) = (word.arg(0), word.arg(1));
         let is_ours = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip"];
         if let Some(removed) = name.strip_prefix('-') {
@@ -75,11 +75,11 @@ impl Proxy {
         }
     }
 
-    pub(super) fn header_down(&mut self, word: &Directive) -> Told {
+    pub(super) fn header_down(&mut self, word: &Directive) -> Remark {
         response_header(&mut self.route, word.arg(0), word.args.get(1).map(String::as_str), word.arg(2))
     }
 
-    pub(super) fn transport(&mut self, word: &Directive) -> Told {
+    pub(super) fn transport(&mut self, word: &Directive) -> Remark {
         let arg = word.arg(0);
         let differs = |how: &str| (Verdict::Differs, how.to_owned());
         match word.name.as_str() {

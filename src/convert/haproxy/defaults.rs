@@ -1,6 +1,7 @@
 //! What HAProxy does without being told to.
 
 use super::proxies::Proxy;
+use crate::convert::defaults::without_breaker_and_via;
 use crate::convert::draft::{Draft, put};
 use crate::convert::report::{Report, Verdict};
 
@@ -36,13 +37,7 @@ pub fn unsaid(proxies: &[Proxy<'_>], draft: &mut Draft, report: &mut Report) {
             "each attempt is on another backend, at once",
         );
     }
-    put(&mut draft.top, "circuit_breaker.enabled", false);
-    report.unsaid(
-        "no circuit breaker",
-        Verdict::Same,
-        "circuit_breaker.enabled is false; on, it saves requests from backends that fail",
-    );
-    put(&mut draft.top, "via", false);
+    without_breaker_and_via(draft, report);
     if !says("option", "forwardfor") {
         report.unsaid(
             "no forwarded fields",

@@ -2,14 +2,14 @@
 
 use serde_json::{Value as Json, json};
 
-use super::settings::{Settings, Told};
+use super::settings::Settings;
 use crate::convert::directive::Directive;
 use crate::convert::draft::{push, put};
 use crate::convert::quantity::size;
-use crate::convert::report::Verdict;
+use crate::convert::report::{Remark, Verdict};
 
 impl Settings {
-    pub(super) fn zone(&mut self, directive: &Directive) -> Told {
+    pub(super) fn zone(&mut self, directive: &Directive) -> Remark {
         let value = |name: &str| directive.args.iter().find_map(|arg| arg.strip_prefix(name));
         let zone = value("zone=").and_then(|zone| zone.split(':').next()).unwrap_or_default();
         let rate = value("rate=").and_then(|rate| {
@@ -25,7 +25,7 @@ impl Settings {
         }
     }
 
-    pub(super) fn limit_req(&mut self, directive: &Directive) -> Told {
+    pub(super) fn limit_req(&mut self, directive: &Directive) -> Remark {
         let value = |name: &str| directive.args.iter().find_map(|arg| arg.strip_prefix(name));
         let zone = value("zone=").unwrap_or_default();
         let Some((_, rate)) = self.zones.iter().find(|(known, _)| known == zone) else {
@@ -44,7 +44,7 @@ impl Settings {
     }
 
     /// nginx takes the first that fits, we let `deny` win.
-    pub(super) fn access(&mut self, name: &str, network: &str) -> Told {
+    pub(super) fn access(&mut self, name: &str, network: &str) -> Remark {
         match (name, network) {
             _ if self.denies_all => return (Verdict::Ignored, "it stands behind `deny all`".to_owned()),
             ("deny", "all") => self.denies_all = true,
@@ -69,7 +69,7 @@ impl Settings {
         }
     }
 
-    pub(super) fn gzip(&mut self, directive: &Directive) -> Told {
+    pub(super) fn gzip(&mut self, directive: &Directive) -> Remark {
         let arg = directive.arg(0);
         match directive.name.as_str() {
             "gzip" => {
@@ -97,7 +97,7 @@ impl Settings {
         (Verdict::Same, String::new())
     }
 
-    pub(super) fn error_page(&mut self, directive: &Directive) -> Told {
+    pub(super) fn error_page(&mut self, directive: &Directive) -> Remark {
         let Some((page, statuses)) = directive.args.split_last() else {
             return (Verdict::NotHere, "it names no page".to_owned());
         };

@@ -7,7 +7,7 @@ use crate::convert::directive::Directive;
 use crate::convert::draft::{Object, header, put};
 use crate::convert::guard::close;
 use crate::convert::quantity::{size, time, written};
-use crate::convert::report::{Report, Verdict};
+use crate::convert::report::{Remark, Report, Verdict};
 
 /// What holds at a level. A list of `proxy_set_header` or `add_header` takes the place of the whole list above it.
 #[derive(Debug, Clone, Default)]
@@ -40,13 +40,11 @@ pub struct Settings {
     pub zones: Vec<(String, f64)>,
 }
 
-pub(super) type Told = (Verdict, String);
-
-fn same() -> Option<Told> {
+fn same() -> Option<Remark> {
     Some((Verdict::Same, String::new()))
 }
 
-fn told(verdict: Verdict, note: &str) -> Option<Told> {
+fn told(verdict: Verdict, note: &str) -> Option<Remark> {
     Some((verdict, note.to_owned()))
 }
 
@@ -79,7 +77,7 @@ impl Settings {
         (level, others)
     }
 
-    fn apply(&mut self, directive: &Directive) -> Option<Told> {
+    fn apply(&mut self, directive: &Directive) -> Option<Remark> {
         let arg = directive.arg(0);
         match directive.name.as_str() {
             "proxy_set_header" => Some(self.proxy_set_header(arg, directive.arg(1))),
@@ -143,7 +141,7 @@ impl Settings {
         }
     }
 
-    pub(super) fn set(&mut self, field: &str, value: Option<Json>) -> Option<Told> {
+    pub(super) fn set(&mut self, field: &str, value: Option<Json>) -> Option<Remark> {
         match value {
             Some(value) => {
                 put(&mut self.fields, field, value);
@@ -153,7 +151,7 @@ impl Settings {
         }
     }
 
-    fn proxy_set_header(&mut self, name: &str, value: &str) -> Told {
+    fn proxy_set_header(&mut self, name: &str, value: &str) -> Remark {
         let by_itself = |note: &str| (Verdict::Same, note.to_owned());
         match (name.to_ascii_lowercase().as_str(), value) {
             ("host", "$host" | "$http_host") => {
@@ -193,7 +191,7 @@ impl Settings {
         }
     }
 
-    fn add_header(&mut self, directive: &Directive) -> Told {
+    fn add_header(&mut self, directive: &Directive) -> Remark {
         let (name, value) = (directive.arg(0), directive.arg(1));
         match template(value) {
             Ok(value) => {
@@ -207,7 +205,7 @@ impl Settings {
         }
     }
 
-    fn next_upstream(&mut self, words: &[String]) -> Told {
+    fn next_upstream(&mut self, words: &[String]) -> Remark {
         const STATUSES: [u16; 7] = [403, 404, 429, 500, 502, 503, 504];
         let has = |word: &str| words.iter().any(|it| it == word);
         self.tries_no_other = has("off");

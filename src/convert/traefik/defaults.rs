@@ -2,26 +2,23 @@
 
 use serde_json::json;
 
+use crate::convert::defaults::without_breaker_and_via;
 use crate::convert::draft::{Draft, put};
 use crate::convert::report::{Report, Verdict};
 
 /// Traefik's defaults that would otherwise be ours.
 pub fn unsaid(draft: &mut Draft, report: &mut Report) {
-    let says = |draft: &Draft, first: &str, second: &str| {
-        draft.top.get(first).is_some_and(|it| it.get(second).is_some())
-    };
     for (field, value, name) in [
         ("timeouts.connect", "30s", "dialTimeout 30s"),
         ("timeouts.client_idle", "180s", "idleTimeout 180s"),
         ("timeouts.client_body", "60s", "readTimeout 60s"),
     ] {
-        let (first, second) = field.split_once('.').unwrap_or((field, ""));
-        if !says(draft, first, second) {
+        if !draft.says(field) {
             put(&mut draft.top, field, value);
             report.unsaid(name, Verdict::Same, "");
         }
     }
-    if !says(draft, "timeouts", "request") {
+    if !draft.says("timeouts.request") {
         put(&mut draft.top, "timeouts.request", "60s");
         report.unsaid(
             "responseHeaderTimeout 0s",
@@ -29,17 +26,11 @@ pub fn unsaid(draft: &mut Draft, report: &mut Report) {
             "60 s (timeouts.request), where it waits without end",
         );
     }
-    if !says(draft, "retry", "max_retries") {
+    if !draft.says("retry.max_retries") {
         put(&mut draft.top, "retry.max_retries", 0);
         report.unsaid("no retries", Verdict::Same, "retry.max_retries is 0; more hide a backend that fails");
     }
-    put(&mut draft.top, "circuit_breaker.enabled", false);
-    report.unsaid(
-        "no circuit breaker",
-        Verdict::Same,
-        "circuit_breaker.enabled is false; on, it saves requests from backends that fail",
-    );
-    put(&mut draft.top, "via", false);
+    without_breaker_and_via(draft, report);
     draft.top.entry("trusted_proxies").or_insert_with(|| json!([]));
     put(&mut draft.top, "unmatched", 404);
     report.unsaid(

@@ -1,10 +1,10 @@
 //! Entry points as listeners.
 
-use super::walk::{Part, Told, differs, ignored, not_here, same, told};
+use super::walk::{Part, differs, ignored, not_here, same, told};
 use crate::convert::draft::{Draft, push, put};
 use crate::convert::listen::Listeners;
 use crate::convert::quantity::{time, written};
-use crate::convert::report::{Report, Verdict};
+use crate::convert::report::{Remark, Report, Verdict};
 use crate::convert::tree::Node;
 
 #[derive(Debug, Clone, Default)]
@@ -66,7 +66,13 @@ impl EntryPoints {
 }
 
 impl EntryPoint {
-    fn field(&mut self, name: &str, part: &Part<'_>, draft: &mut Draft, report: &mut Report) -> Option<Told> {
+    fn field(
+        &mut self,
+        name: &str,
+        part: &Part<'_>,
+        draft: &mut Draft,
+        report: &mut Report,
+    ) -> Option<Remark> {
         let top = &mut draft.top;
         match name {
             "address" => {

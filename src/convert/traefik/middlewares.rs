@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use serde_json::json;
 
-use super::walk::{Part, Told, differs, ignored, not_here, same, told};
+use super::walk::{Part, differs, ignored, not_here, same, told};
 use crate::convert::draft::{Object, header, push, put};
 use crate::convert::guard::close;
 use crate::convert::quantity::{size, time, written};
-use crate::convert::report::{Report, Verdict};
+use crate::convert::report::{Remark, Report, Verdict};
 
 /// What a middleware becomes.
 #[derive(Debug, Clone, Default)]
@@ -32,7 +32,7 @@ pub fn read(part: &Part<'_>, report: &mut Report) -> HashMap<String, Middleware>
     all
 }
 
-fn one(kind: &str, part: &Part<'_>, made: &mut Middleware, report: &mut Report) -> Option<Told> {
+fn one(kind: &str, part: &Part<'_>, made: &mut Middleware, report: &mut Report) -> Option<Remark> {
     let text = |name: &str| part.node.get(name).map_or("", |node| node.text());
     let texts = |name: &str| part.node.get(name).map_or_else(Vec::new, |node| node.texts());
     let fields = &mut made.fields;
@@ -141,7 +141,7 @@ fn one(kind: &str, part: &Part<'_>, made: &mut Middleware, report: &mut Report) 
 }
 
 /// `^https?://(www\.)?a/(.*)` to `https://b/${1}` keeps the path.
-fn redirect(from: &str, to: &str, is_permanent: bool, fields: &mut Object) -> Option<Told> {
+fn redirect(from: &str, to: &str, is_permanent: bool, fields: &mut Object) -> Option<Remark> {
     // To other methods than GET it answers 308 and 307.
     let status = if is_permanent { 308 } else { 307 };
     let keeps_path = ["/(.*)", "/(.+)"].iter().any(|end| from.trim_end_matches('$').ends_with(end));
@@ -157,7 +157,7 @@ fn redirect(from: &str, to: &str, is_permanent: bool, fields: &mut Object) -> Op
     differs("308 or 307 for GET as well; for whatever the route is for, whatever the expression")
 }
 
-fn headers(name: &str, part: &Part<'_>, fields: &mut Object) -> Option<Told> {
+fn headers(name: &str, part: &Part<'_>, fields: &mut Object) -> Option<Remark> {
     let text = part.node.text();
     let is_on = text == "true";
     let mut set = |name: &str, value: &str| header(fields, "response_headers", "set", name, value);

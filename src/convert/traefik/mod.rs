@@ -17,11 +17,11 @@ use serde_json::json;
 use super::draft::{Draft, DraftRoute, put};
 use super::listen::Listeners;
 use super::order;
-use super::report::{Report, Verdict};
+use super::report::{Remark, Report, Verdict};
 use super::text::{MOST_BYTES, read_file};
 use super::tree::{self, Node, Value};
 use entry_points::EntryPoints;
-use walk::{Part, Told, differs, ignored, not_here, same, told};
+use walk::{Part, differs, ignored, not_here, same, told};
 
 /// The release whose defaults are meant where nobody names one.
 pub const RELEASE: &str = "3.7.15";
@@ -126,7 +126,7 @@ fn top(
     draft: &mut Draft,
     listeners: &mut Listeners,
     report: &mut Report,
-) -> Option<Told> {
+) -> Option<Remark> {
     match name {
         "entryPoints" => {
             entry_points.read(part, draft, report);

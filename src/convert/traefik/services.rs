@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use serde_json::{Value as Json, json};
 
-use super::walk::{Part, Told, differs, ignored, not_here, same, told};
+use super::walk::{Part, differs, ignored, not_here, same, told};
 use crate::convert::draft::{Draft, Object, push, put};
 use crate::convert::quantity::{time, written};
-use crate::convert::report::Report;
+use crate::convert::report::{Remark, Report};
 use crate::convert::tree::Node;
 
 /// What a service becomes.
@@ -131,7 +131,7 @@ fn health_check(part: &Part<'_>, report: &mut Report) -> Object {
     put(&mut check, "timeout", "5s");
     put(&mut check, "healthy_threshold", 1);
     put(&mut check, "unhealthy_threshold", 1);
-    part.each(report, |name, part, _| -> Option<Told> {
+    part.each(report, |name, part, _| -> Option<Remark> {
         let text = part.node.text();
         match name.to_ascii_lowercase().as_str() {
             "path" => put(&mut check, "path", text),

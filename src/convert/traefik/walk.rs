@@ -1,10 +1,7 @@
 //! A map of YAML, name by name: whatever nobody knows is said.
 
-use crate::convert::report::{Place, Report, Verdict};
+use crate::convert::report::{Place, Remark, Report, Verdict};
 use crate::convert::tree::{Node, Value};
-
-/// What became of a part.
-pub type Told = (Verdict, String);
 
 /// Where a part stands, and how people name it.
 #[derive(Debug, Clone)]
@@ -18,22 +15,22 @@ pub struct Part<'a> {
 }
 
 /// It is taken as it is.
-pub fn same() -> Option<Told> {
+pub fn same() -> Option<Remark> {
     Some((Verdict::Same, String::new()))
 }
 
 /// It differs in this.
-pub fn differs(how: &str) -> Option<Told> {
+pub fn differs(how: &str) -> Option<Remark> {
     Some((Verdict::Differs, how.to_owned()))
 }
 
 /// It can't be said; there is this instead.
-pub fn not_here(what: &str) -> Option<Told> {
+pub fn not_here(what: &str) -> Option<Remark> {
     Some((Verdict::NotHere, what.to_owned()))
 }
 
 /// It has nothing to say here.
-pub fn ignored(why: &str) -> Option<Told> {
+pub fn ignored(why: &str) -> Option<Remark> {
     Some((Verdict::Ignored, why.to_owned()))
 }
 
@@ -59,7 +56,7 @@ impl<'a> Part<'a> {
     pub fn each(
         &self,
         report: &mut Report,
-        mut take: impl FnMut(&str, &Part<'a>, &mut Report) -> Option<Told>,
+        mut take: impl FnMut(&str, &Part<'a>, &mut Report) -> Option<Remark>,
     ) {
         for (name, part) in self.entries() {
             match take(name, &part, report) {
@@ -92,6 +89,6 @@ impl<'a> Part<'a> {
 const TOLD: &str = "\u{0}told";
 
 /// Its own parts are rows of the report.
-pub fn told() -> Option<Told> {
+pub fn told() -> Option<Remark> {
     Some((Verdict::Same, TOLD.to_owned()))
 }

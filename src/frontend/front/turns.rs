@@ -17,7 +17,7 @@ use crate::http::{RequestHead, framing};
 use crate::watch::Watch;
 
 thread_local! {
-    /// Connections that have come back while the dispatch was still taking their request, because it was answered
+    /// Connections that have come back while the dispatcher was still taking their request, because it was answered
     /// at once: looked at one by one afterwards, or a client that pipelines would fill the stack.
     static RETURNED: RefCell<Option<Returned>> = const { RefCell::new(None) };
 }

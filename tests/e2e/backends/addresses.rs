@@ -6,39 +6,18 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::support::{
-    Admin, Backend, Balancer, Behaviour, Client, Dns, Health, Run, Says, config, eventually, lay_over,
-};
-
-/// Backends on one port of as many addresses: 127.0.1.1 and so on, each named by its number.
-fn fleet(count: u8) -> Vec<Backend> {
-    eventually("a port that is free on all addresses", || {
-        let port = Backend::named("probe").address().port();
-        let one = |number: u8| {
-            Backend::on(format!("127.0.1.{number}:{port}").parse().unwrap(), &number.to_string())
-        };
-        (1..=count).map(one).collect::<Option<Vec<_>>>()
-    })
-}
+use super::{by_name, fleet};
+use crate::support::{Admin, Backend, Balancer, Behaviour, Client, Dns, Health, Run, Says, eventually};
 
 fn ip(number: usize) -> String {
     format!("127.0.1.{number}")
 }
 
-/// A configuration with one name, asked for as often as may be.
-fn by_name(dns: &Dns, port: u16, more: Value) -> Value {
-    let mut config = config(&[], json!({ "timeouts": { "resolve": "300ms" } }));
-    lay_over(&mut config, more);
-    config["backends"] = json!([{ "url": format!("http://app.test:{port}"), "addresses": "each" }]);
-    config["dns"] = json!({ "servers": [dns.address()], "timeout": "200ms", "min_ttl": "100ms" });
-    config
-}
-
 /// Three addresses, and a balancer that knows them by one name.
 fn three(more: Value) -> (Dns, Vec<Backend>, Balancer) {
-    let (dns, fleet) = (Dns::start(), fleet(3));
+    let (dns, fleet) = (Dns::start(), fleet(1, 3));
     dns.says_addresses("app.test", &["127.0.1.3", "127.0.1.1", "127.0.1.2"]);
-    let balancer = Balancer::start(by_name(&dns, fleet[0].address().port(), more));
+    let balancer = Balancer::start(by_name(&dns.address(), fleet[0].address().port(), more));
     (dns, fleet, balancer)
 }
 
@@ -79,14 +58,14 @@ fn one_that_dies_is_left_alone_and_its_siblings_serve_on() {
 #[test]
 fn one_that_hangs_opens_its_own_breaker_only() {
     let dns = Dns::start();
-    let mut fleet = fleet(2);
+    let mut fleet = fleet(1, 2);
     let port = fleet[0].address().port();
     let hangs = Backend::that_on(format!("127.0.1.3:{port}").parse().unwrap(), Behaviour::Hangs);
     fleet.extend(hangs);
     dns.says_addresses("app.test", &["127.0.1.1", "127.0.1.2", "127.0.1.3"]);
     let more =
         json!({ "timeouts": { "request": "200ms" }, "circuit_breaker": { "failures": 2, "cooldown": "1h" } });
-    let balancer = Balancer::start(by_name(&dns, port, more));
+    let balancer = Balancer::start(by_name(&dns.address(), port, more));
     eventually("its breaker opens", || {
         assert_eq!(balancer.get("/").status, 200);
         balancer.metrics()["backends"][2]["breaker"] == "open"
@@ -115,10 +94,10 @@ fn one_that_leaves_is_let_go_and_is_back_with_its_figures() {
 
 #[test]
 fn a_newcomer_takes_requests_after_its_first_passed_probe() {
-    let (dns, fleet) = (Dns::start(), fleet(2));
+    let (dns, fleet) = (Dns::start(), fleet(1, 2));
     dns.says_addresses("app.test", &["127.0.1.1"]);
     fleet[1].set_health(Health::Hangs);
-    let balancer = Balancer::start(by_name(&dns, fleet[0].address().port(), json!({})));
+    let balancer = Balancer::start(by_name(&dns.address(), fleet[0].address().port(), json!({})));
     dns.says_addresses("app.test", &["127.0.1.1", "127.0.1.2"]);
     eventually("it is known", || balancer.total_backends() == 2);
     assert_eq!(balancer.shares(10), BTreeMap::from([("1".into(), 10)]));
@@ -157,7 +136,7 @@ fn a_slow_name_server_delays_neither_the_start_nor_a_reload_nor_a_request() {
     let dns = Dns::start();
     dns.says("app.test", Says::Silence);
     let other = Backend::named("other");
-    let mut config = by_name(&dns, 1, json!({ "timeouts": { "resolve": "1h" } }));
+    let mut config = by_name(&dns.address(), 1, json!({ "timeouts": { "resolve": "1h" } }));
     config["dns"]["timeout"] = json!("1h");
     config["pools"] = json!({ "other": { "backends": [{ "url": other.url() }] } });
     config["routes"] = json!([{ "path": "/other", "pool": "other" }]);
@@ -187,7 +166,7 @@ fn services_have_ports_weights_and_backups_from_their_records() {
     for name in ["a.app.test", "b.app.test", "c.app.test"] {
         dns.says_addresses(name, &["127.0.0.1"]);
     }
-    let mut config = by_name(&dns, 1, json!({ "host_header": "backend" }));
+    let mut config = by_name(&dns.address(), 1, json!({ "host_header": "backend" }));
     config["backends"] = json!([{ "url": "http://_http._tcp.app.test", "addresses": "srv", "weight": 2 }]);
     let balancer = Balancer::start(config);
     assert_eq!(balancer.shares(8), BTreeMap::from([("heavy".into(), 6), ("light".into(), 2)]));
@@ -212,7 +191,8 @@ fn an_answer_that_is_cut_is_asked_for_again_and_the_rest_beyond_256_is_said() {
         (0..300).map(|number| format!("127.1.{}.{}", number / 250, number % 250 + 1)).collect();
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     dns.says_addresses("app.test", &all);
-    let balancer = Balancer::start(by_name(&dns, 1, json!({ "health_check": { "interval": "1h" } })));
+    let balancer =
+        Balancer::start(by_name(&dns.address(), 1, json!({ "health_check": { "interval": "1h" } })));
     assert_eq!(balancer.total_backends(), 256);
     let line = balancer.wait_for_log("more addresses than can be used");
     assert!(line.contains("used=256") && line.contains("left_out=44"), "{line}");
@@ -221,10 +201,10 @@ fn an_answer_that_is_cut_is_asked_for_again_and_the_rest_beyond_256_is_said() {
 
 #[test]
 fn people_name_one_by_its_address_or_all_by_their_name() {
-    let (dns, fleet) = (Dns::start(), fleet(2));
+    let (dns, fleet) = (Dns::start(), fleet(1, 2));
     dns.says_addresses("app.test", &["127.0.1.1", "127.0.1.2"]);
     let port = fleet[0].address().port();
-    let admin = Admin::over(by_name(&dns, port, json!({ "admin": { "listen": "127.0.0.1:0" } })));
+    let admin = Admin::over(by_name(&dns.address(), port, json!({ "admin": { "listen": "127.0.0.1:0" } })));
     admin.post(&format!("/backends/drain?url=http://127.0.1.1:{port}"));
     assert_eq!(admin.balancer.states(), ["draining", "healthy"]);
     dns.says_addresses("app.test", &["127.0.1.1", "127.0.1.2", "127.0.1.77"]);
@@ -238,7 +218,7 @@ fn people_name_one_by_its_address_or_all_by_their_name() {
 
 #[test]
 fn two_balancers_agree_on_their_clients_and_a_rotating_name_moves_nobody() {
-    let (dns, fleet) = (Dns::start(), fleet(6));
+    let (dns, fleet) = (Dns::start(), fleet(1, 6));
     let all: Vec<String> = (1..=6).map(ip).collect();
     let say = |numbers: &[usize]| {
         let some: Vec<&str> = numbers.iter().map(|number| all[*number].as_str()).collect();
@@ -248,7 +228,7 @@ fn two_balancers_agree_on_their_clients_and_a_rotating_name_moves_nobody() {
     // Ten probes are the time in which somebody may come back.
     let check = json!({ "interval": "3s", "unhealthy_threshold": 1 });
     let more = json!({ "algorithm": "consistent_hash", "health_check": check });
-    let with = by_name(&dns, fleet[0].address().port(), more);
+    let with = by_name(&dns.address(), fleet[0].address().port(), more);
     let balancers = [Balancer::start(with.clone()), Balancer::start(with)];
     let homes = |balancer: &Balancer| -> Vec<String> {
         let home = |number: usize| {
@@ -283,10 +263,10 @@ fn two_balancers_agree_on_their_clients_and_a_rotating_name_moves_nobody() {
 #[test]
 fn no_request_fails_while_addresses_change() {
     const REQUESTS: usize = 3000;
-    let (dns, fleet) = (Dns::start(), fleet(4));
+    let (dns, fleet) = (Dns::start(), fleet(1, 4));
     dns.says_addresses("app.test", &["127.0.1.1", "127.0.1.2", "127.0.1.3", "127.0.1.4"]);
     let more = json!({ "health_check": { "interval": "100ms" } });
-    let balancer = Balancer::start(by_name(&dns, fleet[0].address().port(), more));
+    let balancer = Balancer::start(by_name(&dns.address(), fleet[0].address().port(), more));
     let (sent, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -337,11 +317,11 @@ fn what_is_no_use_is_a_mistake_with_its_field() {
 
 #[test]
 fn check_probes_each_address() {
-    let (dns, mut fleet) = (Dns::start(), fleet(2));
+    let (dns, mut fleet) = (Dns::start(), fleet(1, 2));
     dns.says_addresses("app.test", &["127.0.1.1", "127.0.1.2"]);
     fleet[1].stop();
     let port = fleet[0].address().port();
-    let config = by_name(&dns, port, json!({ "timeouts": { "backend_idle": "50ms" } })).to_string();
+    let config = by_name(&dns.address(), port, json!({ "timeouts": { "backend_idle": "50ms" } })).to_string();
     let finished = Run::of(["check", "--probe", "-"]).input(&config).output();
     assert_eq!(finished.code, Some(1), "{}", finished.stderr);
     for line in [

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Backend, Balancer, Client, Process, Signal, config, eventually, lay_over, skip};
+use super::{by_name, fleet};
+use crate::support::{Balancer, Client, Process, Signal, eventually, skip};
 
 const SERVICE: &str = "_http._tcp.app.test";
 
@@ -83,29 +84,13 @@ fn hosts_file(addresses: &[&str]) -> String {
     addresses.iter().map(|address| format!("{address} app.test\n")).collect()
 }
 
-/// Backends on one port of 127.0.2.1 and so on.
-fn fleet(count: u8) -> Vec<Backend> {
-    eventually("a port that is free on all addresses", || {
-        let port = Backend::named("probe").address().port();
-        let one = |number: u8| {
-            Backend::on(format!("127.0.2.{number}:{port}").parse().unwrap(), &number.to_string())
-        };
-        (1..=count).map(one).collect::<Option<Vec<_>>>()
-    })
-}
-
 fn over(server: &Server, port: u16, more: Value) -> Value {
-    let mut config = config(&[], json!({ "timeouts": { "resolve": "300ms" } }));
-    lay_over(&mut config, more);
-    config["backends"] = json!([{ "url": format!("http://app.test:{port}"), "addresses": "each" }]);
-    config["dns"] =
-        json!({ "servers": [format!("127.0.0.1:{}", server.port)], "timeout": "200ms", "min_ttl": "100ms" });
-    config
+    by_name(&format!("127.0.0.1:{}", server.port), port, more)
 }
 
 #[test]
 fn three_addresses_have_their_shares_through_death_departure_and_a_server_that_hangs_or_dies() {
-    let mut fleet = fleet(3);
+    let mut fleet = fleet(2, 3);
     let Some(mut server) = Server::start(&["127.0.2.1", "127.0.2.2", "127.0.2.3"], &[]) else { return };
     let balancer = Balancer::start(over(&server, fleet[0].address().port(), json!({})));
     let even = BTreeMap::from([("1".into(), 3), ("2".into(), 3), ("3".into(), 3)]);
@@ -142,7 +127,7 @@ fn three_addresses_have_their_shares_through_death_departure_and_a_server_that_h
 
 #[test]
 fn two_balancers_agree_on_a_thousand_clients_while_addresses_come_and_go() {
-    let fleet = fleet(4);
+    let fleet = fleet(2, 4);
     let all = ["127.0.2.1", "127.0.2.2", "127.0.2.3", "127.0.2.4"];
     let Some(server) = Server::start(&all, &[]) else { return };
     let with = over(&server, fleet[0].address().port(), json!({ "algorithm": "consistent_hash" }));
@@ -168,7 +153,7 @@ fn two_balancers_agree_on_a_thousand_clients_while_addresses_come_and_go() {
 fn no_request_of_ten_thousand_fails_while_addresses_change_every_second() {
     const REQUESTS: usize = 10_000;
     const CHANGE: Duration = Duration::from_secs(1);
-    let fleet = fleet(4);
+    let fleet = fleet(2, 4);
     let all = ["127.0.2.1", "127.0.2.2", "127.0.2.3", "127.0.2.4"];
     let Some(server) = Server::start(&all, &[]) else { return };
     let balancer = Balancer::start(over(&server, fleet[0].address().port(), json!({})));
@@ -200,7 +185,7 @@ fn no_request_of_ten_thousand_fails_while_addresses_change_every_second() {
 
 #[test]
 fn services_are_found_by_their_records() {
-    let fleet = fleet(2);
+    let fleet = fleet(2, 2);
     let port = fleet[0].address().port();
     let record = |target: &str, priority: u16, weight: u16| {
         format!("--srv-host={SERVICE},{target},{port},{priority},{weight}")

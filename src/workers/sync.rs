@@ -1,6 +1,0 @@
-//! What `idle` is built on: `tests/interleavings` builds it on shuttle's instead, which tries thousands of orders of steps.
-
-pub use std::sync::{Arc, atomic};
-pub use std::thread;
-
-pub use parking_lot::Mutex;
