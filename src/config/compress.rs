@@ -1,10 +1,10 @@
 //! `compress`: which answers are compressed on their way to the client.
 
-use serde_json::{Value as Json, json};
+use serde::Serialize;
 
 use super::error::quoted;
-use super::raw::{Fields, Scalar, Value};
-use super::read::{list, size, text};
+use super::raw::{Fields, Value};
+use super::read::{list, not_null, size, text};
 
 const TYPES: &str = r#"a list of media types such as ["text/*", "application/json"]"#;
 const TYPE: &str = r#"a media type such as "application/json", or "text/*""#;
@@ -22,7 +22,7 @@ const DEFAULT_TYPES: [&str; 7] = [
 const DEFAULT_MIN_BYTES: u64 = 1024;
 
 /// See the module.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CompressConfig {
     /// Media types, lower-cased; `text/*` is all of a kind but event streams.
     pub types: Vec<String>,
@@ -45,20 +45,11 @@ impl CompressConfig {
             None => essence.eq_ignore_ascii_case(known.as_bytes()),
         })
     }
-
-    fn to_json(&self) -> Json {
-        json!({ "types": self.types, "min_bytes": self.min_bytes })
-    }
-}
-
-/// As the file says it.
-pub(super) fn to_json(compress: Option<&CompressConfig>) -> Json {
-    compress.map_or(Json::Null, CompressConfig::to_json)
 }
 
 /// Reads the field.
 pub(super) fn compress(fields: &Fields<'_>) -> Option<CompressConfig> {
-    let value = fields.get("compress").filter(|value| !matches!(value.scalar(), Scalar::Null))?;
+    let value = fields.get("compress").filter(not_null)?;
     Some(value.object(|fields| CompressConfig {
         types: fields.value("types", DEFAULT_TYPES.map(str::to_owned).to_vec(), types),
         min_bytes: fields.value("min_bytes", DEFAULT_MIN_BYTES, size(0..=u64::MAX)),

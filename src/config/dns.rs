@@ -1,33 +1,41 @@
 //! `dns`, and `backends[].addresses`: how names are looked up, and what their addresses are.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use serde_json::{Value as Json, json};
+use serde::Serialize;
 
 use super::error::quoted;
 use super::raw::{Fields, Value};
 use super::read::{duration, duration_or_zero, list, text};
-use super::{Addresses, BackendUrl, DnsConfig, defaults, names, units, url};
+use super::{Addresses, BackendUrl, names, url, write};
 
 const PORT: u16 = 53;
 const SERVER: &str = r#"a server's address such as "10.0.0.53" or "127.0.0.1:5353""#;
 const SERVERS: &str = r#"a list of servers such as ["10.0.0.53"], or null for the system's"#;
 
-impl DnsConfig {
-    pub(super) fn to_json(&self) -> Json {
-        let servers =
-            self.servers.as_ref().map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
-        json!({
-            "servers": servers,
-            "timeout": units::write_duration(self.timeout),
-            "min_ttl": units::write_duration(self.min_ttl),
-        })
+/// How names are looked up where the system's own way does not do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DnsConfig {
+    /// Who is asked; `None` is the system's resolv.conf.
+    pub servers: Option<Vec<SocketAddr>>,
+    /// How long each of them gets.
+    #[serde(serialize_with = "write::duration")]
+    pub timeout: Duration,
+    /// However short a record's time to live is, it is not asked for again sooner.
+    #[serde(serialize_with = "write::duration")]
+    pub min_ttl: Duration,
+}
+
+impl Default for DnsConfig {
+    fn default() -> DnsConfig {
+        DnsConfig { servers: None, timeout: Duration::from_secs(1), min_ttl: Duration::from_secs(1) }
     }
 }
 
 /// Reads `dns`.
 pub(super) fn dns(fields: &Fields<'_>) -> DnsConfig {
-    let default = defaults::config().dns;
+    let default = DnsConfig::default();
     DnsConfig {
         servers: fields.nullable("servers", default.servers, |value| {
             let servers = list(SERVERS, text(SERVER, server))(value)?;

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use serde_json::{Value as Json, json};
-
+use super::as_text::written_as_text;
 use super::error::quoted;
 use super::raw::{Fields, Scalar};
 use super::read::text;
@@ -106,14 +105,6 @@ pub(super) fn listen(fields: &Fields<'_>, default: Vec<ListenAddress>) -> Vec<Li
     if found.is_empty() { default } else { found }
 }
 
-/// As the file says them.
-pub(super) fn to_json(all: &[ListenAddress]) -> Json {
-    match all {
-        [one] => json!(one.to_string()),
-        several => several.iter().map(ToString::to_string).collect(),
-    }
-}
-
 /// No two listeners can have one address, and one on all addresses has each of them.
 fn clash(one: &ListenAddress, other: &ListenAddress) -> bool {
     match (one, other) {
@@ -130,6 +121,8 @@ impl Config {
         from.is_none_or(|networks| networks.iter().any(|network| network.contains(&peer)))
     }
 }
+
+written_as_text!(ListenAddress);
 
 #[cfg(test)]
 mod tests {

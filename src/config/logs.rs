@@ -1,8 +1,11 @@
 //! `access_log` and `event_log`: whether, how and where lines are written.
 
-use serde_json::{Value as Json, json};
+use std::fmt;
 
-use super::names::choose;
+use serde::{Serialize, Serializer};
+
+use super::as_text::written_as_text;
+use super::names::{choose, name_of};
 use super::raw::{Fields, Scalar, Value};
 use super::read::{boolean, list, text};
 
@@ -18,9 +21,10 @@ pub enum LogFormat {
 }
 
 /// The access log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AccessLogConfig {
     /// Whether requests write a line at all.
+    #[serde(skip)]
     pub enabled: bool,
     /// How it is written.
     pub format: LogFormat,
@@ -33,7 +37,7 @@ pub struct AccessLogConfig {
 }
 
 /// The event log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EventLogConfig {
     /// `Logfmt` or `Json`.
     pub format: LogFormat,
@@ -108,7 +112,7 @@ const NAMES: &str = r#"a list of names such as ["method", "path", "status"]"#;
 impl AccessField {
     /// As the configuration and the log call it.
     pub fn name(self) -> &'static str {
-        FIELDS.iter().find(|(_, field)| *field == self).map_or("", |(name, _)| name)
+        name_of(&FIELDS, &self)
     }
 
     /// All that there are.
@@ -135,27 +139,27 @@ impl Default for EventLogConfig {
     }
 }
 
-impl AccessLogConfig {
-    /// As the file says it: `true` and `false` where nothing else differs from the defaults.
-    pub(super) fn to_json(&self) -> Json {
-        if *self == (AccessLogConfig { enabled: self.enabled, ..AccessLogConfig::default() }) {
-            return json!(self.enabled);
-        }
-        let fields: Vec<_> = self.fields.iter().map(|field| field.name()).collect();
-        let format = name_of(self.format);
-        json!({ "format": format, "file": self.file, "fields": fields, "own_pages": self.own_pages })
+/// `true` and `false` where nothing else differs from the defaults.
+pub(super) fn written<S: Serializer>(log: &AccessLogConfig, to: S) -> Result<S::Ok, S::Error> {
+    match *log == (AccessLogConfig { enabled: log.enabled, ..AccessLogConfig::default() }) {
+        true => to.serialize_bool(log.enabled),
+        false => log.serialize(to),
     }
 }
 
-impl EventLogConfig {
-    pub(super) fn to_json(&self) -> Json {
-        json!({ "format": name_of(self.format), "file": self.file })
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(name_of(&ACCESS_FORMATS, self))
     }
 }
 
-fn name_of(format: LogFormat) -> &'static str {
-    ACCESS_FORMATS.iter().find(|(_, known)| *known == format).map_or("", |(name, _)| name)
+impl fmt::Display for AccessField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
+
+written_as_text!(LogFormat, AccessField);
 
 /// Reads `access_log`.
 pub(super) fn access_log(fields: &Fields<'_>) -> AccessLogConfig {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::as_text::written_as_text;
 use super::error::{MISSPELT, nearest, quoted};
 use super::url;
 use super::{Addresses, Algorithm, HashKey, HealthCheckKind, HostHeader, TlsVersion};
@@ -110,7 +111,7 @@ pub(super) fn choose<T: Copy>(names: &Names<T>, text: &str) -> Result<T, String>
     Err(format!("{} is not one of {}{hint}", quoted(text), all.join(", ")))
 }
 
-fn name_of<T: PartialEq>(names: &Names<T>, value: &T) -> &'static str {
+pub(super) fn name_of<T: PartialEq>(names: &Names<T>, value: &T) -> &'static str {
     names.iter().find(|(_, known)| known == value).map_or("", |(name, _)| name)
 }
 
@@ -157,6 +158,8 @@ impl fmt::Display for HashKey {
         }
     }
 }
+
+written_as_text!(Algorithm, HealthCheckKind, Addresses, TlsVersion, HostHeader, HashKey);
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use serde_json::{Value as Json, json};
+use serde::{Serialize, Serializer};
 
 use super::address;
 use super::raw::{Scalar, Value};
@@ -51,13 +51,14 @@ impl Pages {
     pub(super) fn private() -> Pages {
         Pages::Only(PRIVATE.iter().filter_map(|network| network.parse().ok()).collect())
     }
+}
 
-    /// As the file says it.
-    pub(super) fn to_json(&self) -> Json {
+impl Serialize for Pages {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self {
-            Pages::All => json!(true),
-            Pages::Nobody => json!(false),
-            Pages::Only(networks) => networks.iter().map(ToString::to_string).collect(),
+            Pages::All => to.serialize_bool(true),
+            Pages::Nobody => to.serialize_bool(false),
+            Pages::Only(networks) => networks.serialize(to),
         }
     }
 }

@@ -203,6 +203,15 @@ impl<'d> Fields<'d> {
         value.read(read).unwrap_or(default)
     }
 
+    /// Reads a field that may be left out; `None` where it is, or is wrong.
+    pub fn optional<T>(
+        &self,
+        name: &'static str,
+        read: impl FnOnce(&Value<'d>) -> Result<T, String>,
+    ) -> Option<T> {
+        self.get(name)?.read(read)
+    }
+
     /// Reads a field that may be left out, or null.
     pub fn nullable<T>(
         &self,

@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::error::clipped;
-use super::raw::{Scalar, Value};
+use super::error::{clipped, quoted};
+use super::raw::{Fields, Scalar, Value};
 use super::units;
 
 /// A text that `parse` understands; `right` says what could be written.
@@ -94,4 +94,49 @@ pub(super) fn list<T>(
         let one = |item: &Value<'_>| item.read(&read);
         Ok(items.iter().filter_map(one).collect())
     }
+}
+
+/// Probes and failures in a row.
+pub(super) const THRESHOLD: RangeInclusive<u32> = 1..=1000;
+
+/// A list of statuses.
+pub(super) fn statuses(value: &Value<'_>) -> Result<Vec<u16>, String> {
+    list(units::STATUSES, whole(units::STATUS))(value)
+}
+
+/// What a path looks like, for messages.
+pub(super) const PATH: &str = r#"a path such as "/health""#;
+
+/// A request target in origin form; it is sent as it is.
+pub(super) fn path(text: &str) -> Result<String, String> {
+    let visible = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    if !text.starts_with('/') {
+        return Err(format!("{} doesn't begin with /; write {PATH}", quoted(text)));
+    }
+    match visible {
+        true => Ok(text.to_string()),
+        false => {
+            Err(format!("{} has a character that a path can't have; write such ones as %20", quoted(text)))
+        }
+    }
+}
+
+const PEM_FILE: &str = r#"the name of a PEM file, such as "cert.pem""#;
+
+/// The name of a PEM file; whether there is such a file is for whoever opens it.
+pub(super) fn pem_file(value: &Value<'_>) -> Result<String, String> {
+    text(PEM_FILE, |name| match name.is_empty() || name.contains('\0') {
+        true => Err(format!("{} is not a file's name; write {PEM_FILE}", quoted(name))),
+        false => Ok(name.to_string()),
+    })(value)
+}
+
+/// One of the two files of a certificate, which has to be there.
+pub(super) fn required_pem_file(fields: &Fields<'_>, name: &'static str) -> String {
+    fields.required(name, PEM_FILE, pem_file).unwrap_or_default()
+}
+
+/// Whether something is said; null says nothing.
+pub(super) fn not_null(value: &Value<'_>) -> bool {
+    !matches!(value.scalar(), Scalar::Null)
 }

@@ -3,44 +3,60 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value as Json, json};
 
 use super::policy::{Local, NamedFile};
 use super::template::Template;
+use super::write;
 
 /// See the module.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Route {
     /// Exact hosts, or `*.example.com`; empty is any. Lower-cased.
+    #[serde(rename = "host", serialize_with = "write::one_or_several")]
     pub hosts: Vec<String>,
     /// Which paths.
+    #[serde(flatten)]
     pub path: PathMatch,
     /// Which methods; empty is any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<String>,
     /// Fields that have this value, or that are not there.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "write::object")]
     pub headers: Vec<(String, Option<String>)>,
     /// Parameters of the query that have this value, or that are not there.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "write::object")]
     pub query: Vec<(String, Option<String>)>,
     /// Who may ask.
+    #[serde(flatten)]
     pub access: Access,
     /// Taken off the beginning of the path.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub strip_prefix: Option<String>,
     /// Put before the path, after something was taken off.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub add_prefix: Option<String>,
     /// What becomes of them.
+    #[serde(flatten)]
     pub action: Action,
     /// What else is said for them alone.
+    #[serde(flatten)]
     pub local: Local,
 }
 
 /// Which paths a route is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum PathMatch {
     /// Whole leading segments; `/` is any.
+    #[serde(rename = "path")]
     Prefix(String),
     /// This one.
+    #[serde(rename = "path_exact")]
     Exact(String),
     /// Those in which this regular expression is found.
+    #[serde(rename = "path_regex")]
     Regex(String),
 }
 
@@ -80,20 +96,24 @@ impl Default for Action {
 }
 
 /// Who may ask.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Access {
     /// Only clients from these; empty is all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<IpNet>,
     /// None from these, whatever `allow` says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deny: Vec<IpNet>,
     /// Who knows a password of this file.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub basic_auth: Option<BasicAuth>,
     /// Who is let pass by somebody else.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub forward_auth: Option<ForwardAuth>,
 }
 
 /// A login with a name and a password.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BasicAuth {
     /// What people are told that it is for.
     pub realm: String,
@@ -102,13 +122,14 @@ pub struct BasicAuth {
 }
 
 /// A service that says who may pass.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ForwardAuth {
     /// Where it is asked, by GET.
     pub url: String,
     /// Fields of its answer that the backend gets.
     pub pass: Vec<String>,
     /// How long it may take.
+    #[serde(serialize_with = "write::duration")]
     pub timeout: Duration,
 }
 
@@ -136,60 +157,6 @@ impl Route {
         self.pools().any(|name| name == pool)
     }
 
-    /// As the file says it; of what is seldom said only what is.
-    pub(super) fn to_json(&self) -> Json {
-        let mut fields = Map::new();
-        let host = match self.hosts.as_slice() {
-            [] => Json::Null,
-            [one] => json!(one),
-            several => json!(several),
-        };
-        fields.insert("host".into(), host);
-        let (name, path) = match &self.path {
-            PathMatch::Prefix(path) => ("path", path),
-            PathMatch::Exact(path) => ("path_exact", path),
-            PathMatch::Regex(path) => ("path_regex", path),
-        };
-        fields.insert(name.into(), json!(path));
-        self.write_conditions(&mut fields);
-        self.access.write(&mut fields);
-        for (name, value) in [("strip_prefix", &self.strip_prefix), ("add_prefix", &self.add_prefix)] {
-            if let Some(value) = value {
-                fields.insert(name.into(), json!(value));
-            }
-        }
-        self.local.write(&mut fields);
-        match &self.action {
-            Action::Pools(pools) => match pools.as_slice() {
-                [(one, _)] => fields.insert("pool".into(), json!(one)),
-                several => {
-                    let shares: Map<String, Json> =
-                        several.iter().map(|(name, share)| (name.clone(), json!(share))).collect();
-                    fields.insert("pools".into(), Json::Object(shares))
-                }
-            },
-            Action::Redirect { to, status } => {
-                fields.insert("redirect".into(), json!({ "to": to.to_string(), "status": status }))
-            }
-            Action::Respond { status, body, content_type } => fields
-                .insert("respond".into(), json!({ "status": status, "body": body, "type": content_type })),
-        };
-        Json::Object(fields)
-    }
-
-    fn write_conditions(&self, fields: &mut Map<String, Json>) {
-        if !self.methods.is_empty() {
-            fields.insert("methods".into(), json!(self.methods));
-        }
-        for (name, conditions) in [("headers", &self.headers), ("query", &self.query)] {
-            if !conditions.is_empty() {
-                let all: Map<String, Json> =
-                    conditions.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-                fields.insert(name.into(), Json::Object(all));
-            }
-        }
-    }
-
     /// The files that it names.
     pub(super) fn files(&mut self) -> impl Iterator<Item = (String, &mut NamedFile)> {
         let users =
@@ -198,22 +165,26 @@ impl Route {
     }
 }
 
-impl Access {
-    fn write(&self, fields: &mut Map<String, Json>) {
-        for (name, networks) in [("allow", &self.allow), ("deny", &self.deny)] {
-            if !networks.is_empty() {
-                fields.insert(name.into(), networks.iter().map(ToString::to_string).collect());
+impl Serialize for Action {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut object = to.serialize_map(Some(1))?;
+        match self {
+            Action::Pools(pools) => match pools.as_slice() {
+                [(one, _)] => object.serialize_entry("pool", one)?,
+                several => {
+                    let shares: Map<String, Json> =
+                        several.iter().map(|(name, share)| (name.clone(), json!(share))).collect();
+                    object.serialize_entry("pools", &shares)?;
+                }
+            },
+            Action::Redirect { to, status } => {
+                object.serialize_entry("redirect", &json!({ "to": to, "status": status }))?;
+            }
+            Action::Respond { status, body, content_type } => {
+                let respond = json!({ "status": status, "body": body, "type": content_type });
+                object.serialize_entry("respond", &respond)?;
             }
         }
-        if let Some(auth) = &self.basic_auth {
-            fields.insert("basic_auth".into(), json!({ "realm": auth.realm, "users": auth.users.name }));
-        }
-        if let Some(auth) = &self.forward_auth {
-            let timeout = super::write_duration(auth.timeout);
-            fields.insert(
-                "forward_auth".into(),
-                json!({ "url": auth.url, "pass": auth.pass, "timeout": timeout }),
-            );
-        }
+        object.end()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::as_text::written_as_text;
 use super::error::quoted;
 
 /// Longest value, in bytes.
@@ -116,6 +117,8 @@ impl fmt::Display for Template {
         Ok(())
     }
 }
+
+written_as_text!(Template);
 
 #[cfg(test)]
 mod tests {

@@ -37,15 +37,15 @@ fn overridden(algorithm: Option<&str>, listen: Option<&str>) -> Result<Config, C
 
 #[test]
 fn the_example_is_the_built_in_default() {
-    assert_eq!(load(Some(&in_repository("config.json")), &NO_OVERRIDES), Ok(defaults::config()));
-    assert_eq!(load(None, &NO_OVERRIDES), Ok(defaults::config()));
-    assert_eq!(parse("{}", &NO_OVERRIDES), Ok(defaults::config()));
+    assert_eq!(load(Some(&in_repository("config.json")), &NO_OVERRIDES), Ok(Config::default()));
+    assert_eq!(load(None, &NO_OVERRIDES), Ok(Config::default()));
+    assert_eq!(parse("{}", &NO_OVERRIDES), Ok(Config::default()));
 }
 
 #[test]
 fn the_example_shows_every_field_as_it_is_written_back() {
     let example: Json = serde_json::from_str(&example()).unwrap();
-    let written = serde_json::to_string_pretty(&defaults::config().to_json()).unwrap();
+    let written = serde_json::to_string_pretty(&Config::default().to_json()).unwrap();
     assert_eq!(written, serde_json::to_string_pretty(&example).unwrap());
 }
 
@@ -206,7 +206,7 @@ fn a_variable_that_is_not_set_is_one_mistake_at_its_field() {
 
 #[test]
 fn a_byte_order_mark_is_no_mistake() {
-    assert_eq!(parse("\u{feff}{}", &NO_OVERRIDES), Ok(defaults::config()));
+    assert_eq!(parse("\u{feff}{}", &NO_OVERRIDES), Ok(Config::default()));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use bytesize::ByteSize;
 use serde_json::Value as Json;
 
 use super::StatusRanges;
+use super::as_text::written_as_text;
 use super::error::quoted;
 
 /// What a duration looks like, for messages.
@@ -131,6 +132,8 @@ impl fmt::Display for StatusRanges {
         Ok(())
     }
 }
+
+written_as_text!(StatusRanges);
 
 #[cfg(test)]
 mod tests {

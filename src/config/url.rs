@@ -5,7 +5,7 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::BackendUrl;
+use super::as_text::written_as_text;
 use super::error::quoted;
 
 /// What a backend URL looks like, for messages.
@@ -18,6 +18,30 @@ const MOST_SOCKET_PATH_BYTES: usize = 107;
 /// RFC 1035's limits.
 const MOST_NAME_BYTES: usize = 253;
 const MOST_LABEL_BYTES: usize = 63;
+
+/// Where a backend is. `Display` writes it as `http://localhost:3001`, without a trailing slash.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum BackendUrl {
+    /// `http://host:port`; IPv6 literals in brackets. The port is 80 where the URL has none.
+    Http {
+        /// A name or a literal address, without brackets, lower-cased.
+        host: String,
+        /// TCP port.
+        port: u16,
+    },
+    /// `https://host:port`; the port is 443 where the URL has none.
+    Https {
+        /// A name or a literal address, without brackets, lower-cased.
+        host: String,
+        /// TCP port.
+        port: u16,
+    },
+    /// `unix:/path.sock`.
+    Unix {
+        /// Absolute path of the socket.
+        path: String,
+    },
+}
 
 impl BackendUrl {
     /// Reads a URL; scheme and host in any case, a lone `/` after the host allowed.
@@ -149,6 +173,8 @@ impl fmt::Display for BackendUrl {
         }
     }
 }
+
+written_as_text!(BackendUrl);
 
 #[cfg(test)]
 mod tests {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::config::{
     Access, Action, BreakerConfig, CompressConfig, Config, HostHeader, Local, PoolConfig, RateLimit,
-    RetryConfig, Template, Unmatched, default_breaker, default_rate_limit,
+    RetryConfig, Template, Unmatched,
 };
 use crate::http::RequestHead;
 use headers::Op;
@@ -235,7 +235,7 @@ impl Rules {
                 self.retry = retry.over(&self.retry);
             }
             if let Some(patch) = &layer.rate_limit {
-                let default = config.rate_limit.clone().unwrap_or_else(default_rate_limit);
+                let default = config.rate_limit.clone().unwrap_or_default();
                 let wider = self.rate_limit.take().map_or(default, |(limit, _)| limit);
                 // The pool's is one for all of its routes that have none.
                 let owner = if depth == 1 && layers.len() == 3 {
@@ -243,7 +243,8 @@ impl Rules {
                 } else {
                     self.name.clone()
                 };
-                self.rate_limit = patch.over(&wider).map(|limit| (limit, split::digest(owner.as_bytes())));
+                self.rate_limit =
+                    patch.over(&wider, true).map(|limit| (limit, split::digest(owner.as_bytes())));
             }
         }
         self.request_headers = headers::compiled_request(layers);
@@ -258,7 +259,7 @@ fn own_breaker(config: &Config, layers: &[&Local]) -> Option<Option<BreakerConfi
     layers.iter().rev().find(|layer| layer.circuit_breaker.is_some()).map(|_| {
         let mut breaker = config.circuit_breaker.clone();
         for patch in layers.iter().filter_map(|layer| layer.circuit_breaker.as_ref()) {
-            let wider = breaker.clone().unwrap_or_else(default_breaker);
+            let wider = breaker.clone().unwrap_or_default();
             breaker = patch.over(&wider, breaker.is_some());
         }
         breaker

@@ -3,11 +3,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::listeners::not_null;
 use crate::config::error::quoted;
 use crate::config::policy::named_file;
 use crate::config::raw::{Fields, Value};
-use crate::config::read::{duration, list, text, whole};
+use crate::config::read::{duration, list, not_null, path, text, whole};
 use crate::config::route::{Access, Action, BasicAuth, ForwardAuth};
 use crate::config::template::{Piece, Placeholder, Template};
 use crate::config::{BackendUrl, address, names};
@@ -74,11 +73,7 @@ fn auth_url(text: &str) -> Result<String, String> {
         text.split_once("://").ok_or_else(|| format!("{} is not a URL; write {AUTH_URL}", quoted(text)))?;
     let end = rest.find('/').unwrap_or(rest.len());
     BackendUrl::parse(&format!("{scheme}://{}", &rest[..end]))?;
-    if rest[end..].is_empty() {
-        Ok(text.to_owned())
-    } else {
-        super::pools::path(&rest[end..]).map(|_| text.to_owned())
-    }
+    if rest[end..].is_empty() { Ok(text.to_owned()) } else { path(&rest[end..]).map(|_| text.to_owned()) }
 }
 
 /// What becomes of the requests: one of four words. `None` where a mistake was added.

@@ -3,14 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use super::actions;
-use super::listeners::not_null;
-use super::pools::{EMPTY, PATH, path};
+use crate::config::backend::EMPTY;
 use crate::config::error::quoted;
 use crate::config::names;
 use crate::config::policy;
 use crate::config::raw::{Fields, Scalar, Value};
-use crate::config::read::{list, text};
-use crate::config::{Config, PathMatch, PoolConfig, Route, Unmatched, defaults, url};
+use crate::config::read::{PATH, list, not_null, path, text};
+use crate::config::{Config, PathMatch, PoolConfig, Route, Unmatched, pool, url};
 
 const HOST: &str = r#"a host such as "api.example.com" or "*.example.com", a list of them, or null"#;
 const UNMATCHED: &str = r#""default", or the status 404 or 421"#;
@@ -27,8 +26,7 @@ pub(super) fn routes(fields: &Fields<'_>, pools: &[PoolConfig]) -> Vec<Route> {
         value.mistake(value.wrong_type(r#"a list such as [ { "path": "/v1", "pool": "api" } ]"#));
         return Vec::new();
     };
-    let names: HashSet<&str> =
-        pools.iter().map(|pool| pool.name.as_str()).chain([defaults::POOL_NAME]).collect();
+    let names: HashSet<&str> = pools.iter().map(|pool| pool.name.as_str()).chain([pool::DEFAULT]).collect();
     let mut places = HashMap::new();
     let one = |(index, item): (usize, &Value<'_>)| {
         let route = item.object(|fields| route(fields, &names))?;
@@ -168,7 +166,7 @@ fn hosts(value: &Value<'_>) -> Option<Vec<String>> {
 /// What becomes of requests that no route takes.
 pub(super) fn unmatched(value: &Value<'_>) -> Result<Unmatched, String> {
     match value.scalar() {
-        Scalar::Text(text) if text == defaults::POOL_NAME => Ok(Unmatched::Default),
+        Scalar::Text(text) if text == pool::DEFAULT => Ok(Unmatched::Default),
         Scalar::Number("404") => Ok(Unmatched::Refused(404)),
         Scalar::Number("421") => Ok(Unmatched::Refused(421)),
         _ => Err(value.wrong_type(UNMATCHED)),
@@ -179,7 +177,7 @@ pub(super) fn unmatched(value: &Value<'_>) -> Result<Unmatched, String> {
 /// there is nothing that no route takes.
 pub(super) fn check_strays(fields: &Fields<'_>, config: &mut Config) {
     let is_refused = matches!(config.unmatched, Unmatched::Refused(_));
-    let to_default = config.routes.iter().position(|route| route.leads_to(defaults::POOL_NAME));
+    let to_default = config.routes.iter().position(|route| route.leads_to(pool::DEFAULT));
     if is_refused && to_default.is_none() && fields.get("backends").is_none() {
         // Its defaults would be for nobody.
         config.default_pool.backends.clear();

@@ -1,6 +1,6 @@
 //! Secrets: what is said about a wrong one never repeats it.
 
-use crate::config::raw::{Scalar, Value};
+use super::raw::{Scalar, Value};
 
 const TOKEN: &str = "a secret of visible ASCII characters, or null";
 /// Shorter ones can be found by trying.

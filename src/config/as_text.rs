@@ -1,0 +1,13 @@
+//! How a type is serialized that has one form as text, for people and files alike.
+
+/// Implements `Serialize` by `Display`.
+macro_rules! written_as_text {
+    ($($name:ty),+ $(,)?) => {
+        $(impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.collect_str(self)
+            }
+        })+
+    };
+}
+pub(super) use written_as_text;
