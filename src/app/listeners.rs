@@ -21,7 +21,7 @@ use crate::traffic::Traffic;
 /// One for each listener of the configuration.
 pub(super) struct Sockets {
     plain: Vec<ListenSocket>,
-    tls: Option<ListenSocket>,
+    tls: Vec<ListenSocket>,
     admin: Option<ListenSocket>,
     /// Whether a service manager has some of them, too.
     pub stay: bool,
@@ -59,7 +59,7 @@ pub(super) fn open(source: Source, config: &Config) -> Result<(Option<Predecesso
         Ok(listener)
     };
     let plain = config.listen.iter().map(&mut socket).collect::<Result<_, _>>()?;
-    let tls = config.tls.as_ref().map(|tls| socket(&ListenAddress::Tcp(tls.listen))).transpose()?;
+    let tls = config.tls.iter().flat_map(|tls| &tls.listen).map(&mut socket).collect::<Result<_, _>>()?;
     let admin = config.admin.as_ref().map(|admin| socket(&ListenAddress::Tcp(admin.listen))).transpose()?;
     Ok((predecessor, Sockets { plain, tls, admin, stay, by_hand }))
 }
@@ -108,11 +108,17 @@ pub(super) fn serve(
             true => Arc::new(TinyListener::start(socket, config.limits.max_connections, dispatch, traffic)?),
         });
     }
-    if let (Some(listener), Some(tls), Some(certificates)) = (sockets.tls, &config.tls, certificates) {
+    if let (Some(tls), Some(certificates)) = (&config.tls, certificates) {
         reloader.note_certificates(&certificates);
-        let front = front(listener, Some(certificates), tls.proxy_protocol, dispatch, Arc::clone(traffic))?;
-        listeners.push(Arc::clone(&front) as Arc<dyn Listener>);
-        reloader.on_certificates(move |certificates| front.set_tls(certificates));
+        let mut fronts = Vec::new();
+        for socket in sockets.tls {
+            let (dispatch, traffic) = (Arc::clone(&dispatch), Arc::clone(traffic));
+            fronts.push(front(socket, Some(certificates.clone()), tls.proxy_protocol, dispatch, traffic)?);
+        }
+        listeners.extend(fronts.iter().map(|front| Arc::clone(front) as Arc<dyn Listener>));
+        reloader.on_certificates(move |certificates| {
+            fronts.iter().for_each(|front| front.set_tls(certificates.clone()));
+        });
     }
     if let (Some(listener), Some(dispatch)) = (sockets.admin, admin_dispatch) {
         // People's questions are none of the clients' traffic.

@@ -292,7 +292,7 @@ fn announce(listeners: &Listeners, live: &SharedLive) {
     ];
     event(Info, "app", "listening", &fields);
     let plain = live.config.listen.iter().skip(1).map(|_| "plain");
-    let tls = live.config.tls.iter().map(|_| "tls");
+    let tls = live.config.tls.iter().flat_map(|tls| &tls.listen).map(|_| "tls");
     let others = plain.chain(tls).chain(live.config.admin.iter().map(|_| "admin"));
     for (listener, kind) in listeners.iter().skip(1).zip(others) {
         event(Info, "app", "listening as well", &[("as", &kind), ("at", &listener.address())]);

@@ -11,7 +11,8 @@ pub fn at(
     address: SocketAddr,
     is_this_machine: impl Fn(IpAddr) -> bool,
 ) -> Option<&'static str> {
-    let tls = config.tls.as_ref().map(|tls| ("tls.listen", tls.listen));
+    let tls = config.tls.iter().flat_map(|tls| &tls.listen);
+    let tls = tls.filter_map(|listen| Some(("tls.listen", listen.tcp()?)));
     let admin = config.admin.as_ref().map(|admin| ("admin.listen", admin.listen));
     let plain = config.listen.iter().filter_map(|listen| Some(("listen", listen.tcp()?)));
     let mut all = plain.chain(tls).chain(admin);

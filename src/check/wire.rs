@@ -175,7 +175,7 @@ mod tests {
         std::fs::write(&private_key, own.signing_key.serialize_pem()).unwrap();
         let pair = crate::config::CertificateConfig { certificate: certificate.clone(), private_key };
         let tls = TlsConfig {
-            listen: "127.0.0.1:0".parse().unwrap(),
+            listen: Vec::new(),
             certificates: vec![pair],
             min_version: TlsVersion::Tls12,
             redirect_http: false,

@@ -78,8 +78,8 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// Reads `listen`.
-pub(super) fn listen(fields: &Fields<'_>, default: Vec<ListenAddress>) -> Vec<ListenAddress> {
+/// Reads `listen` of an object whose other fields begin with `prefix`: nothing, or `tls.`.
+pub(super) fn listen(fields: &Fields<'_>, prefix: &str, default: Vec<ListenAddress>) -> Vec<ListenAddress> {
     let Some(value) = fields.get("listen") else { return default };
     let one = text(LISTEN, ListenAddress::parse);
     if !matches!(value.scalar(), Scalar::List) {
@@ -96,7 +96,7 @@ pub(super) fn listen(fields: &Fields<'_>, default: Vec<ListenAddress>) -> Vec<Li
         let Some(listen) = item.read(&one) else { continue };
         match found.iter().position(|other| clash(other, &listen)) {
             Some(other) => item.mistake(format!(
-                "{listen} overlaps `listen[{other}]`, which is {}; leave one of them out",
+                "{listen} overlaps `{prefix}listen[{other}]`, which is {}; leave one of them out",
                 found[other]
             )),
             None => found.push(listen),
@@ -106,7 +106,7 @@ pub(super) fn listen(fields: &Fields<'_>, default: Vec<ListenAddress>) -> Vec<Li
 }
 
 /// No two listeners can have one address, and one on all addresses has each of them.
-fn clash(one: &ListenAddress, other: &ListenAddress) -> bool {
+pub(super) fn clash(one: &ListenAddress, other: &ListenAddress) -> bool {
     match (one, other) {
         (ListenAddress::Tcp(one), ListenAddress::Tcp(other)) => address::clash(*one, *other),
         (ListenAddress::Unix { path: one, .. }, ListenAddress::Unix { path: other, .. }) => one == other,

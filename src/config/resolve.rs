@@ -35,7 +35,7 @@ fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -
     let rate_limit = fields.object("rate_limit", RateLimitPatch::read);
     let breaker = fields.object("circuit_breaker", BreakerPatch::read);
     let mut config = Config {
-        listen: listen::listen(fields, default.listen),
+        listen: listen::listen(fields, "", default.listen),
         workers: fields.value("workers", default.workers, whole(WORKERS)),
         default_pool: pool::pool(fields, &default.default_pool.name, &default.default_pool),
         retry: fields.object("retry", RetryPatch::read).over(&RetryConfig::default()),

@@ -4,20 +4,24 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::Serialize;
 
+use super::listen::listen;
 use super::raw::Fields;
 use super::read::{boolean, not_null, required_pem_file, text};
-use super::{TlsVersion, address, names};
+use super::{ListenAddress, TlsVersion, names, write};
 
 const CERTIFICATES: &str = r#"a list such as [ { "certificate": "cert.pem", "private_key": "key.pem" } ]"#;
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8443);
+/// The port of https (RFC 9110 section 4.2.2).
+const HTTPS_PORT: u16 = 443;
 /// TLS before it is broken (RFC 8996).
 const MIN_VERSION: TlsVersion = TlsVersion::Tls12;
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TlsConfig {
-    /// Where TLS clients connect.
-    pub listen: SocketAddr,
+    /// Where TLS clients connect; never empty.
+    #[serde(serialize_with = "write::one_or_several")]
+    pub listen: Vec<ListenAddress>,
     /// The first is for clients that name no known host.
     pub certificates: Vec<CertificateConfig>,
     /// The lowest version that is spoken.
@@ -37,11 +41,21 @@ pub struct CertificateConfig {
     pub private_key: String,
 }
 
+impl TlsConfig {
+    /// The port that clients are sent to: the usual one if somebody listens there, else the first. Behind a Unix
+    /// socket there is a proxy, which has the usual one.
+    pub fn port(&self) -> u16 {
+        let ports = || self.listen.iter().filter_map(|listen| Some(listen.tcp()?.port()));
+        let usual = ports().find(|port| *port == HTTPS_PORT);
+        usual.or_else(|| ports().next()).unwrap_or(HTTPS_PORT)
+    }
+}
+
 /// Reads `tls`.
 pub(super) fn tls(fields: &Fields<'_>) -> Option<TlsConfig> {
     let value = fields.get("tls").filter(not_null)?;
     Some(value.object(|tls| TlsConfig {
-        listen: tls.value("listen", LISTEN, text(address::LISTEN, address::listen)),
+        listen: listen(tls, "tls.", vec![ListenAddress::Tcp(LISTEN)]),
         certificates: certificates(tls),
         min_version: tls.value("min_version", MIN_VERSION, text(names::TLS_VERSION, names::tls_version)),
         redirect_http: tls.value("redirect_http", false, boolean),

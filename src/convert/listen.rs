@@ -3,7 +3,6 @@
 use serde_json::{Value as Json, json};
 
 use super::draft::{Object, push, put};
-use super::report::Verdict;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -33,23 +32,9 @@ fn add(list: &mut Vec<String>, address: &str) {
 }
 
 impl Listeners {
-    /// One more plain one.
-    pub fn plain(&mut self, address: &str) -> Verdict {
-        add(&mut self.plain, address);
-        Verdict::Same
-    }
-
-    /// One with TLS; there can be one only.
-    pub fn tls(&mut self, address: &str) -> Verdict {
-        let mut tls = self.tls.clone();
-        add(&mut tls, address);
-        match tls.len() {
-            1 => {
-                self.tls = tls;
-                Verdict::Same
-            }
-            _ => Verdict::NotHere,
-        }
+    /// One more, with TLS or without.
+    pub fn add(&mut self, address: &str, is_tls: bool) {
+        add(if is_tls { &mut self.tls } else { &mut self.plain }, address);
     }
 
     /// A certificate and its key.
@@ -72,8 +57,8 @@ impl Listeners {
     /// Into the file. TLS without a certificate is left out, which is said by `false`.
     pub fn finish(self, top: &mut Object) -> bool {
         let is_complete = self.tls.is_empty() || !self.certificates.is_empty();
-        if let (Some(listen), true) = (self.tls.first(), is_complete) {
-            put(top, "tls.listen", listen.as_str());
+        if !self.tls.is_empty() && is_complete {
+            put(top, "tls.listen", one_or_several(&self.tls));
             if let Some(Json::Object(tls)) = top.get_mut("tls") {
                 for pair in self.certificates {
                     push(tls, "certificates", pair);
@@ -83,12 +68,17 @@ impl Listeners {
                 }
             }
         }
-        match &self.plain[..] {
-            [] => {}
-            [one] => put(top, "listen", one.as_str()),
-            many => put(top, "listen", many.to_vec()),
+        if !self.plain.is_empty() {
+            put(top, "listen", one_or_several(&self.plain));
         }
         is_complete
+    }
+}
+
+fn one_or_several(addresses: &[String]) -> Json {
+    match addresses {
+        [one] => json!(one),
+        several => json!(several),
     }
 }
 
@@ -100,15 +90,15 @@ mod tests {
     fn both_families_of_a_port_are_one_listener() {
         let mut listeners = Listeners::default();
         for address in ["0.0.0.0:80", "[::]:80", "0.0.0.0:80", "127.0.0.1:8080"] {
-            listeners.plain(address);
+            listeners.add(address, false);
         }
-        assert_eq!(listeners.tls("0.0.0.0:443"), Verdict::Same);
-        assert_eq!(listeners.tls("[::]:443"), Verdict::Same);
-        assert_eq!(listeners.tls("0.0.0.0:8443"), Verdict::NotHere);
+        for address in ["0.0.0.0:443", "[::]:443", "0.0.0.0:8443"] {
+            listeners.add(address, true);
+        }
         listeners.certificate(json!({ "certificate": "c", "private_key": "k" }));
         let mut top = Object::new();
         assert!(listeners.finish(&mut top));
-        let expected = json!({ "tls": { "listen": ":443", "certificates": [{ "certificate": "c", "private_key": "k" }] },
+        let expected = json!({ "tls": { "listen": [":443", "0.0.0.0:8443"], "certificates": [{ "certificate": "c", "private_key": "k" }] },
                                "listen": [":80", "127.0.0.1:8080"] });
         assert_eq!(Json::Object(top), expected);
     }

@@ -26,7 +26,7 @@ impl Middleware for RedirectToTls {
             // Only HTTP/1.0 comes so far without one, and there is nowhere to send it.
             return Outcome::refused(request, Refusal::Flawed(FramingError::BadHost));
         }
-        let location = location(request.head.host(), tls.listen.port(), &request.head.path_and_query());
+        let location = location(request.head.host(), tls.port(), &request.head.path_and_query());
         let mut headers = Headers::default();
         headers.push("Location", location.as_bytes());
         headers.push("X-LB-Reason", b"redirected_to_tls");

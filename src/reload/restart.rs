@@ -15,11 +15,10 @@ pub(super) fn keep_what_needs_a_restart(config: &mut Config, running: &Config) -
     keep("front", config.front != running.front);
     keep("proxy_protocol", config.proxy_protocol != running.proxy_protocol);
     keep("admin", config.admin != running.admin);
-    let tls = |config: &Config| config.tls.as_ref().map(|tls| (tls.listen, tls.proxy_protocol));
-    let (new, old) = (tls(config), tls(running));
-    keep("tls.listen", new.map(|(listen, _)| listen) != old.map(|(listen, _)| listen));
-    let expects = |tls: Option<(_, bool)>| tls.is_some_and(|(_, expects)| expects);
-    keep("tls.proxy_protocol", new.is_some() && old.is_some() && expects(new) != expects(old));
+    let (new, old) = (config.tls.as_ref(), running.tls.as_ref());
+    keep("tls.listen", new.map(|tls| &tls.listen) != old.map(|tls| &tls.listen));
+    let both = new.zip(old);
+    keep("tls.proxy_protocol", both.is_some_and(|(new, old)| new.proxy_protocol != old.proxy_protocol));
     config.listen.clone_from(&running.listen);
     config.workers = running.workers;
     config.front = running.front;
@@ -27,7 +26,7 @@ pub(super) fn keep_what_needs_a_restart(config: &mut Config, running: &Config) -
     config.admin.clone_from(&running.admin);
     match (&mut config.tls, &running.tls) {
         (Some(tls), Some(running)) => {
-            tls.listen = running.listen;
+            tls.listen.clone_from(&running.listen);
             tls.proxy_protocol = running.proxy_protocol;
         }
         (tls, running) => tls.clone_from(running),
@@ -65,7 +64,7 @@ mod tests {
             let fields = keep_what_needs_a_restart(&mut new, &running);
             assert_eq!(
                 (new.listen, new.tls.map(|tls| (tls.listen, tls.proxy_protocol))),
-                (running.listen.clone(), running.tls.map(|tls| (tls.listen, tls.proxy_protocol)))
+                (running.listen, running.tls.map(|tls| (tls.listen, tls.proxy_protocol)))
             );
             fields
         };

@@ -46,7 +46,7 @@ pub use parent::{Event, Parent};
 use crate::shutdown::Control;
 
 /// The plain listeners, TLS and admin.
-const MAX_SOCKETS: usize = MOST_LISTENERS + 2;
+const MAX_SOCKETS: usize = 2 * MOST_LISTENERS + 1;
 /// Goes with the sockets.
 const HERE: u8 = b'L';
 /// The same, where a service manager has the sockets, too.

@@ -119,14 +119,11 @@ fn site(
             || (address.host.is_empty() && tls.is_none() && address.scheme.is_none())
             || ports.auto_https_is_off;
         if is_plain {
-            listeners.plain(&format!("0.0.0.0:{}", address.port.unwrap_or(ports.http)));
-            listeners.plain(&format!("[::]:{}", address.port.unwrap_or(ports.http)));
+            listeners.add(&format!(":{}", address.port.unwrap_or(ports.http)), false);
         } else {
             let port = address.port.unwrap_or(ports.https);
-            if listeners.tls(&format!(":{port}")) == Verdict::NotHere {
-                (verdict, note) = (Verdict::NotHere, "there is one TLS listener".to_owned());
-            }
-            listeners.plain(&format!(":{}", ports.http));
+            listeners.add(&format!(":{port}"), true);
+            listeners.add(&format!(":{}", ports.http), false);
             match &files {
                 Some(pair) => listeners.certificate(pair.clone()),
                 None => {

@@ -25,10 +25,7 @@ pub fn bind(line: &Line, draft: &mut Draft, listeners: &mut Listeners, report: &
             (verdict, note) = (Verdict::NotHere, "a range of ports; name each");
             continue;
         }
-        if (if has("ssl") { listeners.tls(&address) } else { listeners.plain(&address) }) == Verdict::NotHere
-        {
-            (verdict, note) = (Verdict::NotHere, "there is one TLS listener");
-        }
+        listeners.add(&address, has("ssl"));
     }
     if has("accept-proxy") {
         put(&mut draft.top, if has("ssl") { "tls.proxy_protocol" } else { "proxy_protocol" }, true);

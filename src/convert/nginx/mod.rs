@@ -111,7 +111,7 @@ fn redirect_only(block: &Directive, listeners: &mut Listeners, report: &mut Repo
         if directive.name == "listen" {
             let port = directive.arg(0).rsplit(':').next().unwrap_or("80");
             let family = if directive.arg(0).starts_with("[::]") { "[::]" } else { "0.0.0.0" };
-            listeners.plain(&format!("{family}:{port}"));
+            listeners.add(&format!("{family}:{port}"), false);
         }
         report.note(&directive.place, &directive.text(), Verdict::Same, "");
     }

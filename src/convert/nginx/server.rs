@@ -68,7 +68,7 @@ pub fn server(
         }
     }
     if !block.inside().iter().any(|it| it.name == "listen") {
-        listeners.plain("0.0.0.0:80");
+        listeners.add("0.0.0.0:80", false);
         report.unsaid("listen 80", Verdict::Same, "");
     }
     if let (Some(certificate), Some(key)) = certificate {
@@ -125,11 +125,11 @@ fn listen(directive: &Directive, draft: &mut Draft, listeners: &mut Listeners, r
         let field = if has("ssl") { "tls.proxy_protocol" } else { "proxy_protocol" };
         put(&mut draft.top, field, true);
     }
-    let mut verdict = if has("ssl") { listeners.tls(&address) } else { listeners.plain(&address) };
-    let mut note = if verdict == Verdict::NotHere { "there is one TLS listener" } else { "" };
-    if verdict == Verdict::Same && (has("http2") || has("quic")) {
-        (verdict, note) = (Verdict::Differs, "HTTP/1.1 to clients");
-    }
+    listeners.add(&address, has("ssl"));
+    let (verdict, note) = match has("http2") || has("quic") {
+        true => (Verdict::Differs, "HTTP/1.1 to clients"),
+        false => (Verdict::Same, ""),
+    };
     report.note(&directive.place, &directive.text(), verdict, note);
 }
 

@@ -43,24 +43,13 @@ impl EntryPoints {
     /// Into listeners.
     pub fn finish(self, listeners: &mut Listeners, report: &mut Report) {
         if self.0.is_empty() {
-            listeners.plain("0.0.0.0:80");
+            listeners.add("0.0.0.0:80", false);
             report.unsaid("entryPoints.http.address: :80", Verdict::Same, "");
         }
         for point in self.0 {
-            match point.is_secure && !point.is_plain {
-                true if listeners.tls(&point.address) == Verdict::NotHere => {
-                    report.unsaid(
-                        &format!("entryPoints.{}", point.name),
-                        Verdict::NotHere,
-                        "there is one TLS listener",
-                    );
-                }
-                true => {}
-                false => {
-                    listeners.plain(&point.address);
-                    listeners.redirect_http |= point.to_https && !point.is_plain;
-                }
-            }
+            let is_tls = point.is_secure && !point.is_plain;
+            listeners.add(&point.address, is_tls);
+            listeners.redirect_http |= !is_tls && point.to_https && !point.is_plain;
         }
     }
 }

@@ -1,16 +1,19 @@
 //! Several listeners, Unix sockets among them: `listen` as a list.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Signal as Sent, kill_process};
+use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Backend, Balancer, Client, Run, Signal, config, eventually, patience};
+use crate::support::{
+    Authority, Backend, Balancer, Client, Run, Signal, TlsClient, config, eventually, patience,
+};
 
 struct Place {
     _folder: TempDir,
@@ -138,4 +141,78 @@ fn a_unix_socket_of_a_service_manager_is_used_and_left() {
     balancer.signal(Signal::TERM);
     assert_eq!(balancer.wait_exit().code(), Some(0));
     assert!(place.path.exists());
+}
+
+/// TLS at two addresses and a Unix socket.
+fn by_tls(place: &Place, authority: &Authority, backend: &Backend, more: Value) -> Value {
+    let mut tls = authority.listener();
+    tls["listen"] = json!(["127.0.0.1:0", "127.0.0.2:0", format!("unix:{}", place.path.display())]);
+    tls["redirect_http"] = json!(true);
+    let mut configured = config(&[backend], more);
+    configured["tls"] = tls;
+    configured
+}
+
+/// Where TLS is spoken by TCP.
+fn tls_addresses(balancer: &Balancer) -> [SocketAddr; 2] {
+    ["127.0.0.1:", "127.0.0.2:"].map(|start| {
+        let line = balancer.wait_for_log(&format!("as=tls at={start}"));
+        line.split("at=").nth(1).unwrap().trim().parse().unwrap()
+    })
+}
+
+/// One answer by TLS over a Unix socket; the certificate that was shown.
+fn over_unix(place: &Place, authority: &Authority) -> CertificateDer<'static> {
+    let stream = UnixStream::connect(&place.path).unwrap();
+    stream.set_read_timeout(Some(patience())).unwrap();
+    let versions = rustls::ALL_VERSIONS;
+    let mut client = TlsClient::over(stream, "localhost", authority, versions).unwrap();
+    assert!(client.get("/").ends_with("one"));
+    client.session().peer_certificates().unwrap()[0].clone().into_owned()
+}
+
+#[test]
+fn every_listener_of_tls_shows_the_same_certificates_and_is_renewed_and_handed_over() {
+    let (place, backend) = (Place::new(), Backend::named("one"));
+    let authority = Authority::new(place.path.parent().unwrap());
+    let mut balancer = Balancer::start(by_tls(&place, &authority, &backend, json!({})));
+    let addresses = tls_addresses(&balancer);
+    let certificates = || {
+        let all = addresses.map(|address| {
+            let mut client = TlsClient::connect(address, "localhost", &authority).unwrap();
+            assert!(client.get("/").ends_with("one"));
+            client.session().peer_certificates().unwrap()[0].clone().into_owned()
+        });
+        assert_eq!(all[0], all[1], "both show one certificate");
+        (all[0].clone(), over_unix(&place, &authority))
+    };
+    let (by_tcp, by_unix) = certificates();
+    assert_eq!(by_tcp, by_unix);
+    authority.issue("localhost", &["localhost"]);
+    balancer.signal(Signal::HUP);
+    eventually("the new certificate is shown everywhere", || {
+        let shown = addresses.map(|address| {
+            let client = TlsClient::connect(address, "localhost", &authority).unwrap();
+            client.session().peer_certificates().unwrap()[0].clone().into_owned()
+        });
+        shown.iter().all(|shown| *shown != by_tcp) && over_unix(&place, &authority) != by_tcp
+    });
+    balancer.signal(Signal::USR2);
+    balancer.wait_for_log("msg=\"stopped\"");
+    assert_ne!(certificates().0, by_tcp, "the successor has all of them");
+    let successor = balancer.process().successors().pop().unwrap();
+    kill_process(successor, Sent::TERM).unwrap();
+    balancer.wait_exit();
+}
+
+#[test]
+fn plain_requests_are_sent_to_the_first_port_of_tls() {
+    let (place, backend) = (Place::new(), Backend::named("one"));
+    let authority = Authority::new(place.path.parent().unwrap());
+    let balancer = Balancer::start(by_tls(&place, &authority, &backend, json!({})));
+    let mut client = balancer.connect();
+    client.send(b"GET /a HTTP/1.1\r\nHost: one.example:80\r\n\r\n");
+    let answer = client.read_response();
+    // Which is any free one here.
+    assert_eq!((answer.status, answer.header("location")), (308, Some("https://one.example:0/a")));
 }

@@ -70,7 +70,12 @@ impl Authority {
 }
 
 /// A connection by TLS to a host of this name.
-pub struct TlsClient(StreamOwned<ClientConnection, TcpStream>);
+pub struct TlsClient(StreamOwned<ClientConnection, Box<dyn Stream>>);
+
+/// What TLS is spoken over.
+pub trait Stream: Read + Write + Send {}
+
+impl<T: Read + Write + Send> Stream for T {}
 
 impl TlsClient {
     /// Shakes hands; trusts this authority and nobody else.
@@ -85,12 +90,14 @@ impl TlsClient {
         authority: &Authority,
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> std::io::Result<TlsClient> {
-        TlsClient::over(TcpStream::connect(address)?, name, authority, versions)
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(patience()))?;
+        TlsClient::over(stream, name, authority, versions)
     }
 
-    /// The same over a connection that is open already.
+    /// The same over a connection that is open already, and whose reads have a limit.
     pub fn over(
-        stream: TcpStream,
+        stream: impl Stream + 'static,
         name: &str,
         authority: &Authority,
         versions: &[&'static rustls::SupportedProtocolVersion],
@@ -101,8 +108,8 @@ impl TlsClient {
         let config = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
         let config = config.with_root_certificates(roots).with_no_client_auth();
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        stream.set_read_timeout(Some(patience()))?;
-        let mut tls = StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream);
+        let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut tls = StreamOwned::new(connection, Box::new(stream) as Box<dyn Stream>);
         while tls.conn.is_handshaking() {
             tls.conn.complete_io(&mut tls.sock)?;
         }
