@@ -76,12 +76,16 @@ impl Headers {
 
     /// The first value of that name, whatever its case.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.fields
+            .iter()
+            .find(|field| self.is_named(field, name))
+            .map(|field| &self.values[field.value.clone()])
     }
 
     /// All values of that name, in order.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        let fields = self.fields.iter().filter(move |field| self.is_named(field, name));
+        fields.map(|field| &self.values[field.value.clone()])
     }
 
     /// Removes all fields of that name.
@@ -118,6 +122,11 @@ impl Headers {
             .flat_map(|value| value.split(|byte| *byte == b','))
             .map(trim)
             .filter(|token| !token.is_empty())
+    }
+
+    fn is_named(&self, field: &Field, name: &str) -> bool {
+        // Most names differ in length, which costs no look at the text.
+        field.name.len() == name.len() && self.names[field.name.clone()].eq_ignore_ascii_case(name)
     }
 }
 
