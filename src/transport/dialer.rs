@@ -27,7 +27,7 @@ pub fn dialer(backend: &Backend, port: Option<u16>) -> impl Fn(&Limits) -> io::R
     move |limits| match &url {
         BackendUrl::Http { .. } => Wire::tcp(&addresses(), limits.connect),
         BackendUrl::Https { .. } => {
-            // Read for each connection, since the CA file may have been renewed.
+            // Looked up for each connection, since a reload may have renewed the roots.
             let tls = ClientSettings::of(&url, ca.as_deref()).map_err(io::Error::other)?;
             let begun = Instant::now();
             let wire = Wire::tcp(&addresses(), limits.connect)?;
