@@ -157,7 +157,7 @@ impl Responder {
         }
         self.sent_bytes += piece.len() as u64;
         if self.body_framing == Some(BodyFraming::Length { left: 0 }) {
-            // Sent by `finish`, which need not wait for the client.
+            // Sent by `finish`, which does not wait for the client on a front's connection.
             self.pending.extend_from_slice(piece);
             Ok(())
         } else if self.body_framing == Some(BodyFraming::Chunked) {

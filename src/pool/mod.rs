@@ -77,9 +77,9 @@ type Rank = u8;
 const TRIED: Rank = 2;
 /// It is a backup.
 const BACKUP: Rank = 1;
-/// Its breaker is open: used only if nothing else is usable.
+/// Its breaker is open: used only if nothing else but newcomers is usable.
 const PAST_BREAKER: Rank = 4;
-/// It has joined others and has not passed a probe yet.
+/// It has joined others and has not passed a probe yet: used last of all.
 const NEWCOMER: Rank = 8;
 
 impl Pool {
@@ -130,7 +130,7 @@ impl Pool {
 
     /// Claims a backend for one attempt: the one in the sticky cookie, else the balancer's choice among the
     /// best candidates. Backends not tried yet come before tried ones, and regular backends before backups;
-    /// one with an open breaker is the last resort.
+    /// last come those with an open breaker, and after them newcomers.
     ///
     /// # Errors
     /// Why no backend could be claimed.

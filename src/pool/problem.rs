@@ -13,7 +13,7 @@ pub enum ProblemKind {
     NotHttp,
     /// The answer's status is not an expected one.
     Status,
-    /// The answer's body is not an expected one.
+    /// The answer's body does not contain the expected text.
     Body,
     /// Anything else.
     Other,

@@ -133,8 +133,8 @@ impl ClientSession {
     /// Encrypts some of these bytes, at most one record, and sends what the socket takes. `WouldBlock` if
     /// earlier ciphertext is still unsent.
     ///
+    /// # Errors
     /// The socket's, or that the session has ended.
-    /// The socket's, or that the session is over.
     pub fn write<S>(&self, socket: &S, bytes: &[u8]) -> io::Result<usize>
     where
         for<'s> &'s S: Read + Write,

@@ -118,7 +118,7 @@ impl Slots {
 }
 
 impl Slot {
-    /// Called between two requests; returns whether the worker was detached and must end.
+    /// Called before each job; returns whether the worker was detached and must end.
     pub fn should_exit(self: &Arc<Self>) -> bool {
         let over = self.relaying_since.swap(IDLE, SeqCst) == LEFT;
         if let (true, Some(slots)) = (over, self.slots.upgrade()) {

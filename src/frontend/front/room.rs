@@ -12,7 +12,7 @@ use super::table::Holder;
 const SEARCH_PAUSE: Duration = Duration::from_millis(100);
 /// Connections silent for less than this are kept: they may be about to send something.
 const MIN_SILENCE: Duration = Duration::from_millis(500);
-/// Most connections kept from one search.
+/// Most silent connections remembered from one search.
 const MAX_FOUND: usize = 1024;
 
 /// See the module.
@@ -28,7 +28,8 @@ impl Room {
         Room { silent: VecDeque::new(), searched: None }
     }
 
-    /// Closes one silent connection; `false` if there is none. Takes locks, one after the other.
+    /// Closes one silent connection; `false` if none has been silent for long enough. Takes locks, one after
+    /// the other.
     pub fn make(&mut self, core: &Core, now: Instant) -> bool {
         loop {
             if let Some((_, since, index)) = self.silent.pop_front() {

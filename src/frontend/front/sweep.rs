@@ -17,11 +17,10 @@ const NOT_WORTH_A_WORKER: Duration = Duration::from_millis(500);
 /// ... and a request that a worker handles is cancelled after this time. nginx cancels at once, HAProxy never
 /// by default. A client that resets its connection is certainly gone, and frees its worker at once.
 const GONE: Duration = Duration::from_secs(3);
-/// How long a client may be silent after its last answer before the connection is closed: closing while it
-/// still sends would reset the connection and could lose the answer (RFC 9112 section 9.6). nginx waits 5 s,
-/// ...
+/// How long a client may be silent after its last answer before the connection is closed (nginx: 5 s). Closing
+/// while it still sends would reset the connection and could lose the answer (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(1);
-/// ... and the limit if it keeps sending. nginx takes 30 s.
+/// The same limit for a client that keeps sending (nginx: 30 s).
 const MAX_LINGER: Duration = Duration::from_secs(5);
 /// In a drain, connections silent for this long are closed. A connection in use sends its next request
 /// sooner, and learns from the answer that it was the last.

@@ -163,7 +163,7 @@ impl Backend {
         url == self.name() || url == self.configured_name()
     }
 
-    /// Its URL, with the host of the configuration.
+    /// The URL whose host is used in `Host` and for TLS.
     pub fn url(&self) -> &BackendUrl {
         &self.url
     }

@@ -14,9 +14,9 @@ const MAX_WEIGHT: u64 = 65_535;
 pub struct Endpoint {
     /// Where to connect.
     pub address: SocketAddr,
-    /// The configured URL; its host is used in `Host` and for TLS.
+    /// The URL whose host is used in `Host` and for TLS: the configured one, or that of an SRV record's target.
     pub url: BackendUrl,
-    /// The weight in the SRV record; 1 for records that have none.
+    /// The weight in the SRV record, at least 1; 1 for an address without one.
     pub weight: u16,
     /// Whether the SRV record's priority makes the address a backup.
     pub is_backup: bool,
