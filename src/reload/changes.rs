@@ -13,7 +13,7 @@ use crate::pool::{Backend, ClientKey, Live, Pool};
 const MOST_CLIENTS: usize = 10_000;
 /// ... and fewest: then the share is accurate to two percentage points.
 const LEAST_CLIENTS: usize = 2_000;
-/// Between these limits, as many as need this many scores, which takes some 50 ms.
+/// Between these limits, the number of clients follows from this many scores, which take some 50 ms.
 const MOST_SCORES: usize = 4_000_000;
 
 /// A phrase for each change of the configuration.

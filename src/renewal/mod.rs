@@ -14,7 +14,7 @@
 //!
 //! The process that was started first starts all others (`parent`), because its supervisor only knows that
 //! one. After its own drain only the parent's role remains: it passes on signals, reaps children, and exits
-//! with the status of the last child.
+//! with the status of the child that served last.
 
 mod child;
 mod line;
