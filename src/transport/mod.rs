@@ -1,11 +1,10 @@
 //! The backend's side: sends a request to a backend and returns the answer's head, with its body still
 //! unread. The only folder that uses ureq-proto; the rest sees [`Transport`], which tests fake.
 //!
-//! ureq-proto, the part of ureq without sockets, determines how an answer is framed and whether its
-//! connection can be reused (`framing`). What a proxy needs besides is here: `idle` keeps connections,
-//! `connection` limits each wait, `exchange` sends a request while it listens for the answer (`upload`),
-//! `answer_head` keeps names and order of the fields, `reply_body` reads the answer's body. DESIGN.md
-//! explains why ureq's own run loop is not used.
+//! ureq-proto, the part of ureq without sockets, determines how an answer's body ends (`framing`). What a proxy
+//! needs besides is here: `idle` keeps connections, `connection` limits each wait, `exchange` sends a request
+//! while it listens for the answer (`upload`), `answer_head` keeps names and order of the fields, `reply_body`
+//! reads the answer's body. DESIGN.md explains why ureq's own run loop is not used.
 
 pub mod answer_head;
 mod connection;
