@@ -1,6 +1,5 @@
-//! The client's side of one exchange, as whoever carries its request to a backend sees it: more of the
-//! body, and a way to pass interim answers on. `frontend` and `transport` don't know each other; both know
-//! this.
+//! The client's side of one exchange, as `transport` sees it: the request's body, and a way to pass on
+//! interim answers. `frontend` and `transport` don't know each other; both know this trait.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -9,34 +8,34 @@ use crate::http::Headers;
 
 /// See the module.
 pub trait ClientSide {
-    /// Reads more of the request's decoded body and waits for it, at most `timeouts.client_body`; 0 is the
-    /// whole end.
+    /// Reads more of the request's decoded body, waiting at most `timeouts.client_body`; 0 is the end of a
+    /// complete body.
     ///
     /// # Errors
-    /// The client broke off, sends malformed chunks or more than it may, or took too long.
+    /// The client broke off, sent malformed chunks or too much, or took too long.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
 
-    /// The same without waiting: `WouldBlock` where nothing has come yet.
+    /// Like [`ClientSide::read`] without waiting: `WouldBlock` if nothing has arrived.
     ///
     /// # Errors
     /// As [`ClientSide::read`].
     fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
 
-    /// What becomes readable when more of the body has come; `None` where only [`ClientSide::read`] can
-    /// tell.
+    /// The descriptor that becomes readable when more of the body arrives; `None` if only
+    /// [`ClientSide::read`] can tell.
     fn readiness(&self) -> Option<BorrowedFd<'_>>;
 
-    /// The client has sent nothing for `timeouts.client_body`: no more will be read from it.
+    /// Notes that the client has sent nothing for `timeouts.client_body`; nothing more will be read from it.
     fn give_up(&mut self);
 
-    /// The fields behind a chunked body that has ended; empty where there are none.
+    /// The trailer fields of a chunked body that has ended; empty if there are none.
     fn trailers(&mut self) -> Headers;
 
-    /// Passes an interim answer (RFC 9110 section 15.2) on, if the client understands such.
+    /// Passes on an interim answer (RFC 9110 section 15.2), if the client understands them.
     fn interim(&mut self, status: u16, headers: &Headers);
 }
 
-/// Nobody: for requests of our own, which have no body.
+/// For requests of our own, which have no client and no body.
 #[derive(Debug, Default)]
 pub struct NoClient;
 

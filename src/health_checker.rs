@@ -1,8 +1,9 @@
-//! The dedicated thread that probes backends: who is due? probe, observe, log the flip.
+//! The thread that health-checks backends: starts the probes that are due, records results, and logs changes
+//! of health.
 //!
-//! A probe runs in a thread of its own and reports over a channel, so one that hangs delays no other
-//! verdict. There is at most one probe a backend at a time. Between probes it closes connections to
-//! backends that nobody has used for too long.
+//! Each probe runs in its own thread and reports over a channel, so a probe that hangs delays no other. A
+//! backend has at most one probe at a time. Between probes, the thread closes connections to backends that
+//! have been idle for too long.
 
 mod probe;
 
@@ -25,22 +26,22 @@ use crate::supervised;
 use crate::transport::Transport;
 use probe::probe;
 
-/// Probes are spread by this share of the interval, so that many balancers do not beat in time.
+/// Intervals vary by this share, so that several balancers do not probe in step.
 const JITTER: f64 = 0.1;
 /// The stack of a probe's thread.
 const PROBE_STACK_BYTES: usize = 256 << 10;
-/// The stack of the thread that starts them.
+/// The stack of the health thread.
 const STACK_BYTES: usize = 256 << 10;
 
-/// A reload is noticed so soon.
+/// How soon a reload is noticed.
 const RELOAD_NOTICED: Duration = Duration::from_millis(500);
 
-/// A backend that has not been there yet is probed this often, for it may be starting just like us ...
+/// A backend that has never been healthy may be starting just like us, so it is probed this often ...
 const EAGER_PAUSE: Duration = Duration::from_secs(1);
-/// ... for so long.
+/// ... for this long.
 const EAGER_TIME: Duration = Duration::from_secs(60);
 
-/// When a backend is probed.
+/// When to probe a backend.
 struct Schedule {
     since: Instant,
     due: Instant,
@@ -49,12 +50,12 @@ struct Schedule {
 }
 
 impl Schedule {
-    /// A backend that was never probed.
+    /// The schedule of a backend that was never probed.
     fn new(now: Instant) -> Schedule {
         Schedule { since: now, due: now, under_way: false, was_healthy: false }
     }
 
-    /// A probe has ended.
+    /// Records the end of a probe.
     fn note(&mut self, is_healthy: bool, now: Instant) {
         self.under_way = false;
         self.was_healthy |= is_healthy;
@@ -64,7 +65,7 @@ impl Schedule {
     }
 }
 
-/// A probe that has ended.
+/// The result of a probe.
 struct Report {
     backend: Arc<Backend>,
     thresholds: Thresholds,
@@ -95,7 +96,7 @@ fn run(live: &SharedLive, transport: &dyn Transport, shutdown: &ShutdownSignal) 
     }
 }
 
-/// Starts the probes that are due; says when the next one will be, or a reload may have changed things.
+/// Starts the probes that are due; returns when to look again, for the next probe or a reload.
 fn probe_due(live: &Live, schedules: &mut HashMap<u64, Schedule>, reports: &Sender<Report>) -> Instant {
     let now = Instant::now();
     let known: HashSet<u64> = live.backends().map(|backend| backend.id()).collect();
@@ -109,7 +110,7 @@ fn probe_due(live: &Live, schedules: &mut HashMap<u64, Schedule>, reports: &Send
                 continue;
             }
             let schedule = schedules.entry(backend.id()).or_insert(Schedule::new(now));
-            // A reload may have made the interval shorter.
+            // A reload may have shortened the interval.
             schedule.due = schedule.due.min(now + check.interval.mul_f64(1.0 + JITTER));
             if schedule.due <= now && !schedule.under_way {
                 schedule.under_way = start_probe(Arc::clone(backend), check.clone(), reports.clone());
@@ -122,20 +123,20 @@ fn probe_due(live: &Live, schedules: &mut HashMap<u64, Schedule>, reports: &Send
     idle.map(|schedule| schedule.due).min().map_or(soon, |due| due.min(soon))
 }
 
-/// Whether the thread could be started; if not, the probe is tried again when it is due again.
+/// Starts the probe's thread; `false` if that failed, so that the probe is tried again when it is next due.
 fn start_probe(backend: Arc<Backend>, check: HealthCheckConfig, reports: Sender<Report>) -> bool {
     let thresholds = Thresholds { healthy: check.healthy_threshold, unhealthy: check.unhealthy_threshold };
     let work = move || {
         // Without a report the backend would never be probed again.
         let probed = catch_unwind(AssertUnwindSafe(|| probe(&backend, &check)));
         let result = probed.unwrap_or_else(|_| Err(Problem::new(ProblemKind::Other, "the probe panicked")));
-        // Nobody waits for it once the health thread has ended.
+        // Fails if the health thread has ended.
         let _ = reports.send(Report { backend, thresholds, result });
     };
     thread::Builder::new().name("probe".into()).stack_size(PROBE_STACK_BYTES).spawn(work).is_ok()
 }
 
-/// Waits for a report, the next probe or the end; says whether it was the end.
+/// Waits for a report, the next probe or the shutdown; returns whether it was the shutdown.
 fn wait(
     inbox: &Receiver<Report>,
     shutdown: &ShutdownSignal,
@@ -144,7 +145,7 @@ fn wait(
 ) -> bool {
     select! {
         recv(inbox) -> report => if let Ok(report) = report {
-            // Of a backend that has left the configuration nobody wants to know.
+            // Ignores reports on backends that have left the configuration.
             if let Some(schedule) = schedules.get_mut(&report.backend.id()) {
                 observe(&report);
                 schedule.note(report.backend.is_healthy(), Instant::now());
@@ -198,8 +199,8 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    /// Probes that ended after so many seconds, and whether the backend was healthy then; says after how
-    /// many the next is due.
+    /// Probes that ended after so many seconds, and whether the backend was healthy then; `expected` is when
+    /// the next is due.
     fn check(probes: &[(u64, bool)], expected: u64) {
         let start = Instant::now();
         let mut schedule = Schedule { due: start + HOUR, ..Schedule::new(start) };

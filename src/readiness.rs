@@ -6,37 +6,37 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// What is waited for on a socket.
+/// What to wait for on a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interest {
-    /// Something to read, or the end.
+    /// Bytes to read, or the end.
     pub read: bool,
     /// Room to write.
     pub write: bool,
 }
 
 impl Interest {
-    /// Something to read.
+    /// Bytes to read, or the end.
     pub const READ: Interest = Interest { read: true, write: false };
     /// Room to write.
     pub const WRITE: Interest = Interest { read: false, write: true };
 }
 
-/// Whether the socket can do it later: nothing has come yet, or there is no room.
+/// Whether the operation can succeed later: nothing has arrived yet, or there is no room.
 pub fn is_moment(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
-/// Whether each is ready; one that is broken is ready for everything, so that whoever tries finds out.
+/// The state of a socket; a broken one is ready for everything, so that the next call reports the error.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Ready {
-    /// There is something to read, or the end.
+    /// There are bytes to read, or the end.
     pub read: bool,
     /// There is room to write.
     pub write: bool,
 }
 
-/// Waits until one of these is ready or the limit has passed; then none is. `None` waits for ever.
+/// Waits until a socket is ready or the limit has passed; in that case none is ready. `None` waits for ever.
 ///
 /// # Errors
 /// The operating system's.
@@ -55,7 +55,7 @@ pub fn wait<const N: usize>(
         tv_nsec: i64::from(limit.subsec_nanos()),
     });
     match poll(&mut polled, timeout.as_ref()) {
-        // Whoever waits looks again.
+        // The caller tries again.
         Err(rustix::io::Errno::INTR) => return Ok([Ready::default(); N]),
         result => _ = result?,
     }

@@ -1,6 +1,6 @@
-//! Threads that everything depends on. A panic in one means that the process can serve no more, or would go
-//! on half dead: it says so and ends with status 1, and whoever looks after the process starts another.
-//! What is a request's or a connection's alone is caught before it comes here.
+//! Threads that the whole process depends on. After a panic in one the process could not serve, or only in
+//! part, so it logs the panic and exits with status 1 for its supervisor to start another. Panics in a single
+//! request or connection are caught before they get here.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,20 +11,20 @@ use log::Level::Error;
 
 use crate::logging::event;
 
-/// The status of a process that can't go on.
+/// The exit status after a panic.
 const FAILED: i32 = 1;
-/// For what it has to say.
+/// Time for the log line to be written.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
-/// Starts one.
+/// Starts such a thread.
 ///
 /// # Errors
-/// The operating system's, where it has no room for a thread.
+/// The operating system's, if it can't start a thread.
 pub fn start(name: &'static str, stack_bytes: usize, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let guarded = move || {
         if catch_unwind(AssertUnwindSafe(work)).is_err() {
             event(Error, "app", "a thread that everything depends on panicked", &[("thread", &name)]);
-            // The line is written by a thread of its own.
+            // The log line is written by another thread.
             std::thread::park_timeout(LAST_WORDS);
             std::process::exit(FAILED);
         }

@@ -1,15 +1,15 @@
-//! `consistent_hash`: weighted rendezvous hashing. Every backend gets a score from the client's hash and
-//! its own, and the highest wins; so losing one of n moves its own clients and no others, and two
-//! instances with the same configuration agree, whatever has happened to either.
+//! `consistent_hash`: weighted rendezvous hashing. Every backend gets a score from the client's hash and its
+//! own digest, and the highest score wins. So losing one of n backends moves only that backend's clients, and
+//! instances with the same configuration agree regardless of their history.
 //!
-//! The weights enter as in Schindelhauer and Schomaker, "Weighted Distributed Hash Tables" (2005):
-//! score = weight / -ln(u) with u uniform in (0, 1).
+//! Weights are applied as in Schindelhauer and Schomaker, "Weighted Distributed Hash Tables" (2005): score =
+//! weight / -ln(u) with u uniform in (0, 1).
 
 use super::ip_hash::hash;
 use super::rendezvous::{mixed, uniform};
 use crate::pool::{Balancer, Candidate, ClientKey};
 
-/// Remembers nothing.
+/// Has no state.
 pub struct ConsistentHash;
 
 impl Balancer for ConsistentHash {
@@ -19,7 +19,8 @@ impl Balancer for ConsistentHash {
         for (index, candidate) in candidates.iter().enumerate() {
             let u = uniform(mixed(key ^ candidate.backend.digest() as u64));
             let weight = f64::from(candidate.backend.weight());
-            // weight / (1 - u) is never below the score and takes no logarithm: most end here.
+            // weight / (1 - u) is an upper bound of the score and needs no logarithm; most backends are ruled
+            // out by it.
             if weight > best * (1.0 - u) {
                 let score = weight / -u.ln();
                 if score > best {

@@ -1,14 +1,14 @@
-//! `ip_hash`: MD5 of the client's address (or of what `hash_key` names), modulo the healthy backends;
-//! with unequal weights, modulo the sum of the weights.
+//! `ip_hash`: MD5 of the client's address (or of the value that `hash_key` names), modulo the number of
+//! healthy backends; with unequal weights, modulo the sum of the weights.
 //!
-//! The digest's 16 bytes are one big-endian number, so any shell can check where a client goes:
+//! The digest's 16 bytes are read as one big-endian number, so any shell can compute a client's backend:
 //! `python3 -c "import hashlib; print(int(hashlib.md5(b'192.0.2.7').hexdigest(), 16) % 3)"`.
 
 use md5::{Digest, Md5};
 
 use crate::pool::{Balancer, Candidate, ClientKey};
 
-/// Remembers nothing: the same client and the same candidates give the same backend.
+/// Has no state: the same client and the same candidates give the same backend.
 pub struct IpHash;
 
 impl Balancer for IpHash {
@@ -30,7 +30,7 @@ impl Balancer for IpHash {
     }
 }
 
-/// Of the key where the request has one, else of the address as people write it.
+/// The hash of the request's key if it has one, else of the address in its usual notation.
 pub(super) fn hash(client: &ClientKey<'_>) -> u128 {
     let digest = match client.key {
         Some(key) => Md5::digest(key),
@@ -43,7 +43,7 @@ pub(super) fn hash(client: &ClientKey<'_>) -> u128 {
 mod tests {
     use super::*;
 
-    /// Worked out with Python's hashlib: `int(md5(address).hexdigest(), 16) % n` for n of 2, 3 and 7.
+    /// Computed with Python's hashlib: `int(md5(address).hexdigest(), 16) % n` for n of 2, 3 and 7.
     #[test]
     fn equals_md5_modulo_worked_out_elsewhere() {
         for (address, modulo) in [

@@ -1,5 +1,5 @@
-//! The laws that every algorithm obeys, run over the whole list: a new one is tested before it has a
-//! test of its own.
+//! Laws that every algorithm obeys, run over the list of all algorithms, so that a new one is tested before
+//! it has tests of its own.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -77,7 +77,7 @@ fn spreads_over_all_backends() {
     }
 }
 
-/// Exactly where turns are taken, nearly where chance decides.
+/// Exact for algorithms that take turns, approximate for those that hash or choose at random.
 #[test]
 fn respects_weights_over_a_cycle() {
     for algorithm in ALL {

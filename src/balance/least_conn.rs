@@ -1,21 +1,21 @@
-//! `least_conn`: the fewest active requests per weight; ties rotate, so that an idle pool is not always
-//! answered by its first backend.
+//! `least_conn`: the fewest active requests per weight; ties rotate, so that an idle pool does not send every
+//! request to its first backend.
 
 use std::cmp::Ordering;
 
 use super::smooth::Smooth;
 use crate::pool::{Balancer, Candidate, ClientKey};
 
-/// Looks at every candidate once; ties go by [`Smooth`] turns, so that weights hold in an idle pool, too.
+/// Checks every candidate once. Ties are broken by [`Smooth`], so that weights also hold in an idle pool.
 #[derive(Default)]
 pub struct LeastConn(Smooth);
 
 impl Balancer for LeastConn {
     fn pick(&self, candidates: &[Candidate<'_>], client: &ClientKey<'_>) -> usize {
-        // Read once: they change under our eyes.
+        // Read only once, since the counts change meanwhile.
         let active: Vec<u64> = candidates.iter().map(|it| u64::from(it.backend.active())).collect();
         let share = |index: usize| u64::from(candidates[index].share);
-        // Fractions, compared without a division.
+        // Compares fractions without division.
         let compare =
             |one: usize, other: usize| (active[one] * share(other)).cmp(&(active[other] * share(one)));
         let (mut least, mut ties) = (0, 1);

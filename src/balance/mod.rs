@@ -1,6 +1,6 @@
 //! The algorithms: one file each, and one line each in [`balancer`].
 //!
-//! They choose and nothing else: health, counting, retrying and draining live in `pool` and `proxy`.
+//! Algorithms only choose: health, counting, retrying and draining are in `pool` and `proxy`.
 
 mod consistent_hash;
 mod ip_hash;
@@ -16,7 +16,7 @@ mod laws;
 use crate::config::Algorithm;
 use crate::pool::Balancer;
 
-/// The balancer of that name.
+/// The balancer for this algorithm.
 pub fn balancer(algorithm: Algorithm) -> Box<dyn Balancer> {
     match algorithm {
         Algorithm::RoundRobin => Box::new(round_robin::RoundRobin::default()),

@@ -1,33 +1,36 @@
-//! `power_of_two`: two distinct random candidates, the one with the lower load wins. Load is active
-//! requests times recent latency; a weight makes a candidate be drawn more often and bear more.
+//! `power_of_two`: of two distinct random candidates, the one with the lower load wins. Load is active
+//! requests times recent latency; a higher weight makes a candidate be drawn more often and its load count
+//! less.
 //!
-//! Latencies and numbers of active requests are noise, mostly, and where they decide, one of two equal
-//! backends gets nearly everything for as long as the noise lasts. So they decide only beyond what noise can
-//! be; else the one of the two that has had less than its share wins, and shares are those of the weights.
+//! Differences in latency and in active requests are mostly noise. If noise decided, one of two equal
+//! backends would get nearly all requests for as long as the noise lasts. So differences only count if they
+//! exceed what noise can explain; otherwise the one of the two that is further below its share wins, where
+//! shares follow the weights.
 
 use parking_lot::Mutex;
 
 use crate::pool::backend::FULL_SHARE;
 use crate::pool::{Backend, Balancer, Candidate, ClientKey};
 
-/// Remembers who has had less than its share; see Mitzenmacher, "The Power of Two Choices in Randomized
-/// Load Balancing" (2001), for the rest.
+/// Remembers how far each backend is below its share; otherwise see Mitzenmacher, "The Power of Two Choices
+/// in Randomized Load Balancing" (2001).
 #[derive(Default)]
 pub struct PowerOfTwo(Owed);
 
-/// Recent latencies within this factor of each other count as the same. Few answers say little: of one
-/// answer it takes the fifth power, of two the third, and so on, see [`FEW`]. Simulated with latencies that
-/// vary tenfold at random, with and without outliers of fifty times as much: fewer than one in a hundred
-/// runs of 200 requests are ten points off.
+/// Recent latencies within this factor of each other count as equal. With few answers the factor is larger,
+/// see [`FEW`]. Simulated with latencies that vary tenfold at random, with and without outliers of fifty
+/// times as much: fewer than one in a hundred runs of 200 requests deviate by ten percentage points.
 const SAME: f64 = 3.0;
-/// So many answers halve the distance from the first answer's factor to [`SAME`].
+/// With n answers, the factor is [`SAME`] to the power of 1 + `FEW` / n: the fifth power for one answer, the
+/// third for two.
 const FEW: f64 = 4.0;
-/// Below this all backends are fast: what remains is the scheduler's doing.
+/// Latencies below this count as equal: the rest is the scheduler's doing.
 const FAST_US: f64 = 1000.0;
-/// Deviations by which a number of active requests has to be off to say something.
+/// How many standard deviations above its expected number of active requests a backend must be to count as
+/// busier.
 const DEVIATIONS: f64 = 1.5;
-/// One request in so many goes where the first draw says, whatever the load: a backend that was slow once
-/// gets nothing while others are faster, and so could never show that it is fast again.
+/// One request in this many goes to the first candidate drawn, regardless of load. Otherwise a backend that
+/// was slow once would get no requests while others are faster, and could never show that it is fast again.
 const BLIND: u32 = 64;
 
 impl Balancer for PowerOfTwo {
@@ -45,7 +48,7 @@ impl Balancer for PowerOfTwo {
     }
 }
 
-/// One at random, by share, other than `not`.
+/// Draws a random candidate other than `not`, with probabilities by share.
 fn draw(candidates: &[Candidate<'_>], total: u64, not: Option<usize>) -> usize {
     let without = not.map_or(0, |index| u64::from(candidates[index].share));
     let mut left = fastrand::u64(..(total - without).max(1));
@@ -62,7 +65,7 @@ fn draw(candidates: &[Candidate<'_>], total: u64, not: Option<usize>) -> usize {
     0
 }
 
-/// Of the two: the less loaded, and where that can't be told, the one that is owed more.
+/// The less loaded of the two; if that is not clear, the one that is owed more.
 fn choose(candidates: &[Candidate<'_>], (one, other): (usize, usize), owed: &[i64]) -> usize {
     let (first, second) = (&candidates[one], &candidates[other]);
     let other_wins = if latencies_differ(first.backend, second.backend) {
@@ -77,7 +80,8 @@ fn choose(candidates: &[Candidate<'_>], (one, other): (usize, usize), owed: &[i6
     if other_wins { other } else { one }
 }
 
-/// By more than noise can be. A backend that has not answered yet differs from none, so that it is tried.
+/// Whether latencies differ by more than noise. Before its first answer a backend does not differ from any
+/// other, so that it gets tried.
 fn latencies_differ(one: &Backend, other: &Backend) -> bool {
     let answers = one.answers().min(other.answers());
     if answers == 0 {
@@ -92,8 +96,8 @@ fn latency_us(backend: &Backend) -> f64 {
     backend.recent_latency_us().max(FAST_US)
 }
 
-/// Whether one has more active requests than its share of what both have, by more than chance would give
-/// it (as many throws of a loaded coin deviate).
+/// Whether `one` has clearly more of both's active requests than its share: more than the standard deviation
+/// of a binomial distribution explains.
 fn is_clearly_busier(one: &Candidate<'_>, other: &Candidate<'_>) -> bool {
     let (active, share) = (f64::from(one.backend.active()), f64::from(one.share));
     let (both, part) = (active + f64::from(other.backend.active()), share / (share + f64::from(other.share)));
@@ -105,9 +109,9 @@ fn load(candidate: &Candidate<'_>) -> f64 {
     (active + 1.0) * latency_us(candidate.backend)
 }
 
-/// How much each backend has had less than its share, by place: a request's worth is the sum of all shares.
-/// Nobody is owed more than [`MOST_OWED`] requests, nor owes more: who was slow or away gets its share
-/// from then on, and nothing for the past.
+/// How far each backend is below its share, by place; one request counts as much as the sum of all shares.
+/// Limited to [`MOST_OWED`] requests either way: a backend that was slow or away gets its share from then on,
+/// without catching up.
 #[derive(Default)]
 struct Owed(Mutex<Vec<i64>>);
 
@@ -115,7 +119,7 @@ struct Owed(Mutex<Vec<i64>>);
 const MOST_OWED: i64 = 2;
 
 impl Owed {
-    /// Lets `choose` have what is owed, and notes its choice; a retry is nobody's turn. Takes the lock.
+    /// Calls `choose` with the debts and records its choice; a retry is not recorded. Takes the lock.
     fn settle(
         &self,
         candidates: &[Candidate<'_>],

@@ -1,7 +1,7 @@
-//! What weighted rendezvous hashing is made of: [`super::consistent_hash`] chooses backends by it, `rules` the share of
-//! a route that a client belongs to.
+//! Parts of weighted rendezvous hashing: [`super::consistent_hash`] chooses backends with it, `rules` the
+//! share of a route that a client belongs to.
 
-/// In (0, 1), never at an end.
+/// Maps the hash to (0, 1), both ends excluded.
 pub fn uniform(hash: u64) -> f64 {
     ((hash >> 11) as f64 + 0.5) / (1u64 << 53) as f64
 }

@@ -3,7 +3,7 @@
 use super::smooth::Smooth;
 use crate::pool::{Balancer, Candidate, ClientKey};
 
-/// Each in its turn.
+/// Each backend in turn.
 #[derive(Default)]
 pub struct RoundRobin(Smooth);
 

@@ -1,5 +1,5 @@
-//! Smooth weighted round robin, as nginx does it: exact over a full cycle, and never one backend many
-//! times in a row that could be interleaved.
+//! Smooth weighted round robin as in nginx: exact over a full cycle, and with the turns of each backend
+//! spread out.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -7,19 +7,19 @@ use parking_lot::Mutex;
 
 use crate::pool::Candidate;
 
-/// What the turns are remembered in.
+/// The state of the rotation.
 #[derive(Default)]
 pub struct Smooth {
-    /// The turn where all shares are equal: one `fetch_add` a pick, so no two picks see the same turn.
+    /// The turn while all shares are equal: one `fetch_add` a pick, so no two picks get the same turn.
     turn: AtomicUsize,
-    /// By place: how much each has been owed.
+    /// By place: how much each backend is owed.
     owed: Mutex<Vec<i64>>,
 }
 
 impl Smooth {
-    /// The next of these; their indices are among `candidates`. A retry takes no turn: it would lead the
-    /// next request to the same backend again, of two the one that refuses. Takes a lock where shares
-    /// differ.
+    /// The index in `candidates` of the next backend. A retry takes no turn: with two backends of which one
+    /// refuses, its turn would make the next request start with the refusing one again. Takes a lock if
+    /// shares differ.
     pub fn next(&self, candidates: &[Candidate<'_>], is_retry: bool) -> usize {
         let equal = candidates.windows(2).all(|pair| pair[0].share == pair[1].share);
         if equal {

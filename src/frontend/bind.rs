@@ -5,14 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use socket2::{Domain, Socket, Type};
 
-/// As std has it; whoever serves sets another one.
+/// The backlog that std uses; listeners that serve clients set their own.
 pub(super) const ACCEPT_QUEUE: i32 = 128;
 
-/// A listener at this address. `[::]` is all addresses of both families whatever this machine's setting says
-/// (`net.ipv6.bindv6only`), and those of IPv4 where it has no IPv6.
+/// A listener at this address. `[::]` means all addresses of both families, whatever `net.ipv6.bindv6only`
+/// says, and all IPv4 addresses on a machine without IPv6.
 ///
 /// # Errors
-/// The operating system's: the address is taken, or not ours.
+/// The operating system's: the address is in use, or not one of this machine's.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     if address.ip() != IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
         return TcpListener::bind(address);
@@ -26,14 +26,14 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 fn bind_both(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::IPV6, Type::STREAM, None)?;
     socket.set_only_v6(false)?;
-    // As std does: connections of a process before this one must not keep the address from it.
+    // As std does: connections of a previous process must not keep this one from the address.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(ACCEPT_QUEUE)?;
     Ok(socket.into())
 }
 
-/// A kernel without IPv6, or one in which it is switched off.
+/// The kernel has no IPv6, or it is switched off.
 fn lacks_ipv6(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EAFNOSUPPORT) || error.kind() == io::ErrorKind::AddrNotAvailable
 }

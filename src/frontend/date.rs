@@ -1,18 +1,18 @@
-//! `Date`, which every answer has: a recipient with a clock adds it to an answer that came without
-//! (RFC 9110 section 6.6.1), and our own answers need one like any origin's.
+//! The `Date` field. A recipient with a clock adds it to an answer without one (RFC 9110 section 6.6.1), and
+//! our own answers need it like any origin server's.
 
 use std::cell::Cell;
 use std::time::SystemTime;
 
-/// As long as every date of this form is.
+/// Length of a date in this format.
 const BYTES: usize = 29;
 
 thread_local! {
-    /// The last one that this thread has formatted, and of which second: an answer costs a look at the clock.
+    /// The last formatted date of this thread and its second, so that most answers only read the clock.
     static LAST: Cell<(u64, [u8; BYTES])> = const { Cell::new((u64::MAX, [0; BYTES])) };
 }
 
-/// Now, as a field's value: `Sun, 06 Nov 1994 08:49:37 GMT`.
+/// The current time as a field value: `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub(super) fn now() -> [u8; BYTES] {
     of(SystemTime::now())
 }

@@ -1,19 +1,20 @@
-//! Where requests go, as the listeners see it.
+//! Where listeners hand requests to.
 
 use super::request::ClientRequest;
 
-/// Where requests go. Called by the listeners' threads and by workers, so nothing here blocks.
+/// Takes the requests of all listeners. Called by the listeners' threads and by workers, so its methods must
+/// not block.
 pub trait Dispatch: Send + Sync {
     /// Takes a request.
     fn take(&self, request: ClientRequest);
 
-    /// A head was refused for this reason before it became a request.
+    /// Counts a head that was refused for this reason before it became a request.
     fn refused(&self, reason: &'static str) {
         let _ = reason;
     }
 
-    /// Sees to it that nothing waits for long without need; to be called now and then by a thread that
-    /// hands requests over. Says whether anything waits.
+    /// Wakes workers for requests that wait too long; called regularly by a thread that dispatches requests.
+    /// Returns whether any request waits.
     fn look(&self) -> bool {
         false
     }

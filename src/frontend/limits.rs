@@ -1,22 +1,22 @@
-//! What clients may take: time and number, as the configuration in force says.
+//! Limits for clients, from the configuration in force.
 
 use std::time::Duration;
 
-/// Limits of connections; asked for again and again, so that a reload takes effect.
+/// Limits for a listener's clients; read for each use, so that a reload takes effect.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientLimits {
-    /// From a head's first byte to its last; also a PROXY header and a TLS handshake together.
+    /// From a head's first byte to its last; the same for a PROXY header, and for a TLS handshake.
     pub client_header: Duration,
     /// How long a connection may be silent between requests.
     pub client_idle: Duration,
-    /// How long a body may not grow while a worker waits for it.
+    /// How long a worker waits for more of a body.
     pub client_body: Duration,
-    /// How long a client may take nothing of what is sent to it.
+    /// How long a client may take nothing of its answer.
     pub client_write: Duration,
-    /// A head's size.
+    /// Size of a head.
     pub max_header_bytes: usize,
-    /// Connections at once.
+    /// Concurrent connections.
     pub max_connections: usize,
-    /// Connections at once from one address.
+    /// Concurrent connections of one address; an IPv6 /64 counts as one.
     pub max_connections_per_ip: Option<usize>,
 }

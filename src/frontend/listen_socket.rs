@@ -1,4 +1,4 @@
-//! A listening socket, of TCP or a Unix one, and where it is.
+//! A listening socket, TCP or Unix, and its address.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -12,9 +12,9 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::bind::{ACCEPT_QUEUE, bind};
 use crate::config::ListenAddress;
 
-/// No client with an address has this port; those on a Unix socket count as this machine's, without one.
+/// Marks peers on a Unix socket, which have no address; no TCP client has this port.
 pub(super) const NO_PORT: u16 = 0;
-/// Who is at the other end of a Unix socket: somebody on this machine.
+/// The peer address for clients on a Unix socket.
 const LOCAL_PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), NO_PORT);
 
 /// See the module.
@@ -22,7 +22,8 @@ const LOCAL_PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LO
 pub struct ListenSocket {
     socket: Kind,
     address: ListenAddress,
-    /// Device and number of a Unix socket's file, by which it is known not to be another one by now.
+    /// Device and inode of a Unix socket's file, to recognise a file that another process has put in its
+    /// place.
     file: Option<(u64, u64)>,
 }
 
@@ -33,10 +34,10 @@ enum Kind {
 }
 
 impl ListenSocket {
-    /// Opens one. A Unix socket's file that nobody listens on is replaced.
+    /// Opens a listening socket. Replaces the file of a Unix socket that nobody listens on.
     ///
     /// # Errors
-    /// The operating system's: the address is taken, or not ours.
+    /// The operating system's: the address is in use, or not one of this machine's.
     pub fn bind(address: &ListenAddress) -> io::Result<ListenSocket> {
         match address {
             ListenAddress::Tcp(address) => ListenSocket::inherited(bind(*address)?.into()),
@@ -44,7 +45,7 @@ impl ListenSocket {
                 remove_stale(Path::new(path))?;
                 let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
                 socket.bind(&SockAddr::unix(path)?)?;
-                // Nobody can connect before it listens, so nobody who may not.
+                // Permissions are set before listening, so that nobody without them can connect.
                 if let Some(mode) = mode {
                     fs::set_permissions(path, fs::Permissions::from_mode(*mode))?;
                 }
@@ -54,10 +55,10 @@ impl ListenSocket {
         }
     }
 
-    /// One that another process has opened.
+    /// A listening socket that another process has opened.
     ///
     /// # Errors
-    /// It is neither of TCP nor a Unix one with a file.
+    /// The socket is neither a TCP socket nor a Unix socket with a file.
     pub fn inherited(socket: OwnedFd) -> io::Result<ListenSocket> {
         let address = rustix::net::getsockname(&socket)?;
         if let Ok(address) = SocketAddr::try_from(address.clone()) {
@@ -73,13 +74,13 @@ impl ListenSocket {
         Ok(ListenSocket { socket: Kind::Unix(socket), address, file })
     }
 
-    /// Where it is; the real port where port 0 was asked for.
+    /// The address; the actual port if port 0 was requested.
     pub fn address(&self) -> &ListenAddress {
         &self.address
     }
 
-    /// The next client. A Unix socket's is an address-less peer on this machine; std's type is no more than a
-    /// descriptor here.
+    /// Accepts a connection. For a Unix socket, `TcpStream` serves as a plain descriptor, and the peer is
+    /// [`LOCAL_PEER`].
     pub(super) fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         match &self.socket {
             Kind::Tcp(socket) => socket.accept(),
@@ -104,13 +105,13 @@ impl ListenSocket {
         Ok(ListenSocket { socket, address: self.address.clone(), file: self.file })
     }
 
-    /// At the real end: nobody finds a Unix socket any more that nobody will accept on. A file that is another
-    /// socket's by now is left alone.
+    /// Removes a Unix socket's file when listening ends for good. A file that belongs to another socket by
+    /// now is kept.
     pub(super) fn remove_file(&self) {
         if let (ListenAddress::Unix { path, .. }, Some(file)) = (&self.address, self.file)
             && identity(Path::new(path)) == Some(file)
         {
-            // Without it the next start finds nobody there, and replaces it.
+            // If this fails, the next start replaces the file, since nobody listens on it.
             let _ = fs::remove_file(path);
         }
     }
@@ -120,7 +121,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::symlink_metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
-/// Makes room at this path, where nobody listens.
+/// Removes a socket's file at this path if nobody listens on it.
 fn remove_stale(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

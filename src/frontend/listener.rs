@@ -1,29 +1,30 @@
-//! What the program may ask of a listener, whichever kind it is.
+//! The interface of the program to any kind of listener.
 
 use std::io;
 
 use super::listen_socket::ListenSocket;
 use crate::config::ListenAddress;
 
-/// A listener that is accepted from.
+/// A listener that accepts connections.
 pub trait Listener: Send + Sync {
-    /// Where it listens; the real port where port 0 was asked for.
+    /// The address; the actual port if port 0 was requested.
     fn address(&self) -> &ListenAddress {
         self.listener().address()
     }
 
-    /// From now on each answer says that it is its connection's last. New clients are still taken.
+    /// Makes every answer announce the end of its connection. New connections are still accepted.
     fn announce_end(&self);
 
-    /// Takes those who have connected by now, and stops accepting: new clients are refused. Requests on open
-    /// connections still come in and are answered; connections that stay silent for a moment are closed.
+    /// Accepts the connections established so far, then stops accepting: new ones are refused. Open
+    /// connections may still send requests, which are answered; those that stay silent for a moment are
+    /// closed.
     fn drain(&self);
 
-    /// Stops accepting and leaves the socket as it is: clients that come now wait in its queue, for
-    /// whoever accepts next. Returns when nobody here accepts any more.
+    /// Stops accepting but leaves the socket open: new connections wait in its backlog for the next process.
+    /// Returns when no thread of this process accepts.
     ///
     /// # Errors
-    /// The operating system's; then accepting goes on.
+    /// The operating system's; accepting then continues.
     fn pause(&self) -> io::Result<()>;
 
     /// Accepts again after [`Listener::pause`].
@@ -32,15 +33,14 @@ pub trait Listener: Send + Sync {
     /// The operating system's, for sockets and threads.
     fn resume(&self) -> io::Result<()>;
 
-    /// As [`Listener::drain`], but the socket belongs to another process by now.
+    /// Like [`Listener::drain`] after [`Listener::pause`], when the socket belongs to another process.
     fn drain_after_pause(&self);
 
-    /// The process is about to end: whoever is still connected is told so, as far as their protocol has words
-    /// for it.
+    /// The process is about to end: tells connected clients so, if their protocol can (TLS close_notify).
     fn end(&self) {}
 
-    /// How often each thread that hears clients has been round; it is at least a few times a second, whatever
-    /// there is to do. tiny_http's own threads don't tell.
+    /// Iterations of each event loop, at least a few a second however little there is to do. Empty for
+    /// tiny_http, whose threads don't count.
     fn rounds(&self) -> Vec<u64> {
         Vec::new()
     }
@@ -48,17 +48,17 @@ pub trait Listener: Send + Sync {
     /// The listening socket.
     fn listener(&self) -> &ListenSocket;
 
-    /// Figures for the metrics and for a drain.
+    /// Figures for the metrics and for the drain.
     fn counts(&self) -> Counts;
 }
 
 /// See [`Listener::counts`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
-    /// Connections of clients that are open.
+    /// Open connections of clients.
     pub client_connections: u64,
-    /// Those of them whose last answer has not been taken whole by its client.
+    /// Connections whose last answer is not completely sent.
     pub unsent: u64,
-    /// Whether somebody who is connected may still send a request that would be answered.
+    /// Whether a connected client may still send a request that would be answered.
     pub may_hear_more: bool,
 }

@@ -1,10 +1,9 @@
-//! The client's side: accepts connections, reads requests, writes answers. The only folder (with `demo`) that
-//! names tiny_http.
+//! The client's side: accepts connections, reads requests, writes answers. The only folder that uses
+//! tiny_http.
 //!
-//! `front` stands before every listener unless the configuration says `"front": false`; then `tiny` does,
-//! tiny_http's acceptor for trusted networks. Both hand a [`ClientRequest`] to a [`Dispatch`]; the rest of the
-//! program sees no more of them than [`ClientStream`], [`Responder`] and [`Listener`], and
-//! tests fake the stream.
+//! `front` serves every listener unless the configuration says `"front": false`; then `tiny` does, an
+//! acceptor on tiny_http for trusted networks. Both pass a [`ClientRequest`] to a [`Dispatch`]; the rest of
+//! the program only sees [`ClientStream`], [`Responder`] and [`Listener`], and tests fake the stream.
 
 mod bind;
 mod client_stream;

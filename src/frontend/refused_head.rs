@@ -1,4 +1,4 @@
-//! Heads that are refused before they become requests, so that no middleware sees them.
+//! Refuses heads before they become requests, so that no middleware sees them.
 
 use std::net::SocketAddr;
 
@@ -10,19 +10,19 @@ use crate::http::framing::FramingError;
 use crate::http::{request_id, status};
 use crate::logging::event;
 
-/// Why a head never became a request. The words are those of `proxy::Refusal`, as far as that has them.
+/// Why a head was refused. Uses the reasons of `proxy::Refusal` where they exist there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RefusedHead {
-    /// It is no head of HTTP/1.
+    /// Not a head of HTTP/1.
     Malformed,
-    /// It is longer, or has more fields, than it may.
+    /// Too long, or too many fields.
     TooLarge,
-    /// It took longer than `timeouts.client_header`.
+    /// Not complete within `timeouts.client_header`.
     TooSlow,
 }
 
 impl RefusedHead {
-    /// Status and reason.
+    /// Status and reason of the answer.
     fn told_as(self) -> (u16, &'static str) {
         match self {
             RefusedHead::Malformed => (400, FramingError::Malformed.word()),

@@ -1,4 +1,4 @@
-//! One request of a client, on its way through the program.
+//! A client's request on its way through the program.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -13,43 +13,43 @@ use crate::rules::ErrorPages;
 use crate::rules::headers::{self, Context, Op};
 use crate::watch::{Watch, WorkerHandle};
 
-/// A request whose body is still unread, and the way to answer it. Dropped without an answer, its
-/// connection is closed.
+/// A request with its body still unread, and the means to answer it. Dropping it without an answer closes the
+/// connection.
 pub struct ClientRequest {
-    /// Its first line and fields. Shared with the list of what is in flight.
+    /// Request line and fields. Shared with the list of requests in flight.
     pub head: Arc<RequestHead>,
-    /// Who is at the other end of the connection.
+    /// The other end of the connection.
     pub peer: SocketAddr,
     /// Whether the client speaks TLS to us.
     pub secure: bool,
-    /// Which version of it, as `TLSv1.3`.
+    /// The TLS version, as `TLSv1.3`.
     pub tls_version: Option<&'static str>,
-    /// When its head was complete.
+    /// When the head was complete.
     pub received: Instant,
-    /// How long the body is, or why the request can't be taken.
+    /// The body's length, or why the request must be refused.
     pub body_length: Result<BodyLength, FramingError>,
-    /// The client's address: the peer's until `proxy` has looked at who may be believed.
+    /// The client's address: the peer's, until `proxy` has evaluated what trusted proxies forward.
     pub client: IpAddr,
-    /// The id that follows it; empty until `proxy` has given it one.
+    /// The request id; empty until `proxy` has set it.
     pub id: String,
-    /// Shared with the guard of its connection.
+    /// Shared with the connection's slot.
     pub watch: Arc<Watch>,
-    /// The place of the worker that has it; `None` where no worker of the pool has.
+    /// The slot of the worker that handles it; `None` outside the worker pool.
     pub place: Option<Arc<dyn WorkerHandle>>,
-    /// The rules that hold for it, by their number; `None` until it was looked for them.
+    /// The index of its rules; `None` until they are looked up.
     pub rules: Option<usize>,
-    /// What they say of answers' fields.
+    /// The rules' changes to the answer's fields.
     pub response_headers: Option<Arc<[Op]>>,
-    /// What they say of our own answers' bodies.
+    /// The rules' bodies for our own answers.
     pub error_pages: Option<Arc<ErrorPages>>,
-    /// Notes its way, where somebody may ask for it.
+    /// Records the request's way, for `explain`.
     pub trace: Trace,
-    /// Where the answer goes.
+    /// Writes the answer.
     pub responder: Responder,
 }
 
 impl ClientRequest {
-    /// A request that has just come in; `body_length` is what [`crate::http::framing::check`] says of it.
+    /// A request that has just arrived; `body_length` is the result of [`crate::http::framing::check`].
     pub fn new(
         head: RequestHead,
         body_length: Result<BodyLength, FramingError>,
@@ -58,7 +58,7 @@ impl ClientRequest {
         watch: Arc<Watch>,
         stream: Box<dyn ClientStream>,
     ) -> ClientRequest {
-        // What can't be read for sure can't be followed by another request.
+        // After a body whose end is uncertain, no other request can be read.
         let keep_alive = head.keep_alive() && body_length.is_ok();
         let responder = Responder::new(stream, head.version, head.method == "HEAD", keep_alive);
         let client = peer.ip().to_canonical();
@@ -83,19 +83,19 @@ impl ClientRequest {
         }
     }
 
-    /// A worker at this place handles it.
+    /// Notes the slot of the worker that handles the request.
     pub fn at(&mut self, place: Arc<dyn WorkerHandle>) {
         self.responder.tells(Arc::clone(&place));
         self.place = Some(place);
     }
 
-    /// What placeholders of rules stand for.
+    /// The values for placeholders in rules.
     pub fn context<'a>(&'a self, backend: &'a str, path: &'a str) -> Context<'a> {
         let (client, host, is_secure) = (self.client, self.head.host(), self.secure);
         Context { client, host, is_secure, path, request_id: &self.id, backend }
     }
 
-    /// Begins an answer of this backend's, or of our own where it is empty, with what the rules say of its fields.
+    /// Starts an answer, applying the rules' changes to its fields. `backend` is empty for our own answers.
     pub fn start(
         &mut self,
         (code, reason): (u16, &str),
@@ -110,12 +110,12 @@ impl ClientRequest {
         self.responder.start_as(code, reason, &headers, framing);
     }
 
-    /// Begins an answer of our own.
+    /// Starts an answer of our own.
     pub fn start_own(&mut self, code: u16, headers: Headers, framing: Framing) {
         self.start((code, status::reason(code)), headers, framing, "");
     }
 
-    /// Why the request can't be taken, if it can't.
+    /// Why the request must be refused, if it must.
     pub fn flaw(&self) -> Option<FramingError> {
         self.body_length.err()
     }

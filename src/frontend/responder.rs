@@ -1,7 +1,7 @@
-//! Writes answers: the head, the body's framing for this client, and how the connection ends.
+//! Writes answers: the head, the body in the right framing for the client, and the end of the connection.
 //!
-//! Head and first piece of body go out in one write. What is written is flushed at once, so that an
-//! event stream's events are not held back.
+//! The head and the first piece of body go out in one write. Every write is sent at once, so that the events
+//! of an event stream are not held back.
 
 use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
@@ -17,15 +17,15 @@ use crate::watch::WorkerHandle;
 /// How an answer's body is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
-    /// There is none; a `Content-Length` in the headers stays (an answer to HEAD, a 304).
+    /// No body; a `Content-Length` in the headers stays (an answer to HEAD, a 304).
     NoBody,
-    /// Exactly that many bytes.
+    /// Exactly this many bytes.
     Length(u64),
-    /// As many as come: chunked, or up to the connection's end for an HTTP/1.0 client.
+    /// Unknown in advance: chunked, or until the connection ends for an HTTP/1.0 client.
     Unknown,
 }
 
-/// How the body is put on the wire.
+/// The framing on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BodyFraming {
     NoBody,
@@ -34,7 +34,7 @@ enum BodyFraming {
     UntilClose,
 }
 
-/// Writes the one answer of a request.
+/// Writes the answer to one request.
 pub struct Responder {
     stream: Box<dyn ClientStream>,
     version: Version,
@@ -43,7 +43,7 @@ pub struct Responder {
     body_framing: Option<BodyFraming>,
     pending: Vec<u8>,
     sent_bytes: u64,
-    /// Told when the answer is about to end.
+    /// The worker's slot, told when the answer is about to end.
     place: Option<Arc<dyn WorkerHandle>>,
 }
 
@@ -58,37 +58,37 @@ impl Responder {
         Responder { stream, version, to_head, keep_alive, body_framing, pending, sent_bytes, place }
     }
 
-    /// The worker at this place hears when the answer is about to end.
+    /// Sets the worker's slot to tell when the answer is about to end.
     pub(super) fn tells(&mut self, place: Arc<dyn WorkerHandle>) {
         self.place = Some(place);
     }
 
-    /// Whether an answer has begun: then it is too late for another one.
+    /// Whether an answer has started; then no other can be sent.
     pub fn has_started(&self) -> bool {
         self.body_framing.is_some()
     }
 
-    /// Bytes of body written so far, without framing.
+    /// Bytes of body so far, without framing.
     pub fn body_bytes(&self) -> u64 {
         self.sent_bytes
     }
 
-    /// The connection ends after this answer.
+    /// Ends the connection after this answer.
     pub fn close_after(&mut self) {
         self.keep_alive = false;
     }
 
-    /// Begins the answer. `headers` has neither framing nor connection fields (but for
-    /// [`Framing::NoBody`]); nothing is sent before [`Responder::flush`] or the first piece of body.
+    /// Starts the answer. `headers` contains no framing or connection fields (except for
+    /// [`Framing::NoBody`]). Nothing is sent before [`Responder::flush`] or the first piece of body.
     pub fn start(&mut self, code: u16, headers: &Headers, framing: Framing) {
         self.start_as(code, status::reason(code), headers, framing);
     }
 
-    /// The same with these words for the status.
+    /// Like [`Responder::start`], with this reason phrase.
     pub fn start_as(&mut self, code: u16, reason: &str, headers: &Headers, framing: Framing) {
         let body_framing = self.framing_for(code, framing);
-        // A body that was not read stands before the next request, and nobody will read it. A drain
-        // may have begun since the request came in.
+        // An unread body precedes the next request, and nobody will read it. Or a drain has begun since the
+        // request arrived.
         if self.stream.body_is_pending()
             || !self.stream.can_keep_alive()
             || body_framing == BodyFraming::UntilClose
@@ -121,7 +121,7 @@ impl Responder {
         // Writing to a Vec can't fail.
         let _ = write!(head, "HTTP/1.1 {code} {reason}\r\n");
         push_fields(head, headers);
-        // An interim answer needs none.
+        // Not in interim answers.
         if code >= 200 && headers.get("date").is_none() {
             head.extend_from_slice(b"Date: ");
             head.extend_from_slice(&date::now());
@@ -142,10 +142,10 @@ impl Responder {
         head.extend_from_slice(b"\r\n");
     }
 
-    /// Writes a piece of body, with the head before it if that is still to go.
+    /// Writes a piece of body, after the head if that is still unsent.
     ///
     /// # Errors
-    /// The client is gone or too slow, or the piece is longer than the answer was announced.
+    /// The client is gone or too slow, or the body exceeds the announced length.
     pub fn write(&mut self, piece: &[u8]) -> io::Result<()> {
         match &mut self.body_framing {
             Some(BodyFraming::Length { left }) => {
@@ -157,7 +157,7 @@ impl Responder {
         }
         self.sent_bytes += piece.len() as u64;
         if self.body_framing == Some(BodyFraming::Length { left: 0 }) {
-            // The last of it goes with the end, for which nobody need wait.
+            // Sent by `finish`, which does not wait for the client on a front's connection.
             self.pending.extend_from_slice(piece);
             Ok(())
         } else if self.body_framing == Some(BodyFraming::Chunked) {
@@ -173,16 +173,16 @@ impl Responder {
         }
     }
 
-    /// Whether the connection can be made a tunnel.
+    /// Whether the connection can become a tunnel.
     pub fn can_tunnel(&self) -> bool {
         self.stream.can_tunnel()
     }
 
-    /// Answers 101 with these fields, which have `Connection` and `Upgrade` among them, and gives the
-    /// connection away as a tunnel.
+    /// Answers 101 with these fields, which must include `Connection` and `Upgrade`, and turns the connection
+    /// into a tunnel.
     ///
     /// # Errors
-    /// It can't be one, or the client is gone.
+    /// The connection can't become a tunnel, or the client is gone.
     pub fn start_tunnel(&mut self, headers: &Headers) -> io::Result<Box<dyn Duplex>> {
         if !self.stream.can_tunnel() || self.stream.body_is_pending() {
             return Err(io::ErrorKind::Unsupported.into());
@@ -195,12 +195,12 @@ impl Responder {
         self.stream.tunnel()
     }
 
-    /// Counts bytes that went through a tunnel.
+    /// Counts bytes of a tunnel.
     pub fn add_bytes(&mut self, bytes: u64) {
         self.sent_bytes += bytes;
     }
 
-    /// Sends what is still to go.
+    /// Sends what is buffered.
     ///
     /// # Errors
     /// The client is gone or too slow.
@@ -210,16 +210,16 @@ impl Responder {
         result
     }
 
-    /// Ends a whole answer.
+    /// Ends a complete answer.
     ///
     /// # Errors
-    /// The client is gone or too slow; or the body is shorter than announced, and the connection was
-    /// closed for that.
+    /// The client is gone or too slow; or the body is shorter than announced, in which case the connection is
+    /// broken off.
     pub fn finish(&mut self) -> io::Result<()> {
         self.finish_with(&Headers::default())
     }
 
-    /// The same with these fields behind the body, where they can be.
+    /// Like [`Responder::finish`], with these trailer fields if the framing allows them.
     ///
     /// # Errors
     /// As [`Responder::finish`].
@@ -244,23 +244,23 @@ impl Responder {
         self.stream.finish(&rest, ending)
     }
 
-    /// The longest request body that may be announced, in bytes; besides what the configuration says.
+    /// The longest `Content-Length` the listener accepts, in bytes; the configured limit applies besides.
     pub fn longest_body(&self) -> u64 {
         self.stream.longest_body()
     }
 
-    /// Whether ending the answer may have to wait for the client.
+    /// Whether ending the answer may wait for the client.
     pub fn waits_for_client(&self) -> bool {
         self.stream.waits_for_client()
     }
 
-    /// Gives no answer: the connection is reset, which waits for nobody.
+    /// Sends no answer and resets the connection, which never waits.
     pub fn abandon(&mut self) {
         self.stream.end(Ending::Reset);
     }
 
-    /// Ends an answer that can't be whole any more, so that the client sees it: its connection is
-    /// closed in the middle, or reset where a close would look like the answer's end.
+    /// Ends an incomplete answer so that the client notices: closes the connection in the middle, or resets
+    /// it if a close would look like the answer's end.
     pub fn break_off(&mut self) {
         let _ = self.flush();
         let ending = if self.body_framing == Some(BodyFraming::UntilClose) {
@@ -294,13 +294,13 @@ impl ClientSide for Responder {
     }
 
     fn interim(&mut self, code: u16, headers: &Headers) {
-        // RFC 9110 section 15.2: never to a client of HTTP/1.0.
+        // RFC 9110 section 15.2: never sent to an HTTP/1.0 client.
         if self.version == Version::Http11 && self.body_framing.is_none() {
             let mut head = Vec::with_capacity(headers.byte_len() + 64);
             let _ = write!(head, "HTTP/1.1 {code} {}\r\n", status::reason(code));
             push_fields(&mut head, headers);
             head.extend_from_slice(b"\r\n");
-            // Whether the client is gone is found out with the answer itself.
+            // If the client is gone, writing the final answer will fail.
             let _ = self.stream.write(&head);
         }
     }

@@ -6,21 +6,20 @@ use socket2::SockFilter;
 
 use super::listen_socket::ListenSocket;
 
-/// Connections that may wait to be accepted, at least and at most; the kernel's own limit
-/// (`net.core.somaxconn`) is 4096, too.
+/// Least and greatest accept backlog; 4096 is also the kernel's default limit (`net.core.somaxconn`).
 const ACCEPT_QUEUE: (usize, usize) = (64, 4096);
 
-/// Options that accepted sockets inherit from the listening one on Linux, so that none is set a
-/// connection. (A receive timeout would end an accept loop, so it is not among them.)
+/// Sets options that accepted sockets inherit from the listening one on Linux, so that no call per connection
+/// is needed. (A receive timeout would also end the accept loop, so it is not set.)
 ///
 /// # Errors
 /// The operating system's.
 pub(super) fn set_socket_options(listener: &ListenSocket, max_connections: usize) -> io::Result<()> {
     let socket = socket2::SockRef::from(listener);
-    // A predecessor may have left it so.
+    // A previous process may have left it non-blocking.
     socket.set_nonblocking(false)?;
     admit_newcomers(listener);
-    // std's queue of 128 overflows in a burst, and while one process takes over from another.
+    // std's backlog of 128 overflows in a burst, and while another process takes over.
     let (least, most) = ACCEPT_QUEUE;
     socket.listen(max_connections.clamp(least, most) as i32)?;
     if listener.address().tcp().is_none() {
@@ -30,23 +29,23 @@ pub(super) fn set_socket_options(listener: &ListenSocket, max_connections: usize
     socket.set_keepalive(true)
 }
 
-/// Takes [`refuse_newcomers`] back.
+/// Reverts [`refuse_newcomers`].
 pub(super) fn admit_newcomers(listener: &ListenSocket) {
-    // Mostly there is nothing to take back, which is an error.
+    // Fails if there is no filter, which is the usual case.
     let _ = socket2::SockRef::from(listener).detach_filter();
 }
 
-/// From now on nobody begins to connect: requests for a connection go unheard, and when the socket is closed the
-/// next try is refused. Who has begun before can still end it.
+/// Drops the SYNs of new connections. Handshakes already begun can still complete. When the socket is closed,
+/// the client's next SYN is refused.
 ///
 /// # Errors
-/// The operating system's, where it knows no such filters.
+/// The operating system's, if it does not support such filters.
 pub(super) fn refuse_newcomers(listener: &ListenSocket) -> io::Result<()> {
     if listener.address().tcp().is_none() {
-        // Its file is gone, so nobody begins.
+        // The file of a Unix socket has been removed, so nobody new can connect.
         return Ok(());
     }
-    // Instructions of the kernel's classic packet filter (linux/filter.h), over a TCP header.
+    // Instructions of the kernel's classic packet filter (linux/filter.h), applied to the TCP header.
     const LOAD_BYTE: u16 = 0x30;
     const AND: u16 = 0x54;
     const JUMP_IF_EQUAL: u16 = 0x15;

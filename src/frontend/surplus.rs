@@ -1,5 +1,4 @@
-//! Connections that are closed without a word to the client, because they are one too many or a stranger's: so
-//! others must be told.
+//! Counts and logs connections that are closed without an answer, because of a limit or a forbidden peer.
 
 use std::time::{Duration, Instant};
 
@@ -8,27 +7,27 @@ use log::Level::Warn;
 use super::dispatch::Dispatch;
 use crate::logging::event;
 
-/// Between two lines of the log: a flood must not fill it.
+/// Shortest time between two log lines, so that a flood can't fill the log.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Counts them and says so now and then.
+/// Counts closed connections and logs them from time to time.
 #[derive(Debug)]
 pub(super) struct Surplus {
-    /// The word of the metrics.
+    /// The reason in the metrics.
     reason: &'static str,
-    /// The words of the log.
+    /// The message in the log.
     words: &'static str,
     untold: u64,
     told: Option<Instant>,
 }
 
 impl Surplus {
-    /// None yet.
+    /// A counter at zero.
     pub fn of(reason: &'static str, words: &'static str) -> Surplus {
         Surplus { reason, words, untold: 0, told: None }
     }
 
-    /// So many were closed.
+    /// Counts closed connections.
     pub fn closed(&mut self, count: u64, dispatch: &dyn Dispatch, now: Instant) {
         (0..count).for_each(|_| dispatch.refused(self.reason));
         self.untold += count;

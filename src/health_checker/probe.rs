@@ -1,4 +1,4 @@
-//! One probe, and words for what was not as it should be: the same that `check --probe` has.
+//! Probes a backend once, and describes failures in the same words as `check --probe`.
 
 use std::io::ErrorKind::Interrupted;
 use std::time::Instant;
@@ -16,13 +16,13 @@ const MAX_BODY_BYTES: usize = 64 << 10;
 /// Probes the backend once.
 ///
 /// # Errors
-/// What was not as it should be.
+/// Why the probe failed.
 pub(super) fn probe(backend: &Backend, check: &HealthCheckConfig) -> Result<(), Problem> {
     match check.kind {
         HealthCheckKind::Tcp => connects(backend, check)
             .map_err(|why| Problem::new(ProblemKind::Unreachable, format!("tcp: {why}"))),
         HealthCheckKind::Http => answers(backend, check),
-        // The health checker asks nobody then.
+        // The health checker starts no probes of this kind.
         HealthCheckKind::None => Ok(()),
     }
 }
@@ -50,7 +50,7 @@ fn headers(backend: &Backend, check: &HealthCheckConfig) -> Headers {
     headers
 }
 
-/// What was asked does not matter where nobody could be asked.
+/// Failures before the request was sent are described without the request.
 fn not_answered(error: &AttemptError, check: &HealthCheckConfig) -> Problem {
     let kind = match (error.stage, &error.cause) {
         (Stage::Connect, _) => return Problem::new(ProblemKind::Unreachable, error.to_string()),
@@ -62,7 +62,7 @@ fn not_answered(error: &AttemptError, check: &HealthCheckConfig) -> Problem {
     Problem::new(kind, format!("GET {}: {error}", check.path))
 }
 
-/// A body that trickles is read until the deadline, and then for one more wait at most.
+/// Searches the body until the deadline; the last read may exceed it by one wait.
 fn has_body(reply: BackendReply, expected: &str, deadline: Instant) -> Result<(), String> {
     let (mut body, mut piece) = (Vec::new(), [0; 4096]);
     let mut rest = reply.body;
@@ -79,7 +79,7 @@ fn has_body(reply: BackendReply, expected: &str, deadline: Instant) -> Result<()
             Err(error) => break Err(format!("its body broke off: {error}")),
         }
     };
-    // What has come before an error counts.
+    // A match counts even if an error follows.
     let found = body.windows(expected.len()).any(|part| part == expected.as_bytes());
     if found { Ok(()) } else { end }
 }
@@ -95,7 +95,8 @@ mod tests {
     use crate::config::{Overrides, parse};
     use crate::pool::backend::tests::backends;
 
-    /// Says all is well and then sends these pieces, with a pause before each; asked at another port.
+    /// Probes a backend that answers 200 and sends these pieces, with a pause before each. It listens on the
+    /// health check's `port`.
     fn probed(pieces: &'static [&'static str], pause: Duration) -> Result<(), Problem> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,6 +1,6 @@
-//! One question to one name server and its answer (RFC 1035): over UDP, and over TCP where the answer is cut.
-//! simple-dns builds and reads messages; whose answer it is and what in it belongs to the question is checked
-//! here.
+//! Sends one question to one name server and checks its answer (RFC 1035): over UDP, and over TCP if the
+//! answer is truncated. simple-dns builds and parses messages; whether an answer belongs to the question is
+//! checked here.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -10,46 +10,46 @@ use std::time::{Duration, Instant};
 use simple_dns::rdata::RData;
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, Question, RCODE, TYPE};
 
-/// Longest answer over UDP, as nobody is told that it might be longer.
+/// Longest answer over UDP; the question does not announce that longer ones are accepted.
 const MAX_DATAGRAM_BYTES: usize = 512;
-/// Records of an answer that are looked at; a message over TCP has room for some 4,000.
+/// Limit of records read from an answer; a message over TCP has room for some 4,000.
 const MAX_RECORDS: usize = 1024;
 
-/// What is asked for.
+/// The type of record to ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// IPv4 addresses.
     A,
     /// IPv6 addresses.
     Aaaa,
-    /// Services: where each is, and its share (RFC 2782).
+    /// Services: host, port and weight of each (RFC 2782).
     Srv,
 }
 
-/// One record of an answer that answers the question.
+/// A record that answers the question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
     /// An address.
     Address(IpAddr),
     /// A service.
     Service {
-        /// Lower ones are asked first.
+        /// Lower values are preferred.
         priority: u16,
-        /// Its share among those of the same priority.
+        /// Its share among services of the same priority.
         weight: u16,
-        /// Where it listens.
+        /// The port it listens on.
         port: u16,
-        /// The host that it is on, lower-cased, without a dot at its end.
+        /// The host it is on, in lower case, without a dot at the end.
         target: String,
     },
 }
 
-/// The records that answer, and for how long they hold.
+/// The records that answer the question, and how long they are valid.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Answer {
     /// In the server's order.
     pub records: Vec<Record>,
-    /// The shortest of theirs.
+    /// The shortest TTL of the records.
     pub ttl: Duration,
 }
 
@@ -60,13 +60,13 @@ pub enum DnsError {
     NoSuchName,
     /// The name has no record of this kind.
     NoRecord,
-    /// The server says that it can't or won't answer.
+    /// The server answered with an error.
     Server(String),
-    /// Nothing came in time.
+    /// No answer arrived in time.
     TimedOut,
-    /// The system's word for what went wrong.
+    /// The server can't be reached; with the operating system's error.
     Unreachable(String),
-    /// What came is no answer.
+    /// The message is not a valid answer.
     Malformed,
 }
 
@@ -92,13 +92,13 @@ impl From<io::Error> for DnsError {
     }
 }
 
-/// Asks this server for records of this whole name; takes no longer than `limit`.
+/// Asks this server for records of a fully qualified name; takes at most `limit`.
 ///
 /// # Errors
 /// See [`DnsError`].
 pub fn ask(server: SocketAddr, name: &str, kind: Kind, limit: Duration) -> Result<Answer, DnsError> {
     let deadline = Instant::now() + limit;
-    // With the port, which the system chooses, what somebody who forges an answer would have to guess.
+    // Together with the port, which the system chooses, this is what a forger would have to guess.
     let id = fastrand::u16(..);
     let question = question(name, kind, id).ok_or(DnsError::NoSuchName)?;
     let over_udp = by_datagram(server, &question, id, deadline)?;
@@ -128,14 +128,14 @@ fn by_datagram(server: SocketAddr, question: &[u8], id: u16, deadline: Instant) 
     let any: IpAddr =
         if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0))?;
-    // From now on the system passes on what this server sends, and nothing else.
+    // From now on the kernel only accepts datagrams from this server.
     socket.connect(server)?;
     socket.send(question)?;
     let mut buffer = vec![0; MAX_DATAGRAM_BYTES];
     loop {
         socket.set_read_timeout(Some(left_until(deadline)?))?;
         let length = socket.recv(&mut buffer)?;
-        // Another id is of a question that was given up, or forged.
+        // Another id belongs to an abandoned question, or is forged.
         if buffer.get(..2) == Some(&id.to_be_bytes()) {
             buffer.truncate(length);
             return Ok(buffer);
@@ -155,7 +155,7 @@ fn by_stream(server: SocketAddr, question: &[u8], deadline: Instant) -> Result<V
     Ok(answer)
 }
 
-/// Each wait is bounded by what is left of all.
+/// Reads the whole buffer; each wait is limited by the remaining time.
 fn read_all(stream: &mut TcpStream, mut buffer: &mut [u8], deadline: Instant) -> Result<(), DnsError> {
     while !buffer.is_empty() {
         stream.set_read_timeout(Some(left_until(deadline)?))?;
@@ -172,7 +172,7 @@ fn left_until(deadline: Instant) -> Result<Duration, DnsError> {
     if left.is_zero() { Err(DnsError::TimedOut) } else { Ok(left) }
 }
 
-/// What a message says to this question; `None` where it is cut and has to be asked for over TCP.
+/// The answer in a message to this question; `None` if it is truncated and must be asked for over TCP.
 ///
 /// # Errors
 /// See [`DnsError`].
@@ -192,7 +192,7 @@ pub fn read(message: &[u8], (name, kind, id): (&str, Kind, u16)) -> Result<Optio
         return Ok(None);
     }
     let mut answer = Answer { records: Vec::new(), ttl: Duration::MAX };
-    // Aliases come before what they lead to (RFC 1034 section 3.6.2, and every server keeps to it).
+    // Aliases precede the records they lead to (RFC 1034 section 3.6.2, and every server complies).
     let mut names = vec![undotted(name)];
     for record in packet.answers.iter().take(MAX_RECORDS) {
         if record.class != CLASS::IN || !names.contains(&plain(&record.name)) {
@@ -219,7 +219,7 @@ pub fn read(message: &[u8], (name, kind, id): (&str, Kind, u16)) -> Result<Optio
     if answer.records.is_empty() { Err(DnsError::NoRecord) } else { Ok(Some(answer)) }
 }
 
-/// Names have no case (RFC 4343).
+/// Names are case-insensitive (RFC 4343).
 fn plain(name: &Name<'_>) -> String {
     name.to_string().to_ascii_lowercase()
 }

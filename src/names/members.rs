@@ -1,5 +1,5 @@
-//! The rosters of all names whose addresses are backends of their own, shared by whoever looks names up and
-//! whoever builds pools.
+//! The rosters of all names whose addresses are separate backends, shared by the look-ups and by the code
+//! that builds pools.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,12 +17,12 @@ use crate::logging::event;
 use crate::metrics::operation::NameLife;
 use crate::pool::{Backend, Endpoint, Live};
 
-/// One entry of a pool whose name is looked up for each of its addresses.
+/// A configuration entry whose name resolves to one backend per address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     /// The pool's name.
     pub pool: String,
-    /// As configured.
+    /// The configured URL.
     pub url: BackendUrl,
     /// `Each` or `Srv`.
     pub mode: Addresses,
@@ -32,20 +32,20 @@ pub struct Key {
 #[derive(Default)]
 pub struct Members {
     rosters: Mutex<HashMap<Key, Roster>>,
-    /// Backends whose address has left, until when they are remembered.
+    /// Backends whose address has left, and how long to remember them.
     parked: Mutex<Vec<(Arc<Backend>, Instant)>>,
-    /// Whether pools have to be built anew.
+    /// Whether pools must be rebuilt.
     is_stale: AtomicBool,
 }
 
 impl Key {
-    /// Of an entry whose addresses are backends of their own.
+    /// The key of an entry whose addresses are separate backends; `None` for other entries.
     pub fn of(pool: &str, entry: &BackendConfig) -> Option<Key> {
         let is_one = entry.addresses == Addresses::One;
         (!is_one).then(|| Key { pool: pool.to_owned(), url: entry.url.clone(), mode: entry.addresses })
     }
 
-    /// All of a configuration, each with its pool.
+    /// The keys of a configuration, each with its pool.
     pub fn all(config: &Config) -> impl Iterator<Item = (Key, &PoolConfig)> {
         config.all_pools().flat_map(|pool| {
             pool.backends.iter().filter_map(move |entry| Some((Key::of(&pool.name, entry)?, pool)))
@@ -54,7 +54,7 @@ impl Key {
 }
 
 impl Members {
-    /// Its addresses; `None` while the name has never been answered for. Takes a lock.
+    /// The name's addresses; `None` until its first answer. Takes a lock.
     pub fn endpoints(&self, key: &Key) -> Option<Vec<Endpoint>> {
         let rosters = self.rosters.lock();
         rosters
@@ -63,12 +63,12 @@ impl Members {
             .map(|roster| roster.endpoints().cloned().collect())
     }
 
-    /// Whether the name has been answered for. Takes a lock.
+    /// Whether the name has had an answer. Takes a lock.
     pub fn is_known(&self, key: &Key) -> bool {
         self.rosters.lock().get(key).is_some_and(Roster::is_known)
     }
 
-    /// Takes the result of a look-up in, and logs what is news. Takes a lock.
+    /// Records the result of a look-up, and logs changes. Takes a lock.
     pub fn note(&self, key: &Key, interval: Duration, result: Result<Found, String>, live: Option<&Live>) {
         let name = key.url.to_string();
         let conditions = conditions(key, live);
@@ -104,7 +104,7 @@ impl Members {
         tell(&name, &change, count);
     }
 
-    /// Lets those go whose time has come. Takes a lock.
+    /// Removes absent addresses whose time is up. Takes a lock.
     pub fn look(&self, live: &Live) {
         let now = Instant::now();
         for (key, pool) in Key::all(&live.config) {
@@ -119,36 +119,36 @@ impl Members {
         }
     }
 
-    /// Whether pools have to be built anew; they are from now on.
+    /// Whether pools must be rebuilt; resets that.
     pub fn take_stale(&self) -> bool {
         self.is_stale.swap(false, Relaxed)
     }
 
-    /// Forgets names that no configuration has any more. Takes a lock.
+    /// Forgets names that are not in this configuration. Takes a lock.
     pub fn keep_only(&self, config: &Config) {
         let keys: Vec<Key> = Key::all(config).map(|(key, _)| key).collect();
         self.rosters.lock().retain(|key, _| keys.contains(key));
     }
 
-    /// Remembers one whose address has left. Takes a lock.
+    /// Remembers a backend whose address has left. Takes a lock.
     pub fn park(&self, backend: Arc<Backend>, until: Instant) {
         self.parked.lock().push((backend, until));
     }
 
-    /// The one at this address that had left, if it is remembered; it is no longer. Takes a lock.
+    /// Returns the remembered backend at this address, if there is one, and forgets it. Takes a lock.
     pub fn unpark(&self, endpoint: &Endpoint, entry: &BackendConfig) -> Option<Arc<Backend>> {
         let mut parked = self.parked.lock();
         let place = parked.iter().position(|(backend, _)| backend.is_at(endpoint, entry))?;
         Some(parked.swap_remove(place).0)
     }
 
-    /// Those whose time is up; they are remembered no longer. Takes a lock.
+    /// Returns the backends whose time is up, and forgets them. Takes a lock.
     pub fn forgotten(&self, now: Instant) -> Vec<Arc<Backend>> {
         let mut parked = self.parked.lock();
         parked.extract_if(.., |(_, until)| *until <= now).map(|(backend, _)| backend).collect()
     }
 
-    /// What is known of each name, in the configuration's order. Takes a lock.
+    /// The state of each name, in the configuration's order. Takes a lock.
     pub fn lives(&self, config: &Config) -> Vec<NameLife> {
         let rosters = self.rosters.lock();
         let life = |(key, _): (Key, &PoolConfig)| {
@@ -169,7 +169,7 @@ impl Members {
     }
 }
 
-/// How the addresses of a name are.
+/// The condition of each address of a name.
 fn conditions(key: &Key, live: Option<&Live>) -> Vec<(SocketAddr, Condition)> {
     let pool = live.and_then(|live| live.pools().iter().find(|pool| pool.config().name == key.pool));
     let name = key.url.to_string();

@@ -1,9 +1,9 @@
-//! The thread that has backend names looked up: at the start, and again when the answer holds no longer, never
-//! on a request's path. A name that can't be looked up keeps the addresses it had.
+//! The thread that looks up backends' names: at the start, and again when an answer expires, never while a
+//! request waits for it. A name that can't be looked up keeps its addresses.
 //!
-//! With `"addresses": "one"` a name's addresses are ways to one backend, in its address book. With `each` and
-//! `srv` each is a backend of its own: [`members`] knows which, by the rules of [`roster`], and pools are built
-//! anew when that changes.
+//! With `"addresses": "one"` a name is one backend with several addresses. With `each` and `srv` every
+//! address is a separate backend: [`members`] keeps the list by the rules of [`roster`], and pools are
+//! rebuilt when the list changes.
 
 pub mod dns;
 pub mod members;
@@ -29,31 +29,31 @@ use crate::transport::look_up;
 use members::{Key, Members};
 use resolver::Found;
 
-/// A look-up goes through the system's libraries.
+/// A look-up calls the system's libraries.
 const STACK_BYTES: usize = 512 << 10;
-/// How long a start or a reload waits for names that are new; a slow resolver must not hold it up.
+/// How long a start or a reload waits for new names; a slow resolver must not hold it up.
 const FIRST_ROUND: Duration = Duration::from_secs(1);
-/// A reload is noticed within this time, and whoever is absent looked at.
+/// How soon a reload is noticed, and how often absent addresses are checked.
 const GLANCE: Duration = Duration::from_millis(500);
-/// Names that are looked up at once.
+/// Limit of concurrent look-ups.
 const MOST_AT_ONCE: usize = 16;
-/// A name that could not be looked up is tried again after this, then after twice as long ...
+/// Pause before a failed look-up is repeated; it doubles with each failure ...
 const RETRY: Duration = Duration::from_secs(1);
 /// ... up to eight seconds.
 const MOST_DOUBLINGS: u32 = 3;
-/// However short a time to live is.
+/// Shortest pause between look-ups, however short the TTL.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// Something that is looked up.
+/// What to look up.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Subject {
-    /// The backend with this id, one for all of its addresses.
+    /// The backend with this id, for all of its addresses.
     One(u64),
-    /// Each address is a backend.
+    /// A name whose addresses are separate backends.
     Several(Key),
 }
 
-/// A look-up that has ended: what it was of, and when it is to be done again (`None` where it failed).
+/// A finished look-up, and how long its answer is valid (`None` if it failed).
 struct Done {
     subject: Subject,
     again: Option<Duration>,
@@ -65,7 +65,7 @@ struct Schedule {
     failures: u32,
 }
 
-/// A look-up to be done.
+/// A look-up to start.
 enum Task {
     One(Arc<Backend>),
     Several(Key, Duration),
@@ -78,7 +78,7 @@ struct Context {
     members: Arc<Members>,
 }
 
-/// Starts the thread and waits a moment for its first round. `rebuild` builds pools anew.
+/// Starts the thread and waits a moment for its first round. `rebuild` rebuilds the pools.
 ///
 /// # Errors
 /// The operating system's, for the thread.
@@ -117,7 +117,7 @@ fn run(context: &Context, rebuild: &dyn Fn(), first_round: Sender<()>, shutdown:
     }
 }
 
-/// Starts what is due; says when something will be.
+/// Starts the look-ups that are due; returns when the next one is.
 fn look_up_due(
     context: &Context,
     live: &Live,
@@ -133,7 +133,7 @@ fn look_up_due(
     for (subject, task) in tasks {
         let new = Schedule { due: now, under_way: false, failures: 0 };
         let schedule = schedules.entry(subject.clone()).or_insert(new);
-        // A reload may have made the interval shorter.
+        // A reload may have shortened the interval.
         schedule.due = schedule.due.min(latest);
         if schedule.due <= now && !schedule.under_way && under_way < MOST_AT_ONCE {
             schedule.under_way = spawn(context.clone(), task, subject, results.clone());
@@ -146,7 +146,7 @@ fn look_up_due(
     next
 }
 
-/// All that has a name.
+/// All names to look up.
 fn tasks(live: &Live) -> Vec<(Subject, Task)> {
     let one = live.backends().filter(|backend| !backend.is_endpoint()).chain(live.auth_services());
     let one = one.map(|backend| (Subject::One(backend.id()), Task::One(Arc::clone(backend))));
@@ -155,7 +155,8 @@ fn tasks(live: &Live) -> Vec<(Subject, Task)> {
     one.chain(several).collect()
 }
 
-/// A thread for one look-up, for one that hangs must not hold up others. Literal addresses take no time.
+/// Runs a look-up in its own thread, so that one that hangs does not delay others. Literal addresses take no
+/// time and no thread.
 fn spawn(context: Context, task: Task, subject: Subject, results: Sender<Done>) -> bool {
     let is_literal = matches!(&task, Task::One(backend) if is_literal(backend.url()));
     let work = move || {
@@ -169,7 +170,7 @@ fn spawn(context: Context, task: Task, subject: Subject, results: Sender<Done>) 
                 again
             }
         };
-        // Nobody waits for it once the thread has ended.
+        // Fails if the `names` thread has ended.
         let _ = results.send(Done { subject, again });
     };
     if is_literal {
@@ -186,7 +187,7 @@ fn ask(key: &Key, config: &DnsConfig) -> Result<Found, String> {
     }
 }
 
-/// Waits for a result, the next look-up or the end; says whether it was the end.
+/// Waits for a result, the next look-up or the shutdown; returns whether it was the shutdown.
 fn wait_for_result(
     inbox: &Receiver<Done>,
     shutdown: &ShutdownSignal,
@@ -210,7 +211,7 @@ fn wait_for_result(
     false
 }
 
-/// Looks the names up that a reload brings, before they serve, and waits for a moment.
+/// Looks up the names that a reload adds, before they serve; waits a moment for the results.
 pub fn look_up_new(config: &Config, backends: Vec<Arc<Backend>>, members: &Arc<Members>) {
     let (done, all) = bounded::<()>(0);
     let start = |work: Box<dyn FnOnce() + Send>| {
@@ -219,7 +220,7 @@ pub fn look_up_new(config: &Config, backends: Vec<Arc<Backend>>, members: &Arc<M
             work();
             drop(done);
         };
-        // Where no thread can be had, the thread that looks names up will do it.
+        // If no thread can be started, the `names` thread does the look-up later.
         let _ = thread::Builder::new().name("look-up".into()).stack_size(STACK_BYTES).spawn(work);
     };
     for backend in backends.into_iter().filter(|backend| !backend.is_endpoint()) {
@@ -233,7 +234,7 @@ pub fn look_up_new(config: &Config, backends: Vec<Arc<Backend>>, members: &Arc<M
         start(Box::new(move || members.note(&key, interval, ask(&key, &dns), None)));
     }
     drop(done);
-    // Ends when the last of them has dropped its end.
+    // Returns when all look-ups have dropped their `done`.
     let _ = all.recv_timeout(FIRST_ROUND);
 }
 
@@ -244,7 +245,7 @@ fn is_literal(url: &BackendUrl) -> bool {
     }
 }
 
-/// Says whether the name was resolved.
+/// Looks up the backend's name; returns whether it was resolved.
 fn look_up_one(backend: &Backend) -> bool {
     let book = backend.resolved_addresses();
     match look_up(backend.url()) {

@@ -1,8 +1,8 @@
-//! What a name stands for, by the system's own way or by asking name servers.
+//! Resolves a name, by the operating system or by asking name servers.
 //!
-//! Addresses are the system's to tell (getaddrinfo), so that `/etc/hosts` and `nsswitch.conf` hold, unless the
-//! configuration names servers. The system does not tell for how long an answer holds, nor of services, so for
-//! these name servers are asked by hand.
+//! Addresses come from the system (getaddrinfo), so that `/etc/hosts` and `nsswitch.conf` apply, unless the
+//! configuration names DNS servers. The system provides neither TTLs nor SRV records, so name servers are
+//! asked directly for those.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,29 +13,29 @@ use crate::config::{BackendUrl, DnsConfig};
 use crate::pool::Endpoint;
 use crate::transport::look_up;
 
-/// Where the system says who is to be asked.
+/// The system's list of name servers.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 const PORT: u16 = 53;
-/// Each server is asked so often before a look-up has failed.
+/// How often each server is asked before a look-up fails.
 const ROUNDS: usize = 2;
 /// Most addresses of a name that are used.
 pub const MAX_ENDPOINTS: usize = 256;
 
-/// What a name stands for now.
+/// The addresses of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// Sorted, so that two balancers have them in one order; at most [`MAX_ENDPOINTS`].
+    /// Sorted, so that all balancers have the same order; at most [`MAX_ENDPOINTS`].
     pub endpoints: Vec<Endpoint>,
-    /// Those beyond.
+    /// How many addresses exceed that limit.
     pub left_out: usize,
-    /// For how long the answer holds, where somebody has said so.
+    /// How long the answer is valid, if known.
     pub ttl: Option<Duration>,
 }
 
-/// Whom to ask, and under which names.
+/// Servers to ask, and the names to ask for.
 struct Asked {
     servers: Vec<SocketAddr>,
-    /// Whole names, in the order to try.
+    /// Fully qualified names, in the order to try.
     names: Vec<String>,
     limit: Duration,
 }
@@ -43,7 +43,7 @@ struct Asked {
 /// The addresses of this name, each with the URL's port.
 ///
 /// # Errors
-/// For people.
+/// Why the look-up failed, for people.
 pub fn each(url: &BackendUrl, config: &DnsConfig) -> Result<Found, String> {
     let (BackendUrl::Http { host, port } | BackendUrl::Https { host, port }) = url else {
         return Err("a socket's path has no address".to_owned());
@@ -67,10 +67,10 @@ pub fn each(url: &BackendUrl, config: &DnsConfig) -> Result<Found, String> {
     Ok(Found::of(addresses.into_iter().map(endpoint).collect(), ttl))
 }
 
-/// The services of this name: each address of each target.
+/// The services of this name: every address of every target.
 ///
 /// # Errors
-/// For people.
+/// Why the look-up failed, for people.
 pub fn srv(url: &BackendUrl, config: &DnsConfig) -> Result<Found, String> {
     let (BackendUrl::Http { host, .. } | BackendUrl::Https { host, .. }) = url else {
         return Err("a socket's path has no services".to_owned());
@@ -99,20 +99,20 @@ pub fn srv(url: &BackendUrl, config: &DnsConfig) -> Result<Found, String> {
         endpoints.extend(addresses.into_iter().map(|ip| Endpoint {
             address: SocketAddr::from((ip, port)),
             url: url.clone(),
-            // RFC 2782: one of weight 0 gets little, but not nothing.
+            // RFC 2782: a service of weight 0 gets few requests, but not none.
             weight: weight.max(1),
             is_backup: Some(priority) != best,
         }));
     }
     match last {
-        // A part of the answer is none: what is missing would look as though it had left.
+        // A partial answer counts as a failure: the missing addresses would appear to have left.
         Some(why) => Err(why),
         None if endpoints.is_empty() => Err("the records name no service".to_owned()),
         None => Ok(Found::of(endpoints, Some(ttl))),
     }
 }
 
-/// A target of `.` means that there is no such service (RFC 2782).
+/// A target of `.` means that the service does not exist (RFC 2782).
 fn service(record: Record) -> Option<(u16, u16, u16, String)> {
     match record {
         Record::Service { priority, weight, port, target } if !target.is_empty() && port > 0 => {
@@ -131,7 +131,7 @@ fn with_host(url: &BackendUrl, host: String, port: u16) -> BackendUrl {
 
 impl Found {
     fn of(mut endpoints: Vec<Endpoint>, ttl: Option<Duration>) -> Found {
-        // Where one address has several records, the best one counts.
+        // Of several records for one address, the best one counts.
         endpoints.sort_by_key(|it| (it.address.is_ipv6(), it.address, it.is_backup, u16::MAX - it.weight));
         endpoints.dedup_by_key(|it| it.address);
         let left_out = endpoints.len().saturating_sub(MAX_ENDPOINTS);
@@ -153,13 +153,13 @@ impl Asked {
         Asked { servers, names, limit: config.timeout }
     }
 
-    /// The first of the names that exists; another server is asked where one can't say.
+    /// The answer for the first of the names that exists.
     fn first(&self, kind: Kind) -> Result<Answer, DnsError> {
         let mut failure = DnsError::NoSuchName;
         for name in &self.names {
             match self.ask(name, kind) {
                 Ok(answer) => return Ok(answer),
-                // That the name has no such record says more than that another does not exist.
+                // `NoRecord` says more than that another of the names does not exist.
                 Err(DnsError::NoSuchName) => {}
                 Err(other @ DnsError::NoRecord) => failure = other,
                 Err(other) => return Err(other),
@@ -186,8 +186,8 @@ impl Asked {
         Err(failure)
     }
 
-    /// Of both families. One of them may be empty, but when it can't be told nothing is: else half of the
-    /// addresses would seem to have left.
+    /// The addresses of both families. One family may be empty, but if it can't be looked up the whole
+    /// look-up fails: otherwise half of the addresses would appear to have left.
     fn addresses(&self) -> Result<(Vec<IpAddr>, Duration), String> {
         let (mut all, mut ttl, mut is_any_name) = (Vec::new(), Duration::MAX, false);
         for kind in [Kind::A, Kind::Aaaa] {
@@ -211,7 +211,8 @@ impl Asked {
         }
     }
 
-    /// For how long these hold, if a name server knows them, too. They may be from elsewhere (`/etc/hosts`).
+    /// The TTL of these addresses, if a name server knows any of them. They may come from elsewhere
+    /// (`/etc/hosts`).
     fn ttl_of(&self, addresses: &[IpAddr]) -> Option<Duration> {
         let kind = if addresses.iter().any(IpAddr::is_ipv4) { Kind::A } else { Kind::Aaaa };
         let answer = self.first(kind).ok()?;
@@ -220,7 +221,8 @@ impl Asked {
     }
 }
 
-/// The whole names that a name may stand for, in the system's order (resolv.conf(5), `search` and `ndots`).
+/// The fully qualified names that a name may stand for, in the system's order (resolv.conf(5), `search` and
+/// `ndots`).
 fn names(name: &str, search: &[String], ndots: u32) -> Vec<String> {
     if name.ends_with('.') {
         return vec![name.to_owned()];

@@ -1,10 +1,10 @@
-//! Which addresses of a name take requests, as answers come, shrink, rotate and fail. Pure.
+//! Decides which addresses of a name take requests, as answers arrive, shrink, rotate and fail. Pure.
 //!
-//! An answer that lacks an address is no order to let it go: name servers rotate, cut and forget. Who is absent
-//! stays while its probes pass, until several answers in a row have lacked it and as much time has gone by as
-//! lies between two probes; where a name is seen to rotate, until ten probes could have been made. Who is absent
-//! and fails leaves at once. A failed look-up changes nothing. Nobody leaves who can serve while nobody present
-//! can.
+//! An answer without an address does not remove the address at once: name servers rotate, truncate and
+//! forget. An absent address whose probes pass stays until several answers in a row have lacked it and one
+//! probe interval has passed; for a name that rotates, until ten intervals have passed. An absent address
+//! that fails is removed at once. A failed look-up changes nothing. An address that can serve is not removed
+//! while no present one can.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -12,34 +12,34 @@ use std::time::{Duration, Instant};
 use super::resolver::{Found, MAX_ENDPOINTS};
 use crate::pool::Endpoint;
 
-/// Answers in a row that lack an address before it leaves.
+/// How many answers in a row must lack an address before it is removed.
 const ABSENCES: u32 = 3;
-/// Probes in whose time somebody who has left may come back as the one that had left.
+/// For how many probe intervals a removed address is remembered.
 const PROBES: u32 = 10;
 
-/// For how long somebody who has left is remembered, where there is a probe every `interval`.
+/// How long a removed address is remembered, by its probe interval.
 pub fn retention(interval: Duration) -> Duration {
     interval.saturating_mul(PROBES)
 }
 
-/// How an address is, as whoever probes it knows.
+/// The condition of an address, by its probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
-    /// It takes requests.
+    /// Takes requests.
     Serves,
-    /// Nobody knows yet.
+    /// Not known yet.
     Unknown,
-    /// Its probes fail, or people have taken it out.
+    /// Its probes fail, or an operator has taken it out.
     Fails,
 }
 
-/// One name's addresses.
+/// The addresses of one name.
 #[derive(Debug, Default)]
 pub struct Roster {
     members: Vec<Member>,
-    /// Addresses that have left, and when.
+    /// Addresses that were removed, and when.
     left: Vec<(SocketAddr, Instant)>,
-    /// Some have left and come back within the time for that.
+    /// Whether an address has come back soon after it was removed.
     rotates: bool,
     /// Why the last look-up failed.
     failure: Option<String>,
@@ -51,45 +51,45 @@ pub struct Roster {
 #[derive(Debug)]
 struct Member {
     endpoint: Endpoint,
-    /// Answers in a row that have lacked it, and since when.
+    /// How many answers in a row have lacked the address, and since when.
     absent: Option<(u32, Instant)>,
 }
 
-/// What an answer or a look has changed.
+/// The effect of an answer or a look.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Change {
-    /// Who has come.
+    /// Addresses added.
     pub came: usize,
-    /// Who has left.
+    /// Addresses removed.
     pub gone: usize,
-    /// Whether shares or priorities of those that stay have.
+    /// Whether the weight or priority of a remaining address has changed.
     pub differs: bool,
 }
 
 impl Change {
-    /// Whether there is any.
+    /// Whether anything has changed.
     pub fn is_any(&self) -> bool {
         self.came > 0 || self.gone > 0 || self.differs
     }
 }
 
 impl Roster {
-    /// Whether the name has been answered for, ever.
+    /// Whether the name has ever had an answer.
     pub fn is_known(&self) -> bool {
         self.last_answer.is_some()
     }
 
-    /// Those that take requests, in an order that other balancers have as well.
+    /// The addresses that take requests, in the same order in all balancers.
     pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         self.members.iter().map(|member| &member.endpoint)
     }
 
-    /// Those of them that the last answer lacked.
+    /// How many of them the last answer lacked.
     pub fn absent(&self) -> usize {
         self.members.iter().filter(|member| member.absent.is_some()).count()
     }
 
-    /// Addresses of the last answer that are beyond the most.
+    /// How many addresses of the last answer exceed the limit.
     pub fn left_out(&self) -> usize {
         self.left_out
     }
@@ -99,17 +99,17 @@ impl Roster {
         self.failure.as_deref()
     }
 
-    /// When the name was last answered for.
+    /// When the last answer arrived.
     pub fn last_answer(&self) -> Option<Instant> {
         self.last_answer
     }
 
-    /// For how long the last answer holds, where that was said.
+    /// The TTL of the last answer, if known.
     pub fn ttl(&self) -> Option<Duration> {
         self.ttl
     }
 
-    /// Takes an answer in; there is a probe every `interval`. Whether the look-up had failed before is for the log.
+    /// Records an answer; returns the changes, and for the log whether the previous look-up had failed.
     pub fn answered(
         &mut self,
         found: Found,
@@ -127,7 +127,7 @@ impl Roster {
                 Some(endpoint) => {
                     change.differs |= *endpoint != member.endpoint;
                     member.endpoint = endpoint.clone();
-                    // By its answers it had left already.
+                    // It has been absent for as many answers as remove an address.
                     self.rotates |= member.absent.is_some_and(|(times, _)| times >= ABSENCES);
                     member.absent = None;
                 }
@@ -151,14 +151,14 @@ impl Roster {
         (change, had_failed)
     }
 
-    /// The look-up failed; says whether that is news.
+    /// Records a failed look-up; returns whether the previous one had not failed.
     pub fn failed(&mut self, why: String) -> bool {
         let is_news = self.failure.is_none();
         self.failure = Some(why);
         is_news
     }
 
-    /// Looks whether somebody absent is to leave by now.
+    /// Removes absent addresses whose time is up.
     pub fn look(
         &mut self,
         now: Instant,
@@ -195,7 +195,7 @@ impl Roster {
         before - self.members.len()
     }
 
-    /// With the absent there may be more than the most: those that are absent for longest leave.
+    /// Absent and present addresses together may exceed the limit: those absent for longest are removed.
     fn bound(&mut self, now: Instant, change: &mut Change) {
         let excess = self.members.len().saturating_sub(MAX_ENDPOINTS);
         if excess == 0 {
@@ -243,7 +243,7 @@ mod tests {
         roster.endpoints().map(number).collect()
     }
 
-    /// Answers a second apart; whoever is in `failing` fails.
+    /// A name that is answered once a second; the addresses in `failing` fail.
     struct Name {
         roster: Roster,
         now: Instant,

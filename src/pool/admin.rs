@@ -1,19 +1,19 @@
-//! What people have asked of a backend, whatever its health.
+//! The admin state of a backend: what an operator has set, independent of its health.
 
-/// See the module.
+/// The admin state of a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum AdminState {
-    /// It takes requests as its health allows.
+    /// Takes requests as its health allows.
     Enabled = 0,
-    /// It finishes what it has and takes nothing new.
+    /// Finishes the requests it has and takes no new ones.
     Draining = 1,
-    /// It takes nothing, and that is meant to last.
+    /// Takes no requests, for good.
     Disabled = 2,
 }
 
 impl AdminState {
-    /// The other way round; whatever is unknown is enabled.
+    /// The state with this discriminant; unknown values mean `Enabled`.
     pub fn from_u8(value: u8) -> AdminState {
         match value {
             1 => AdminState::Draining,

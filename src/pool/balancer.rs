@@ -1,27 +1,27 @@
-//! The one question that a pool asks an algorithm.
+//! The interface between a pool and its algorithm.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Backend, Policy};
 
-/// What an algorithm may know of the client and its request.
+/// What a pool and its algorithm know of a client's request.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientKey<'a> {
-    /// The client's address: the peer's, or behind a trusted proxy what that one says.
+    /// The client's address: the peer's, or the one that a trusted proxy forwards.
     pub address: IpAddr,
-    /// What `hash_key` names, where the request has it; else the address serves.
+    /// The value that `hash_key` names, if the request has it; without it, algorithms hash the address.
     pub key: Option<&'a [u8]>,
-    /// What the request's sticky cookie says; the pool's business, not an algorithm's.
+    /// The value of the request's sticky cookie. Used by the pool, not by algorithms.
     pub sticky: Option<&'a [u8]>,
-    /// Whether a backend was tried already: a turn that was taken is not taken again.
+    /// Whether this is a retry: it must not advance a rotation again.
     pub is_retry: bool,
-    /// What holds for it instead of what holds for the pool; the pool's business, too.
+    /// Replaces the pool's policy for this request. Used by the pool, not by algorithms.
     pub policy: Option<&'a Arc<Policy>>,
 }
 
 impl ClientKey<'_> {
-    /// A client that is known by its address only.
+    /// A client that is only known by its address.
     pub const fn of(address: IpAddr) -> ClientKey<'static> {
         ClientKey { address, key: None, sticky: None, is_retry: false, policy: None }
     }
@@ -32,14 +32,15 @@ impl ClientKey<'_> {
 pub struct Candidate<'a> {
     /// The backend.
     pub backend: &'a Arc<Backend>,
-    /// Its index in the configuration's order, which stays the same while others come and go.
+    /// Its index among all backends of the pool, in the configuration's order; independent of which are
+    /// candidates.
     pub place: usize,
-    /// Its weight, times [`crate::pool::backend::FULL_SHARE`]; less during its slow start, after it has come back. Never 0.
+    /// Its weight times [`crate::pool::backend::FULL_SHARE`]; less during its slow start. Never 0.
     pub share: u32,
 }
 
-/// Chooses among the backends that may take this request now. Called once an attempt, from any
-/// worker, with no lock held; must not block. What it remembers lives in atomics or a private Mutex.
+/// Chooses among the backends that may take a request now. Called once per attempt, from any worker, with no
+/// lock held; must not block. State lives in atomics or a private Mutex.
 pub trait Balancer: Send + Sync {
     /// `candidates` is never empty and keeps the configuration's order; returns an index into it.
     fn pick(&self, candidates: &[Candidate<'_>], client: &ClientKey<'_>) -> usize;

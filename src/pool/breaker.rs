@@ -1,8 +1,8 @@
-//! The circuit breaker of one backend: real traffic's verdict, beside the probes'.
+//! The circuit breaker of one backend: judges it by real traffic, as health checks do by probes.
 //!
-//! Closed, it counts failures; after too many it is open and takes nothing; when its cooldown is over
-//! one request goes through as a trial, which closes it or opens it again. A plain state machine: the
-//! lock is around it, in [`super::Backend`].
+//! Closed, it counts failures; too many open it, and it admits nothing; after its cooldown it admits one
+//! request as a trial, which closes or reopens it. A plain state machine: the lock around it is in
+//! [`super::Backend`].
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -12,14 +12,14 @@ use crate::config::BreakerConfig;
 /// Counts how often the state has changed, so that a late result can't disturb a newer state.
 pub type Generation = u64;
 
-/// The states, as people are told.
+/// The states as shown in outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerState {
     /// Requests pass.
     Closed,
-    /// None passes.
+    /// No request passes.
     Open,
-    /// One has passed as a trial.
+    /// A trial is in progress.
     HalfOpen,
 }
 
@@ -30,14 +30,14 @@ enum State {
     HalfOpen,
 }
 
-/// One backend's.
+/// The breaker of one backend.
 #[derive(Debug)]
 pub struct Breaker {
     state: State,
     generation: Generation,
-    /// Failures without a success between them.
+    /// Failures since the last success.
     streak: u32,
-    /// When the latest failures were; as many as it takes at most.
+    /// Times of the latest failures; at most as many as open the breaker.
     failures: VecDeque<Instant>,
 }
 
@@ -57,7 +57,7 @@ impl Breaker {
         }
     }
 
-    /// Lets a request pass; open and cooled down, it is the trial. `None` where it may not.
+    /// Lets a request pass; the first after the cooldown is the trial. `None` if none may pass.
     pub fn claim(&mut self, now: Instant) -> Option<Generation> {
         if !self.admits(now) {
             return None;
@@ -68,7 +68,7 @@ impl Breaker {
         Some(self.generation)
     }
 
-    /// Takes a result in; says what the new state is where it has changed.
+    /// Records a result; returns the new state if it has changed.
     pub fn record(
         &mut self,
         claimed: Generation,
@@ -96,14 +96,14 @@ impl Breaker {
         None
     }
 
-    /// A request that had passed has ended without a result: another one may be the trial.
+    /// A request that was let pass has ended without a result: if it was the trial, another may follow.
     pub fn abandon(&mut self, claimed: Generation, now: Instant) {
         if claimed == self.generation && matches!(self.state, State::HalfOpen) {
             self.enter(State::Open { until: now });
         }
     }
 
-    /// Closes it, whatever it was; says whether it was not.
+    /// Closes the breaker; returns whether it was not closed.
     pub fn reset(&mut self) -> bool {
         let was_closed = matches!(self.state, State::Closed);
         self.enter(State::Closed);
@@ -119,7 +119,7 @@ impl Breaker {
         }
     }
 
-    /// When an open one will let a trial through.
+    /// When an open breaker admits a trial.
     pub fn opens_until(&self) -> Option<Instant> {
         match self.state {
             State::Open { until } => Some(until),
@@ -127,7 +127,7 @@ impl Breaker {
         }
     }
 
-    /// Whether it is closed and has no failure noted: then a success changes nothing.
+    /// Whether it is closed with no failure since the last success, so that another success changes nothing.
     pub fn is_clean(&self) -> bool {
         matches!(self.state, State::Closed) && self.streak == 0
     }
@@ -154,7 +154,7 @@ impl Breaker {
 }
 
 impl BreakerState {
-    /// As in the metrics.
+    /// The word in the metrics.
     pub fn word(self) -> &'static str {
         match self {
             BreakerState::Closed => "closed",
@@ -185,7 +185,7 @@ mod tests {
         start + Duration::from_secs(second)
     }
 
-    /// `-` failed, `+` passed, one a second; the state at the end.
+    /// The state after these results, `pause` seconds apart: `-` failed, `+` passed.
     fn after(results: &str, pause: u64) -> BreakerState {
         let (mut breaker, start) = (Breaker::default(), Instant::now());
         for (index, result) in results.chars().enumerate() {

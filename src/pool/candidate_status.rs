@@ -1,5 +1,5 @@
-//! Why each backend was or was not a candidate for a request, at the moment of the choice.
-//! Asked only where somebody may want to know, see `explain`.
+//! Why each backend was or was not a candidate for a request, at the moment of the choice. Computed only for
+//! `explain`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -7,47 +7,47 @@ use std::time::{Duration, Instant, SystemTime};
 use super::{AdminState, Backend, Pool, Tried};
 use crate::pool::BreakerState;
 
-/// What decides about a backend, the weightiest first.
+/// Why a backend was or was not a candidate; of several reasons, the most important one.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CandidateStatus {
-    /// People have taken it out, or its weight is 0.
+    /// Taken out by an operator, or its weight is 0.
     TakenOut(&'static str),
-    /// The probes have.
+    /// Taken out by its probes.
     Unhealthy {
         /// Probes that have failed in a row.
         failed: u32,
-        /// What the last of them said.
+        /// The problem that the last of them reported.
         problem: String,
-        /// When a probe last ended.
+        /// How long ago the last probe ended.
         last: Option<Duration>,
     },
-    /// It has as many requests as it may have.
+    /// It has as many requests as `max_connections` allows.
     Full {
-        /// That many.
+        /// `max_connections`.
         most: u32,
     },
-    /// Its breaker is open for so long; `None` while a trial is under way.
+    /// Its breaker is open for this long; `None` while a trial is in progress.
     BreakerOpen(Option<Duration>),
-    /// This request was tried on it before.
+    /// This request was already tried on it.
     Tried,
     /// It has joined others and has not passed a probe yet.
     Newcomer,
-    /// It serves where no other can.
+    /// It is a backup, and another backend could serve.
     Backup,
     /// It was a candidate.
     Candidate {
-        /// Requests that it had.
+        /// Requests in progress.
         active: u32,
         /// Its weight.
         weight: u32,
-        /// Its answers' latency of late.
+        /// Its recent latency.
         recent_ms: f64,
     },
 }
 
 impl Pool {
-    /// How all backends stand, in the configuration's order, but for what the request itself has claimed.
-    /// Takes locks, one after the other.
+    /// The status of every backend, in the configuration's order, without this request's own claim. Takes
+    /// locks, one after the other.
     pub fn statuses(
         &self,
         tried: &Tried,

@@ -1,15 +1,15 @@
-//! Streaks of probes become a verdict; only a change of the verdict is news.
+//! Turns the results of probes into healthy or unhealthy; only a change is reported.
 
-/// How many probes in a row it takes.
+/// How many equal results in a row change the health.
 #[derive(Debug, Clone, Copy)]
 pub struct Thresholds {
-    /// Passed ones, to become healthy.
+    /// Passed probes until a backend is healthy.
     pub healthy: u32,
-    /// Failed ones, to become unhealthy.
+    /// Failed probes until a backend is unhealthy.
     pub unhealthy: u32,
 }
 
-/// A change of the verdict.
+/// A change of the health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flip {
     /// From unhealthy.
@@ -18,14 +18,14 @@ pub enum Flip {
     ToUnhealthy,
 }
 
-/// Counts one backend's probes.
+/// Counts the probes of one backend.
 #[derive(Debug)]
 pub struct HealthTracker {
     healthy: bool,
     probed: bool,
-    /// Probes in a row that speak against the verdict.
+    /// Probes in a row that contradict the current health.
     against: u32,
-    /// Probes that have failed in a row.
+    /// Failed probes in a row.
     failed: u32,
 }
 
@@ -37,18 +37,18 @@ impl Default for HealthTracker {
 }
 
 impl HealthTracker {
-    /// The current verdict.
+    /// The current health.
     pub fn is_healthy(&self) -> bool {
         self.healthy
     }
 
-    /// Probes that have failed in a row.
+    /// Failed probes in a row.
     pub fn failed(&self) -> u32 {
         self.failed
     }
 
-    /// Takes a probe's result in. The very first one decides alone, so that a dead backend is known
-    /// after one probe.
+    /// Notes a probe's result. The very first probe decides alone, so that a dead backend is known after one
+    /// probe.
     pub fn observe(&mut self, passed: bool, thresholds: &Thresholds) -> Option<Flip> {
         let first = !std::mem::replace(&mut self.probed, true);
         self.failed = if passed { 0 } else { self.failed.saturating_add(1) };
@@ -75,7 +75,8 @@ mod tests {
 
     const TWO_OF_TWO: Thresholds = Thresholds { healthy: 2, unhealthy: 2 };
 
-    /// `+` passed, `-` failed; answers the verdict after each: `H` or `u`.
+    /// Compares the health after each probe (`+` passed, `-` failed) with `verdicts` (`H` healthy, `u`
+    /// unhealthy).
     fn check(probes: &str, verdicts: &str) {
         let mut tracker = HealthTracker::default();
         let mut found = String::new();

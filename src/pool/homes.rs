@@ -1,18 +1,19 @@
-//! Where a hash sends each client while every backend is well: what it promises, and what a reload changes.
+//! The backend that a hash algorithm gives each client while all backends are healthy and have room. A reload
+//! compares the homes before and after it.
 
 use std::sync::Arc;
 
 use super::backend::FULL_SHARE;
 use super::{Backend, Candidate, ClientKey, Pool};
 
-/// A pool as its configuration has it: weights and backups, and neither health nor load.
+/// A pool by its weights and backups alone, regardless of health and load.
 pub struct Homes<'p> {
     pool: &'p Pool,
     candidates: Vec<Candidate<'p>>,
 }
 
 impl Pool {
-    /// See [`Homes`]. Claims nothing.
+    /// The pool's [`Homes`]. Claims nothing.
     pub fn homes(&self) -> Homes<'_> {
         let of_kind = |backup| -> Vec<Candidate<'_>> {
             let all = self.backends.iter().enumerate();
@@ -30,7 +31,7 @@ impl Pool {
 }
 
 impl Homes<'_> {
-    /// The client's backend; `None` where no backend has a weight.
+    /// The client's backend; `None` if all backends have weight 0.
     pub fn of(&self, client: &ClientKey<'_>) -> Option<&Arc<Backend>> {
         if self.candidates.is_empty() {
             return None;
@@ -39,7 +40,7 @@ impl Homes<'_> {
         self.candidates.get(chosen).map(|candidate| candidate.backend)
     }
 
-    /// How many backends there are to choose among.
+    /// How many backends clients are spread over.
     pub fn len(&self) -> usize {
         self.candidates.len()
     }

@@ -1,5 +1,5 @@
-//! One attempt's claim on a backend, whose life *is* the attempt: it lives until the last byte of the
-//! answer went out, so that `active` counts what a backend really has to do.
+//! One attempt's claim on a backend. It lives until the answer's last byte has been sent, so that `active`
+//! counts the backend's real load.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 use super::breaker::{BreakerState, Generation};
 use super::{Backend, Policy, WaitQueue};
 
-/// A counted claim; ends when dropped, also in a panic.
+/// A counted claim; ends when dropped, also by a panic.
 pub struct Lease {
     backend: Arc<Backend>,
     policy: Arc<Policy>,
-    /// Hears when the place gets free.
+    /// Notified when the slot is released.
     wait_queue: Arc<WaitQueue>,
     claimed_at: Instant,
-    /// The claim on the breaker, until a result was told.
+    /// The claim on the breaker, until a result is reported.
     breaker: Option<Generation>,
 }
 
 impl Lease {
-    /// A place at the backend; `None` where it has none left. `past_breaker` claims nothing of the
-    /// breaker: the last resort, whose result must not disturb it.
+    /// Claims a slot at the backend; `None` if it has none left. With `past_breaker` the breaker is not
+    /// claimed: the backend is a last resort, and its result must not affect the breaker.
     pub(super) fn claim(
         backend: &Arc<Backend>,
         (policy, line): (&Arc<Policy>, &Arc<WaitQueue>),
@@ -38,7 +38,7 @@ impl Lease {
             breaker: None,
         };
         if policy.breaker.is_some() && !past_breaker {
-            // Dropped, it gives its place back.
+            // Dropping `lease` releases the slot.
             lease.breaker = Some(backend.claim_breaker(now)?);
         }
         Some(lease)
@@ -49,30 +49,30 @@ impl Lease {
         &self.backend
     }
 
-    /// The head of an answer has come; says what became of the breaker where it has changed. The
-    /// claim goes on. May take a lock.
+    /// Records the head of an answer; returns the breaker's state if it has changed. The slot stays claimed.
+    /// May take a lock.
     pub fn answered(&mut self, status: u16, latency: Duration) -> Option<BreakerState> {
         self.backend.count_latency(latency);
         self.backend.count_response(status);
         let breaker = self.policy.breaker.as_ref()?;
         let passed = !breaker.on_status.contains(&status);
-        // The usual case: nothing to note, and no lock.
+        // The usual case: nothing to record, so no lock.
         if passed && self.backend.breaker_is_clean() {
             return None;
         }
-        // The answer may still break off, so a good head does not end the claim.
+        // The answer may still break off, so a good head does not use up the claim on the breaker.
         let claimed = if passed { self.breaker? } else { self.breaker.take()? };
         self.backend.tell_breaker(claimed, passed, breaker, self.claimed_at + latency)
     }
 
-    /// Nothing came in time. Said before the attempt is said to have failed, so that the figures of a backend
-    /// that hangs do not look fast.
+    /// Records that the attempt timed out. Call it before the method that reports the failure; without it,
+    /// the latency of a hanging backend would look short.
     pub fn timed_out(&self, now: Instant) {
         self.backend.count_wait(now.saturating_duration_since(self.claimed_at));
     }
 
-    /// The attempt failed by the backend's fault; ends the claim, and says what became of the breaker
-    /// where it has changed. May take a lock.
+    /// The attempt failed by the backend's fault. Ends the claim; returns the breaker's state if it has
+    /// changed. May take a lock.
     pub fn failed(mut self, now: Instant) -> Option<BreakerState> {
         self.backend.count_failure();
         let breaker = self.policy.breaker.as_ref()?;
@@ -80,14 +80,15 @@ impl Lease {
         self.backend.tell_breaker(claimed, false, breaker, now)
     }
 
-    /// The attempt failed, and it is not known yet by whose fault; ends the claim on a place.
+    /// The attempt failed, by whose fault is not known yet. Releases the slot; the breaker waits for
+    /// [`Undecided`].
     pub fn failed_perhaps(mut self) -> Undecided {
         self.backend.count_failure();
         let (backend, policy) = (Arc::clone(&self.backend), Arc::clone(&self.policy));
         Undecided { backend, policy, claimed_at: self.claimed_at, breaker: self.breaker.take() }
     }
 
-    /// The attempt failed by the backend's fault, as its answer's status says; ends the claim.
+    /// The attempt failed because of the answer's status, which the breaker already knows. Ends the claim.
     pub fn failed_by_status(self) {
         self.backend.count_failure();
     }
@@ -105,7 +106,7 @@ impl Drop for Lease {
     }
 }
 
-/// A failed attempt whose backend's breaker has not heard of it yet; dropped, it never will.
+/// A failed attempt that is not yet reported to the backend's breaker; dropping it reports nothing.
 pub struct Undecided {
     backend: Arc<Backend>,
     policy: Arc<Policy>,
@@ -114,12 +115,12 @@ pub struct Undecided {
 }
 
 impl Undecided {
-    /// The backend it was made on.
+    /// The backend of the attempt.
     pub fn backend(&self) -> &Arc<Backend> {
         &self.backend
     }
 
-    /// It was the backend's fault; says what became of the breaker where it has changed. May take a lock.
+    /// The failure was the backend's fault; returns the breaker's state if it has changed. May take a lock.
     pub fn is_the_backend_s(mut self, now: Instant) -> Option<BreakerState> {
         let breaker = self.policy.breaker.as_ref()?;
         let claimed = self.breaker.take()?;

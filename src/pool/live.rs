@@ -1,4 +1,4 @@
-//! What one request sees from its start to its end, even while a reload swaps it for the next ones.
+//! What a request sees from start to end, even if a reload replaces it meanwhile.
 
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
@@ -10,17 +10,17 @@ use super::{Backend, Policy, Pool};
 use crate::config::{Addresses, BackendConfig, BackendUrl, Config};
 use crate::rules::{Book, Rules};
 
-/// One configuration with its pools.
+/// A configuration with its pools.
 pub struct Live {
-    /// The configuration that this was made from.
+    /// The configuration this was built from.
     pub config: Config,
     pools: Vec<Pool>,
     book: Book,
-    /// For the rules of the same number, where they have a breaker of their own.
+    /// By index of the rules: the policy of those that have a breaker of their own.
     policies: Vec<Option<Arc<Policy>>>,
-    /// Services that are asked who may pass, for the rules of the same number.
+    /// By index of the rules: the service that forward auth asks.
     auth_services: Vec<Option<Arc<Backend>>>,
-    /// Whether a backend of an earlier configuration is not among them.
+    /// Whether a backend of an earlier configuration is gone.
     has_lost_backends: bool,
     /// See [`Live::config_hash`].
     hash: OnceLock<String>,
@@ -36,7 +36,7 @@ impl Live {
         Live { config, pools, book, policies, auth_services, has_lost_backends: false, hash: OnceLock::new() }
     }
 
-    /// The one that follows `previous`; a pool that stays keeps the line of those that wait, where it can.
+    /// Continues `previous`: keeps the wait queues of its pools, where possible, and its auth services.
     pub fn after(mut self, previous: &Live) -> Live {
         for pool in &mut self.pools {
             if let Some(earlier) = previous.pools.iter().find(|it| it.config().name == pool.config().name) {
@@ -45,7 +45,7 @@ impl Live {
         }
         for service in self.auth_services.iter_mut().flatten() {
             let is_it = |earlier: &&Arc<Backend>| earlier.name() == service.name();
-            // With its connections, and the addresses of its name.
+            // Keeps its connections and resolved addresses.
             if let Some(earlier) = previous.auth_services().find(is_it) {
                 *service = Arc::clone(earlier);
             }
@@ -56,13 +56,12 @@ impl Live {
         self
     }
 
-    /// Whether a backend of an earlier configuration is not among those of this one.
+    /// Whether a backend of any earlier configuration is gone.
     pub fn has_lost_backends(&self) -> bool {
         self.has_lost_backends
     }
 
-    /// A hash of what the configuration resolves to, its secrets left out: who runs several can see whether all
-    /// have the same one.
+    /// A hash of the resolved configuration without its secrets, to compare several balancers.
     pub fn config_hash(&self) -> &str {
         const SHOWN_DIGITS: usize = 16;
         self.hash.get_or_init(|| {
@@ -82,27 +81,27 @@ impl Live {
         &self.pools
     }
 
-    /// What holds for requests.
+    /// The rules for requests.
     pub fn book(&self) -> &Book {
         &self.book
     }
 
-    /// The breaker, and the like, of the rules of this number, where they have their own.
+    /// The policy of the rules with this index, if they have a breaker of their own.
     pub fn policy(&self, rules: usize) -> Option<&Arc<Policy>> {
         self.policies.get(rules)?.as_ref()
     }
 
-    /// The service that is asked who may pass by the rules of this number.
+    /// The forward-auth service of the rules with this index.
     pub fn auth_service(&self, rules: usize) -> Option<&Arc<Backend>> {
         self.auth_services.get(rules)?.as_ref()
     }
 
-    /// All of them.
+    /// The forward-auth services of all rules.
     pub fn auth_services(&self) -> impl Iterator<Item = &Arc<Backend>> {
         self.auth_services.iter().flatten()
     }
 
-    /// The name of the pool at this place.
+    /// The name of the pool with this index.
     pub fn pool_name(&self, index: usize) -> &str {
         self.pools.get(index).map_or("", |pool| &pool.config().name)
     }
@@ -113,7 +112,7 @@ impl Live {
     }
 }
 
-/// Whom these rules have asked who may pass.
+/// The forward-auth service of these rules, as a backend.
 fn service(rules: &Rules) -> Option<Backend> {
     let url = &rules.access.forward_auth.as_ref()?.url;
     let origin: Vec<&str> = url.splitn(4, '/').take(3).collect();
@@ -129,7 +128,7 @@ fn service(rules: &Rules) -> Option<Backend> {
     }))
 }
 
-/// The current [`Live`]; locked only to clone or swap the `Arc`.
+/// The current [`Live`]. Its lock is held only to clone or swap the `Arc`.
 pub struct SharedLive(RwLock<Arc<Live>>);
 
 impl SharedLive {
@@ -138,12 +137,12 @@ impl SharedLive {
         SharedLive(RwLock::new(Arc::new(live)))
     }
 
-    /// The current one. Takes the lock for the length of a pointer's copy.
+    /// The current configuration. Takes the lock to clone the `Arc`.
     pub fn get(&self) -> Arc<Live> {
         Arc::clone(&self.0.read())
     }
 
-    /// From now on this is the current one; requests under way keep theirs. Takes the lock.
+    /// Replaces the current configuration; requests in progress keep theirs. Takes the lock.
     pub fn set(&self, live: Arc<Live>) {
         *self.0.write() = live;
     }

@@ -1,9 +1,8 @@
 //! The backends of one configuration and the claims on them.
 //!
-//! Four independent facts decide whether a backend takes a request (what people asked of it, its health,
-//! its breaker, its load), and only [`Pool::lease`] combines them and claims. Choosing is the
-//! [`Balancer`]'s, which `balance` provides: this module never names an algorithm. No I/O and no
-//! threads, and no clock: `now` is an argument.
+//! Four independent facts decide whether a backend takes a request: its admin state, its health, its breaker
+//! and its load. Only [`Pool::lease`] combines them and claims. The choice is left to a [`Balancer`] from
+//! `balance`: this module never names an algorithm. No I/O, no threads and no clock: `now` is an argument.
 
 pub mod admin;
 pub mod backend;
@@ -57,7 +56,7 @@ impl Tried {
         self.0.push(backend.id());
     }
 
-    /// Whether it is among them.
+    /// Whether the request has tried this backend.
     pub fn has(&self, backend: &Backend) -> bool {
         self.0.contains(&backend.id())
     }
@@ -68,19 +67,19 @@ impl Tried {
 pub enum NoLease {
     /// No backend can be used.
     NoneUsable,
-    /// All that can be used have as many requests as they may have; a place may get free.
+    /// All usable backends have `max_connections` requests; a slot may become free.
     AllFull,
 }
 
-/// How much a backend is to be preferred, the lowest first.
+/// Preference among usable backends, the lowest first: the sum of the values below.
 type Rank = u8;
-/// It was tried already.
+/// The request has already tried it.
 const TRIED: Rank = 2;
 /// It is a backup.
 const BACKUP: Rank = 1;
-/// Its breaker is open: only where nothing else is usable at all.
+/// Its breaker is open: used only if nothing else but newcomers is usable.
 const PAST_BREAKER: Rank = 4;
-/// It has joined others and has not shown yet that it serves.
+/// It has joined others and has not passed a probe yet: used last of all.
 const NEWCOMER: Rank = 8;
 
 impl Pool {
@@ -94,7 +93,7 @@ impl Pool {
         Pool { config, backends, balancer, policy, wait_queue: Arc::default() }
     }
 
-    /// What the configuration says of it.
+    /// The pool's configuration.
     pub fn config(&self) -> &PoolConfig {
         &self.config
     }
@@ -104,18 +103,18 @@ impl Pool {
         &self.backends
     }
 
-    /// What holds for its backends, and this client's requests.
+    /// The policy for this client's requests: its rules' own or the pool's.
     pub fn policy<'a>(&'a self, client: &ClientKey<'a>) -> &'a Arc<Policy> {
         client.policy.unwrap_or(&self.policy)
     }
 
-    /// Where requests wait while all its backends have as many as they may have.
+    /// Where requests wait while all usable backends are full.
     pub fn wait_queue(&self) -> &WaitQueue {
         &self.wait_queue
     }
 
-    /// Who waits with the pool of the earlier configuration waits here, and comes before whoever comes now:
-    /// unless there are backends that only who comes now can go to.
+    /// Keeps the wait queue of `earlier`, so that requests already waiting go before new ones. Not if this
+    /// pool has new backends: requests from before the reload cannot use them.
     fn take_over_wait_queue(&mut self, earlier: &Pool) {
         let known: HashSet<u64> = earlier.backends.iter().map(|backend| backend.id()).collect();
         let is_known = |backend: &Arc<Backend>| known.contains(&backend.id());
@@ -124,17 +123,17 @@ impl Pool {
         }
     }
 
-    /// How many backends can take a request, as far as probes and people are concerned.
+    /// How many backends can take requests by health, admin state and weight.
     pub fn usable(&self) -> usize {
         self.backends.iter().filter(|backend| backend.is_usable()).count()
     }
 
-    /// Claims a backend for one attempt: the one that the sticky cookie names, else the balancer's choice
-    /// among the best that there are. Those not tried yet are better than those tried, backups worse than
-    /// others of the same kind; one whose breaker is open is the last resort.
+    /// Claims a backend for one attempt: the one in the sticky cookie, else the balancer's choice among the
+    /// best candidates. Backends not tried yet come before tried ones, and regular backends before backups;
+    /// last come those with an open breaker, and after them newcomers.
     ///
     /// # Errors
-    /// Says why there is none.
+    /// Why no backend could be claimed.
     pub fn lease(&self, client: &ClientKey<'_>, tried: &Tried, now: Instant) -> Result<Lease, NoLease> {
         let policy = self.policy(client);
         let (mut candidates, rank, is_any_full) = self.candidates(policy, tried, now);
@@ -151,15 +150,14 @@ impl Pool {
             if let Some(lease) = self.claim(policy, backend, past_breaker, now) {
                 return Ok(lease);
             }
-            // Another worker was faster.
+            // Another worker took the last slot.
             candidates.remove(chosen);
         }
         let is_any_usable = is_any_full || self.usable() > 0;
         Err(if is_any_usable { NoLease::AllFull } else { NoLease::NoneUsable })
     }
 
-    /// The backend that the balancer would choose for this client if all that are usable had room: what
-    /// a hash promises. Claims nothing.
+    /// The backend that the balancer would choose for this client if all candidates had room. Claims nothing.
     pub fn would_pick(&self, client: &ClientKey<'_>, now: Instant) -> Option<&Arc<Backend>> {
         let (candidates, ..) = self.candidates(self.policy(client), &Tried::default(), now);
         if candidates.is_empty() {
@@ -169,8 +167,8 @@ impl Pool {
         candidates.get(chosen).map(|candidate| candidate.backend)
     }
 
-    /// The best candidates, how good they are, and whether there are backends without room that would be
-    /// candidates but for their breaker's or their load's sake.
+    /// The candidates of the best rank, that rank, and whether any usable backend is full whose breaker
+    /// admits requests.
     fn candidates(&self, policy: &Policy, tried: &Tried, now: Instant) -> (Vec<Candidate<'_>>, Rank, bool) {
         let mut candidates = Vec::with_capacity(self.backends.len());
         let (mut best, mut is_any_full) = (Rank::MAX, false);
@@ -243,7 +241,7 @@ pub(crate) mod tests {
         ClientKey::of(IpAddr::V4(Ipv4Addr::LOCALHOST))
     }
 
-    /// A pool with the default settings over these.
+    /// A pool of these backends with default settings.
     pub(crate) fn pool(backends: Vec<Arc<Backend>>, balancer: Box<dyn Balancer>) -> Pool {
         let config = parse("{}", &Overrides::default()).unwrap();
         let policy = Arc::new(Policy::new(&config));
@@ -292,7 +290,7 @@ pub(crate) mod tests {
         assert_eq!(id(&Tried::default()), pool.backends()[0].id());
     }
 
-    /// The same, the first one configured in another way.
+    /// A pool of `count` backends; `change` configures the first one.
     fn with_first(count: u16, change: impl Fn(&mut BackendConfig)) -> Pool {
         let mut all = backends(count);
         let url = all[0].url().clone();

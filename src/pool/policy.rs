@@ -1,10 +1,10 @@
-//! What holds for all backends of a configuration.
+//! Breaker and slow start of backends.
 
 use std::time::Duration;
 
 use crate::config::{BreakerConfig, Config};
 
-/// No breaker and no slow start by default.
+/// The default has no breaker and no slow start.
 #[derive(Debug, Default)]
 pub struct Policy {
     /// `None` when switched off.
@@ -14,7 +14,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// As this configuration says on top.
+    /// The policy of the configuration's top level.
     pub fn new(config: &Config) -> Policy {
         Policy::with(config, config.circuit_breaker.clone())
     }

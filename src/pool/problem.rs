@@ -1,27 +1,26 @@
-//! Why a probe failed: a sentence for people, and one word of a closed list for programs, which could not
-//! group sentences.
+//! Why a probe failed: a sentence for people, and one of a closed list of words for programs.
 
-/// The words, each with what it stands for.
+/// The kinds of problems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProblemKind {
     /// No connection could be opened.
     Unreachable,
-    /// There was no answer in time.
+    /// No answer arrived in time.
     TimedOut,
-    /// The connection was closed before the answer.
+    /// The connection was closed before an answer.
     Closed,
-    /// What was answered is not HTTP.
+    /// The answer is not HTTP.
     NotHttp,
     /// The answer's status is not an expected one.
     Status,
-    /// The answer's body is not as expected.
+    /// The answer's body does not contain the expected text.
     Body,
     /// Anything else.
     Other,
 }
 
 impl ProblemKind {
-    /// For metrics.
+    /// The word in the metrics.
     pub fn word(self) -> &'static str {
         match self {
             ProblemKind::Unreachable => "unreachable",

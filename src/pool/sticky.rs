@@ -1,16 +1,16 @@
-//! What a sticky cookie says: a digest of the backend's URL, so that every instance with the same
-//! configuration reads it alike and nobody reads an address in it.
+//! The value of a sticky cookie: a digest of the backend's URL, so that every instance with the same
+//! configuration agrees on it and clients can't read an address from it.
 //!
-//! A digest of something that has few values can be found by trying all of them, and addresses of a private
-//! network are few. Where that matters a configuration has a secret for it (`sticky_key`), and the value
-//! says nothing to anybody who does not have it. There is no secret by default: it would have to be the same
-//! in every instance and after every start, so it can only come from the configuration.
+//! A digest of one of few values can be reversed by trying all of them, and a private network has few
+//! addresses. A secret in the configuration (`sticky_key`) prevents that. There is no default secret: it
+//! would have to be the same in every instance and after every start, so it can only come from the
+//! configuration.
 
 use md5::{Digest, Md5};
 
-/// Rounds of the digest where there is no secret: each guess costs that many.
+/// Rounds of the digest without a secret: the cost of each guess.
 const ROUNDS: usize = 64;
-/// What MD5 works on at once, which is what HMAC pads a secret to (RFC 2104).
+/// MD5's block size, to which HMAC pads the key (RFC 2104).
 const BLOCK_BYTES: usize = 64;
 
 /// The cookie's value for the backend with this digest of its URL.
@@ -22,7 +22,7 @@ pub fn value(digest: u128, key: Option<&str>) -> String {
     format!("{:016x}", digest as u64)
 }
 
-/// HMAC (RFC 2104), for which MD5 is still sound: what is broken is finding two texts of one digest.
+/// HMAC-MD5 (RFC 2104), which is still sound: MD5 is broken for collisions only.
 fn keyed(key: &[u8], digest: u128) -> u128 {
     let short = of(&[key]).to_be_bytes();
     let key = if key.len() > BLOCK_BYTES { &short } else { key };
@@ -52,7 +52,7 @@ mod tests {
         assert!(values.iter().all(|value| value.len() == 16));
     }
 
-    /// Python's `hmac.new(key, bytes(15) + b"\x07", "md5")`.
+    /// The expected values are from Python's `hmac.new(key, bytes(15) + b"\x07", "md5")`.
     #[test]
     fn the_secret_is_used_as_rfc_2104_says() {
         assert_eq!(value(7, Some("key")), HMAC_SHORT);

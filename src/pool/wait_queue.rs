@@ -1,9 +1,9 @@
-//! The wait queue of a pool whose backends all have as many requests as they may have
-//! (`max_connections`): first come, first served.
+//! The wait queue of a pool whose backends have all reached `max_connections`: first come, first served.
 //!
-//! Only the first in it may claim a place; whoever leaves it, with a place or without, calls the next. So
-//! nobody is overtaken, neither by one who waits nor by one who has just come, and a place that gets free
-//! wakes one thread. Any place suits anybody: which backends have room does not depend on who asks.
+//! Only the first waiter may claim a slot. Every waiter that leaves the head of the queue, with a slot or
+//! without, wakes the next. So no request is overtaken, neither by another waiter nor by a new request, and a
+//! released slot wakes one thread. Every slot suits every waiter: which backends have room does not depend on
+//! the request.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 /// See the module.
 #[derive(Default)]
 pub struct WaitQueue {
-    /// How many wait; spares the lock where nobody does.
+    /// How many wait; if 0, the lock need not be taken.
     length: AtomicUsize,
     queue: Mutex<Queue>,
 }
@@ -24,11 +24,11 @@ pub struct WaitQueue {
 struct Queue {
     /// The oldest first.
     waiting: VecDeque<(u64, Sender<()>)>,
-    /// Of the one who comes next.
+    /// The number of the next waiter.
     number: u64,
 }
 
-/// A request that waits for a place; leaves the queue when dropped.
+/// A request that waits for a slot; leaves the queue when dropped.
 pub struct Waiter<'a> {
     wait_queue: &'a WaitQueue,
     number: u64,
@@ -36,17 +36,17 @@ pub struct Waiter<'a> {
 }
 
 impl WaitQueue {
-    /// How many wait.
+    /// How many requests wait.
     pub fn len(&self) -> usize {
         self.length.load(SeqCst)
     }
 
-    /// Whether nobody waits, so that a place may be taken at once.
+    /// Whether nobody waits, so that a slot may be claimed at once.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Goes to its end; `None` where `most` wait already. Takes the lock.
+    /// Joins the queue at its end; `None` if `most` wait already. Takes the lock.
     pub fn join(&self, most: usize) -> Option<Waiter<'_>> {
         let mut queue = self.queue.lock();
         if queue.waiting.len() >= most {
@@ -60,7 +60,7 @@ impl WaitQueue {
         Some(Waiter { wait_queue: self, number, call })
     }
 
-    /// A place with a backend has got free. Takes the lock where somebody waits.
+    /// Wakes the first waiter: a slot has been released. Takes the lock if somebody waits.
     pub(super) fn freed(&self) {
         if !self.is_empty() {
             call_first(&self.queue.lock());
@@ -70,18 +70,18 @@ impl WaitQueue {
 
 fn call_first(queue: &Queue) {
     if let Some((_, caller)) = queue.waiting.front() {
-        // One that was called already looks anyway.
+        // If it was woken before, the message is still in its channel.
         let _ = caller.try_send(());
     }
 }
 
 impl Waiter<'_> {
-    /// Whether the next free place is this one's. Takes the lock.
+    /// Whether this waiter is the first in the queue. Takes the lock.
     pub fn is_first(&self) -> bool {
         self.wait_queue.queue.lock().waiting.front().is_some_and(|(number, _)| *number == self.number)
     }
 
-    /// Waits to be called, at most this long.
+    /// Waits to be woken, at most this long.
     pub fn wait(&self, most: Duration) {
         let _ = self.call.recv_timeout(most);
     }
@@ -93,7 +93,7 @@ impl Drop for Waiter<'_> {
         if let Ok(index) = queue.waiting.binary_search_by_key(&self.number, |(number, _)| *number) {
             queue.waiting.remove(index);
             self.wait_queue.length.store(queue.waiting.len(), SeqCst);
-            // Several places may have got free at once.
+            // Several slots may have been released at once.
             if index == 0 {
                 call_first(&queue);
             }

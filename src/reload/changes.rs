@@ -1,4 +1,4 @@
-//! What a reload changes, for the one line that says so. Pure.
+//! Describes the changes of a reload, for the one log line. Pure.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,14 +9,14 @@ use serde_json::Value;
 use crate::config::{BackendConfig, BackendUrl, Config};
 use crate::pool::{Backend, ClientKey, Live, Pool};
 
-/// Clients asked where they would go, to say how many move ...
+/// Most clients that are compared to estimate how many move ...
 const MOST_CLIENTS: usize = 10_000;
-/// ... and at least: then the share is right within two in a hundred.
+/// ... and fewest: then the share is accurate to two percentage points.
 const LEAST_CLIENTS: usize = 2_000;
-/// Between them as many as make this many scores: some 50 ms.
+/// Between these limits, the number of clients follows from this many scores, which take some 50 ms.
 const MOST_SCORES: usize = 4_000_000;
 
-/// A phrase for each change.
+/// A phrase for each change of the configuration.
 pub(super) fn of_config(before: &Config, after: &Config) -> Vec<String> {
     let mut changes = Vec::new();
     for pool in after.all_pools() {
@@ -56,7 +56,7 @@ fn of_backends(before: &[BackendConfig], after: &[BackendConfig]) -> Vec<String>
     changes
 }
 
-/// Every other field by its path, the way config.json writes it; a secret's value is not told.
+/// All other fields, named by their path in config.json; the values of secrets are not shown.
 fn of_fields(path: &str, before: &Value, after: &Value, changes: &mut Vec<String>) {
     match (before, after) {
         (Value::Object(before), Value::Object(after)) => {
@@ -80,8 +80,8 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// How many clients of hashed pools go elsewhere from now on. Asks thousands of clients, so that it is for
-/// after the change.
+/// How many clients of hashed pools move to another backend. Compares thousands of clients, so it runs after
+/// the change.
 pub(super) fn of_clients(before: &Live, after: &Live) -> Vec<String> {
     let one = |pool: &Pool| {
         let known = before.pools().iter().find(|it| it.config().name == pool.config().name)?;
@@ -98,7 +98,7 @@ pub(super) fn of_clients(before: &Live, after: &Live) -> Vec<String> {
     after.pools().iter().filter_map(one).collect()
 }
 
-/// In percent; `None` where clients have no place of their own before or after.
+/// The percentage of clients that move; `None` if a pool does not hash or has no backends.
 fn moved(before: &Pool, after: &Pool) -> Option<f64> {
     if ![before, after].iter().all(|pool| pool.config().algorithm.is_hash()) {
         return None;
@@ -109,7 +109,7 @@ fn moved(before: &Pool, after: &Pool) -> Option<f64> {
     let (old, new) = (before.homes(), after.homes());
     let scores = (old.len() + new.len()).max(1);
     let clients = (MOST_SCORES / scores).clamp(LEAST_CLIENTS, MOST_CLIENTS);
-    // Another key of the same client says nothing of the one before.
+    // With another hash key, a client's old and new backends are unrelated.
     let is_same_key = before.config().hash_key == after.config().hash_key;
     let mut random = fastrand::Rng::with_seed(1);
     let mut any_client = || ClientKey::of(IpAddr::V4(Ipv4Addr::from_bits(random.u32(..))));
@@ -148,7 +148,7 @@ mod tests {
         );
     }
 
-    /// The share that moves where the first file becomes the second, which must lie in this range.
+    /// Checks that the share of clients that move from the first file to the second is in this range.
     fn check_moves(before: &str, after: &str, expected: std::ops::Range<f64>) {
         let config = |text: &str| parse(text, &Overrides::default()).unwrap();
         let before = build(config(before), None);
@@ -172,10 +172,10 @@ mod tests {
 
     #[test]
     fn a_change_of_weights_alone_moves_clients_too() {
-        // One has 5 of 7 parts where it had 1 of 3.
+        // The first backend has 5 of 7 parts instead of 1 of 3.
         let text = |weight| hashed("consistent_hash", &[weight, 1, 1]);
         check_moves(&text(1), &text(5), 36.0..40.5);
-        // Of 21 remainders, 9 name the same of three equal ones and of 5, 1 and 1 parts.
+        // Of 21 remainders, 9 select the same backend with weights 1, 1, 1 and with 5, 1, 1.
         let text = |weight| hashed("ip_hash", &[weight, 1, 1]);
         check_moves(&text(1), &text(5), 52.0..72.0);
     }

@@ -1,4 +1,4 @@
-//! What the files of a configuration were like at some moment, to notice that one has changed since.
+//! Digests of a configuration's files, to notice changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,30 +7,30 @@ use std::path::{Path, PathBuf};
 use crate::config::{Config, read_regular};
 use crate::tls;
 
-/// A file that is longer is never loaded, so it does not matter how it changes.
+/// A longer file is never loaded, so its changes don't matter.
 const MOST_BYTES: u64 = 4 << 20;
 
-/// What one file was like.
+/// The state of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// A digest of what it held.
+    /// A digest of its content.
     Held(u64),
-    /// There was no file.
+    /// The file does not exist.
     Missing,
-    /// It can't be read, and why: no regular file, too long, not ours.
+    /// The file can't be read, and why: not a regular file, too long, no permission.
     Unreadable(String),
 }
 
-/// What each of some files was like.
+/// The states of some files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Marks(BTreeMap<PathBuf, Mark>);
 
-/// What is to be done about files that are not as they were.
+/// What has changed about the files.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Change {
-    /// Files that were there and are gone.
+    /// Files that no longer exist.
     pub gone: BTreeSet<PathBuf>,
-    /// Whether there is anything else that a reload would take in.
+    /// Whether a reload would load any other change.
     pub is_to_be_loaded: bool,
 }
 
@@ -49,7 +49,7 @@ impl Mark {
 }
 
 impl Marks {
-    /// What these are like now.
+    /// The current states of these files.
     pub fn of(files: impl IntoIterator<Item = PathBuf>) -> Marks {
         let mark = |file: PathBuf| {
             let mark = Mark::of(&file);
@@ -58,35 +58,35 @@ impl Marks {
         Marks(files.into_iter().map(mark).collect())
     }
 
-    /// What the files that this configuration names are like now.
+    /// The current states of the files that this configuration names.
     pub fn of_files_named_in(config: &Config) -> Marks {
         let names = tls::files::names(config).into_iter().chain(config.named_file_names());
         Marks::of(names.map(PathBuf::from))
     }
 
-    /// Takes these in that are not known yet.
+    /// Adds the files that are not known yet.
     pub fn add(&mut self, others: Marks) {
         for (file, mark) in others.0 {
             self.0.entry(file).or_insert(mark);
         }
     }
 
-    /// The same files, as they are now.
+    /// The current states of the same files.
     pub fn again(&self) -> Marks {
         Marks::of(self.0.keys().cloned())
     }
 
-    /// Forgets all but the configuration and the files that it names.
+    /// Forgets all files but the configuration and those it names.
     pub fn retain(&mut self, named: &Marks, configuration: &Path) {
         self.0.retain(|file, _| file == configuration || named.0.contains_key(file));
     }
 
-    /// Whether there is no such file, as far as is known.
+    /// Whether the file does not exist, or is not known.
     pub fn lacks(&self, file: &Path) -> bool {
         self.0.get(file).is_none_or(|mark| *mark == Mark::Missing)
     }
 
-    /// Why this one can't be read, if there is such a file.
+    /// Why this file exists but can't be read.
     pub fn problem_of(&self, file: &Path) -> Option<&str> {
         match self.0.get(file) {
             Some(Mark::Unreadable(why)) => Some(why),
@@ -94,7 +94,8 @@ impl Marks {
         }
     }
 
-    /// How these differ from `loaded`. While the configuration itself is gone there is nothing to load.
+    /// How these differ from `loaded`. While the configuration file itself is missing there is nothing to
+    /// load.
     pub fn since(&self, loaded: &Marks, configuration: &Path) -> Change {
         let changed = self.0.iter().filter(|(file, mark)| loaded.0.get(*file) != Some(mark));
         let (gone, others): (Vec<_>, Vec<_>) = changed.partition(|(file, _)| self.lacks(file));

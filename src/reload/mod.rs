@@ -1,6 +1,5 @@
-//! A configuration becomes what requests see: at the start, and again when its file has changed or a
-//! signal asks for it. What stays keeps its counters, its connections and its health; a file that is not
-//! valid changes nothing.
+//! Makes a configuration what requests see: at the start, and again when its file changes or a signal asks
+//! for it. Backends that stay keep their counters, connections and health; an invalid file changes nothing.
 
 mod changes;
 mod marks;
@@ -38,31 +37,31 @@ use crate::tls::{self, ServerSettings};
 use crate::transport::Transport;
 use crate::{balance, descriptors, names, rules};
 
-/// Where a configuration came from, to read it again.
+/// The source of a configuration, to read it again.
 #[derive(Debug, Clone)]
 pub struct ConfigFile {
     /// The file.
     pub path: PathBuf,
-    /// What wins over it.
+    /// Settings that override it.
     pub overrides: Overrides,
-    /// What it was like, and the files that it names, when they were first read.
+    /// The states of the file, and of those that it names, before they were first read.
     marks: Marks,
 }
 
 impl ConfigFile {
-    /// To be called before the file is read: what changes from now on is noticed.
+    /// Must be called before the file is read, so that later changes are noticed.
     pub fn new(path: PathBuf, overrides: Overrides) -> ConfigFile {
         let marks = Marks::of([path.clone()]);
         ConfigFile { path, overrides, marks }
     }
 
-    /// The same for the files that it names, before they are read.
+    /// The same for the files that the configuration names, before they are read.
     pub fn names_files_of(&mut self, config: &Config) {
         self.marks.add(Marks::of_files_named_in(config));
     }
 }
 
-/// Reads the configuration again.
+/// Reloads the configuration.
 pub struct Reloader {
     file: Option<ConfigFile>,
     live: Arc<SharedLive>,
@@ -70,19 +69,19 @@ pub struct Reloader {
     manager: Arc<ServiceManager>,
     logs: Arc<Logs>,
     members: Arc<Members>,
-    /// What the files were like when they were last read, those of a reload that failed included.
+    /// The states of the files when they were last read, even by a reload that failed.
     loaded: Mutex<Marks>,
-    /// Takes new certificates.
+    /// Receives new certificates.
     certificates: OnceLock<Box<dyn Fn(ServerSettings) + Send + Sync>>,
-    /// What those in use say of themselves.
+    /// Expiry of the certificates in use.
     lives: Mutex<Vec<CertificateLife>>,
     last: Mutex<LastReload>,
-    /// One at a time.
+    /// Held by a reload, so that there is one at a time.
     turn: Mutex<()>,
 }
 
 impl Reloader {
-    /// For what is running now; without a file there is nothing to read.
+    /// For the running configuration; without a file there is nothing to reload.
     pub fn new(
         file: Option<ConfigFile>,
         live: Arc<SharedLive>,
@@ -108,29 +107,29 @@ impl Reloader {
         }
     }
 
-    /// The file, if there is one.
+    /// The configuration file, if there is one.
     pub fn file(&self) -> Option<&ConfigFile> {
         self.file.as_ref()
     }
 
-    /// Where new certificates go.
+    /// Sets the receiver of new certificates.
     pub fn on_certificates(&self, take: impl Fn(ServerSettings) + Send + Sync + 'static) {
         let _ = self.certificates.set(Box::new(take));
     }
 
-    /// These are in use from now on. Takes a lock.
+    /// Records that these certificates are in use. Takes a lock.
     pub fn note_certificates(&self, settings: &ServerSettings) {
         let life =
             |it: &tls::Certificate| Some(CertificateLife { file: it.file.clone(), expires: it.expires? });
         *self.lives.lock() = settings.certificates().iter().filter_map(life).collect();
     }
 
-    /// Until when those in use are valid. Takes a lock.
+    /// The expiry of the certificates in use. Takes a lock.
     pub fn certificates(&self) -> Vec<CertificateLife> {
         self.lives.lock().clone()
     }
 
-    /// How the configuration was last read; the start counts as that, too. Takes a lock.
+    /// The last reload, or the start. Takes a lock.
     pub fn last(&self) -> LastReload {
         self.last.lock().clone()
     }
@@ -144,16 +143,16 @@ impl Reloader {
         }
     }
 
-    /// What the files were like when they were last read. Takes a lock.
+    /// The states of the files when they were last read. Takes a lock.
     fn loaded(&self) -> Marks {
         self.loaded.lock().clone()
     }
 
-    /// Reads the file and, if it is valid, makes it what requests see from now on; says what
-    /// has changed. Looks names up, so it may take a while; takes a lock for all of it.
+    /// Reads the file and, if it is valid, makes it the configuration in force; returns what has changed.
+    /// Looks up names, so it may take a while; holds a lock throughout.
     ///
     /// # Errors
-    /// Every mistake in the file, which then changes nothing.
+    /// All mistakes in the file, which then changes nothing.
     pub fn reload(&self) -> Result<Reloaded, String> {
         let _turn = self.turn.lock();
         self.manager.reloading();
@@ -173,7 +172,7 @@ impl Reloader {
             event(Warn, "reload", "there is no configuration file to read again", &[]);
             return Err("there is no configuration file to read again".to_owned());
         };
-        // Before anything is read, so that what changes while it is read is read again.
+        // Before reading, so that a change during the reload causes another one.
         let mut marks = self.loaded().again();
         let read = config::load_again(&file.path, &file.overrides);
         let read = read.map_err(|mistakes| tls::files::told_with(&mistakes));
@@ -195,7 +194,7 @@ impl Reloader {
                 for mistake in mistakes.lines() {
                     event(Error, "reload", "not reloaded", &[("mistake", &mistake)]);
                 }
-                // What is in force is watched on, and what was named and could not be read.
+                // Keeps watching the files in force, and those that were named but could not be read.
                 Err(mistakes)
             }
         };
@@ -203,7 +202,7 @@ impl Reloader {
         result
     }
 
-    /// All that takes time comes before the swap and touches nothing that is in use, or after it.
+    /// Everything slow happens before the swap, without touching what is in use, or after it.
     fn take_over(&self, mut config: Config, files: Renewed) -> Reloaded {
         let before = self.live.get();
         for field in keep_what_needs_a_restart(&mut config, &before.config) {
@@ -220,7 +219,7 @@ impl Reloader {
             .collect();
         names::look_up_new(&draft.config, new, &self.members);
         self.members.keep_only(&draft.config);
-        // Names whose addresses are backends have to be known before those can be built.
+        // The addresses of names must be known before their backends can be built.
         let after = match self.members.take_stale() {
             true => build_with(draft.config.clone(), Some(&draft), Some(&self.members)),
             false => draft,
@@ -243,7 +242,7 @@ impl Reloader {
         done
     }
 
-    /// Of backends that have left, and of what was set by hand and is over.
+    /// Closes the connections of removed backends, and drops weight overrides that no longer apply.
     fn let_go(&self, before: &Live, after: &Live) {
         let stay: HashSet<u64> = after.backends().map(|backend| backend.id()).collect();
         after.backends().for_each(|backend| backend.serves_now());
@@ -252,7 +251,7 @@ impl Reloader {
         }
     }
 
-    /// Addresses of names have come or gone: pools are built anew, and nothing else changes. Takes a lock.
+    /// Rebuilds the pools after addresses of names have changed; nothing else changes. Takes a lock.
     pub fn rebuild(&self) {
         let _turn = self.turn.lock();
         let before = self.live.get();
@@ -269,7 +268,7 @@ impl Reloader {
         self.forget_parked(now);
     }
 
-    /// Lets go of the connections of addresses that have left for good.
+    /// Closes the connections of addresses that have left for good.
     fn forget_parked(&self, now: Instant) {
         self.members.forgotten(now).iter().for_each(|backend| self.transport.forget(backend));
     }
@@ -287,13 +286,13 @@ fn tell(done: &Reloaded) {
     event(Info, "reload", "configuration reloaded", &fields);
 }
 
-/// Pools of this configuration; backends that `previous` has in the pool of the same name are taken over.
-/// Nothing that `previous` uses is changed by it. Every entry is one backend, whatever its `addresses` says.
+/// Builds the pools of this configuration, reusing backends that `previous` has in the pool of the same name.
+/// Changes nothing that `previous` uses. Every entry becomes one backend, whatever its `addresses` says.
 pub fn build(config: Config, previous: Option<&Live>) -> Live {
     build_with(config, previous, None)
 }
 
-/// The same with a backend for each address where that is configured.
+/// Like [`build`], with a backend for each address where that is configured.
 pub fn build_with(config: Config, previous: Option<&Live>, members: Option<&Members>) -> Live {
     let sticky_key = config.sticky_key.as_deref();
     let pool = |pool: &PoolConfig| {
@@ -315,7 +314,7 @@ pub fn build_with(config: Config, previous: Option<&Live>, members: Option<&Memb
     }
 }
 
-/// The backend of an entry, whose address book has all of its addresses.
+/// The backend of an entry, with all addresses of its name.
 fn one(entry: BackendConfig, known: &[&Arc<Backend>], sticky_key: Option<&str>) -> Backend {
     match known.iter().find(|it| !it.is_endpoint() && *it.url() == entry.url) {
         Some(stays) if stays.is_meant_by(&entry) => stays.successor(entry, sticky_key),
@@ -328,8 +327,8 @@ fn one(entry: BackendConfig, known: &[&Arc<Backend>], sticky_key: Option<&str>) 
     }
 }
 
-/// The backends of an entry, one for each address. One that joins others has to pass a probe first; one that
-/// is back has its figures again.
+/// The backends of an entry, one for each address. One that joins others must pass a probe before it serves;
+/// one that has come back keeps its earlier counters.
 fn several(
     entry: &BackendConfig,
     key: &Key,

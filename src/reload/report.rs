@@ -1,4 +1,4 @@
-//! What a reload has done, for its log lines and for the answer of whoever asked for it. Pure.
+//! Describes what a reload has done, for its log lines and for the admin listener's answer. Pure.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,41 +7,41 @@ use serde_json::{Value, json};
 
 use crate::pool::{AdminState, Backend, Live};
 
-/// How many backends a log line names; the answer of a reload names all.
+/// How many backends a log line names; the admin listener's answer names all.
 const MOST_NAMED: usize = 10;
 
-/// A backend that came, went or was set by hand, and in which pool.
+/// A backend that was added, removed or overridden, with its pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
     /// The pool.
     pub pool: String,
     /// The backend.
     pub url: String,
-    /// What was set by hand, `draining` or `weight 7`; empty for one that came or went.
+    /// The admin override, `draining` or `weight 7`; empty for a backend that was added or removed.
     pub set: String,
-    /// What holds instead; empty where that still holds.
+    /// What replaces the override; empty if it still applies.
     pub instead: String,
 }
 
-/// What a reload has done.
+/// The effect of a reload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reloaded {
-    /// In one line.
+    /// The changes in one line.
     pub summary: String,
-    /// Backends that were not there before.
+    /// Backends that are new.
     pub added: Vec<Named>,
-    /// Backends that are there no more.
+    /// Backends that are gone.
     pub removed: Vec<Named>,
-    /// What was set by hand and still holds.
+    /// Admin overrides that still apply.
     pub kept: Vec<Named>,
-    /// What was set by hand and no longer holds, for the file says another thing now.
+    /// Admin overrides that no longer apply, because the file has changed.
     pub overridden: Vec<Named>,
 }
 
 type Place<'l> = (&'l str, &'l str);
 
 impl Reloaded {
-    /// Of the one to the other, before `after` serves.
+    /// Compares two configurations, before `after` serves.
     pub(super) fn of(before: &Live, after: &Live) -> Reloaded {
         let (old, new) = (places(before), places(after));
         let mut it = Reloaded::default();
@@ -75,7 +75,7 @@ impl Reloaded {
         it
     }
 
-    /// As the admin listener answers it.
+    /// The answer of the admin listener.
     pub fn to_json(&self) -> Value {
         let place = |it: &Named| json!({ "pool": it.pool, "url": it.url });
         let kept = |it: &Named| json!({ "pool": it.pool, "url": it.url, "set": it.set });
@@ -93,7 +93,7 @@ impl Reloaded {
     }
 }
 
-/// For a line of the log: as many as it has room for.
+/// For one log line: the first [`MOST_NAMED`] backends, and how many more there are.
 pub(super) fn in_a_line(all: &[Named]) -> String {
     let pools = all.iter().any(|it| it.pool != "default");
     let one = |it: &Named| {

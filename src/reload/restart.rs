@@ -1,8 +1,8 @@
-//! What a reload can't change: the listeners and the threads that stand behind them.
+//! What a reload can't change: the listeners and the worker threads.
 
 use crate::config::Config;
 
-/// What is bound at the start stays as it is; answers the fields whose change has no effect.
+/// Resets fields that only take effect at the start; returns those whose change has no effect.
 pub(super) fn keep_what_needs_a_restart(config: &mut Config, running: &Config) -> Vec<&'static str> {
     let mut fields = Vec::new();
     let mut keep = |field, differs: bool| {

@@ -1,4 +1,4 @@
-//! What building the next configuration does, and what it leaves alone.
+//! What building the next configuration changes, and what it must not.
 
 use std::time::{Duration, Instant};
 

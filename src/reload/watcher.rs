@@ -1,9 +1,10 @@
-//! The thread that watches the configuration's file and the files that it names, and asks for a reload when one has changed.
+//! The thread that watches the configuration file and the files that it names, and reloads when one has
+//! changed.
 //!
-//! It reads them every half second and compares with what was read for the last reload: that sees a write in
-//! place, a rename over it, a swapped symbolic link and a bind mount alike, of which notifications of the
-//! kernel miss some. A change counts when it was seen twice, so that a file that is still being written is not
-//! read half, and one that is about to be replaced is not missed.
+//! It reads the files every half second and compares them with the last reload. That detects writes in place,
+//! renames, swapped symbolic links and bind mounts, some of which kernel notifications miss. A change must be
+//! seen twice before it counts, so that a half-written file is not loaded, and a file that is just being
+//! replaced is not reported as missing.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -19,16 +20,16 @@ use crate::logging::event;
 use crate::shutdown::ShutdownSignal;
 use crate::supervised;
 
-/// Between two looks.
+/// Pause between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
-/// The stack of a thread that reads a small file.
+/// The stack of a thread that reads small files and builds configurations.
 const STACK_BYTES: usize = 512 << 10;
 
-/// What the thread remembers from one look to the next.
+/// What the thread remembers between two looks.
 pub(super) struct Watcher {
     configuration: PathBuf,
     seen: Marks,
-    /// Files that were said to be gone.
+    /// Files already reported as missing.
     gone: BTreeSet<PathBuf>,
 }
 
@@ -46,7 +47,7 @@ pub fn start(reloader: Arc<Reloader>, shutdown: ShutdownSignal) -> io::Result<()
     let work = move || {
         while !shutdown.wait(PAUSE) {
             if watcher.look(&reloader.loaded()) {
-                // What is wrong with it is in the log.
+                // Its mistakes have been logged.
                 let _ = reloader.reload();
             }
         }
@@ -55,12 +56,12 @@ pub fn start(reloader: Arc<Reloader>, shutdown: ShutdownSignal) -> io::Result<()
 }
 
 impl Watcher {
-    /// For this file and those that were `loaded` with it.
+    /// Watches this file and those that were `loaded` with it.
     pub fn new(configuration: PathBuf, loaded: Marks) -> Watcher {
         Watcher { configuration, seen: loaded, gone: BTreeSet::new() }
     }
 
-    /// Looks at all files again; whether there is something to load. Says which are missing, each once.
+    /// Reads all files; returns whether there is something to load. Reports missing files once each.
     pub fn look(&mut self, loaded: &Marks) -> bool {
         let now = loaded.again();
         if now != self.seen {
@@ -105,7 +106,7 @@ mod tests {
         format!(r#"{{ "backends": [ {{ "url": "http://127.0.0.1:{port}" }} ] }}"#)
     }
 
-    /// Writes another configuration while a reload lets go of a backend.
+    /// Writes another configuration while a reload closes a backend's connections.
     struct Meddler(PathBuf);
 
     impl Transport for Meddler {

@@ -1,5 +1,6 @@
-//! A process that has taken over, and its parent, which starts the next one for it and tells the service manager
-//! what it has to say. When the parent has gone, nobody can end this one any more but by hand, so it drains.
+//! A process that has taken over, and its parent, which starts the next successor for it and passes its
+//! messages on to the service manager. When the parent is gone, nobody supervises this process any more, so
+//! it drains.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -12,22 +13,22 @@ use super::line::{Line, Word};
 use crate::shutdown::Control;
 use crate::supervised;
 
-/// How long the new process may take to start: names are looked up, and the machine may be busy.
+/// How long a new process may take to start: it looks up names, and the machine may be busy.
 pub(super) const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// The stack of the thread that hears the parent.
+/// The stack of the thread that reads the parent's messages.
 const STACK_BYTES: usize = 128 << 10;
 
-/// This process's parent.
+/// The connection to this process's parent.
 #[derive(Debug)]
 pub struct ToParent {
     line: Arc<Line>,
-    /// A successor's number and the socket to talk to it, or why there is none.
+    /// A successor's process id and the socket to it, or why there is none.
     answers: Receiver<Result<(u32, UnixStream), String>>,
 }
 
 impl ToParent {
-    /// The parent, and the socket to the process that this one is to take over from.
+    /// The parent, and the socket to the process that this one takes over from.
     ///
     /// # Errors
     /// The parent has ended, or this process was not started by one.
@@ -52,7 +53,7 @@ impl ToParent {
     }
 
     pub(super) fn start(&self) -> io::Result<(u32, UnixStream)> {
-        // Of one that came too late.
+        // Ends successors that started after the time limit.
         self.answers.try_iter().flatten().for_each(|(pid, _)| self.abandon(pid));
         self.line.send(Word::Renew, "", None)?;
         match self.answers.recv_timeout(START_LIMIT) {
@@ -69,7 +70,8 @@ impl ToParent {
         let _ = self.line.send(Word::Succeeded, &pid.to_string(), None);
     }
 
-    /// How to tell the service manager something: the parent does, for others are not believed.
+    /// A function that sends messages to the service manager through the parent, since the manager only
+    /// accepts the parent's.
     pub fn notify(&self) -> impl Fn(&str) -> io::Result<()> + Send + Sync + 'static {
         let line = Arc::clone(&self.line);
         move |text| line.send(Word::Notify, text, None)

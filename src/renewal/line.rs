@@ -1,5 +1,5 @@
-//! What a parent and each of its children talk over: whole messages, in order, each with a socket or without,
-//! and an end that comes with the other process's, however that ends.
+//! The channel between the parent and a child: whole messages, in order, each with or without a socket. It
+//! ends when the other process does, however that ends.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -11,24 +11,24 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 
-/// A longer message is cut: only a status for people is as long, and the service manager cuts it, too.
+/// Longer messages are cut. Only a status text can be as long, and the service manager cuts that, too.
 const MAX_MESSAGE: usize = 4096;
 
-/// What a message is about, its first byte.
+/// The kind of a message: its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Word {
-    /// Parent: talk over this socket to the process of that number, one of you takes over from the other.
+    /// Parent: use this socket to talk to the process with this id; one of you takes over from the other.
     Meet = b'M',
-    /// Parent: a successor could not be started, for this reason.
+    /// Parent: no successor could be started, for this reason.
     Failed = b'F',
     /// Child: start a successor of mine.
     Renew = b'R',
-    /// Child: the process of that number has not taken over and must end.
+    /// Child: the process with this id has not taken over and must end.
     Abandon = b'A',
-    /// Child: the process of that number has taken over from me.
+    /// Child: the process with this id has taken over from me.
     Succeeded = b'S',
-    /// Child: tell the service manager this.
+    /// Child: send this to the service manager.
     Notify = b'N',
 }
 
@@ -41,25 +41,25 @@ pub(super) struct Message {
 }
 
 impl Message {
-    /// The number that it is about.
+    /// The process id in the message.
     pub fn pid(&self) -> u32 {
         self.text.parse().unwrap_or_default()
     }
 }
 
-/// One end.
+/// One end of the channel.
 #[derive(Debug)]
 pub(super) struct Line(OwnedFd);
 
 impl Line {
-    /// Both ends.
+    /// Creates both ends.
     pub fn pair() -> io::Result<(Line, OwnedFd)> {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         Ok((Line(ours), theirs))
     }
 
-    /// The end that this process was started with, its standard input.
+    /// The end that this process was started with, as its standard input.
     pub fn of_stdin() -> io::Result<Line> {
         io::stdin().as_fd().try_clone_to_owned().map(Line)
     }
@@ -77,7 +77,7 @@ impl Line {
         Ok(())
     }
 
-    /// The next message; `None` when the other process has ended.
+    /// The next message; `None` after the other process has ended.
     pub fn receive(&self) -> io::Result<Option<Message>> {
         let mut bytes = [0; MAX_MESSAGE];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

@@ -1,22 +1,20 @@
-//! A fresh process takes over the listening socket, and the old one drains: no connection is refused or
-//! lost. Asked for by SIGUSR2 (a new binary, a new `workers`), or by the process itself when hostile
-//! clients have cost it too much.
+//! A fresh process takes over the listening sockets, and the old one drains: no connection is refused or
+//! lost. Requested by SIGUSR2 (for a new binary or new `workers`).
 //!
-//! The two talk over a socket pair, which is the new process's standard input, and the listening socket
-//! goes through it (SCM_RIGHTS): nothing is guessed from numbers or left in the environment but a mark.
-//! The order matters:
+//! The two processes talk over a socket pair, and the listening sockets are passed through it (SCM_RIGHTS).
+//! The environment only holds a mark ([`MARK`]). The order matters:
 //!
-//! 1. old: starts the new process and hands it the socket, and what people have set by hand
-//! 2. new: starts everything but the accepting, says [`READY`]
-//! 3. old: stops accepting, says [`GO`]; clients that come now wait in the socket's queue
-//! 4. new: accepts, says [`SERVING`]
+//! 1. old: starts the new process, sends it the listening sockets and the admin overrides
+//! 2. new: starts everything but accepting, sends [`READY`]
+//! 3. old: stops accepting, sends [`GO`]; new connections wait in the sockets' backlog
+//! 4. new: accepts, sends [`SERVING`]
 //! 5. old: drains, and exits with status 0
 //!
-//! Where the new process fails before it serves, the old one goes on as though nothing had been asked.
+//! If the new process fails before it serves, the old one continues as if nothing had been requested.
 //!
-//! The process that was started first starts all of them (`parent`), for whoever looks after it knows it alone.
-//! It has drained by then, mostly, and is all that is left of itself: it passes signals on, reaps, and ends as the
-//! last of its children does.
+//! The process that was started first starts all others (`parent`), because its supervisor only knows that
+//! one. After its own drain only the parent's role remains: it passes on signals, reaps children, and exits
+//! with the status of the child that served last.
 
 mod child;
 mod line;
@@ -47,39 +45,39 @@ use crate::shutdown::Control;
 
 /// The plain listeners, TLS and admin.
 const MAX_SOCKETS: usize = 2 * MOST_LISTENERS + 1;
-/// Goes with the sockets.
+/// Sent with the sockets.
 const HERE: u8 = b'L';
-/// The same, where a service manager has the sockets, too.
+/// The same, if a service manager holds the sockets, too.
 const HERE_TO_STAY: u8 = b'S';
-/// All is up but the accepting.
+/// Everything but accepting has started.
 const READY: u8 = b'R';
-/// The old process accepts no more.
+/// The old process no longer accepts.
 const GO: u8 = b'G';
 /// The new process accepts.
 const SERVING: u8 = b'S';
 
-/// How often it is looked meanwhile whether the whole was called off.
+/// How often to check whether the renewal was called off.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
-/// How long a step after that may take.
+/// Time limit of each later step.
 const STEP_LIMIT: Duration = Duration::from_secs(10);
 
-/// Who starts successors.
+/// How successors are started.
 pub enum Succession {
-    /// Nobody: this program can't be started again by itself.
+    /// Not at all: this process can't start its program again.
     Nobody,
-    /// This process, which was started first.
+    /// By this process, which was started first.
     Own(Mutex<Parent>),
-    /// Its parent.
+    /// By the parent, on request.
     Asked(ToParent),
 }
 
 impl Succession {
-    /// By this process.
+    /// Successors are started by this process.
     pub fn own(parent: Parent) -> Succession {
         Succession::Own(Mutex::new(parent))
     }
 
-    /// Takes a lock, as all of them do.
+    /// Takes a lock, as the methods below do.
     fn start(&self) -> io::Result<(u32, UnixStream)> {
         match self {
             Succession::Nobody => Err(io::Error::other("this process can't be renewed")),
@@ -104,7 +102,7 @@ impl Succession {
         }
     }
 
-    /// What comes from this process's children; nothing where it has none.
+    /// Messages of this process's children; never any if it has none.
     pub fn events(&self) -> Receiver<Event> {
         match self {
             Succession::Own(parent) => parent.lock().events(),
@@ -112,33 +110,33 @@ impl Succession {
         }
     }
 
-    /// Does what a child has asked for.
+    /// Handles a child's message.
     pub fn heard(&self, event: Event) {
         if let Succession::Own(parent) = self {
             parent.lock().heard(event);
         }
     }
 
-    /// A child has ended.
+    /// Reaps children that have ended.
     pub fn reap(&self) {
         if let Succession::Own(parent) = self {
             parent.lock().reap();
         }
     }
 
-    /// What is asked of this process after it was taken over from.
+    /// Passes a request on to the process that has taken over from this one.
     pub fn pass_on(&self, request: Control) {
         if let Succession::Own(parent) = self {
             parent.lock().pass_on(request);
         }
     }
 
-    /// Whether the process that has taken over from this one has failed, so that nobody serves.
+    /// Whether the process that has taken over has failed, so that nobody serves.
     pub fn has_failed(&self) -> bool {
         matches!(self, Succession::Own(parent) if parent.lock().end().is_some_and(|status| status != 0))
     }
 
-    /// What is left of this process when it has ended and a child of it serves.
+    /// The parent's role, if a child serves when this process has finished its own work.
     pub fn into_parent(self) -> Option<Parent> {
         match self {
             Succession::Own(parent) => Some(parent.into_inner()).filter(Parent::has_heir),
@@ -147,7 +145,7 @@ impl Succession {
     }
 }
 
-/// The old process's side.
+/// The old process's side of a renewal.
 pub struct Successor<'a> {
     channel: UnixStream,
     pid: u32,
@@ -155,10 +153,10 @@ pub struct Successor<'a> {
 }
 
 impl Successor<'_> {
-    /// Starts the new process, hands it the socket and waits until it is ready to accept.
+    /// Starts the new process, sends it the sockets and waits until it is ready to accept.
     ///
     /// # Errors
-    /// It could not be started, or ended or said nothing in time.
+    /// The new process could not be started, has ended, or was not ready in time.
     pub fn start<'a>(
         succession: &'a Succession,
         listeners: &[&ListenSocket],
@@ -177,7 +175,7 @@ impl Successor<'_> {
         }
     }
 
-    /// It must not serve beside us; where it has ended already, this fails and that is fine.
+    /// Kills the new process, which must not serve beside this one. Fails without harm if it has ended.
     pub fn abandon(self) {
         self.succession.abandon(self.pid);
     }
@@ -207,10 +205,10 @@ impl Successor<'_> {
         Err(io::Error::other("called off"))
     }
 
-    /// Lets it accept, and waits until it does. To be called when this process accepts no more.
+    /// Lets the new process accept, and waits until it does. Call it when this process no longer accepts.
     ///
     /// # Errors
-    /// It ended or said nothing in time; then this process should accept again.
+    /// The new process ended or did not answer in time; this process should accept again.
     pub fn go(&self) -> io::Result<()> {
         (&self.channel).write_all(&[GO])?;
         expect(&self.channel, SERVING, STEP_LIMIT)?;
@@ -218,13 +216,13 @@ impl Successor<'_> {
         Ok(())
     }
 
-    /// The new process's number.
+    /// The new process's id.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 }
 
-/// A length of four bytes, most significant first, and the text.
+/// Sends a length of four bytes, most significant first, and the text.
 fn send_text(mut channel: &UnixStream, text: &str) -> io::Result<()> {
     let length = u32::try_from(text.len()).map_err(io::Error::other)?;
     channel.write_all(&length.to_be_bytes())?;
@@ -246,40 +244,40 @@ fn expect(mut channel: &UnixStream, word: u8, limit: Duration) -> io::Result<()>
     if byte[0] == word { Ok(()) } else { Err(io::Error::other("an unexpected word from the other process")) }
 }
 
-/// The new process's side.
+/// The new process's side of a renewal.
 pub struct Predecessor(UnixStream);
 
-/// What the new process gets.
+/// What the old process hands over.
 pub struct HandedOver {
     /// The listening sockets.
     pub listeners: Vec<ListenSocket>,
-    /// Whether a service manager has them, too.
+    /// Whether a service manager holds the sockets, too.
     pub sockets_stay: bool,
-    /// What people have set by hand.
+    /// The admin overrides.
     pub by_hand: String,
 }
 
 impl Predecessor {
-    /// What the old process hands over through this channel.
+    /// Receives what the old process hands over through this channel.
     ///
     /// # Errors
-    /// The old process has ended, or what came is no listening socket.
+    /// The old process has ended, or has sent something else than listening sockets.
     pub fn at(channel: UnixStream) -> io::Result<(Predecessor, HandedOver)> {
         channel.set_read_timeout(Some(STEP_LIMIT))?;
         let handed_over = receive_sockets(&channel)?;
         Ok((Predecessor(channel), handed_over))
     }
 
-    /// All is up but the accepting; returns when that may begin.
+    /// Reports that everything but accepting has started; returns when accepting may begin.
     ///
     /// # Errors
-    /// The old process has ended or changed its mind.
+    /// The old process has ended or called it off.
     pub fn ready(&self) -> io::Result<()> {
         (&self.0).write_all(&[READY])?;
         expect(&self.0, GO, START_LIMIT)
     }
 
-    /// This process accepts. A predecessor that has ended does not need to hear it.
+    /// Reports that this process accepts. A predecessor that has ended does not need to know.
     pub fn serving(&self) {
         let _ = (&self.0).write_all(&[SERVING]);
     }
@@ -306,12 +304,12 @@ fn receive_sockets(channel: &UnixStream) -> io::Result<HandedOver> {
 /// The listening sockets that a service manager has opened (systemd's LISTEN_FDS), if there are any.
 ///
 /// # Errors
-/// What was handed over is no TCP socket and no Unix socket.
+/// A socket is neither TCP nor Unix.
 pub fn activated_sockets() -> io::Result<Vec<ListenSocket>> {
     let mut given = listenfd::ListenFd::from_env();
     let mut listeners = Vec::new();
     for index in 0..given.len() {
-        // What is refused stays there.
+        // A socket of another kind stays in `given`.
         let socket = match given.take_unix_listener(index) {
             Ok(socket) => socket.map(OwnedFd::from),
             Err(_) => given.take_tcp_listener(index)?.map(OwnedFd::from),
@@ -321,7 +319,7 @@ pub fn activated_sockets() -> io::Result<Vec<ListenSocket>> {
     Ok(listeners)
 }
 
-/// Whether an inherited socket is the one that the configuration asks for.
+/// Whether an inherited socket has the configured address.
 pub fn is_wanted(listener: &ListenSocket, wanted: &ListenAddress) -> bool {
     match (listener.address(), wanted) {
         (ListenAddress::Tcp(actual), ListenAddress::Tcp(wanted)) => wanted.port() == 0 || actual == wanted,
@@ -330,8 +328,8 @@ pub fn is_wanted(listener: &ListenSocket, wanted: &ListenAddress) -> bool {
     }
 }
 
-/// Whether it has the IPv4 half of all addresses, which are wanted: the process before found no IPv6 here, and the
-/// whole can't be bound beside it.
+/// Whether the socket listens on all IPv4 addresses where all addresses of both families are configured: the
+/// previous process found no IPv6, and `[::]` can't be bound beside this socket.
 pub fn is_half_of(listener: &ListenSocket, wanted: &ListenAddress) -> bool {
     let (Some(actual), Some(wanted)) = (listener.address().tcp(), wanted.tcp()) else { return false };
     let all = [actual, wanted].iter().all(|address| address.ip().is_unspecified());

@@ -1,13 +1,13 @@
-//! How a process like this one is started.
+//! How to start another process like this one.
 
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
-/// Marks a process that is started to take over.
+/// The environment variable that marks a process started to take over.
 pub const MARK: &str = "LB_RENEWAL";
 
-/// How this process was started, to start another one like it.
+/// The program and arguments of this process.
 #[derive(Debug, Clone)]
 pub struct Origin {
     pub(super) program: PathBuf,
@@ -15,10 +15,11 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Taken at the start: later the file may have been replaced, which is the point of it.
+    /// Must be called at the start: later the program's file may have been replaced, which is why a renewal
+    /// uses its path.
     ///
     /// # Errors
-    /// The system does not tell the program's file.
+    /// The system does not know the program's file.
     pub fn of_this_process() -> io::Result<Origin> {
         Ok(Origin { program: std::env::current_exe()?, arguments: std::env::args_os().skip(1).collect() })
     }

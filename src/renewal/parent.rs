@@ -1,6 +1,6 @@
-//! The process that was started first, and its children: it starts every successor, also its successors'
-//! successors, so that whoever looks after it (a service manager, a container's runtime, a shell) has one child
-//! whose number never changes, and whose end is the end of all. As process 1 it reaps what others leave, too.
+//! The process that was started first, and its children. It starts every successor, including its successors'
+//! successors, so that its supervisor (a service manager, a container runtime, a shell) has one child with a
+//! constant process id, whose end is the end of all. As process 1 it also reaps orphans.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -19,18 +19,18 @@ use crate::service_manager::ServiceManager;
 use crate::shutdown::Control;
 use crate::supervised;
 
-/// The stack of a thread that hears a child.
+/// The stack of a thread that reads a child's messages.
 const STACK_BYTES: usize = 128 << 10;
-/// The status of a process whose successor can't be found.
+/// The exit status if the serving child is unknown.
 const FAILED: i32 = 1;
-/// What a shell adds to the number of a signal that ended a process.
+/// Added to the number of the signal that ended a process, as shells do.
 const BY_SIGNAL: i32 = 128;
 
-/// What has come from a child.
+/// A message from a child.
 #[derive(Debug)]
 pub struct Event {
     pid: u32,
-    /// Nothing more comes where there is none.
+    /// `None` after the last message.
     message: Option<Message>,
 }
 
@@ -48,16 +48,16 @@ pub struct Parent {
     origin: Origin,
     manager: Arc<ServiceManager>,
     children: Vec<Child>,
-    /// The child that serves; this process itself where there is none.
+    /// The child that serves; `None` while this process does.
     serving: Option<u32>,
     inbox: (Sender<Event>, Receiver<Event>),
 }
 
 impl Parent {
-    /// This process.
+    /// The parent role of this process.
     ///
     /// # Errors
-    /// The system does not tell the program's file.
+    /// The system does not know the program's file.
     pub fn of_this_process(manager: Arc<ServiceManager>) -> io::Result<Parent> {
         Ok(Parent::of(Origin::of_this_process()?, manager))
     }
@@ -66,17 +66,17 @@ impl Parent {
         Parent { origin, manager, children: Vec::new(), serving: None, inbox: unbounded() }
     }
 
-    /// What comes from children; to be given to [`Parent::heard`].
+    /// Messages of children, to be passed to [`Parent::heard`].
     pub fn events(&self) -> Receiver<Event> {
         self.inbox.1.clone()
     }
 
-    /// Starts a process that takes over from the one at the other end of the socket that is returned.
+    /// Starts a process that takes over from the process holding the other end of the returned socket.
     pub(super) fn start(&mut self) -> io::Result<(u32, UnixStream)> {
         let (line, theirs) = Line::pair()?;
         let (for_old, for_new) = UnixStream::pair()?;
         line.send(Word::Meet, &std::process::id().to_string(), Some(&for_new))?;
-        // Reaped by number: as process 1 this one has children that it has not started.
+        // Children are reaped by process id, since process 1 also has children it has not started.
         #[allow(clippy::zombie_processes)]
         let child = Command::new(&self.origin.program)
             .args(&self.origin.arguments)
@@ -102,29 +102,30 @@ impl Parent {
         Ok((pid, for_old))
     }
 
-    /// It must not serve beside another one; where it has ended already, this fails and that is fine.
+    /// Kills a successor, which must not serve beside another process. Fails without harm if it has ended.
     pub(super) fn abandon(&mut self, pid: u32) {
         self.signal_one(pid, Signal::KILL);
     }
 
-    /// This child serves from now on.
+    /// Records that this child serves from now on.
     pub(super) fn succeeded_by(&mut self, pid: u32) {
         self.serving = Some(pid);
     }
 
-    /// Whether a child serves, or has served last.
+    /// Whether a child serves, or was the last to serve.
     pub fn has_heir(&self) -> bool {
         self.serving.is_some()
     }
 
-    /// What was asked of this process is for the one that serves, if that is another.
+    /// Passes a request on to the child that serves, if there is one.
     pub fn pass_on(&mut self, request: Control) {
         if request == Control::ChildEnded {
             self.reap();
         }
         let Some(pid) = self.serving else { return };
         match request {
-            // A terminal's Ctrl-C has gone to all of its processes already, and a second one ends them at once.
+            // SIGTERM, not SIGINT: a terminal's Ctrl-C has reached all processes already, and a second one
+            // would end them at once.
             Control::Drain(_) => self.signal_one(pid, Signal::TERM),
             Control::Reload => self.signal_one(pid, Signal::HUP),
             Control::Renew => self.signal_one(pid, Signal::USR2),
@@ -142,7 +143,7 @@ impl Parent {
         }
     }
 
-    /// Takes the statuses of all that have ended, whoever has started them.
+    /// Reaps all children that have ended, including those this process has not started.
     pub fn reap(&mut self) {
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
             let pid = pid.as_raw_nonzero().get().unsigned_abs();
@@ -154,7 +155,7 @@ impl Parent {
         }
     }
 
-    /// Does what a child has asked for.
+    /// Handles a child's message.
     pub fn heard(&mut self, Event { pid, message }: Event) {
         let Some(message) = message else {
             self.children.iter_mut().filter(|it| it.pid == pid).for_each(|it| it.has_hung_up = true);
@@ -183,12 +184,12 @@ impl Parent {
         }
     }
 
-    /// The status to end with, when all is over: the child that served has ended, and, unless it has failed,
-    /// everyone before it has finished, too.
+    /// The exit status, when everything is over: the child that served last has ended and, unless it failed,
+    /// all earlier ones have, too.
     pub fn end(&mut self) -> Option<i32> {
         let serving = self.serving?;
         let last = self.children.iter().find(|it| it.pid == serving);
-        // What it has said before its end has been heard by then.
+        // Waits for its last messages, too, which come before the hang-up.
         let status = match last {
             Some(child) if child.has_hung_up => child.status?,
             Some(_) => return None,

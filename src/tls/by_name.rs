@@ -1,5 +1,5 @@
-//! Which certificate a client gets: by the name that it asks for (SNI). The names are read out of the
-//! certificates once, for a handshake should not pay for how many there are.
+//! Chooses a certificate by the name that the client asks for (SNI). The names are read from the certificates
+//! once, so that a handshake's cost does not depend on their number.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,18 +9,18 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use webpki::EndEntityCert;
 
-/// Certificates by the names in them; one that has the name itself goes before one with a `*` for it, and of
-/// several the first in the configuration.
+/// Certificates by the names in them. An exact name is preferred to a `*` for it, and of several certificates
+/// the first in the configuration.
 #[derive(Debug)]
 pub(super) struct ByName {
     keys: Vec<Arc<CertifiedKey>>,
     exact: HashMap<String, usize>,
-    /// By what stands behind `*.`
+    /// By the part behind `*.`
     wildcards: HashMap<String, usize>,
 }
 
 impl ByName {
-    /// The first is for clients that name no known host.
+    /// The first certificate is for clients that name no known host.
     pub fn new(keys: Vec<Arc<CertifiedKey>>) -> ByName {
         let (mut exact, mut wildcards) = (HashMap::new(), HashMap::new());
         for (index, key) in keys.iter().enumerate() {
@@ -48,7 +48,7 @@ impl ResolvesServerCert for ByName {
     }
 }
 
-/// Lower-cased; none of one that can't be understood.
+/// The certificate's DNS names in lower case; none if it can't be parsed.
 pub(super) fn names_in(certificate: &CertificateDer<'_>) -> Vec<String> {
     let parsed = EndEntityCert::try_from(certificate);
     parsed.map_or_else(

@@ -1,16 +1,16 @@
-//! What a certificate says of itself, as far as operators want to know: its names, and until when it is
-//! valid. rustls tells nothing of the kind, so the few fields on the way there are read by hand.
+//! Names and expiry of a certificate, for operators. rustls does not provide the expiry, so the few DER
+//! fields before it are parsed here.
 
 use std::time::{Duration, SystemTime};
 
-/// One of the TLS listener's.
+/// A certificate of the TLS listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
-    /// The file that it came from.
+    /// The file it was read from.
     pub file: String,
-    /// The names that it is for, lower-cased.
+    /// The names it is valid for, in lower case.
     pub names: Vec<String>,
-    /// Until when it is valid; `None` where that can't be read.
+    /// When it expires; `None` if that can't be read.
     pub expires: Option<SystemTime>,
 }
 
@@ -21,8 +21,8 @@ const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// Until when this certificate is valid (RFC 5280 section 4.1): the second time in its `validity`, which
-/// comes after the version, the serial number, the kind of signature and the issuer.
+/// When this certificate expires (RFC 5280 section 4.1): the second time in its `validity`, which follows
+/// version, serial number, signature algorithm and issuer.
 #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "nobody has certificates there"))]
 pub(super) fn expires(der: &[u8]) -> Option<SystemTime> {
     let (certificate, _) = field(der, SEQUENCE)?;
@@ -38,13 +38,13 @@ pub(super) fn expires(der: &[u8]) -> Option<SystemTime> {
     time(after_the_first).map(|(expires, _)| expires)
 }
 
-/// The content of the first field, which has to have this tag, and what follows it.
+/// The content of the first field, which must have this tag, and the bytes after it.
 fn field(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let rest = der.strip_prefix(&[tag])?;
     let (length, rest) = rest.split_first()?;
     let (length, rest) = match length {
         0..=0x7f => (usize::from(*length), rest),
-        // So many bytes hold the length.
+        // The number of bytes that hold the length.
         0x81..=0x84 => {
             let (bytes, rest) = rest.split_at_checked(usize::from(length - 0x80))?;
             (bytes.iter().fold(0, |sum, byte| (sum << 8) | usize::from(*byte)), rest)
@@ -54,7 +54,7 @@ fn field(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(length)
 }
 
-/// `YYMMDDHHMMSSZ`, years from 1950 to 2049, or with four digits of the year.
+/// A time as `YYMMDDHHMMSSZ`, with years from 1950 to 2049, or with a four-digit year.
 fn time(der: &[u8]) -> Option<(SystemTime, &[u8])> {
     let (text, rest, century) = match field(der, UTC_TIME) {
         Some((text, rest)) => (text, rest, if text.first()? < &b'5' { "20" } else { "19" }),
@@ -66,7 +66,8 @@ fn time(der: &[u8]) -> Option<(SystemTime, &[u8])> {
     let (year, month, day) = (&date[..4], &date[4..6], &date[6..]);
     let (hour, minute, second) = (&clock[..2], &clock[2..4], &clock[4..]);
     let written = format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z");
-    // What is valid for ever is valid until the last second that can be told (RFC 5280 section 4.1.2.5).
+    // A certificate without expiry is valid until the last second that can be expressed (RFC 5280 section
+    // 4.1.2.5).
     let latest = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
     Some((humantime::parse_rfc3339(&written).unwrap_or(latest), rest))
 }

@@ -1,7 +1,7 @@
-//! Our side of TLS towards a backend, on a socket that waits or one that does not.
+//! The client side of TLS, for connections to backends, on a blocking or a non-blocking socket.
 //!
-//! rustls is a state machine behind one lock: one thread at a time uses a connection, and whoever ends it
-//! from elsewhere shuts the socket and does not come here.
+//! rustls is a state machine behind one lock: one thread at a time uses a connection. To interrupt it,
+//! another thread shuts down the socket and does not call this module.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use super::roots;
 use super::server_name::server_name;
 use crate::config::BackendUrl;
 
-/// One read of ciphertext; a TLS record is no larger than 16 KiB and a little.
+/// Size of one read of ciphertext; a TLS record is at most slightly more than 16 KiB.
 const READ_BYTES: usize = 16 << 10;
-/// One write's worth of plaintext; a TLS record.
+/// Plaintext per write: one TLS record.
 const WRITE_BYTES: usize = 16 << 10;
 
 /// How to speak TLS with one backend.
@@ -28,8 +28,8 @@ pub struct ClientSettings {
 }
 
 impl ClientSettings {
-    /// For this backend as things stand, verified against the system's roots or those in `ca`; whoever keeps
-    /// them longer than for a connection misses a file that is renewed. `Err` for one that is not `https`.
+    /// The current settings for this backend, verified against the system's roots or those in `ca`. To be
+    /// called for each connection, since a reload may renew the roots. `Err` if the backend is not `https`.
     /// Takes a lock.
     ///
     /// # Errors
@@ -39,11 +39,11 @@ impl ClientSettings {
         Ok(ClientSettings { config: roots::in_force(ca)?, name })
     }
 
-    /// Shakes hands on this socket within `limit`, of which `limit_reads` is told before each read what is
-    /// left, which is never zero: a peer that trickles must not get it anew each time.
+    /// Does the handshake within `limit`. Before each read it calls `limit_reads` with the remaining time,
+    /// which is never zero: a peer that sends byte by byte must not restart the limit.
     ///
     /// # Errors
-    /// The socket's, or why the backend can't be trusted.
+    /// The socket's, or why the backend's certificate can't be trusted.
     pub fn handshake<S>(
         &self,
         mut socket: &S,
@@ -70,7 +70,7 @@ impl ClientSettings {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             if let Err(error) = tls.process_new_packets() {
-                // The alert that says why; who can't be trusted need not take it.
+                // Sends the alert that says why; an untrusted peer need not receive it.
                 let _ = drain(&mut tls).and_then(|alert| Write::write_all(&mut socket, &alert));
                 return Err(io::Error::other(format!("TLS: {error}")));
             }
@@ -79,7 +79,7 @@ impl ClientSettings {
     }
 }
 
-/// A socket's own word for a wait that was too long is "would block".
+/// A blocking socket reports a timeout as `WouldBlock`.
 fn in_time(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::WouldBlock => timed_out(),
@@ -91,24 +91,24 @@ fn timed_out() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "timed out in the TLS handshake")
 }
 
-/// An open session, for one thread at a time. Whether a call waits is the socket's to say that it is given.
+/// An open session, for one thread at a time. Whether a call waits depends on the socket passed to it.
 #[derive(Debug)]
 pub struct ClientSession(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
     tls: ClientConnection,
-    /// What has come and was not decrypted yet.
+    /// Received but not decrypted.
     incoming: Vec<u8>,
-    /// What was encrypted and not sent yet.
+    /// Encrypted but not sent.
     outgoing: Vec<u8>,
 }
 
 impl ClientSession {
-    /// Plaintext; 0 at an orderly end.
+    /// Reads plaintext; 0 after the peer's close_notify.
     ///
     /// # Errors
-    /// The socket's, or that the peer broke the session off.
+    /// The socket's, or that the peer broke off the session.
     pub fn read<S>(&self, mut socket: &S, buf: &mut [u8]) -> io::Result<usize>
     where
         for<'s> &'s S: Read + Write,
@@ -124,17 +124,17 @@ impl ClientSession {
             let read = Read::read(&mut socket, &mut state.incoming);
             state.incoming.truncate(*read.as_ref().unwrap_or(&0));
             if read? == 0 {
-                // An end without TLS's own is an attacker's or an accident's (RFC 9112 section 9.8).
+                // An end without close_notify is an attack or an accident (RFC 9112 section 9.8).
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
     }
 
-    /// Encrypts some of these bytes, a record at most, and sends what the socket takes. `WouldBlock` where
-    /// what was encrypted before is still to go.
+    /// Encrypts some of these bytes, at most one record, and sends what the socket takes. `WouldBlock` if
+    /// earlier ciphertext is still unsent.
     ///
     /// # Errors
-    /// The socket's, or that the session is over.
+    /// The socket's, or that the session has ended.
     pub fn write<S>(&self, socket: &S, bytes: &[u8]) -> io::Result<usize>
     where
         for<'s> &'s S: Read + Write,
@@ -164,12 +164,12 @@ impl ClientSession {
         self.0.lock().send(socket)
     }
 
-    /// Whether something that was encrypted has not been sent.
+    /// Whether ciphertext is still unsent.
     pub fn has_unsent(&self) -> bool {
         !self.0.lock().outgoing.is_empty()
     }
 
-    /// Tells the peer that nothing more will come.
+    /// Sends close_notify: nothing more will follow.
     ///
     /// # Errors
     /// The socket's.
@@ -182,8 +182,8 @@ impl ClientSession {
         state.send(socket)
     }
 
-    /// Whether nothing has come but what TLS says for itself (session tickets, mostly), on a socket that
-    /// does not wait.
+    /// Whether nothing has arrived except TLS's own messages (mostly session tickets). The socket must not
+    /// block.
     pub fn is_silent<S>(&self, socket: &S) -> bool
     where
         for<'s> &'s S: Read + Write,
@@ -193,7 +193,7 @@ impl ClientSession {
 }
 
 impl State {
-    /// Plaintext of what has come so far; `WouldBlock` where that is not enough.
+    /// Plaintext of what has been received; `WouldBlock` if that is not enough.
     fn decrypted(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let mut rest = &self.incoming[..];
         let result = loop {
@@ -209,7 +209,7 @@ impl State {
         result
     }
 
-    /// What is encrypted, and what TLS has to say for itself: alerts and key updates.
+    /// Sends ciphertext, including TLS's own messages: alerts and key updates.
     fn send<S>(&mut self, mut socket: &S) -> io::Result<()>
     where
         for<'s> &'s S: Read + Write,
@@ -248,7 +248,7 @@ mod tests {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (mut peer, _) = listener.accept().unwrap();
         thread::spawn(move || {
-            // A record of handshake that is 16 KiB long, a byte at a time: five minutes of it.
+            // A handshake record of 16 KiB, one byte at a time, would take five minutes.
             let record = [&[0x16, 3, 3, 0x40, 0][..], &[0; 0x4000]].concat();
             record.chunks(1).all(|byte| {
                 thread::park_timeout(Duration::from_millis(20));

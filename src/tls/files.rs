@@ -1,10 +1,10 @@
-//! The files that a configuration names for TLS: read at the start, by `check` and at a reload, so that
-//! what is wrong with one is known before anything depends on it.
+//! The TLS files that a configuration names: read at the start, by `check` and at a reload, so that errors
+//! are reported before anything depends on the files.
 
 use super::{RenewedRoots, ServerSettings};
 use crate::config::{BackendUrl, Config, ConfigErrors};
 
-/// What was read again at a reload, and is not in use yet.
+/// Files read at a reload, not in use yet.
 #[derive(Debug)]
 pub struct Renewed {
     /// For the TLS listener, if there is one.
@@ -13,8 +13,8 @@ pub struct Renewed {
     pub roots: RenewedRoots,
 }
 
-/// Settings of the TLS listener, if there is one. All other files are looked at as well, and connections to
-/// backends are verified with them from now on.
+/// Reads all TLS files, and uses the roots for connections to backends from now on. Returns the settings of
+/// the TLS listener, if there is one.
 ///
 /// # Errors
 /// Each field whose files can't be used, and why.
@@ -24,7 +24,7 @@ pub fn read(config: &Config) -> Result<Option<ServerSettings>, Vec<String>> {
     Ok(renewed.server)
 }
 
-/// The same without an effect.
+/// The same without using the roots.
 ///
 /// # Errors
 /// Each field whose files can't be used, and why.
@@ -51,8 +51,8 @@ pub fn read_again(config: &Config) -> Result<Renewed, Vec<String>> {
     }
 }
 
-/// The mistakes of a configuration, and with them what is wrong with the files that it names: whoever puts a file
-/// right wants to hear all of it at once.
+/// The mistakes of a configuration together with problems of the files that it names, so that all can be
+/// fixed at once.
 pub fn told_with(mistakes: &ConfigErrors) -> String {
     let of_files = mistakes.rest().and_then(|rest| read_again(rest).err()).unwrap_or_default();
     let mut lines = vec![mistakes.to_string().trim_end().to_owned()];
@@ -60,7 +60,7 @@ pub fn told_with(mistakes: &ConfigErrors) -> String {
     lines.join("\n")
 }
 
-/// Every file that a configuration names.
+/// All TLS files that a configuration names.
 pub fn names(config: &Config) -> Vec<String> {
     let certificates = config.tls.iter().flat_map(|tls| &tls.certificates);
     let mut names: Vec<String> =

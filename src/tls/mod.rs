@@ -1,6 +1,6 @@
-//! TLS on sockets that others own: `client` for `https` backends, `server` for clients. The only folder
-//! that names rustls. Without the cargo feature `tls` the same names exist and every use of them says
-//! that this binary has none.
+//! TLS on sockets owned by other modules: `client` for `https` backends, `server` for clients. The only
+//! folder that uses rustls. Without the cargo feature `tls` the same names exist, and every use reports that
+//! this binary has no TLS.
 
 #[cfg(feature = "tls")]
 mod by_name;

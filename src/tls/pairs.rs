@@ -1,4 +1,4 @@
-//! Certificates with their keys, as a configuration names them, and words for what does not fit together.
+//! Reads certificates with their keys, as a configuration names them, and describes pairs that don't match.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use super::pem::{self, Contents, USABLE_KEYS};
 use crate::config::CertificateConfig;
 
 type Chain = Vec<CertificateDer<'static>>;
-/// One pair's two files.
+/// The two files of one pair.
 type Pair = (Chain, Arc<dyn SigningKey>);
 
-/// Reads them all.
+/// Reads all pairs.
 ///
 /// # Errors
-/// Each field that is wrong, by its path, with the file and what would be right.
+/// Each wrong field, by its path, with the file and what would be right.
 pub(super) fn read(
     certificates: &[CertificateConfig],
     provider: &CryptoProvider,
@@ -75,28 +75,28 @@ fn read_pair(
         (chain, key) => {
             let chain = chain.err().map(|problem| (".certificate", files.certificate.as_str(), problem));
             let key = key.err().map(|problem| (".private_key", files.private_key.as_str(), problem));
-            // A name that is missing is a mistake of the configuration, which tells of it itself.
+            // The configuration itself reports a missing file name.
             let found = chain.into_iter().chain(key).filter(|(_, file, _)| !file.is_empty());
             Err(found.map(|(field, _, problem)| (field, problem)).collect())
         }
     }
 }
 
-/// `Err(None)` where the key is another certificate's.
+/// The certificate with its key; `Err(None)` if the key belongs to another certificate.
 fn fits(
     chain: &[CertificateDer<'static>],
     key: &Arc<dyn SigningKey>,
 ) -> Result<CertifiedKey, Option<String>> {
     let pair = CertifiedKey::new(chain.to_vec(), Arc::clone(key));
     match pair.keys_match() {
-        // It can't be told, so it may be so.
+        // Unknown: it can't be checked, so assume that they match.
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(pair),
         Err(Error::InconsistentKeys(_)) => Err(None),
         Err(error) => Err(Some(format!("its first certificate can't be used: {error}"))),
     }
 }
 
-/// Why this pair does not fit: the order in the file, the order in the list, or neither.
+/// Why a pair does not match: wrong order in the file, wrong order in the list, or neither.
 fn misfit(certificates: &[CertificateConfig], pairs: &[Option<Pair>], index: usize) -> String {
     let CertificateConfig { certificate, private_key } = &certificates[index];
     let path = format!("tls.certificates[{index}]");

@@ -1,4 +1,4 @@
-//! PEM files, and words for what is wrong with one. Messages begin with the file's name.
+//! Reads PEM files and describes what is wrong with them. Messages begin with the file's name.
 
 use std::path::Path;
 
@@ -7,13 +7,13 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::read_regular;
 
-/// Larger ones hold no certificates: a system's whole store has 250 KB.
+/// Larger files hold no certificates: a system's whole store has 250 KB.
 const MOST_FILE_BYTES: u64 = 4 << 20;
 
-/// Keys that can be signed with, for messages.
+/// Supported kinds of keys, for messages.
 pub(super) const USABLE_KEYS: &str = "ECDSA on P-256 or P-384, Ed25519, or RSA of 2048 to 4096 bits";
 
-/// What stands in one file.
+/// The sections of one file.
 pub(super) struct Contents {
     file: String,
     bytes: Vec<u8>,
@@ -22,25 +22,25 @@ pub(super) struct Contents {
     others: Vec<SectionKind>,
 }
 
-/// The certificates in a file, which has at least one.
+/// The certificates in a file, at least one.
 ///
 /// # Errors
-/// What is wrong with it.
+/// What is wrong with the file.
 pub(super) fn certificates(file: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     Contents::read(file)?.into_certificates()
 }
 
 impl Contents {
-    /// Everything in it that is known.
+    /// Reads all sections of a file.
     ///
     /// # Errors
-    /// It can't be read, or is damaged.
+    /// The file can't be read, or is damaged.
     pub fn read(file: &str) -> Result<Contents, String> {
         let bytes = read_regular(Path::new(file), MOST_FILE_BYTES).map_err(|why| format!("{file}: {why}"))?;
         let (certificates, keys, others) = Default::default();
         let mut contents = Contents { file: file.to_owned(), bytes, certificates, keys, others };
         if contents.is_encrypted() {
-            // One in the old form would be taken for a damaged one.
+            // An encrypted key in the old form would look damaged.
             return Ok(contents);
         }
         for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(&contents.bytes) {
@@ -54,20 +54,20 @@ impl Contents {
         Ok(contents)
     }
 
-    /// Whether it has a key and no certificate.
+    /// Whether the file has a key and no certificate.
     pub fn is_a_key(&self) -> bool {
         self.certificates.is_empty() && (self.is_encrypted() || !self.keys.is_empty())
     }
 
-    /// Whether it has a certificate and no key.
+    /// Whether the file has a certificate and no key.
     pub fn is_a_certificate(&self) -> bool {
         !self.certificates.is_empty() && self.keys.is_empty()
     }
 
-    /// Its certificates.
+    /// The certificates.
     ///
     /// # Errors
-    /// There are none, and what is there instead.
+    /// There are none; says what the file holds instead.
     pub fn into_certificates(self) -> Result<Vec<CertificateDer<'static>>, String> {
         if !self.certificates.is_empty() {
             return Ok(self.certificates);
@@ -80,10 +80,10 @@ impl Contents {
         Err(format!("{}: {instead}", self.file))
     }
 
-    /// Its first private key.
+    /// The first private key.
     ///
     /// # Errors
-    /// There is none that can be read, and what is there instead.
+    /// There is none that can be read; says what the file holds instead.
     pub fn into_key(mut self) -> Result<PrivateKeyDer<'static>, String> {
         if self.is_encrypted() {
             let file = &self.file;
@@ -104,7 +104,7 @@ impl Contents {
     }
 
     fn lacks(&self, what: &str, label: &str, command: &str) -> String {
-        /// Every certificate and key in DER, and every PKCS #12 file, begins with it.
+        /// The first byte of every certificate and key in DER, and of every PKCS #12 file.
         const SEQUENCE: u8 = 0x30;
         let file = &self.file;
         match self.bytes.first() {
@@ -126,9 +126,9 @@ impl Contents {
     }
 }
 
-/// What kind of key it is, where that kind can't be used.
+/// The kind of a key that can't be used.
 pub(super) fn unusable_kind(key: &PrivateKeyDer<'_>) -> &'static str {
-    // Object identifiers as they stand in DER.
+    // Object identifiers in DER.
     const KINDS: [(&[u8], &str); 6] = [
         (&[0x2b, 0x81, 0x04, 0x00, 0x23], "an ECDSA key on P-521"),
         (&[0x2b, 0x81, 0x04, 0x00, 0x0a], "an ECDSA key on secp256k1"),
@@ -137,8 +137,8 @@ pub(super) fn unusable_kind(key: &PrivateKeyDer<'_>) -> &'static str {
         (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a], "a key for RSA-PSS alone"),
         (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01], "an RSA key of another size"),
     ];
-    /// It stands near the beginning, or, in the old form of elliptic keys, near the end; what lies between is
-    /// chance, but five bytes of that are hardly ever one of these.
+    /// Searches the whole key: the identifier is near the beginning or, in the old form of elliptic keys,
+    /// near the end. The random bytes between hardly ever contain such a sequence of five bytes.
     fn has(key: &[u8], identifier: &[u8]) -> bool {
         let tagged = [&[0x06, identifier.len() as u8], identifier].concat();
         key.windows(tagged.len()).any(|part| part == tagged)

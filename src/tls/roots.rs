@@ -1,5 +1,6 @@
-//! Whom connections to backends believe: the system's roots, or those in a file. They are read at the start and
-//! at each reload, never on a request's path.
+//! The roots that backends' certificates are verified with: the system's, or those in a file. They are read
+//! at the start and at each reload. Only if no backend uses the system's roots, but a forward-auth service
+//! does, its first connection reads them.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,13 +14,13 @@ use super::pem;
 use super::server_name::server_name;
 use crate::config::BackendUrl;
 
-/// What connections to backends are verified with, by the file that is named: some hundred certificates, so
-/// they are not read for each connection.
+/// The TLS settings for connections to backends, by the file with the roots. Kept, because some hundred
+/// certificates are too many to read for each connection.
 static ROOTS: RwLock<BTreeMap<String, Roots>> = RwLock::new(BTreeMap::new());
 /// Stands for the system's roots; no file has this name.
 const SYSTEM: &str = "";
 
-/// Roots, and what was made of them.
+/// Roots and the settings made from them.
 #[derive(Debug, Clone)]
 struct Roots {
     /// A digest of the certificates.
@@ -27,11 +28,11 @@ struct Roots {
     config: Arc<ClientConfig>,
 }
 
-/// Roots that were read again and are not in use yet.
+/// Roots that have been read again and are not in use yet.
 #[derive(Debug, Default)]
 pub struct RenewedRoots(BTreeMap<String, Roots>);
 
-/// As it is for connections that are opened now; read where it never was. Takes a lock.
+/// The current settings for new connections; reads the roots if they were never read. Takes a lock.
 ///
 /// # Errors
 /// What is wrong with the roots, for people.
@@ -46,7 +47,7 @@ pub(super) fn in_force(ca: Option<&str>) -> Result<Arc<ClientConfig>, String> {
 }
 
 impl RenewedRoots {
-    /// Reads what this backend needs, each file once. Takes a lock.
+    /// Reads the roots for this backend, each file once. Takes a lock.
     ///
     /// # Errors
     /// What is wrong with the roots or the name, for people.
@@ -57,7 +58,7 @@ impl RenewedRoots {
             return Ok(());
         }
         let mut roots = Roots::read(ca)?;
-        // Where nothing has changed, sessions can still be resumed.
+        // If the roots are unchanged, keep the settings, so that TLS sessions can be resumed.
         if let Some(known) = ROOTS.read().get(file).filter(|known| known.digest == roots.digest) {
             roots = known.clone();
         }
@@ -65,7 +66,7 @@ impl RenewedRoots {
         Ok(())
     }
 
-    /// From now on new connections are verified with these. Takes a lock.
+    /// Uses these roots for new connections. Takes a lock.
     pub fn take_effect(self) {
         ROOTS.write().extend(self.0);
     }
@@ -89,7 +90,7 @@ impl Roots {
     }
 }
 
-/// A system's store may hold what can't be used; a file that somebody names may not.
+/// The system's store may hold certificates that can't be used; a configured file must not.
 fn store(ca: Option<&str>, certificates: Vec<CertificateDer<'static>>) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     let Some(file) = ca else {

@@ -1,5 +1,5 @@
-//! Our side of TLS towards clients: bytes in, bytes out, and no socket; whoever has the socket decides
-//! when to read and write.
+//! The server side of TLS, for connections of clients: converts bytes and has no socket; the socket's owner
+//! decides when to read and write.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -12,10 +12,10 @@ use super::certificate::{self, Certificate};
 use super::pairs;
 use crate::config::{TlsConfig, TlsVersion};
 
-/// One write's worth of plaintext; a TLS record.
+/// Plaintext per write: one TLS record.
 const PIECE_BYTES: usize = 16 << 10;
 
-/// Certificates and everything else that a listener needs.
+/// The certificates and all other TLS settings of a listener.
 #[derive(Clone)]
 pub struct ServerSettings {
     config: Arc<ServerConfig>,
@@ -54,7 +54,7 @@ impl ServerSettings {
         Ok(ServerSettings { config: Arc::new(config), certificates: found })
     }
 
-    /// What the certificates say of themselves, in the configuration's order.
+    /// Names and expiry of the certificates, in the configuration's order.
     pub fn certificates(&self) -> &[Certificate] {
         &self.certificates
     }
@@ -65,13 +65,13 @@ impl ServerSettings {
     /// The library's, for settings that can't work.
     pub fn session(&self) -> io::Result<ServerSession> {
         let mut tls = ServerConnection::new(Arc::clone(&self.config)).map_err(io::Error::other)?;
-        // What is to be sent is taken out at once, so there is nothing to limit.
+        // Ciphertext is taken out after each write, so the buffer needs no limit.
         tls.set_buffer_limit(None);
         Ok(ServerSession(tls))
     }
 }
 
-/// From this one on.
+/// The supported versions from `lowest` on.
 fn versions(lowest: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
     static ALL: [&SupportedProtocolVersion; 2] = [&version::TLS13, &version::TLS12];
     match lowest {
@@ -80,16 +80,16 @@ fn versions(lowest: TlsVersion) -> &'static [&'static SupportedProtocolVersion] 
     }
 }
 
-/// One connection's.
+/// The TLS session of one connection.
 #[derive(Debug)]
 pub struct ServerSession(ServerConnection);
 
 impl ServerSession {
-    /// Takes ciphertext in and gives the plaintext of it. Whether it fails or not, [`ServerSession::drain`]
-    /// may have something to send afterwards. `true` when the client has ended its side in order.
+    /// Decrypts received bytes. Afterwards [`ServerSession::drain`] may have something to send, even after an
+    /// error. Returns whether the client has sent close_notify.
     ///
     /// # Errors
-    /// What the client did wrong; the session is over.
+    /// What the client did wrong; the session has ended.
     pub fn receive(&mut self, mut ciphertext: &[u8], plaintext: &mut Vec<u8>) -> Result<bool, String> {
         let mut has_closed = false;
         while !ciphertext.is_empty() {
@@ -111,7 +111,7 @@ impl ServerSession {
     /// Encrypts.
     ///
     /// # Errors
-    /// The session is over.
+    /// The session has ended.
     pub fn send(&mut self, plaintext: &[u8], ciphertext: &mut Vec<u8>) -> io::Result<()> {
         for piece in plaintext.chunks(PIECE_BYTES) {
             self.0.writer().write_all(piece)?;
@@ -120,7 +120,7 @@ impl ServerSession {
         Ok(())
     }
 
-    /// What TLS itself has to say: handshakes, alerts.
+    /// Appends TLS's own messages: handshakes and alerts.
     ///
     /// # Errors
     /// The library's.
@@ -131,7 +131,7 @@ impl ServerSession {
         Ok(())
     }
 
-    /// The protocol's version, once that is agreed on.
+    /// The negotiated protocol version, once known.
     pub fn version(&self) -> Option<&'static str> {
         match self.0.protocol_version()? {
             rustls::ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
@@ -140,12 +140,12 @@ impl ServerSession {
         }
     }
 
-    /// Whether the handshake is still under way.
+    /// Whether the handshake is still in progress.
     pub fn is_handshaking(&self) -> bool {
         self.0.is_handshaking()
     }
 
-    /// Says that nothing more will come.
+    /// Ends our side with close_notify.
     pub fn close(&mut self) {
         self.0.send_close_notify();
     }

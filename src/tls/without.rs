@@ -1,4 +1,4 @@
-//! What stands here in a binary that was built without TLS: nothing can be made of it.
+//! Stand-ins for a binary built without TLS: no value of these types can exist.
 
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
@@ -9,11 +9,11 @@ use crate::config::{BackendUrl, TlsConfig};
 
 const NO_TLS: &str = "this binary was built without TLS";
 
-/// There is none.
+/// Never exists.
 #[derive(Debug, Clone)]
 pub struct ClientSettings(Infallible);
 
-/// There is none.
+/// Never exists.
 #[derive(Debug)]
 pub struct ClientSession(Infallible);
 
@@ -40,7 +40,7 @@ impl ClientSettings {
     }
 }
 
-/// There are none.
+/// Always empty.
 #[derive(Debug, Default)]
 pub struct RenewedRoots(());
 
@@ -104,11 +104,11 @@ impl ClientSession {
     }
 }
 
-/// There is none.
+/// Never exists.
 #[derive(Debug, Clone)]
 pub struct ServerSettings(Infallible);
 
-/// There is none.
+/// Never exists.
 #[derive(Debug)]
 pub struct ServerSession(Infallible);
 

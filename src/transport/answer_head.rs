@@ -1,35 +1,35 @@
-//! The head of a backend's answer from its bytes, with names and order as they came. Pure.
+//! Parses the head of a backend's answer, keeping names and order of its fields. Pure.
 
 use super::MAX_REPLY_FIELDS;
 use crate::http::{Headers, Version};
 
-/// A first line and its fields.
+/// The status line and the fields.
 #[derive(Debug)]
 pub struct AnswerHead {
     /// HTTP/1.0 or HTTP/1.1.
     pub version: Version,
-    /// From 100 on.
+    /// 100 or more.
     pub status: u16,
-    /// The words behind it, often none.
+    /// The reason phrase, often empty.
     pub reason: String,
-    /// As they came.
+    /// The fields as received.
     pub headers: Headers,
 }
 
-/// What the bytes so far are.
+/// The result of parsing.
 #[derive(Debug)]
 pub enum Parsed {
-    /// The start of a head, as far as can be told.
+    /// The start of a head, not complete.
     Partial,
-    /// A whole head of so many bytes.
+    /// A complete head, and its length in bytes.
     Whole(AnswerHead, usize),
-    /// No head of HTTP/1, and why.
+    /// Not a head of HTTP/1, and why.
     Malformed(String),
-    /// More fields than we take.
+    /// More than [`MAX_REPLY_FIELDS`].
     TooManyFields,
 }
 
-/// Reads a head.
+/// Parses a head.
 pub fn parse(bytes: &[u8]) -> Parsed {
     let mut fields = [const { std::mem::MaybeUninit::uninit() }; MAX_REPLY_FIELDS];
     let mut response = httparse::Response::new(&mut []);
@@ -89,8 +89,8 @@ mod tests {
     }
 
     proptest! {
-        /// With fields of any bytes that a value may have: what comes out is what went in, and no cut of it is
-        /// taken for more than a start.
+        /// With fields of any valid bytes: the parsed head equals the generated one, and every cut of it is
+        /// only a start.
         #[test]
         fn a_head_is_what_it_was(
             status in 100u16..1000,

@@ -1,5 +1,5 @@
-//! One exchange's hold on a connection to a backend: limits on every wait, what has come and was not taken,
-//! and the way back to the idle ones.
+//! A connection to a backend in use by one exchange: limits every wait, buffers input, and returns the
+//! connection to the pool.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,20 +13,20 @@ use super::{Limits, Outgoing};
 use crate::duplex::Duplex;
 use crate::watch::{Wait, Watch};
 
-/// See the module. Dropped before it is kept, the connection is closed.
+/// See the module. Dropping it without [`Connection::keep`] closes the connection.
 pub struct Connection {
     wire: Arc<Wire>,
     link: Arc<ConnectionPool>,
     limits: Limits,
     watch: Option<Arc<Watch>>,
-    /// What has come.
+    /// Received but not consumed.
     pub input: Input,
-    /// Exchanges that it has carried before this one.
+    /// Exchanges that the connection carried before this one.
     served: u32,
 }
 
 impl Connection {
-    /// An idle one where that will do, else a new one.
+    /// An idle connection if one is suitable, else a new one.
     ///
     /// # Errors
     /// No connection could be opened.
@@ -45,24 +45,24 @@ impl Connection {
         Ok(Connection { wire, link: Arc::clone(link), limits, watch, input: Input::new(), served })
     }
 
-    /// So long nothing could be done because the client sent nothing.
+    /// Records time spent waiting for the client.
     pub fn has_waited_for_client(&self, time: Duration) {
         if let Some(watch) = &self.watch {
             watch.has_waited(Wait::Client, time);
         }
     }
 
-    /// How long the backend says that it keeps an idle one.
+    /// Records the backend's `Keep-Alive` field.
     pub fn announces(&self, keep_alive: &[u8]) {
         self.link.announced(keep_alive);
     }
 
-    /// Whether it has carried an exchange before this one.
+    /// Whether the connection carried an exchange before this one.
     pub fn is_reused(&self) -> bool {
         self.served > 0
     }
 
-    /// Sends all of it; each wait is at most `timeouts.request`.
+    /// Sends all of it; each wait takes at most `timeouts.request`.
     ///
     /// # Errors
     /// The connection's; `WouldBlock` when the time is up.
@@ -73,22 +73,22 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends what there is room for.
+    /// Sends as much as the socket takes.
     ///
     /// # Errors
-    /// The connection's; `WouldBlock` where there is none.
+    /// The connection's; `WouldBlock` if the socket takes nothing.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let amount = self.wire.try_write(bytes)?;
         self.link.traffic.has_sent(amount);
         Ok(amount)
     }
 
-    /// Whether something was taken that has not been sent.
+    /// Whether accepted bytes are still unsent.
     pub fn has_unsent(&self) -> bool {
         self.wire.has_unsent()
     }
 
-    /// Reads more into the input and waits for it; 0 at the end.
+    /// Waits for more input; 0 at the end.
     ///
     /// # Errors
     /// The connection's; `TimedOut` after `limit`.
@@ -98,10 +98,10 @@ impl Connection {
         Ok(amount)
     }
 
-    /// Reads what is there into the input; 0 at the end.
+    /// Reads available bytes into the input; 0 at the end.
     ///
     /// # Errors
-    /// The connection's; `WouldBlock` where nothing is there.
+    /// The connection's; `WouldBlock` if nothing has arrived.
     pub fn try_read_more(&mut self) -> io::Result<usize> {
         let amount = self.wire.try_read(self.input.room())?;
         self.filled(amount);
@@ -113,7 +113,7 @@ impl Connection {
         self.link.traffic.has_received(amount);
     }
 
-    /// Reads past the input, which must be empty.
+    /// Reads directly into `buf`; the input must be empty.
     ///
     /// # Errors
     /// As [`Connection::read_more`].
@@ -123,7 +123,7 @@ impl Connection {
         Ok(amount)
     }
 
-    /// The exchange is over and has left the connection as it was: it may serve again.
+    /// Returns the connection to the pool, after an exchange that leaves it reusable.
     pub fn keep(self) {
         let (wire, served) = (Arc::clone(&self.wire), self.served.saturating_add(1));
         let (link, limits, is_clean) = (Arc::clone(&self.link), self.limits, self.input.is_empty());
@@ -133,15 +133,15 @@ impl Connection {
         }
     }
 
-    /// It speaks another protocol from now on, and may be silent for as long as it likes; a peer that is gone
-    /// without a word is found out by keep-alive probes.
+    /// Turns the connection into a tunnel, which may be silent for any time; keep-alive probes detect a peer
+    /// that is gone.
     pub fn into_tunnel(self) -> Box<dyn Duplex> {
         self.wire.keep_alive();
         Box::new(Tunnel { connection: self })
     }
 }
 
-/// A new one; how long that took is noted, whatever comes of it.
+/// Opens a connection and records the time taken, even if it fails.
 fn opened(link: &ConnectionPool, request: &Outgoing<'_>) -> io::Result<Arc<Wire>> {
     let began = Instant::now();
     let wire = link.open(&request.limits);
@@ -159,7 +159,7 @@ fn read(wire: &Wire, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
     loop {
         match wire.read(buf) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // A socket's own word for a wait that was too long.
+            // What a socket returns when its timeout has passed.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 return Err(io::ErrorKind::TimedOut.into());
             }

@@ -1,4 +1,4 @@
-//! Where a connection to a backend goes, and how it is opened.
+//! Opens connections to a backend.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use crate::config::BackendUrl;
 use crate::pool::Backend;
 use crate::tls::ClientSettings;
 
-/// How connections to this backend are made; `port` takes the place of its own.
+/// The function that opens connections to this backend; `port` replaces the configured port.
 pub fn dialer(backend: &Backend, port: Option<u16>) -> impl Fn(&Limits) -> io::Result<Wire> + use<> {
     let (url, book) = (backend.url().clone(), backend.resolved_addresses());
     let ca = backend.ca().map(str::to_owned);
@@ -27,7 +27,7 @@ pub fn dialer(backend: &Backend, port: Option<u16>) -> impl Fn(&Limits) -> io::R
     move |limits| match &url {
         BackendUrl::Http { .. } => Wire::tcp(&addresses(), limits.connect),
         BackendUrl::Https { .. } => {
-            // Asked for each connection: a file with roots may have been renewed.
+            // Looked up for each connection, since a reload may have renewed the roots.
             let tls = ClientSettings::of(&url, ca.as_deref()).map_err(io::Error::other)?;
             let begun = Instant::now();
             let wire = Wire::tcp(&addresses(), limits.connect)?;
@@ -37,8 +37,9 @@ pub fn dialer(backend: &Backend, port: Option<u16>) -> impl Fn(&Limits) -> io::R
     }
 }
 
-/// Each connection begins with another address, so that all of a name get their share. Those of the other
-/// family stay behind: `localhost` is two addresses, and one of them often leads nowhere.
+/// Rotates the addresses, so that connections are spread over all addresses of a name. Only within the family
+/// of the first address: `localhost` has addresses of both families, and often nothing listens on one of
+/// them.
 fn take_turns(addresses: &mut [SocketAddr], turn: usize) {
     let is_ipv6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let alike = addresses.iter().take_while(|address| address.is_ipv6() == is_ipv6).count();

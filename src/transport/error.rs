@@ -1,41 +1,41 @@
-//! Why an attempt failed: three facts, from which pure tables elsewhere tell whether to try again,
-//! which status the client gets, and whose fault it was.
+//! Why an attempt failed: three facts, from which pure tables elsewhere derive whether to retry, which status
+//! the client gets, and whose fault it was.
 
 use std::fmt;
 
 /// A failed attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptError {
-    /// How far it came.
+    /// How far the attempt got.
     pub stage: Stage,
-    /// Why it went no further.
+    /// Why it failed.
     pub cause: Cause,
-    /// Whether the connection had served before; such a one may have been closed by the backend at
-    /// the very moment it was used.
+    /// Whether the connection had carried an exchange before; the backend may have closed such a connection
+    /// at the moment it was used.
     pub reused: bool,
 }
 
 impl AttemptError {
-    /// Whether the backend was connected to and did not answer in time.
+    /// Whether a connection was made and the backend did not answer in time.
     pub fn was_too_slow(&self) -> bool {
         self.cause == Cause::TimedOut && self.stage > Stage::Connect
     }
 }
 
-/// How far an attempt came.
+/// How far an attempt got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// No connection: the backend knows nothing of the request.
+    /// No connection: the backend has not seen the request.
     Connect,
-    /// Some of the head may have gone out.
+    /// Part of the head may have been sent.
     SendHead,
-    /// The head and perhaps some of the body went out.
+    /// The head and perhaps part of the body have been sent.
     SendBody,
-    /// All went out, and no whole head came back.
+    /// Everything has been sent; no complete head has arrived.
     AwaitHead,
 }
 
-/// Why an attempt went no further.
+/// Why an attempt failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
     /// The connection was refused.
@@ -46,13 +46,13 @@ pub enum Cause {
     TimedOut,
     /// The backend closed or reset the connection.
     Closed,
-    /// What came back is not HTTP/1.1.
+    /// The answer is not HTTP/1.1.
     NotHttp(String),
-    /// What came back is HTTP, and more than we take: the answer's fault, not the backend's.
+    /// The answer is HTTP but exceeds a limit: the answer's fault, not the backend's.
     Unacceptable(String),
-    /// The client broke off its request body, or sent one that is no valid chunked body.
+    /// The client broke off its request body, or sent malformed chunks.
     Client,
-    /// Anything else that the operating system or a library said.
+    /// Any other error of the operating system or a library.
     Other(String),
 }
 

@@ -1,5 +1,5 @@
-//! One request and the head of its answer: [`exchange`] is the line to read. What a backend says is heard
-//! from the first byte that was sent to it.
+//! Sends a request and receives the head of the answer; start reading at [`exchange`]. The backend is
+//! listened to from the first byte sent, since it may answer early.
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use super::{
 use crate::http::{BodyLength, Headers};
 use crate::readiness::is_moment;
 
-/// Interim answers to one request; a backend that sends more means no end.
+/// Most interim answers to one request; a backend that sends more would go on for ever.
 const MAX_INTERIM: u32 = 32;
 
 /// Sends the request and waits for the answer's head.
 ///
 /// # Errors
-/// Says how far it came and why it went no further.
+/// How far the attempt got and why it failed.
 pub fn exchange(link: &Arc<ConnectionPool>, mut request: Outgoing<'_>) -> Result<BackendReply, AttemptError> {
     let deadline = Instant::now() + request.limits.request;
     let connection = Connection::to(link, &request).map_err(|error| AttemptError {
@@ -44,12 +44,12 @@ pub fn exchange(link: &Arc<ConnectionPool>, mut request: Outgoing<'_>) -> Result
 
 struct Exchange {
     connection: Connection,
-    /// What is still to go of the body.
+    /// The part of the body that is still to be sent.
     upload: Option<Upload>,
-    /// The backend takes no more of it.
+    /// The backend takes no more of the body.
     is_refused: bool,
     stage: Stage,
-    /// When the answer's head must be there.
+    /// When the answer's head must be complete.
     deadline: Instant,
 }
 
@@ -71,9 +71,9 @@ impl Exchange {
                 101 if request.upgrade && self.upload.is_none() => {
                     return Ok((head, Framing { mode: BodyMode::NoBody, keeps: false }));
                 }
-                // Nobody asked for another protocol, and a client that got this would wait for one.
+                // No upgrade was requested, and the client would wait for another protocol after this answer.
                 101 => return Err(Cause::NotHttp("101 without an upgrade".to_owned())),
-                // We have asked for nothing to be confirmed, so this is for nobody (RFC 9110 section 10.1.1).
+                // Confirms an expectation, but we sent none (RFC 9110 section 10.1.1).
                 100 => {}
                 102..=199 => request.client.interim(head.status, &head.headers),
                 _ => {
@@ -107,7 +107,7 @@ impl Exchange {
         }
     }
 
-    /// Waits until more of the answer is here; meanwhile the body goes on.
+    /// Waits for more of the answer, and continues the upload meanwhile.
     fn hear_more(&mut self, request: &mut Outgoing<'_>) -> Result<(), Cause> {
         let Some(mut upload) = self.upload.take_if(|_| !self.is_refused) else {
             self.stage = Stage::AwaitHead;
@@ -119,7 +119,7 @@ impl Exchange {
             };
         };
         let step = upload.step(&self.connection, request.client, &request.limits);
-        // Who can't be listened to while the client is waited for is asked at each step.
+        // If the client can't be polled together with the backend, check the backend at each step.
         let asks = request.client.readiness().is_none();
         match step {
             Ok(Step::Over) => {
@@ -131,7 +131,7 @@ impl Exchange {
                 self.upload = Some(upload);
                 return self.try_hear();
             }
-            // It may have answered before it closed (a 413, say).
+            // The backend may have answered before it closed (with a 413, say).
             Err(Broken::Backend(error)) if is_closed(&error) => {
                 self.upload = Some(upload);
                 self.is_refused = true;
@@ -174,7 +174,7 @@ impl Exchange {
     }
 }
 
-/// Of an answer without a body: what one to a GET would have.
+/// The length that an answer without a body announces, as for a GET.
 fn announced_length(headers: &Headers) -> ReplyLength {
     let length =
         headers.get("content-length").and_then(|value| std::str::from_utf8(value).ok()?.trim().parse().ok());
@@ -183,9 +183,9 @@ fn announced_length(headers: &Headers) -> ReplyLength {
 
 /// Whether the connection may carry another client's request.
 ///
-/// A backend that authenticates the connection itself (NTLM, Negotiate: RFC 4559) would take the next
-/// client for this one. One that refuses a body before it has read it, or encodes what a HEAD does not get,
-/// is often about to close without saying so.
+/// A backend that authenticates the connection itself (NTLM, Negotiate: RFC 4559) would take the next client
+/// for this one. A backend that refuses a body before reading it, or sends `Content-Encoding` in an answer to
+/// HEAD, often closes the connection without announcing it.
 fn may_serve_others(request: &Outgoing<'_>, head: &AnswerHead) -> bool {
     let is_of_connection = |value: &[u8]| {
         let scheme = value.split(|byte| *byte == b' ' || *byte == b',').next().unwrap_or_default();
@@ -212,7 +212,7 @@ fn write_head(request: &Outgoing<'_>) -> Vec<u8> {
         head.extend_from_slice(b"\r\n");
     }
     match request.length {
-        // Without it, some backends wait for a body that never comes (RFC 9110 section 8.6).
+        // Without this field, some backends wait for a body that never comes (RFC 9110 section 8.6).
         BodyLength::None if matches!(request.method, "POST" | "PUT" | "PATCH") => {
             head.extend_from_slice(b"Content-Length: 0\r\n");
         }

@@ -1,8 +1,8 @@
-//! How an answer is framed, as ureq's protocol half reads it. Pure.
+//! How an answer is framed, as determined by ureq-proto. Pure.
 //!
-//! ureq-proto gets a stand-in of the answer's head, with the fields that matter: it takes 128 fields at
-//! most and keeps them lower-cased and grouped, and a proxy must do neither. It decides what the body's end
-//! is; chunks are taken apart by [`crate::http::chunked`], because ureq-proto 0.7.1 refuses a chunk whose
+//! ureq-proto gets a stand-in for the answer's head, with only the fields that affect framing: it accepts at
+//! most 128 fields and lower-cases and groups them, which a proxy must not do. It only determines how the
+//! body ends. Chunks are decoded by [`crate::http::chunked`], because ureq-proto 0.7.1 rejects a chunk whose
 //! line is longer than 20 bytes (RFC 9112 section 7.1.1: unknown extensions are ignored) and drops trailers.
 
 use std::io::Write;
@@ -14,35 +14,35 @@ use ureq_proto::http::{Method, Request, Uri};
 use super::answer_head::AnswerHead;
 use crate::http::Version;
 
-/// Fields that say how an answer is framed.
+/// Fields that affect framing.
 const FRAMING_FIELDS: [&str; 3] = ["content-length", "transfer-encoding", "connection"];
-/// ureq-proto's stand-in of a request.
+/// Length limit of the stand-in for the request.
 const MAX_REQUEST_BYTES: usize = 128;
 
-/// How the answer ends.
+/// How an answer ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Framing {
-    /// How its body does.
+    /// How the body ends.
     pub mode: BodyMode,
-    /// Whether the connection can serve again then (RFC 9112 section 9.3).
+    /// Whether the connection can be reused then (RFC 9112 section 9.3).
     pub keeps: bool,
 }
 
 /// How the answer to a request of this method is framed.
 ///
 /// # Errors
-/// Why it can't be told, for people.
+/// Why the framing can't be determined, for people.
 pub fn of(method: &str, head: &AnswerHead) -> Result<Framing, String> {
     let coding = head.headers.get("transfer-encoding");
     if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case(b"chunked")) {
-        // Nobody asked for another one, and the client would take what it encodes for the answer.
+        // We ask for no other coding, and the client would get encoded data as the answer.
         return Err("a transfer coding other than chunked".to_owned());
     }
     let method = if method == "HEAD" { Method::HEAD } else { Method::GET };
     let mode = body_mode(method, &stand_in(head)).map_err(|error| error.to_string())?;
     let says = |word| head.headers.has_token("connection", word);
     let keeps = !says("close") && (head.version == Version::Http11 || says("keep-alive"));
-    // A body that ends with the connection leaves none.
+    // A body delimited by the close leaves no connection.
     Ok(Framing { mode, keeps: keeps && mode != BodyMode::CloseDelimited })
 }
 

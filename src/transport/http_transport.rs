@@ -11,7 +11,7 @@ use super::idle::ConnectionPool;
 use super::{AttemptError, BackendReply, Outgoing, Transport};
 use crate::pool::Backend;
 
-/// Each backend's connections live and go with it.
+/// Keeps a connection pool for each backend.
 #[derive(Default)]
 pub struct HttpTransport {
     links: RwLock<HashMap<u64, Arc<ConnectionPool>>>,

@@ -1,13 +1,14 @@
-//! One backend's idle connections: opens one when none serves, keeps them, never hands out a dead one
-//! knowingly.
+//! The idle connections to one backend: opens a connection if none is suitable, keeps returned ones, and
+//! never hands out one that is known to be dead.
 //!
-//! The one that was used last is used first, so that surplus connections grow old and go.
+//! The connection used last is reused first, so that surplus ones grow old and are closed.
 //!
-//! Some servers close after an answer without having said so. A connection is *proven* once it has carried a
-//! second exchange, or has stayed open for a moment behind an answer; what can't be sent again takes only
-//! such a one, or a fresh one. The moment is longer where no connection of the backend has ever carried a second
-//! exchange: one that is busy may be late to close. And it takes none that has been idle for longer than any server
-//! lets one be, unless the backend has said how long that is: what was seen of it may differ the next time.
+//! Some servers close after an answer without announcing it. A connection is *proven* when it has carried a
+//! second exchange, or has stayed open for a moment after an answer. A request that can't be sent again only
+//! gets a proven connection or a new one. The moment is longer while no connection to the backend has carried
+//! a second exchange: a busy backend may be late to close. Such a request also gets no connection that has
+//! been idle for longer than the shortest idle timeout of any server, unless the backend has announced its
+//! own: an observed timeout may differ the next time.
 
 use std::io;
 use std::sync::Arc;
@@ -20,27 +21,27 @@ use crate::pool::{IdleSource, IdleTime, ResolvedAddresses};
 use crate::traffic::Traffic;
 use parking_lot::Mutex;
 
-/// A connection that is still open so long after an answer is one that its backend keeps ...
+/// A connection still open this long after an answer is proven ...
 const PROVEN_AFTER: Duration = Duration::from_millis(20);
-/// ... where the backend is known to keep any; else after this.
+/// ... if the backend is known to keep connections; else after this time.
 const PROVEN_AFTER_AT_FIRST: Duration = Duration::from_millis(250);
-/// So is one that has carried that many exchanges.
+/// A connection that has carried this many exchanges is proven.
 const PROVEN_BY: u32 = 2;
-/// What can't be sent again takes none that has been idle for longer, where the backend announces no time: the
-/// shortest that a server was seen to keep one is a second (docs/BACKENDS.md).
+/// A request that can't be sent again gets no connection that has been idle for longer, unless the backend
+/// announces its timeout: the shortest idle timeout seen in a server is a second (docs/BACKENDS.md).
 const UNANNOUNCED: Duration = Duration::from_millis(800);
 
 /// An idle connection.
 struct Idle {
     stream: Arc<Wire>,
-    /// Exchanges that it has carried.
+    /// Exchanges that the connection has carried.
     served: u32,
     since: Instant,
-    /// How long it may be idle.
+    /// How long the connection may be idle.
     most: Duration,
 }
 
-/// Makes a connection.
+/// Opens a connection.
 type Open = dyn Fn(&Limits) -> io::Result<Wire> + Send + Sync;
 
 /// One backend's connections.
@@ -48,11 +49,11 @@ pub struct ConnectionPool {
     open: Box<Open>,
     book: ResolvedAddresses,
     idle: Mutex<Vec<Idle>>,
-    /// The backend was seen to keep a connection, and not to close one without a word since.
+    /// Whether the backend has kept a connection, and has not since closed one unannounced.
     keeps: AtomicBool,
-    /// How long they last.
+    /// The learned idle timeout of the backend.
     idle_time: Arc<IdleTime>,
-    /// What passes on all of them.
+    /// Counts the bytes of all connections.
     pub traffic: Arc<Traffic>,
 }
 
@@ -63,8 +64,8 @@ impl std::fmt::Debug for ConnectionPool {
 }
 
 impl ConnectionPool {
-    /// No connections yet; `open` makes one when the time comes. A kept one to an address that has left
-    /// the book is not used again: whoever moves a name wants its clients to follow.
+    /// An empty pool; `open` makes connections. A connection to an address that has left `book` is not
+    /// reused: clients must follow a name that is moved.
     pub fn new(
         open: impl Fn(&Limits) -> io::Result<Wire> + Send + Sync + 'static,
         book: ResolvedAddresses,
@@ -75,8 +76,8 @@ impl ConnectionPool {
         ConnectionPool { open: Box::new(open), book, idle, keeps, idle_time, traffic }
     }
 
-    /// Keeps a connection that has served so often for later; beyond `max_idle` the oldest goes. Takes a
-    /// lock.
+    /// Keeps a connection that has carried `served` exchanges; beyond `max_idle` the oldest is closed. Takes
+    /// a lock.
     pub fn put(&self, stream: Arc<Wire>, served: u32, limits: &Limits) {
         if limits.max_idle == 0 || limits.idle.is_zero() {
             return;
@@ -88,7 +89,7 @@ impl ConnectionPool {
         let mut surplus = Vec::new();
         let mut idle = self.idle.lock();
         idle.push(Idle { stream, served, since: now, most });
-        // The oldest stand in front; usually none is too old, so this is one comparison.
+        // The oldest come first; usually none is too old, so this is one comparison.
         let old = idle.iter().take_while(|entry| now - entry.since >= most).count();
         let excess = idle.len().saturating_sub(limits.max_idle);
         surplus.extend(idle.drain(..old.max(excess)));
@@ -96,13 +97,13 @@ impl ConnectionPool {
         drop(surplus); // closes sockets, so not under the lock
     }
 
-    /// The backend has said in an answer how long it keeps idle connections.
+    /// Records the backend's `Keep-Alive` field.
     pub fn announced(&self, value: &[u8]) {
         self.idle_time.announced(value);
     }
 
-    /// Closes those that have been idle for too long, and those that the backend has closed. Takes locks, one after
-    /// the other.
+    /// Closes connections that have been idle for too long or that the backend has closed. Takes locks, one
+    /// after the other.
     pub fn tidy(&self) {
         let now = Instant::now();
         self.idle_time.look(now);
@@ -119,8 +120,8 @@ impl ConnectionPool {
         drop(surplus); // closes sockets, so not under the lock
     }
 
-    /// The idle connection used last that is young enough, alive, still leads to the backend and, where that
-    /// is asked for, proven; and how often it has served. Takes locks, one after the other.
+    /// The most recently used idle connection that is young enough, alive, to a current address and, if
+    /// `proven`, proven; with the exchanges it has carried. Takes locks, one after the other.
     pub fn take(&self, limits: &Limits, proven: bool) -> Option<(Arc<Wire>, u32)> {
         loop {
             let entry = if proven { self.pop_proven(limits) } else { self.idle.lock().pop() }?;
@@ -138,7 +139,8 @@ impl ConnectionPool {
         }
     }
 
-    /// Only of one that it had kept: others are closed after each answer, or by a restart.
+    /// Learns from a close, if the backend keeps connections: others close after each answer, or by a
+    /// restart.
     fn has_closed(&self, entry: &Idle, now: Instant) {
         if self.keeps.load(Relaxed) {
             self.idle_time.closed_after(now.saturating_duration_since(entry.since), now);
@@ -155,12 +157,12 @@ impl ConnectionPool {
         let now = Instant::now();
         let is_proven = |entry: &Idle| entry.served >= PROVEN_BY || now - entry.since >= moment;
         let mut idle = self.idle.lock();
-        // The oldest stand in front.
+        // The oldest come first.
         let first_young = idle.len() - idle.iter().rev().take_while(|entry| now - entry.since < most).count();
         if let Some(place) = (first_young..idle.len()).rev().find(|place| is_proven(&idle[*place])) {
             return Some(idle.remove(place));
         }
-        // One that is too old makes room for the new one: a backend may serve only so many connections at once.
+        // Closes one old connection to make room for the new one: a backend may limit its connections.
         let old = first_young.checked_sub(1).map(|place| idle.remove(place));
         drop(idle);
         if let Some(old) = old.filter(|old| !old.stream.is_silent()) {
@@ -172,7 +174,7 @@ impl ConnectionPool {
     /// A new connection.
     ///
     /// # Errors
-    /// The operating system's, or that the backend can't be trusted.
+    /// The operating system's, or that the backend's certificate can't be trusted.
     pub fn open(&self, limits: &Limits) -> io::Result<Arc<Wire>> {
         Ok(Arc::new((self.open)(limits)?))
     }

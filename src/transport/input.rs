@@ -1,15 +1,15 @@
-//! What a backend has sent and nobody has taken yet. Small until needed, grows with what comes, and goes
-//! back to the thread when the exchange is over: idle connections hold none.
+//! Buffers what a backend has sent. Small at first, grows with the input, and returns to the thread after the
+//! exchange, so that idle connections hold no buffer.
 
 use std::cell::RefCell;
 
 use super::MAX_REPLY_HEAD_BYTES;
 
-/// An answer's head and a small body fit in this.
+/// Room for an answer's head and a small body.
 const FIRST_BYTES: usize = 8 << 10;
-/// One read of a large body. Also bounds the head, which has to fit whole.
+/// Size of one read of a large body, and limit of a head, which must fit completely.
 const MAX_BYTES: usize = MAX_REPLY_HEAD_BYTES;
-/// Buffers kept by a thread for its next exchange.
+/// Buffers that a thread keeps for its next exchanges.
 const MAX_SPARE: usize = 2;
 
 thread_local! {
@@ -25,28 +25,28 @@ pub struct Input {
 }
 
 impl Input {
-    /// Empty; takes a spare buffer where this thread has one.
+    /// An empty input, with a spare buffer of this thread if there is one.
     pub fn new() -> Input {
         let spare = SPARE.with_borrow_mut(Vec::pop);
         Input { bytes: spare.unwrap_or_else(|| vec![0; FIRST_BYTES]), start: 0, end: 0 }
     }
 
-    /// What is here.
+    /// The buffered bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }
 
-    /// Whether nothing is.
+    /// Whether nothing is buffered.
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
-    /// Whether a head fills all there may be.
+    /// Whether the buffered bytes reach the limit.
     pub fn is_full(&self) -> bool {
         self.end - self.start >= MAX_BYTES
     }
 
-    /// That many were taken.
+    /// Removes bytes from the start.
     pub fn consume(&mut self, amount: usize) {
         self.start += amount;
         if self.is_empty() {
@@ -54,7 +54,7 @@ impl Input {
         }
     }
 
-    /// Where more can be read to; never empty unless it is full.
+    /// The space to read into; empty only if the input is full.
     pub fn room(&mut self) -> &mut [u8] {
         if self.start > 0 {
             self.bytes.copy_within(self.start..self.end, 0);
@@ -66,7 +66,7 @@ impl Input {
         &mut self.bytes[self.end..]
     }
 
-    /// That many were read into the room.
+    /// Adds bytes that were read into the room.
     pub fn filled(&mut self, amount: usize) {
         self.end += amount;
     }

@@ -1,11 +1,10 @@
-//! The backend's side: carries one request to one backend and brings back the answer's head, its body
-//! still unread. The only folder that names ureq; the rest sees [`Transport`], which tests fake.
+//! The backend's side: sends a request to a backend and returns the answer's head, with its body still
+//! unread. The only folder that uses ureq-proto; the rest sees [`Transport`], which tests fake.
 //!
-//! ureq-proto, the half of ureq that has no sockets, says how an answer is framed and whether its connection
-//! can serve again (`framing`). What a proxy needs around it is here: `idle` keeps connections, `connection`
-//! puts time limits on each wait, `exchange` sends a request while it listens for the answer (`upload`),
-//! `answer_head` keeps names and order as they came, `reply_body` passes the answer on. DESIGN.md says why it
-//! is not ureq's own run loop.
+//! ureq-proto, the part of ureq without sockets, determines how an answer's body ends (`framing`). What a proxy
+//! needs besides is here: `idle` keeps connections, `connection` limits each wait, `exchange` sends a request
+//! while it listens for the answer (`upload`), `answer_head` keeps names and order of the fields, `reply_body`
+//! reads the answer's body. DESIGN.md explains why ureq's own run loop is not used.
 
 pub mod answer_head;
 mod connection;
@@ -42,46 +41,46 @@ use crate::watch::Watch;
 /// Go 1 MiB.
 pub const MAX_REPLY_HEAD_BYTES: usize = 64 << 10;
 
-/// Most fields in one. Go has no limit of its own, Envoy allows 100, HAProxy 101.
+/// Most fields in such a head. Go has no limit of its own, Envoy allows 100, HAProxy 101.
 pub const MAX_REPLY_FIELDS: usize = 256;
 
-/// Carries one request to one backend.
+/// Sends requests to backends.
 pub trait Transport: Send + Sync {
     /// Sends the request and waits for the answer's head.
     ///
     /// # Errors
-    /// Says how far it came and why it went no further; see [`AttemptError`].
+    /// How far the attempt got and why it failed; see [`AttemptError`].
     fn send(&self, backend: &Backend, request: Outgoing<'_>) -> Result<BackendReply, AttemptError>;
 
-    /// Lets go of the connections of a backend that has left the configuration.
+    /// Closes the connections of a backend that has left the configuration.
     fn forget(&self, backend: &Backend);
 
-    /// Closes connections that have been idle for too long; to be called now and then.
+    /// Closes connections that have been idle for too long; called regularly.
     fn tidy(&self);
 }
 
 /// A request on its way to a backend.
 pub struct Outgoing<'a> {
-    /// As the client sent it.
+    /// The method as the client sent it.
     pub method: &'a str,
     /// The request target, byte for byte.
     pub target: &'a str,
-    /// All fields but the framing's (`Content-Length`, `Transfer-Encoding`), which follow `length`.
+    /// All fields except `Content-Length` and `Transfer-Encoding`, which are derived from `length`.
     pub headers: &'a Headers,
-    /// How long its body is.
+    /// The length of the body.
     pub length: BodyLength,
-    /// Where its body comes from, and where interim answers go.
+    /// Source of the body and destination of interim answers.
     pub client: &'a mut dyn ClientSide,
-    /// How long everything may take.
+    /// Time limits.
     pub limits: Limits,
-    /// Whether a connection of its own is wanted: an idle one has just failed.
+    /// Whether to use a new connection, because an idle one has just failed.
     pub fresh: bool,
-    /// Whether it may be sent again where an idle connection turns out to be dead; else it takes one that
-    /// has proven that its backend keeps it.
+    /// Whether the request can be sent again if an idle connection turns out to be dead; otherwise it only
+    /// gets a proven or a new connection.
     pub repeatable: bool,
     /// Whether the request asks for an upgrade, which the backend may grant with 101.
     pub upgrade: bool,
-    /// Who can end the wait before its time, because nobody wants the answer any more.
+    /// Cancels the exchange when the client is gone.
     pub watch: Option<Arc<Watch>>,
 }
 
@@ -89,41 +88,41 @@ pub struct Outgoing<'a> {
 pub struct BackendReply {
     /// Three digits.
     pub status: u16,
-    /// The backend's own words for it.
+    /// The backend's reason phrase.
     pub reason: String,
     /// All fields as they came, in their order and spelling, hop-by-hop ones included.
     pub headers: Headers,
-    /// How long the body is.
+    /// The length of the body.
     pub length: ReplyLength,
     /// The body, unread.
     pub body: Box<dyn ReplyBody>,
-    /// Some of the body is here already, so that the first read of it does not wait.
+    /// Whether the first read of the body needs no wait.
     pub body_is_here: bool,
-    /// The connection itself, where the answer is 101 to an upgrade.
+    /// The tunnel to the backend, if the answer is 101 to an upgrade.
     pub tunnel: Option<Box<dyn Duplex>>,
 }
 
 /// The body of an answer.
 pub trait ReplyBody: Send {
-    /// Reads some of it, 0 at its whole end. While it waits it passes on what the client still sends of its
-    /// request: an answer may begin, and end, before that.
+    /// Reads some of the body; 0 at the end of a complete one. While it waits, it continues the upload: an
+    /// answer may begin, and end, before the request's body has been sent.
     ///
     /// # Errors
-    /// The backend broke the answer off, or was silent for too long.
+    /// The backend broke off the answer, or was silent for too long.
     fn read(&mut self, buf: &mut [u8], client: &mut dyn ClientSide) -> std::io::Result<usize>;
 
-    /// Each wait may take so long from now on.
+    /// Sets the limit of each wait from now on.
     fn wait_at_most(&mut self, limit: Duration);
 
-    /// The fields behind a chunked body that has ended.
+    /// The trailer fields of a chunked body that has ended.
     fn trailers(&mut self) -> Headers;
 }
 
-/// How long the body of an answer is.
+/// The length of an answer's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplyLength {
     /// `Content-Length`.
     Known(u64),
-    /// Chunked, or as long as the connection.
+    /// Chunked, or until the connection is closed.
     Unknown,
 }

@@ -1,4 +1,4 @@
-//! A health check's way to the backend: that of any request, on a connection of its own.
+//! Sends health checks to a backend, like requests but each on its own connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,16 +16,16 @@ fn limits(timeout: Duration) -> Limits {
     Limits { connect: timeout, request: timeout, client_body: timeout, idle: Duration::ZERO, max_idle: 0 }
 }
 
-/// Opens a connection and closes it. For `https` a handshake belongs to it.
+/// Opens a connection and closes it. For `https` this includes the handshake.
 ///
 /// # Errors
-/// What was not as it should be, for people.
+/// What went wrong, for people.
 pub fn connects(backend: &Backend, check: &HealthCheckConfig) -> Result<(), String> {
     let limits = limits(check.timeout);
     dialer(backend, check.port)(&limits).map(drop).map_err(|error| error.to_string())
 }
 
-/// Asks for the path of the check, with these fields.
+/// Sends a GET for the path of the check, with these fields.
 ///
 /// # Errors
 /// As a [`Transport`](super::Transport)'s.
@@ -34,7 +34,7 @@ pub fn ask(
     check: &HealthCheckConfig,
     headers: &Headers,
 ) -> Result<BackendReply, AttemptError> {
-    // What probes send and get is nobody's traffic.
+    // Probes are not counted as the backend's traffic.
     let (open, book) = (dialer(backend, check.port), backend.resolved_addresses());
     let link = Arc::new(ConnectionPool::new(open, book, Arc::default(), Arc::default()));
     let request = Outgoing {

@@ -1,5 +1,5 @@
-//! The body of a backend's answer, as it arrives. When its last byte was read the connection is free for
-//! others, before the client has it.
+//! The body of a backend's answer, as it arrives. The connection is returned to the pool when the last byte
+//! has been read, before the client has received it.
 
 use std::io;
 use std::time::Duration;
@@ -15,29 +15,29 @@ use crate::http::Headers;
 use crate::http::chunked::Decoder;
 use crate::readiness::is_moment;
 
-/// What is still to come of it.
+/// The part of the body that is still to come.
 enum Left {
     Nothing,
     Length(u64),
     Chunks(Box<Decoder>),
-    /// All until the end of the connection.
+    /// Everything until the connection is closed.
     UntilClose,
 }
 
 /// See the module.
 pub struct Incoming {
-    /// `None` when the body has ended.
+    /// `None` after the body has ended.
     connection: Option<Connection>,
     left: Left,
     keeps: bool,
-    /// What the client still sends of its request.
+    /// The part of the request's body that is still to be sent.
     upload: Option<Upload>,
     limits: Option<Limits>,
     trailers: Headers,
 }
 
 impl Incoming {
-    /// The body that follows on this connection.
+    /// The body of an answer, to be read from this connection.
     pub fn new(connection: Connection, framing: Framing, upload: Option<Upload>, limits: Limits) -> Incoming {
         let left = match framing.mode {
             BodyMode::NoBody | BodyMode::LengthDelimited(0) => Left::Nothing,
@@ -52,7 +52,7 @@ impl Incoming {
         body
     }
 
-    /// None at all.
+    /// An empty body.
     pub fn none() -> Incoming {
         let (left, trailers) = (Left::Nothing, Headers::default());
         Incoming { connection: None, left, keeps: false, upload: None, limits: None, trailers }
@@ -68,7 +68,7 @@ impl Incoming {
         }
     }
 
-    /// Takes some of what is here already.
+    /// Takes bytes from the input, decoded.
     fn take(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let Some(connection) = &mut self.connection else { return Ok(0) };
         let here = connection.input.bytes();
@@ -100,8 +100,7 @@ impl Incoming {
         Ok(amount)
     }
 
-    /// Waits for more of it; what has come is in the input then, or in `buf` where it can be read straight
-    /// into it. 0 where the backend has ended its side.
+    /// Waits for more of the body, read into the input or, if possible, directly into `buf`.
     fn wait(&mut self, buf: &mut [u8], client: &mut dyn ClientSide) -> io::Result<Waited> {
         let (Some(connection), Some(limits)) = (&mut self.connection, &self.limits) else {
             return Ok(Waited::Ended);
@@ -122,7 +121,8 @@ impl Incoming {
                         Err(error) => Err(error),
                     };
                 }
-                // Whoever sends no more, or takes no more, may still have an answer or wait for one.
+                // The upload has failed, but the backend may still send its answer, and the client may still
+                // wait for it.
                 Err(Broken::Client | Broken::Backend(_)) => {
                     self.keeps = false;
                     return Ok(Waited::Again);
@@ -157,13 +157,13 @@ impl Incoming {
     }
 }
 
-/// What a wait has come to.
+/// The result of a wait.
 enum Waited {
     /// The backend has ended its side.
     Ended,
-    /// Something may be in the input.
+    /// The input may have more bytes.
     Again,
-    /// So much was read straight.
+    /// This many bytes were read directly into the buffer.
     Read(usize),
 }
 

@@ -1,24 +1,24 @@
-//! Names become addresses, off the request's path.
+//! Looks up backends' names, never while a request waits for it.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use crate::config::BackendUrl;
 
-/// Most addresses used of one name.
+/// Most addresses of one name that are used.
 const MAX_ADDRESSES: usize = 256;
 
-/// The addresses of a backend, sorted so that the same answer in another order is no change. Asks the
-/// operating system and may take seconds; literal addresses take no time.
+/// The addresses of a backend, sorted so that the same addresses in another order are not a change. Asks the
+/// operating system, which may take seconds; literal addresses take no time.
 ///
 /// # Errors
-/// The operating system's, for a name that has no address or can't be looked up now.
+/// The operating system's, if the name has no address or can't be looked up now.
 pub fn look_up(url: &BackendUrl) -> io::Result<Vec<SocketAddr>> {
     let (BackendUrl::Http { host, port } | BackendUrl::Https { host, port }) = url else {
         return Ok(Vec::new());
     };
     let mut addresses: Vec<SocketAddr> = (host.as_str(), *port).to_socket_addrs()?.collect();
-    // IPv4 first: `localhost` is two addresses, and most backends listen on the older one.
+    // IPv4 first: `localhost` has addresses of both families, and most backends listen on IPv4.
     addresses.sort_by_key(|address| (address.is_ipv6(), *address));
     addresses.dedup();
     addresses.truncate(MAX_ADDRESSES);

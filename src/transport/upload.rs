@@ -1,5 +1,5 @@
-//! The request's body on its way to the backend. It never keeps the answer waiting: whoever waits for the
-//! client or for room listens to the backend, too, which may answer before it has all of the body.
+//! Sends the request's body to the backend. The upload never delays the answer: every wait for the client or
+//! for room also listens to the backend, which may answer before it has received the whole body.
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -11,53 +11,53 @@ use crate::client_side::ClientSide;
 use crate::http::BodyLength;
 use crate::readiness::{self, Interest, is_moment};
 
-/// One read of the client's body.
+/// The size of one read of the client's body.
 const PIECE_BYTES: usize = 16 << 10;
-/// A chunk's size in hexadecimal and the two line ends around it.
+/// The hexadecimal size of a chunk and two line ends.
 const CHUNK_OVERHEAD: usize = 16 + 4;
 
 /// See the module.
 pub struct Upload {
-    /// Bytes that are still to come from the client; `None` for chunks.
+    /// Bytes still to come from the client; `None` for a chunked body.
     left: Option<u64>,
-    /// The client has sent all.
+    /// The client has sent everything.
     is_whole: bool,
-    /// What was taken from the client and not from us.
+    /// Taken from the client, to be sent to the backend.
     pending: Vec<u8>,
-    /// How much of it has gone.
+    /// How much of `pending` has been sent.
     sent: usize,
-    /// When something last moved.
+    /// When bytes last moved.
     progress: Instant,
-    /// Steps since the backend was last listened to.
+    /// Steps since the backend was last checked for an answer.
     unheard: u8,
 }
 
-/// Where client and backend are so fast that nobody ever waits, the backend is listened to this often all the
-/// same: it may have answered.
+/// If client and backend are so fast that no step waits, the backend is still checked for an answer once in
+/// this many steps.
 const MAX_UNHEARD: u8 = 8;
 
-/// Who has ended an upload too early.
+/// Who has broken off an upload.
 #[derive(Debug)]
 pub enum Broken {
-    /// The client: it is gone, too slow, or sends what it must not.
+    /// The client: it is gone, too slow, or sends malformed data.
     Client,
     /// The backend's connection.
     Backend(io::Error),
 }
 
-/// What a step has come to.
+/// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// The backend may have something to say.
+    /// The backend may have sent something.
     BackendSpeaks,
-    /// Something moved; there may be more.
+    /// Bytes moved; there may be more.
     Moved,
-    /// All has gone.
+    /// Everything has been sent.
     Over,
 }
 
 impl Upload {
-    /// Of this length; `None` where there is no body.
+    /// An upload of this length; `None` without a body.
     pub fn of(length: BodyLength) -> Option<Upload> {
         let left = match length {
             BodyLength::None | BodyLength::Known(0) => return None,
@@ -74,8 +74,7 @@ impl Upload {
         })
     }
 
-    /// What is to be sent before anything else goes behind the head: a small body that is here already
-    /// travels with it.
+    /// The head, followed by the part of the body that has already arrived, to be sent in one write.
     ///
     /// # Errors
     /// See [`Broken`].
@@ -87,16 +86,16 @@ impl Upload {
         Ok(std::mem::take(&mut self.pending))
     }
 
-    /// Whether all has gone.
+    /// Whether everything has been sent.
     pub fn is_over(&self) -> bool {
         self.is_whole && self.pending.is_empty()
     }
 
-    /// Does what can be done without waiting; where that is nothing, waits for the client or for room, and
-    /// for the backend.
+    /// Does what is possible without waiting; if that is nothing, waits for the client or for room, and for
+    /// the backend.
     ///
     /// # Errors
-    /// See [`Broken`]; the backend's is `TimedOut` where it took nothing for `timeouts.request`.
+    /// See [`Broken`]; the backend's is `TimedOut` if it took nothing for `timeouts.request`.
     pub fn step(
         &mut self,
         connection: &Connection,
@@ -119,7 +118,7 @@ impl Upload {
         self.wait(connection, client, limits)
     }
 
-    /// Whether some of what was taken from the client went to the backend.
+    /// Sends to the backend; returns whether anything moved.
     fn send(&mut self, connection: &Connection) -> Result<bool, Broken> {
         if self.pending.is_empty() && !connection.has_unsent() {
             return Ok(false);
@@ -136,7 +135,7 @@ impl Upload {
         Ok(true)
     }
 
-    /// Whether something was taken from the client.
+    /// Takes from the client; returns whether anything arrived.
     fn take(&mut self, client: &mut dyn ClientSide) -> Result<bool, Broken> {
         if self.is_whole {
             return Ok(false);

@@ -1,5 +1,5 @@
-//! One connection to a backend: TCP or a Unix socket, and TLS on it for `https`. Everything takes
-//! `&self`: one thread uses a connection, and another may end its wait when the client has gone.
+//! A connection to a backend: TCP or a Unix socket, with TLS for `https`. All methods take `&self`: one
+//! thread uses the connection while another may interrupt its wait when the client is gone.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
@@ -13,11 +13,11 @@ use rustix::net::{RecvFlags, SendFlags};
 use crate::tls::ClientSession;
 use crate::watch::Interrupt;
 
-/// Shortest time that one of several addresses gets.
+/// Shortest time to connect to one of several addresses.
 const MIN_CONNECT: Duration = Duration::from_millis(10);
-/// A wait may end this much after its limit; for that it mostly takes no system call to set.
+/// Each wait may exceed its limit by this factor, so that a socket's timeout rarely needs to be set again.
 const SLACK: f64 = 1.05;
-/// The kernel takes no timeout of zero.
+/// The kernel does not accept a timeout of zero.
 const MIN_WAIT: Duration = Duration::from_millis(1);
 
 /// See the module.
@@ -30,13 +30,13 @@ pub struct Wire {
     write_limit: SocketLimit,
 }
 
-/// What a socket's timeout was last set to, in microseconds; 0 for none. It outlives a request, so that
-/// a kept connection's is set once and not for each of them.
+/// The timeout last set on the socket, in microseconds; 0 for none. It outlives a request, so that a kept
+/// connection needs no system call per request.
 #[derive(Debug, Default)]
 struct SocketLimit(AtomicU64);
 
 impl SocketLimit {
-    /// Whether the socket has to be told of this wait.
+    /// Whether the socket's timeout must be set for this wait.
     fn is_off(&self, wait: Duration) -> bool {
         let (now, wait) = (self.0.load(Relaxed) as f64, wait.as_micros() as f64);
         now < wait || now > wait * SLACK
@@ -55,15 +55,15 @@ enum Socket {
 }
 
 impl Wire {
-    /// Connects to the first address that answers; `limit` is for all together.
+    /// Connects to the first address that answers; `limit` is for all addresses together.
     ///
     /// # Errors
-    /// The last address's, or that there is none.
+    /// The last address's error, or that there is no address.
     pub fn tcp(addresses: &[SocketAddr], limit: Duration) -> io::Result<Wire> {
         let deadline = Instant::now() + limit;
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the backend's name has no address");
         for (index, address) in addresses.iter().enumerate() {
-            // An equal share of what is left for each address still to try.
+            // An equal share of the remaining time for each remaining address.
             let left = deadline.saturating_duration_since(Instant::now());
             let share = (left / (addresses.len() - index) as u32).max(MIN_CONNECT);
             match TcpStream::connect_timeout(address, share) {
@@ -77,13 +77,13 @@ impl Wire {
         Err(last)
     }
 
-    /// Connects to a Unix socket; waits at most so long where whoever listens there accepts too slowly.
+    /// Connects to a Unix socket; waits at most `limit` for room in a full backlog.
     ///
     /// # Errors
     /// The operating system's.
     pub fn unix(path: &str, limit: Duration) -> io::Result<Wire> {
         let socket = connect_unix(path, limit).map_err(|error| match error.kind() {
-            // What is not found elsewhere is a name.
+            // Elsewhere, `NotFound` means an unresolved name.
             io::ErrorKind::NotFound => io::Error::other("no such socket file"),
             _ => error,
         })?;
@@ -92,7 +92,7 @@ impl Wire {
         Ok(wire)
     }
 
-    /// The same connection after a TLS handshake that takes at most so long.
+    /// Adds TLS, with a handshake that takes at most `limit`.
     ///
     /// # Errors
     /// The operating system's, or why the backend can't be trusted.
@@ -108,12 +108,12 @@ impl Wire {
         Wire { socket, peer, tls: None, read_limit, write_limit }
     }
 
-    /// Where it leads; `None` for a Unix socket.
+    /// The backend's address; `None` for a Unix socket.
     pub fn peer(&self) -> Option<IpAddr> {
         self.peer
     }
 
-    /// Each read waits at most so long, give or take [`SLACK`].
+    /// Limits each read to `wait`, within [`SLACK`].
     ///
     /// # Errors
     /// The operating system's.
@@ -122,7 +122,7 @@ impl Wire {
         if self.read_limit.is_off(wait) { self.set_read_timeout(Some(wait)) } else { Ok(()) }
     }
 
-    /// Each write waits at most so long, give or take [`SLACK`].
+    /// Limits each write to `wait`, within [`SLACK`].
     ///
     /// # Errors
     /// The operating system's.
@@ -131,7 +131,7 @@ impl Wire {
         if self.write_limit.is_off(wait) { self.set_write_timeout(Some(wait)) } else { Ok(()) }
     }
 
-    /// Each read waits at most so long.
+    /// Limits each read to `wait`.
     ///
     /// # Errors
     /// The operating system's.
@@ -151,14 +151,14 @@ impl Wire {
         }
     }
 
-    /// A peer that is gone without a word is found out.
+    /// Enables TCP keep-alive probes, which detect a peer that is gone.
     pub fn keep_alive(&self) {
         if let Socket::Tcp(stream) = &self.socket {
             let _ = socket2::SockRef::from(stream).set_keepalive(true);
         }
     }
 
-    /// Nothing more will be written.
+    /// Ends our side of the connection.
     pub fn end_sending(&self) {
         if let Some(tls) = &self.tls {
             let _ = tls.close(&self.socket);
@@ -167,16 +167,15 @@ impl Wire {
     }
 
     fn shutdown(&self, how: Shutdown) {
-        // An error means that it has ended already.
+        // An error means that the connection has ended already.
         let _ = match &self.socket {
             Socket::Tcp(stream) => stream.shutdown(how),
             Socket::Unix(stream) => stream.shutdown(how),
         };
     }
 
-    /// Whether an idle connection is alive: nothing to read and no end. One system call. What a backend
-    /// sends unasked (a 408 before it closes, say) makes a connection unfit, too; but not what TLS has to
-    /// say for itself.
+    /// Whether an idle connection is open and has nothing to read. One system call. Data that a backend sends
+    /// unasked (a 408 before it closes, say) makes the connection unfit; TLS's own messages do not.
     pub fn is_silent(&self) -> bool {
         match &self.tls {
             None => {
@@ -212,7 +211,7 @@ impl Wire {
 }
 
 impl Wire {
-    /// As [`Read::read`], but `WouldBlock` where nothing has come.
+    /// Like [`Read::read`], but `WouldBlock` if nothing has arrived.
     ///
     /// # Errors
     /// As there.
@@ -223,7 +222,7 @@ impl Wire {
         }
     }
 
-    /// Takes some of these bytes and sends what the socket takes at once; `WouldBlock` where it takes none.
+    /// Accepts some of these bytes and sends what the socket takes at once; `WouldBlock` if it takes nothing.
     ///
     /// # Errors
     /// As [`Write::write`].
@@ -235,13 +234,13 @@ impl Wire {
         }
     }
 
-    /// Whether something was taken that has not been sent.
+    /// Whether accepted bytes are still unsent.
     pub fn has_unsent(&self) -> bool {
         self.tls.as_ref().is_some_and(ClientSession::has_unsent)
     }
 }
 
-/// Waits at most so long where whoever listens there accepts too slowly. Writes keep that limit.
+/// Connects to a Unix socket; waits at most `limit` for room in a full backlog. Writes keep that limit.
 ///
 /// # Errors
 /// The operating system's; `TimedOut` when the time is up.
@@ -256,7 +255,7 @@ pub fn connect_unix(path: &str, limit: Duration) -> io::Result<UnixStream> {
     Ok(socket.into())
 }
 
-/// A socket that never waits, whatever it is set to.
+/// A socket that never waits, regardless of its timeouts.
 struct DontWait<'a>(&'a Socket);
 
 impl Read for &DontWait<'_> {

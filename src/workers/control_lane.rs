@@ -1,5 +1,5 @@
-//! Who answers beside the pool: requests for the balancer's own pages, which must be there when all workers
-//! are busy, and refusals that may have to wait for a client.
+//! Threads that answer requests outside the worker pool: requests for the balancer's own pages, which must
+//! work even if all workers are busy, and refusals that may have to wait for a client.
 
 use std::io;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use crate::metrics::Tally;
 use crate::proxy::Refusal;
 use crate::supervised;
 
-/// Requests for own pages that may wait; past that they wait like others. And refusals; past that the
-/// connection is just reset.
+/// Jobs that each of the two channels holds. Past that, requests for own pages go to the workers' queue, and
+/// connections of refusals are reset.
 const MAX_QUEUED: usize = 256;
-/// Threads for each; more than one, for a page may take a moment and a client be slow.
+/// Threads for each channel; more than one, since a page may take a moment and a client may be slow.
 const THREADS: usize = 2;
 
 /// See the module.
@@ -26,10 +26,10 @@ pub(super) struct ControlLane {
 }
 
 impl ControlLane {
-    /// Starts the threads; `count` is told of what is refused without a request that could be counted.
+    /// Starts the threads. `count` receives a tally for each refusal without a request that could be counted.
     ///
     /// # Errors
-    /// The operating system's, for a thread.
+    /// The operating system's, if it can't start a thread.
     pub fn start(
         handler: &Handler,
         count: impl Fn(Tally) + Send + Sync + 'static,
@@ -39,8 +39,8 @@ impl ControlLane {
         Ok(ControlLane { handler, refusals, own_pages, count: Box::new(count) })
     }
 
-    /// Has the request refused: at once, where that waits for nobody. Where too many wait for it already the
-    /// connection is reset, and the request counted.
+    /// Refuses the request: on this thread if that can't wait for the client, else on the `refusals` threads.
+    /// If their channel is full, resets the connection and counts the request.
     pub fn refuse(&self, job: Job, why: Refusal) {
         let refused = Job { refusal: Some(why), ..job };
         if !refused.request.responder.waits_for_client() {
@@ -53,12 +53,12 @@ impl ControlLane {
         }
     }
 
-    /// Has the page sent; gives the request back where too many wait for that.
+    /// Queues the request for an own page; returns the job if the channel is full.
     pub fn own_page(&self, job: Job) -> Option<Job> {
         self.own_pages.try_send(job).err().map(|full| full.into_inner())
     }
 
-    /// See [`ControlLane::start`].
+    /// Counts a tally, see [`ControlLane::start`].
     pub fn count(&self, tally: Tally) {
         (self.count)(tally);
     }

@@ -1,8 +1,8 @@
-//! Hands requests to the workers, and decides how many of them are awake.
+//! Hands requests to the workers and decides how many workers are awake.
 //!
-//! Waking a worker for each request costs two switches between threads, most of what a small request costs. So
-//! a few workers are kept awake, each takes the next request when it is done with one, and more are woken
-//! where those few wait for slow backends, or where requests wait and processors do not ([`super::pacer`]).
+//! Waking a worker for each request costs two thread switches, which is most of the cost of a small request.
+//! So a few workers stay awake, and each takes the next request when it has finished one. More are woken if
+//! those few wait for slow backends, or if requests wait while processors are idle ([`super::pacer`]).
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -28,22 +28,22 @@ use crate::proxy::Refusal;
 /// See the module.
 pub struct Dispatcher {
     queue: Queue,
-    /// How many may wait.
+    /// How many requests may wait.
     max_queue: Box<dyn Fn() -> usize + Send + Sync>,
     /// Jobs that workers have taken from the queue ...
     taken: AtomicU64,
-    /// ... and those of them that they are done with.
+    /// ... and those that they have finished.
     done: AtomicU64,
     idle: IdleWorkers,
     /// Workers in the pool ...
     workers: usize,
-    /// ... and those that have left it with a request.
+    /// ... and those that were detached with a request.
     streams: Arc<AtomicUsize>,
-    /// What each worker does; known once they have been started.
+    /// The slots of all workers; set once the workers have been started.
     pub(super) slots: OnceLock<Arc<Slots>>,
-    /// Workers that are awake if there is work, besides those who are held up.
+    /// How many workers to keep awake while there is work, not counting those held up.
     min_awake: usize,
-    /// Workers in the pool that had one request for long, at the last look.
+    /// Workers in the pool that were held up ([`HELD_UP`]) at the last look.
     held_up: AtomicUsize,
     control_lane: ControlLane,
     in_flight: Arc<InFlight>,
@@ -58,18 +58,18 @@ struct Looks {
     last: Instant,
 }
 
-/// Most tickets of requests that were taken out, as long as no worker comes to throw them away.
+/// Limit of cancelled tickets in the channel, which only workers remove; past it, requests are refused.
 const MAX_CANCELLED: usize = 1 << 16;
-/// One runs while another waits for its backend.
+/// Two, so that one worker runs while the other waits for its backend.
 const AWAKE_PER_PROCESSOR: usize = 2;
-/// Between two looks at least.
+/// Shortest time between two looks.
 const LOOK_PAUSE: Duration = Duration::from_micros(500);
-/// A worker that has had one request for so long waits for its backend or its client, and counts for nobody
-/// else.
+/// A worker that has had one request for this long waits for its backend or its client, and is not expected
+/// to take the next request.
 const HELD_UP: Duration = Duration::from_millis(2);
-/// The newest job counts one part in this many ...
+/// The newest job counts as one part in this many of the average ...
 const RECENT: u64 = 64;
-/// ... but no longer than this, so that a stream of minutes does not make all others look slow.
+/// ... and as at most this long, so that a stream of minutes does not make all jobs look slow.
 const LONGEST: Duration = Duration::from_millis(20);
 
 impl Dispatcher {
@@ -99,8 +99,7 @@ impl Dispatcher {
         }
     }
 
-    /// The next job for a worker, which waits for it; `None` where its request has been taken out
-    /// meanwhile. Takes locks.
+    /// Waits for the next job; `None` if the queue's next ticket was cancelled. Takes locks.
     pub(super) fn next(&self, parker: &Arc<Parker>) -> Option<Job> {
         let job = self.next_in_line(parker).take();
         if job.is_none() {
@@ -120,7 +119,8 @@ impl Dispatcher {
         }
     }
 
-    /// A worker has had a job for so long. Workers may overwrite each other's, and it is as good.
+    /// Records how long a job took. Concurrent updates may overwrite each other, which does not matter for an
+    /// average.
     pub(super) fn job_took(&self, time: Duration) {
         self.done.fetch_add(1, Relaxed);
         let before = self.job_takes_us.load(Relaxed);
@@ -145,12 +145,12 @@ impl Dispatcher {
         self.workers.saturating_sub(jobs.saturating_sub(self.streams.load(Relaxed) + finishing))
     }
 
-    /// Workers that will soon take the next request.
+    /// Workers that will take the next request soon: neither parked nor held up.
     fn attentive(&self) -> usize {
         self.workers.saturating_sub(self.idle.count()).saturating_sub(self.held_up.load(Relaxed))
     }
 
-    /// Where backends are slow each request needs a worker of its own in any case, and at once.
+    /// If backends are slow, each request needs its own worker at once.
     fn are_backends_slow(&self) -> bool {
         self.job_takes() >= HELD_UP
     }
@@ -172,7 +172,8 @@ impl Dispatch for Dispatcher {
             }
         }
         let waiting = self.queue.length();
-        // With a worker free it will hardly wait; else the reaper must be able to take it out.
+        // With an idle worker the request hardly waits; otherwise it gets a ticket, so that the reaper can
+        // take it out.
         let ticket = if self.idle.count() > waiting {
             Queued::direct(job)
         } else if waiting < (self.max_queue)() + self.without_a_job()
@@ -182,7 +183,7 @@ impl Dispatch for Dispatcher {
         } else {
             return self.control_lane.refuse(job, Refusal::QueueFull);
         };
-        // The receiver is our own, so it is there.
+        // Can't fail: `queue` holds a receiver of the channel.
         let _ = self.queue.sender.send(ticket);
         if self.attentive() < self.min_awake || self.are_backends_slow() {
             self.wake(1);
@@ -199,7 +200,7 @@ impl Dispatch for Dispatcher {
             return false;
         }
         let now = Instant::now();
-        // Whoever looks at the moment does it for all.
+        // One thread's look is enough for all.
         let Some(mut looks) = self.looks.try_lock() else { return true };
         if now.saturating_duration_since(looks.last) < LOOK_PAUSE {
             return true;

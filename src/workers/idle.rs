@@ -1,7 +1,7 @@
-//! Workers that have nothing to do. The one that went idle last is woken first: its stack and buffers
-//! are still in the caches, and those that are not needed sleep on undisturbed. A channel would wake
-//! the one that has slept longest, and spin and yield before each sleep. `tests/interleavings` plays thousands of
-//! orders of its steps.
+//! Idle workers. The worker that parked last is woken first: its stack and buffers are still in the caches,
+//! and workers that are not needed sleep on undisturbed. A channel would wake the one that has slept longest,
+//! and would spin and yield before each sleep. `tests/interleavings` tries thousands of orderings of the
+//! steps in this file.
 
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use crate::sync::thread::{self, Thread};
@@ -14,14 +14,14 @@ pub(super) struct IdleWorkers {
     count: AtomicUsize,
 }
 
-/// One worker's thread, and whether it was woken.
+/// A worker's thread, and whether it was woken.
 pub(super) struct Parker {
     sleeper: Thread,
     woken: AtomicBool,
 }
 
 impl Parker {
-    /// The current thread's.
+    /// The parker of the current thread.
     pub fn of_this_thread() -> Arc<Parker> {
         Arc::new(Parker { sleeper: thread::current(), woken: AtomicBool::new(false) })
     }
@@ -33,8 +33,8 @@ impl IdleWorkers {
         self.count.load(SeqCst)
     }
 
-    /// Parks the worker until it is woken, unless there is `work`. That is asked after the worker is on the
-    /// list, so that no wake-up is lost. Takes a lock.
+    /// Parks the worker until it is woken, unless there is `work`. `work` is checked after the worker is on
+    /// the list, so that no wake-up is lost. Takes a lock.
     pub fn sleep(&self, parker: &Arc<Parker>, work: impl FnOnce() -> bool) {
         parker.woken.store(false, SeqCst);
         let mut stack = self.stack.lock();
@@ -49,7 +49,7 @@ impl IdleWorkers {
         }
     }
 
-    /// Takes a worker off the list; `false` where another thread is waking it already. Takes a lock.
+    /// Removes a worker from the list; `false` if another thread is already waking it. Takes a lock.
     fn leave(&self, parker: &Arc<Parker>) -> bool {
         let mut stack = self.stack.lock();
         let place = stack.iter().rposition(|other| Arc::ptr_eq(other, parker));
@@ -58,7 +58,7 @@ impl IdleWorkers {
         place.is_some()
     }
 
-    /// Wakes the worker that fell asleep last; `false` where none sleeps. Takes a lock.
+    /// Wakes the worker that parked last; `false` if none is parked. Takes a lock.
     pub fn wake(&self) -> bool {
         let mut stack = self.stack.lock();
         let parker = stack.pop();

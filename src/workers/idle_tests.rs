@@ -1,4 +1,4 @@
-//! Beside `idle.rs` and not in it, because `tests/interleavings` includes that file.
+//! In its own file, because `tests/interleavings` includes `idle.rs`.
 
 use crossbeam_channel::{Sender, unbounded};
 
@@ -44,7 +44,7 @@ fn work_that_came_meanwhile_keeps_a_worker_up() {
 #[test]
 fn a_worker_that_is_just_being_woken_is_not_lost() {
     let idle = IdleWorkers::default();
-    // Woken between lying down and looking for work.
+    // Woken after it is on the list and before it checks for work.
     idle.sleep(&Parker::of_this_thread(), || idle.wake());
     assert_eq!(idle.count(), 0);
 }

@@ -1,5 +1,5 @@
-//! What is in flight: every request from its head to its answer's last byte, for the figures, for the
-//! lines that a drain writes, and for its account.
+//! Requests in flight, each from its head to its answer's last byte: for the metrics, the log lines of a
+//! drain, and the summary at its end.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use crate::frontend::ClientRequest;
 use crate::http::RequestHead;
 
-/// Locks that requests share out among them.
+/// Shards of the list, each with a lock, to reduce contention.
 const SHARDS: usize = 16;
 
 struct Current {
@@ -26,9 +26,9 @@ struct Current {
 pub struct InFlight {
     accepted: AtomicU64,
     answered: AtomicU64,
-    /// Those that somebody is handling now ...
+    /// Requests being handled now ...
     handled: AtomicU64,
-    /// ... and those for the balancer's own pages, handled or not.
+    /// ... and those for the balancer's own pages, queued or handled.
     own_pages: AtomicU64,
     shards: [Mutex<HashMap<u64, Current>>; SHARDS],
     ended: (Sender<()>, Receiver<()>),
@@ -47,26 +47,26 @@ impl Default for InFlight {
     }
 }
 
-/// One request's place; it ends when this is dropped.
+/// A request's entry in the list; dropping it removes the request.
 pub struct Entry {
     list: Arc<InFlight>,
     number: u64,
     kind: Kind,
 }
 
-/// What is counted of a request while it is in flight.
+/// How a request in flight is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// It waits.
+    /// Waits for a worker.
     Queued,
-    /// Somebody handles it.
+    /// Being handled.
     Handled,
-    /// It is for one of the balancer's own pages.
+    /// For one of the balancer's own pages.
     OwnPage,
 }
 
 impl Entry {
-    /// Somebody handles it from now on.
+    /// The request is being handled from now on.
     pub fn is_handled(&mut self) {
         if self.kind == Kind::Queued {
             self.kind = Kind::Handled;
@@ -74,7 +74,7 @@ impl Entry {
         }
     }
 
-    /// It is for one of the balancer's own pages, which are not among the figures that they tell.
+    /// The request is for one of the balancer's own pages, which the figures on those pages exclude.
     pub fn is_own_page(&mut self) {
         self.kind = Kind::OwnPage;
         self.list.own_pages.fetch_add(1, Relaxed);
@@ -82,7 +82,7 @@ impl Entry {
 }
 
 impl InFlight {
-    /// A request has come in. Takes a lock.
+    /// Adds a request. Takes a lock.
     pub fn enter(self: &Arc<Self>, request: &ClientRequest) -> Entry {
         let number = self.accepted.fetch_add(1, Relaxed);
         let current =
@@ -91,12 +91,12 @@ impl InFlight {
         Entry { list: Arc::clone(self), number, kind: Kind::Queued }
     }
 
-    /// Requests that somebody handles, besides those for own pages.
+    /// Requests being handled, without those for own pages.
     pub fn handled(&self) -> u64 {
         self.handled.load(Relaxed)
     }
 
-    /// Requests for own pages that have not ended.
+    /// Requests in flight for own pages.
     pub fn own_pages(&self) -> u64 {
         self.own_pages.load(Relaxed)
     }
@@ -111,24 +111,24 @@ impl InFlight {
         self.answered.load(Relaxed)
     }
 
-    /// Requests that have not ended.
+    /// Requests in flight.
     pub fn active(&self) -> u64 {
-        // In this order, so that a request that ends in between can't make it negative.
+        // `answered` is read first: a request that ends in between must not make the result negative.
         let answered = self.answered();
         self.accepted().saturating_sub(answered)
     }
 
-    /// Those in the list, counted one by one. Takes locks, one after the other.
+    /// Requests in flight, counted from the list itself. Takes locks, one after the other.
     pub fn listed(&self) -> u64 {
         self.shards.iter().map(|shard| shard.lock().len() as u64).sum()
     }
 
-    /// Becomes ready when a request has ended since it was last asked.
+    /// Receives a message if any request has ended since the last one.
     pub fn ended(&self) -> &Receiver<()> {
         &self.ended.1
     }
 
-    /// The oldest few, as `GET /slow from 192.0.2.7 for 3.2s`. Takes locks, one after the other.
+    /// The oldest `most` requests, as `GET /slow from 192.0.2.7 for 3.2s`. Takes locks, one after the other.
     pub fn oldest(&self, most: usize) -> Vec<String> {
         let mut all: Vec<(Duration, String)> = Vec::new();
         for shard in &self.shards {
@@ -152,7 +152,7 @@ impl Drop for Entry {
             Kind::OwnPage => _ = self.list.own_pages.fetch_sub(1, Relaxed),
         }
         self.list.answered.fetch_add(1, Relaxed);
-        // Full means that whoever waits will look anyway.
+        // If the channel is full, its message is still to be received.
         let _ = self.list.ended.0.try_send(());
     }
 }

@@ -7,19 +7,19 @@ use super::in_flight::Entry;
 use crate::frontend::ClientRequest;
 use crate::proxy::Refusal;
 
-/// Room for ureq's calls, a relay and a log line; buffers are on the heap.
+/// Enough for the transport's calls, a relay and a log line; buffers are on the heap.
 pub(super) const STACK_BYTES: usize = 512 << 10;
 
-/// A request with its place in the list of those in flight.
+/// A request with its entry in the list of those in flight.
 pub struct Job {
     /// The request.
     pub request: ClientRequest,
-    /// Why it must be refused, where that is known before it is handled.
+    /// Why to refuse the request, if that is known before it is handled.
     pub refusal: Option<Refusal>,
     pub(super) entry: Entry,
 }
 
-/// What is done with each request.
+/// Handles a request.
 pub type Handler = Arc<dyn Fn(Job) + Send + Sync>;
 
 /// The middleware turns a panic into a 500; a panic outside of it must not cost a worker either.

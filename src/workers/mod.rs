@@ -1,7 +1,7 @@
-//! A fixed number of threads on one channel, in which no more than so many may wait.
+//! A fixed number of worker threads on one channel, with a limit on waiting requests.
 //!
-//! The frontend hands each request to the [`Dispatcher`], which never blocks. A reaper looks after what
-//! nobody else does: requests that have waited too long, and answers that take too long.
+//! The frontend hands each request to the [`Dispatcher`], which never blocks. The reaper refuses requests
+//! that have waited too long and detaches workers with long answers.
 
 mod control_lane;
 mod dispatcher;
@@ -40,21 +40,21 @@ use slot::{Slot, Slots};
 /// How often the reaper looks.
 const REAPER_PAUSE: Duration = Duration::from_millis(100);
 
-/// Limits that a reload may change, asked each time.
+/// Limits that a reload may change, so each use calls the function.
 pub struct PoolLimits {
     /// How many requests may wait for a worker.
     pub max_queue: Box<dyn Fn() -> usize + Send + Sync>,
     /// How long a request may wait for a worker.
     pub queue_timeout: Box<dyn Fn() -> Duration + Send + Sync>,
-    /// Workers that may be outside of the pool.
+    /// How many workers may be detached from the pool.
     pub max_streams: Box<dyn Fn() -> usize + Send + Sync>,
 }
 
-/// How much the workers have to do.
+/// How busy the workers are.
 pub struct Occupancy(Arc<Slots>);
 
 impl Occupancy {
-    /// Answers and tunnels outside of the pool.
+    /// Answers and tunnels of detached workers.
     pub fn streams(&self) -> usize {
         self.0.streams()
     }
@@ -65,7 +65,7 @@ impl Occupancy {
     }
 }
 
-/// Starts `count` workers on the queue, the reaper and those beside the pool.
+/// Starts `count` workers on the queue, the reaper and the control lane.
 ///
 /// # Errors
 /// The operating system's, for a thread that can't be started.

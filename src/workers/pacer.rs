@@ -1,28 +1,29 @@
-//! How many more workers to wake where requests wait, decided at each look. Workers that wait for backends should be
-//! many, workers that wait for processors few: those only cost memory and cold caches.
+//! Decides at each look how many more workers to wake for waiting requests. Workers that wait for backends
+//! should be many; workers that wait for processors should be few, since they only cost memory and cold
+//! caches.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// A worker that has its jobs for longer than this waits for backends most of the time.
+/// Backends count as slow if a job takes longer than this: the worker then waits most of the time.
 const SLOW: Duration = Duration::from_millis(5);
-/// With processors to spare and backends that are not slow, one more worker in this time.
+/// With idle processors and fast backends, one more worker is woken per this time.
 const STEP: Duration = Duration::from_millis(2);
-/// With no processor to spare, what has waited this long gets a worker all the same.
+/// With busy processors, a request that has waited this long gets another worker all the same.
 const LONG: Duration = Duration::from_millis(15);
-/// When no worker has been done with a job for this long, all are stuck, and it takes other ones.
+/// If no worker has finished a job for this long, all are stuck and others must be woken.
 const STUCK: Duration = Duration::from_millis(20);
 
-/// What a look finds.
+/// The input of a look.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Observation {
     /// Jobs in the queue.
     pub waiting: u64,
-    /// Jobs that workers have taken from it so far.
+    /// Jobs that workers have taken from the queue so far.
     pub taken: u64,
-    /// Jobs that they are done with.
+    /// Jobs that workers have finished so far.
     pub done: u64,
-    /// How long a worker has a job, lately.
+    /// How long a job takes, recently.
     pub job_takes: Duration,
     /// See [`super::processors`].
     pub processors_are_busy: Option<bool>,
@@ -46,10 +47,10 @@ impl Pacer {
         self.note(seen, now);
         let is_stuck = since(self.last_done, now) >= STUCK;
         let is_slow = seen.job_takes >= SLOW;
-        // The load is not known yet: the processors are taken to be busy, unless backends are slow.
+        // Load unknown: assume busy processors unless backends are slow.
         let processors_are_busy = seen.processors_are_busy.unwrap_or(!is_slow);
         self.woken = if is_stuck || (is_slow && !processors_are_busy) {
-            // Twice as many each time while it is not enough: all of them within a few looks.
+            // Doubles at each look until it is enough, so that all workers are awake within a few looks.
             self.late(seen.taken, Duration::ZERO, now).min((self.woken * 2).max(1))
         } else if processors_are_busy {
             self.late(seen.taken, LONG, now).min(1)
@@ -77,15 +78,15 @@ impl Pacer {
         }
     }
 
-    /// Jobs that have waited so long, at least from the last look to this one. The queue is first in, first
-    /// out: what had come by an earlier look and was not taken is still in it.
+    /// How many queued jobs have waited for at least `patience`, by the latest look that is as old. The queue
+    /// is first in, first out, so of the arrivals up to that look all but `taken` are still queued.
     fn late(&self, taken: u64, patience: Duration, now: Instant) -> u64 {
         let late = self.looks.iter().rev().find(|(at, _)| now.saturating_duration_since(*at) >= patience);
         late.map_or(0, |(_, come)| come.saturating_sub(taken))
     }
 }
 
-/// How long ago it was; for ever, if it never was.
+/// Time since `moment`; `Duration::MAX` for `None`.
 fn since(moment: Option<Instant>, now: Instant) -> Duration {
     moment.map_or(Duration::MAX, |moment| now.saturating_duration_since(moment))
 }
@@ -94,7 +95,7 @@ fn since(moment: Option<Instant>, now: Instant) -> Duration {
 mod tests {
     use super::*;
 
-    /// Looks at these microseconds find so many waiting, taken and done; says how many are woken at each.
+    /// Feeds looks of (microseconds, waiting, taken, done), and compares how many workers each one wakes.
     fn check(
         looks: &[(u64, u64, u64, u64)],
         job_takes_ms: u64,
@@ -117,7 +118,7 @@ mod tests {
     fn slow_backends_get_ever_more_workers() {
         let looks = [(0, 9, 0, 0), (150, 9, 0, 0), (300, 9, 1, 0), (450, 9, 3, 1), (600, 9, 7, 2)];
         check(&looks, 50, false, &[0, 1, 2, 4, 5]);
-        // A burst that is over before anything is known of the processors.
+        // A burst that ends before the load of the processors is known.
         check(&looks, 50, None, &[0, 1, 2, 4, 5]);
     }
 

@@ -1,21 +1,21 @@
-//! Whether the machine's processors are all busy. Where they are, more workers at once would only wait for
-//! them, and in more memory.
+//! Whether all processors of the machine are busy. If so, more workers would only wait for them and use
+//! memory.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-/// Between two looks: the kernel counts in steps of 10 ms.
+/// Time between two readings: the kernel counts in steps of 10 ms.
 const PAUSE: Duration = Duration::from_millis(50);
-/// What was seen so long ago says nothing of now.
+/// A reading older than this is not compared with the next one.
 const LONG_AGO: Duration = Duration::from_millis(500);
-/// Less idle time than this share of all is none.
+/// Processors are busy if less than this share of their time was idle.
 const BUSY_SHARE: f64 = 0.05;
-/// The fields of the first line of `/proc/stat` in which a processor did nothing, or what gives way at once
-/// (niced work), see proc_stat(5).
+/// The fields of the first line of `/proc/stat` for time without work or with work that yields at once
+/// (niced), see proc_stat(5).
 const IDLE_FIELDS: [usize; 3] = [1, 3, 4];
 
-/// See the module. Where the kernel does not tell (no `/proc`), they are never busy.
+/// See the module. Without `/proc` the processors count as never busy.
 pub(super) struct Processors {
     stat: Option<File>,
     looked: Instant,
@@ -23,7 +23,7 @@ pub(super) struct Processors {
     are_busy: Option<bool>,
 }
 
-/// Time since the start of the machine, in the kernel's steps.
+/// Time since boot, in the kernel's steps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Times {
     idle: u64,
@@ -31,7 +31,7 @@ struct Times {
 }
 
 impl Processors {
-    /// Watches from now on.
+    /// Takes the first reading.
     pub fn new(now: Instant) -> Processors {
         let stat = File::open("/proc/stat").ok();
         let mut processors = Processors { stat, looked: now, last: Times::default(), are_busy: None };
@@ -39,14 +39,15 @@ impl Processors {
         processors
     }
 
-    /// From now on they are watched.
+    /// Takes a first reading, which says nothing yet.
     fn watch(&mut self, now: Instant) {
         self.last = self.read().unwrap_or_default();
         self.looked = now;
         self.are_busy = if self.last.all > 0 { None } else { Some(false) };
     }
 
-    /// Whether they were all busy lately; `None` until something is known. Reads a file now and then.
+    /// Whether all processors were busy lately; `None` until two readings can be compared. Reads a file now
+    /// and then.
     pub fn are_busy(&mut self, now: Instant) -> Option<bool> {
         let ago = now.saturating_duration_since(self.looked);
         if ago >= LONG_AGO {

@@ -1,4 +1,4 @@
-//! Where requests wait for a worker.
+//! The queue of requests that wait for a worker.
 
 use std::sync::Arc;
 
@@ -6,9 +6,9 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::tickets::{Queued, Tickets};
 
-/// The requests that wait for a worker. The channel has no bound of its own: how many may wait is asked
-/// for each, because a reload may change it, and what the reaper has taken out leaves its ticket behind.
-/// A clone is the same queue.
+/// The queue of requests that wait for a worker. The channel is unbounded: the dispatcher checks the limit
+/// for each request, because a reload may change it and cancelled tickets stay in the channel. A clone is the
+/// same queue.
 #[derive(Clone)]
 pub struct Queue {
     pub(super) sender: Sender<Queued>,
@@ -24,7 +24,7 @@ impl Default for Queue {
 }
 
 impl Queue {
-    /// How many are waiting.
+    /// How many requests are waiting.
     pub fn length(&self) -> usize {
         self.waiting.len().saturating_sub(self.tickets.cancelled())
     }

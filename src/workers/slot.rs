@@ -1,6 +1,6 @@
-//! A worker's place in the pool. A worker whose answer or upload takes long leaves the pool with its request
-//! and another one takes its place, so that slow clients and long streams never use the pool up. Nothing
-//! moves from thread to thread: leaving is a new thread and a mark on the old one.
+//! A worker's place in the pool. A worker whose answer or upload takes long is detached with its request, and
+//! another takes its place, so that slow clients and long streams never use up the pool. The request stays on
+//! its thread: detaching starts a new thread and marks the old one.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Weak};
@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::watch::WorkerHandle;
 
-/// A body that is still being passed on after this leaves the pool.
+/// A worker that has relayed one body for this long is detached.
 const LONG_ANSWER: Duration = Duration::from_secs(1);
 
 /// The slots of all workers.
@@ -20,29 +20,30 @@ pub(super) struct Slots {
     max_streams: Box<dyn Fn() -> usize + Send + Sync>,
     spawn_worker: Box<dyn Fn(Arc<Slot>) -> bool + Send + Sync>,
     all: Mutex<Vec<Arc<Slot>>>,
-    /// Workers that will be free in a moment.
+    /// Workers that are about to finish their request.
     finishing: AtomicUsize,
 }
 
-/// One worker's.
+/// The slot of one worker.
 pub(super) struct Slot {
     slots: Weak<Slots>,
-    /// Milliseconds after the start when it began to pass an answer on, or [`IDLE`], or [`LEFT`]: in one
-    /// number, so that a worker can't be sent out just after its answer has ended.
+    /// When the worker began to relay the current body, in milliseconds after `Slots::started`, or [`IDLE`],
+    /// or [`LEFT`]. One atomic, so that a worker can't be detached just after its answer has ended.
     relaying_since: AtomicU64,
-    /// Microseconds after the start when it began with its request; 0 without one.
+    /// When the worker began its request, in microseconds after `Slots::started`; 0 without a request.
     job_since: AtomicU64,
-    /// Its answer is about to end.
+    /// The worker is about to finish its request.
     is_finishing: AtomicBool,
 }
 
-/// It passes no answer on.
+/// The worker relays no body.
 const IDLE: u64 = 0;
-/// It has left the pool.
+/// The worker is detached from the pool.
 const LEFT: u64 = u64::MAX;
 
 impl Slots {
-    /// `streams` counts the workers outside of the pool; `spawn_worker` starts a worker for a slot, if it can.
+    /// `streams` counts detached workers; `spawn_worker` starts a worker for a slot and returns whether it
+    /// could.
     pub fn new(
         streams: Arc<AtomicUsize>,
         max_streams: impl Fn() -> usize + Send + Sync + 'static,
@@ -58,7 +59,7 @@ impl Slots {
         })
     }
 
-    /// Fills one more place; says whether that worked. Takes a lock.
+    /// Starts one more worker; returns whether that worked. Takes a lock.
     pub fn fill(self: &Arc<Self>) -> bool {
         self.spawn_worker().is_some()
     }
@@ -77,7 +78,7 @@ impl Slots {
         })
     }
 
-    /// Workers in the pool that have had one request for so long. Takes a lock.
+    /// Workers in the pool that have had one request for at least this long. Takes a lock.
     pub fn held_up(&self, time: Duration) -> usize {
         let long_ago = self.microseconds().saturating_sub(time.as_micros() as u64);
         let is_held_up = |slot: &&Arc<Slot>| (1..=long_ago).contains(&slot.job_since.load(Relaxed));
@@ -88,17 +89,17 @@ impl Slots {
         self.started.elapsed().as_micros() as u64
     }
 
-    /// Workers whose answer is about to end.
+    /// Workers that are about to finish their request.
     pub fn finishing(&self) -> usize {
         self.finishing.load(SeqCst)
     }
 
-    /// Workers that are outside of the pool.
+    /// Detached workers.
     pub fn streams(&self) -> usize {
         self.streams.load(Relaxed)
     }
 
-    /// Sends those out of the pool that have passed an answer on for too long. Takes a lock.
+    /// Detaches workers that have relayed one body for too long. Takes a lock.
     pub fn release_long_answers(&self) {
         let long_ago = self.milliseconds().saturating_sub(LONG_ANSWER.as_millis() as u64);
         let is_long = |since| (IDLE + 1..=long_ago).contains(&since);
@@ -117,7 +118,7 @@ impl Slots {
 }
 
 impl Slot {
-    /// The worker is done with a request; says whether it has left the pool and must end.
+    /// Called before each job; returns whether the worker was detached and must end.
     pub fn should_exit(self: &Arc<Self>) -> bool {
         let over = self.relaying_since.swap(IDLE, SeqCst) == LEFT;
         if let (true, Some(slots)) = (over, self.slots.upgrade()) {
@@ -126,7 +127,7 @@ impl Slot {
         over
     }
 
-    /// It begins with a request, or has none any more.
+    /// The worker begins or ends a request.
     pub fn has_job(&self, has: bool) {
         let now = self.slots.upgrade().filter(|_| has).map_or(0, |slots| slots.microseconds().max(1));
         self.job_since.store(now, Relaxed);
@@ -138,13 +139,13 @@ impl Slot {
         }
     }
 
-    /// Whoever has left stays out.
+    /// Sets `relaying_since`, unless the worker is detached: that is final.
     fn mark(&self, now: u64) {
         let _ = self.relaying_since.fetch_update(SeqCst, Relaxed, |since| (since != LEFT).then_some(now));
     }
 
-    /// The worker leaves, if it still passes on what it passes on since a time that `may`. `false` where no
-    /// other can take its place. Takes a lock.
+    /// Detaches the worker if `may` holds for its `relaying_since`. `false` if no other worker can take its
+    /// place. Takes a lock.
     fn detach_if(&self, may: impl Fn(u64) -> bool) -> bool {
         let Some(slots) = self.slots.upgrade() else { return false };
         if self.relaying_since.load(SeqCst) == LEFT {
@@ -159,7 +160,8 @@ impl Slot {
             slots.streams.fetch_sub(1, SeqCst);
             return false;
         };
-        // Marked last: until then it may end its answer, and stays. Then the other one is too many.
+        // Marked last, since the worker may end its answer until then and stay. In that case the new worker
+        // is the surplus one and leaves.
         let leaves = |since| (since != LEFT && may(since)).then_some(LEFT);
         let is_out = self.relaying_since.fetch_update(SeqCst, SeqCst, leaves).is_ok();
         if !is_out {
@@ -268,7 +270,7 @@ mod tests {
     #[test]
     fn a_worker_whose_answer_ends_just_then_is_not_lost() {
         let ending: Arc<Mutex<Option<Arc<Slot>>>> = Arc::default();
-        // Nobody may leave, and there is room.
+        // Once with no worker allowed to leave, and once with room.
         for most in [0, 9] {
             let ending_now = Arc::clone(&ending);
             let limit = move || {

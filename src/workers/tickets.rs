@@ -1,9 +1,9 @@
-//! Queued requests as the reaper sees them: it takes out those that have waited too long, and those whose
-//! client has gone.
+//! Lets the reaper take queued requests out: those that have waited too long, and those whose client has
+//! gone.
 //!
-//! The channel itself can't be searched. So a request that finds no free worker goes in as a ticket
-//! to a place that both the worker and the reaper can empty; one that finds a free worker goes in as
-//! it is and costs nothing.
+//! A channel can't be searched. So a request that finds no idle worker enters the channel as a ticket: a
+//! shared cell that both the worker and the reaper can empty. A request that finds an idle worker enters the
+//! channel itself, which costs nothing extra.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use parking_lot::Mutex;
 
 use super::job::Job;
 
-/// What goes through the channel.
+/// An item of the channel.
 pub(super) enum Queued {
-    /// A worker is free.
+    /// The request itself: a worker is idle.
     Direct(Box<Job>),
-    /// It may take a while.
+    /// A ticket: the request may wait for a while.
     Ticket(Arc<Mutex<Option<Job>>>),
 }
 
@@ -27,7 +27,7 @@ impl Queued {
         Queued::Direct(Box::new(job))
     }
 
-    /// The job, if nobody took it before. Takes a lock.
+    /// The job, unless the reaper has taken it. Takes a lock.
     pub fn take(self) -> Option<Job> {
         match self {
             Queued::Direct(job) => Some(*job),
@@ -36,11 +36,11 @@ impl Queued {
     }
 }
 
-/// Requests that may have to wait, the oldest first.
+/// The requests behind the tickets, the oldest first.
 #[derive(Default)]
 pub(super) struct Tickets {
     places: Mutex<VecDeque<Arc<Mutex<Option<Job>>>>>,
-    /// Tickets in the channel whose request was taken out.
+    /// Tickets in the channel whose request the reaper has taken out.
     cancelled: AtomicUsize,
 }
 
@@ -52,18 +52,18 @@ impl Tickets {
         Queued::Ticket(place)
     }
 
-    /// Tickets in the channel that nobody waits with any more.
+    /// Tickets in the channel whose request the reaper has taken out.
     pub fn cancelled(&self) -> usize {
         self.cancelled.load(Relaxed)
     }
 
-    /// One of them has left the channel.
+    /// A cancelled ticket has left the channel.
     pub fn cancelled_ticket_left(&self) {
         self.cancelled.fetch_sub(1, Relaxed);
     }
 
-    /// Takes out what has waited for `limit`, and whose client has gone. Takes locks, the line's first:
-    /// the one place where two are held, and nobody takes them the other way round.
+    /// Takes out requests that have waited for `limit` or whose client has gone. Takes two locks, the list's
+    /// first; this is the only place that holds both, so they can't deadlock.
     pub fn overdue(&self, limit: Duration) -> Vec<Job> {
         let mut overdue = Vec::new();
         self.places.lock().retain(|place| {

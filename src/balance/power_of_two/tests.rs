@@ -23,7 +23,7 @@ fn a_slow_backend_gets_less_and_a_heavy_one_more() {
 
 #[test]
 fn a_backend_that_was_slow_once_gets_its_share_again() {
-    // How soon it is tried again is chance; this thread's is the same each time.
+    // When the slow backend is tried again is random; the seed makes it repeatable.
     fastrand::seed(1);
     let pool = pool(backends(3), Box::new(PowerOfTwo::default()));
     let client = ClientKey::of(IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -48,7 +48,7 @@ fn normal(random: &mut fastrand::Rng) -> f64 {
     (0..12).map(|_| random.f64()).sum::<f64>() - 6.0
 }
 
-/// What the latencies of backends that are all alike look like.
+/// Distributions of latencies, the same for all backends.
 const NOISES: [(&str, Noise); 5] = [
     ("even", |random| 5.0 + random.f64()),
     ("exponential", |random| -50.0 * (1.0 - random.f64()).ln()),
@@ -57,7 +57,7 @@ const NOISES: [(&str, Noise); 5] = [
     ("bursts", |random| 2.0 * (0.5 * normal(random)).exp() * if random.u32(..10) == 0 { 30.0 } else { 1.0 }),
 ];
 
-/// The share that each backend gets of so many requests, by so many clients at once.
+/// The share of the requests that each backend gets, with this many concurrent clients.
 fn shares(
     weights: &[u32],
     (clients, requests): (usize, usize),
@@ -71,7 +71,7 @@ fn shares(
     let pool = pool(all, Box::new(PowerOfTwo::default()));
     let client = ClientKey::of(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let mut counts = vec![0; weights.len()];
-    // Each with when it ends and how long it took.
+    // The end and the latency of each request.
     let mut held: Vec<(f64, f64, crate::pool::Lease)> = Vec::new();
     let mut now_ms = 0.0;
     for _ in 0..requests {
@@ -110,7 +110,7 @@ fn equal_within_the_noise_means_shares_by_weight() {
                 }
             }
         }
-        // Of noise without end some is more than anybody can tell from a difference.
+        // Unbounded noise sometimes can't be distinguished from a real difference.
         assert!(off.len() * 100 <= runs, "{name}: {} of {runs} runs are off: {off:?}", off.len());
     }
 }

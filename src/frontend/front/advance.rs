@@ -1,5 +1,5 @@
-//! What is to be done with a connection that the front has: its TLS handshake, its PROXY header, the next
-//! head, its end. Nothing here waits.
+//! Advances a connection that the front holds: its PROXY header, its TLS handshake, the next head, its end.
+//! Nothing here waits.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
@@ -11,19 +11,19 @@ use super::poll::Ready;
 use crate::frontend::refused_head::{RefusedHead, refusal};
 use crate::http::RequestHead;
 
-/// Reads of what a client still sends though its connection is over, likewise.
+/// Reads of discarded input per call, before other connections have their turn.
 const MAX_THROWN_AWAY: usize = 32;
 
-/// What becomes of a connection that was looked at.
+/// What follows for a connection that was advanced.
 pub(super) enum Next {
-    /// It stays with the front.
+    /// The front keeps it.
     Stays,
-    /// A request has come on it.
+    /// A request has arrived; the connection is lent to a worker.
     Lends(RequestHead),
 }
 
 impl Core {
-    /// Does what can be done with it by now.
+    /// Does everything that is possible now.
     pub fn advance(&self, conn: &mut Conn, index: usize, ready: Ready, now: Instant) -> Result<Next, Gone> {
         conn.readable |= ready.read;
         conn.is_end_told |= ready.ended;
@@ -34,7 +34,7 @@ impl Core {
         loop {
             let stage = conn.stage;
             match stage {
-                // What it has not been sent comes first: nobody may make us keep answers without end.
+                // Unsent output first: a client must not make the front buffer answers without end.
                 Stage::Idle if !conn.output.is_empty() => break,
                 Stage::Idle | Stage::Head => {
                     if let Some(head) = self.take_head(conn, now)? {
@@ -68,8 +68,8 @@ impl Core {
         self.close_if_over(conn)
     }
 
-    /// Reads what a client still sends. Left unread it would turn the end of the connection into a reset,
-    /// which may cost the client the answer.
+    /// Reads and discards what the client still sends. Unread input would turn the close into a reset, which
+    /// may cost the client the answer.
     fn throw_away(&self, conn: &mut Conn, index: usize, now: Instant) -> Result<(), Gone> {
         for _ in 0..MAX_THROWN_AWAY {
             if conn.receive()? > 0 {
@@ -80,16 +80,16 @@ impl Core {
                 return Ok(());
             }
         }
-        // There is more; others have their turn before.
+        // There is more. Re-arming the poll reports it again, after other connections had their turn.
         self.polls[conn.home].hush(&conn.client, index, false).map_err(|_| Gone)
     }
 
-    /// Its handshake is made: from now on it is looked after with the others.
+    /// Moves a connection from its handshake loop to a client loop.
     fn move_in(&self, conn: &mut Conn, index: usize) -> Result<(), Gone> {
         let home = self.turn.load(Relaxed) % self.client_loops;
         self.polls[conn.home].remove(&conn.client).map_err(|_| Gone)?;
         conn.home = home;
-        // What has come by now is told of again.
+        // Adding it reports what has arrived by now.
         self.polls[home].add(&conn.client, index).map_err(|_| Gone)
     }
 
@@ -101,7 +101,7 @@ impl Core {
             return Err(Gone);
         }
         if conn.stage == Stage::Closing {
-            // Nothing more will be said; it may still have to be heard.
+            // Ends our side; the client may still be sending.
             conn.shut();
         }
         Ok(Next::Stays)
@@ -136,7 +136,7 @@ impl Core {
         }
     }
 
-    /// Answers what never became a request, and closes.
+    /// Answers a head that is not accepted, and closes.
     pub fn refuse(
         &self,
         conn: &mut Conn,

@@ -1,6 +1,6 @@
-//! Bytes on their way: added at the end, taken from the front.
+//! A queue of bytes: added at the end, consumed from the front.
 
-/// Kept for the next bytes; larger ones are given back when they are empty.
+/// Capacity that an empty buffer keeps; larger ones are freed.
 const KEPT_BYTES: usize = 4 << 10;
 
 /// See the module.
@@ -27,7 +27,7 @@ impl Buffer {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// For whoever appends to a vector.
+    /// The vector to append to.
     pub fn end(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }

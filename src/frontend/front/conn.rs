@@ -1,5 +1,4 @@
-//! One client's connection, whoever has it at the moment: socket, TLS session, and what has come or is to
-//! go. Nothing here waits.
+//! A client's connection, whoever holds it: socket, TLS session, and buffers. Nothing here waits.
 
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
@@ -14,60 +13,60 @@ use crate::http::proxy_header::{self, Parsed};
 use crate::tls::ServerSession;
 use crate::traffic::Traffic;
 
-/// Read at a time; room for the longest PROXY header.
+/// Limit of bytes per [`Conn::receive`]; room for the longest PROXY header.
 const MAX_RECEIVED: usize = 2 * proxy_header::MAX_BYTES;
 
-/// Where a connection stands.
+/// The stage of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Its PROXY header is to come.
+    /// Waits for the PROXY header.
     Proxy,
-    /// Its TLS handshake is under way.
+    /// In the TLS handshake.
     Handshake,
-    /// Between requests; or its last answer is still on its way.
+    /// Between requests; the last answer may still be unsent in part.
     Idle,
-    /// A head is under way.
+    /// Receives a head.
     Head,
-    /// It has had its last answer; what it still sends is thrown away.
+    /// Has had its last answer; further input is discarded.
     Closing,
 }
 
-/// Why nothing more can be done with a connection.
+/// Nothing more can be done with the connection, so the caller must let it go.
 #[derive(Debug)]
 pub(super) struct Gone;
 
 /// See the module.
 pub(super) struct Conn {
     pub client: TcpStream,
-    /// Who it is: its own address, or what its PROXY header says.
+    /// The client's address: the socket's peer, or what the PROXY header says.
     pub peer: SocketAddr,
-    /// Whom it counts for in the limit of connections; `None` while that is not known.
+    /// The network it counts for in `max_connections_per_ip`; `None` while it is not counted.
     pub network: Option<IpAddr>,
     pub tls: Option<Box<ServerSession>>,
     pub secure: bool,
     pub stage: Stage,
     /// When the stage began.
     pub since: Instant,
-    /// The poll that tells of it.
+    /// The index of the poll it is in.
     pub home: usize,
-    /// Requests that have come on it.
+    /// Requests so far.
     pub requests: u32,
-    /// What has come and was not taken yet; ciphertext only while a PROXY header is to come.
+    /// Received but not consumed; ciphertext only in [`Stage::Proxy`].
     pub input: Buffer,
-    /// Up to here the input was searched for a head's end.
+    /// The input is searched for a head's end up to here.
     pub searched: usize,
     pub output: Buffer,
     /// When the client last took some of the output.
     pub progress: Instant,
-    /// There may be more to read.
+    /// Whether there may be more to read.
     pub readable: bool,
-    /// The system has told that the client ends its side; it may have to be read yet.
+    /// The poll has reported the client's FIN; bytes before it may still be unread.
     pub is_end_told: bool,
-    /// The client has ended its side.
+    /// The client's FIN, or its TLS close, has been read.
     pub has_ended: bool,
-    /// We have ended ours.
+    /// We have sent our FIN.
     pub is_shut: bool,
-    /// What passes on all connections of clients.
+    /// Counts the bytes of all client connections.
     pub traffic: Arc<Traffic>,
 }
 
@@ -78,15 +77,15 @@ impl Conn {
         self.searched = 0;
     }
 
-    /// Reads what is there; how many bytes of plaintext that has brought.
+    /// Reads what has arrived; returns the number of plaintext bytes added to the input.
     pub fn receive(&mut self) -> Result<usize, Gone> {
         let before = self.input.len();
         while self.readable && !self.has_ended {
             let amount = scratch::with(|scratch| {
                 let room = scratch.len();
                 let amount = self.read_socket(scratch)?;
-                // A short read has emptied the socket, and what comes later is told of again; but for an end
-                // that was told of together with the bytes before it.
+                // A short read has emptied the socket, and the poll reports later bytes. Not so if the FIN
+                // was already reported together with these bytes: then it must still be read.
                 self.readable &= amount == room || self.is_end_told;
                 self.take_in(&scratch[..amount]).map(|()| amount)
             })?;
@@ -97,7 +96,7 @@ impl Conn {
         Ok(self.input.len() - before)
     }
 
-    /// What the socket has, and 0 where that is nothing or the end.
+    /// Reads from the socket; 0 if nothing has arrived or the client has ended.
     pub fn read_socket(&mut self, buf: &mut [u8]) -> Result<usize, Gone> {
         match rustix::net::recv(&self.client, buf, RecvFlags::DONTWAIT) {
             Ok((0, _)) => {
@@ -113,9 +112,9 @@ impl Conn {
         }
     }
 
-    /// Adds what was read from the socket to the input.
+    /// Adds bytes from the socket to the input, decrypted if need be.
     pub fn take_in(&mut self, bytes: &[u8]) -> Result<(), Gone> {
-        // What stands behind a PROXY header comes here once more.
+        // Bytes behind a PROXY header are passed here once more, by `feed_tls`.
         let is_proxy_header = self.stage == Stage::Proxy;
         let Some(tls) = self.tls.as_mut().filter(|_| !is_proxy_header) else {
             self.input.push(bytes);
@@ -137,14 +136,14 @@ impl Conn {
                 Ok(())
             }
             Err(_) => {
-                // The alert that says why.
+                // Sends the alert that says why.
                 let _ = self.flush(self.since);
                 Err(Gone)
             }
         }
     }
 
-    /// Sends this to the client as far as it takes it; the rest stays in the output.
+    /// Sends as much to the client as it takes; the rest stays in the output.
     pub fn send(&mut self, plaintext: &[u8], now: Instant) -> Result<(), Gone> {
         if self.output.is_empty() {
             self.progress = now;
@@ -159,7 +158,7 @@ impl Conn {
         self.flush(now)
     }
 
-    /// Writes what the client takes of the output.
+    /// Writes as much of the output as the client takes.
     pub fn flush(&mut self, now: Instant) -> Result<(), Gone> {
         while !self.output.is_empty() {
             let sent = self.write_socket(self.output.bytes())?;
@@ -168,7 +167,7 @@ impl Conn {
             }
             self.output.consume(sent);
             self.progress = now;
-            // Its silence begins when it has taken all.
+            // Idle and linger times count from the moment the client has taken everything.
             if self.output.is_empty() && matches!(self.stage, Stage::Idle | Stage::Closing) {
                 self.since = now;
             }
@@ -187,13 +186,14 @@ impl Conn {
         }
     }
 
-    /// Whether something has come that was not read yet.
+    /// Whether unread bytes are in the socket.
     pub fn has_unread(&self) -> bool {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         matches!(rustix::net::recv(&self.client, &mut [0; 1], flags), Ok((1.., _)))
     }
 
-    /// After what is in the output nothing more is said. TLS ends in order only where the answer was whole.
+    /// Ends the connection after the output. `in_order` ends the TLS session, too, which only a complete
+    /// answer allows.
     pub fn close(&mut self, in_order: bool, now: Instant) -> Result<(), Gone> {
         if let Some(tls) = self.tls.as_mut().filter(|_| in_order) {
             tls.close();
@@ -204,21 +204,21 @@ impl Conn {
         self.flush(now)
     }
 
-    /// Ends our side, once all has gone.
+    /// Sends our FIN, once the output is empty.
     pub fn shut(&mut self) {
         if !self.is_shut {
             self.is_shut = true;
-            // An error means that it has ended already.
+            // An error means that the connection has ended already.
             let _ = self.client.shutdown(Shutdown::Write);
         }
     }
 
-    /// What comes of it when it is let go: the client is told that something was cut.
+    /// Makes the later close a reset, so that the client knows the answer was cut.
     pub fn reset_at_close(&self) {
         let _ = socket2::SockRef::from(&self.client).set_linger(Some(std::time::Duration::ZERO));
     }
 
-    /// Reads the PROXY header, if it is all there: `false` where it is not.
+    /// Consumes the PROXY header; `false` if it is not complete yet.
     pub fn take_proxy_header(&mut self) -> Result<bool, Gone> {
         match proxy_header::parse(self.input.bytes()) {
             Parsed::Partial => Ok(false),
@@ -231,7 +231,7 @@ impl Conn {
         }
     }
 
-    /// What stood behind the PROXY header is TLS's.
+    /// Passes the bytes behind the PROXY header to TLS.
     pub fn feed_tls(&mut self) -> Result<(), Gone> {
         let bytes = self.input.bytes().to_vec();
         self.input.clear();

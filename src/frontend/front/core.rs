@@ -1,4 +1,4 @@
-//! What the front's threads and the workers share.
+//! State that the front's threads and the workers share.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -22,7 +22,7 @@ use crate::tls::ServerSettings;
 use crate::traffic::Traffic;
 use crate::watch::Watch;
 
-/// A connection on which a request has come, on the way to a worker.
+/// A connection with a complete head, handed to a worker.
 pub(super) struct Loan {
     pub core: Arc<Core>,
     pub index: usize,
@@ -34,11 +34,11 @@ pub(super) struct Loan {
 /// See the module.
 pub(super) struct Core {
     pub table: Table,
-    /// One for each thread: first those that look after clients, then those that make handshakes.
+    /// One per thread: first the client loops, then the handshake loops.
     pub polls: Vec<Poll>,
-    /// How often each of them has been round.
+    /// Iterations of each thread's loop, for the watchdog.
     pub rounds: Vec<AtomicU64>,
-    /// How many look after clients.
+    /// How many of the polls belong to client loops.
     pub client_loops: usize,
     pub modes: Modes,
     pub dispatch: Arc<dyn Dispatch>,
@@ -47,22 +47,22 @@ pub(super) struct Core {
     /// Whether each connection begins with a PROXY header.
     pub proxy_protocol: bool,
     pub may_send_proxy_header: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
-    /// Each answer says that it is its connection's last.
+    /// Every answer announces the end of its connection (`Connection: close`).
     pub ends: AtomicBool,
     pub per_network: Mutex<HashMap<IpAddr, usize>>,
-    /// Connections that were one too many ...
+    /// Connections closed because of a limit ...
     pub surplus: Mutex<Surplus>,
-    /// ... and those of peers that may send no PROXY header.
+    /// ... and those of peers that may not send a PROXY header.
     pub strangers: Mutex<Surplus>,
-    /// Makes of a loan what a worker reads and writes.
+    /// Makes the stream for a worker from a loan.
     pub stream_of: fn(Loan, &RequestHead) -> Box<dyn ClientStream>,
-    /// Whose turn it is to take the next connection.
+    /// Counts connections, to spread them over the loops.
     pub turn: AtomicUsize,
     pub traffic: Arc<Traffic>,
 }
 
 impl Core {
-    /// From now on it counts for its client. Takes a lock.
+    /// Counts the connection for its client's network. Takes a lock.
     pub fn count_network(&self, conn: &mut Conn) -> Result<(), Gone> {
         let (network, most) = (network_of(conn.peer.ip()), (self.limits)().max_connections_per_ip);
         let mut counts = self.per_network.lock();
@@ -77,16 +77,16 @@ impl Core {
         Ok(())
     }
 
-    /// It is gone. Takes locks, one after the other.
+    /// Closes a connection. Takes locks, one after the other.
     pub fn let_go(&self, conn: Box<Conn>, index: usize) {
         let network = conn.network;
-        // Closed first: its number may be given to another one as soon as the slot is free.
+        // The socket is closed first: another connection may take the slot as soon as it is free.
         drop(conn);
         self.table.forget(index);
         self.uncount(network);
     }
 
-    /// It counts for its client no more. Takes a lock.
+    /// Stops counting a connection for its client's network. Takes a lock.
     pub fn uncount(&self, network: Option<IpAddr>) {
         if let Some(network) = network {
             let mut counts = self.per_network.lock();

@@ -1,5 +1,5 @@
-//! A thread of the front: hears what happens to its connections and does what can be done without waiting.
-//! Nothing in it waits but the poll, so a client that stalls delays nobody. The first of them accepts.
+//! A thread of the front: handles the events of its connections as far as that works without waiting. It
+//! blocks only in its poll, so a client that stalls delays no other. The first of these threads also accepts.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,21 +16,21 @@ use super::room::Room;
 use crate::frontend::ListenSocket;
 use crate::logging::event;
 
-/// How often connections are looked through for what has taken too long.
+/// How often connections are checked for timeouts.
 const SWEEP: Duration = Duration::from_millis(100);
-/// Clients accepted before the others have their turn.
+/// Connections accepted in a row, before other events are handled.
 const MAX_ACCEPTED: usize = 64;
-/// After accepting has failed, for want of descriptors mostly.
+/// Pause after accepting has failed, mostly for lack of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// While requests wait for a worker, somebody looks at how long so often at least.
+/// While requests wait for a worker, the dispatcher is called at least this often.
 const LOOK: Duration = Duration::from_millis(1);
 
 /// See the module.
 pub(super) struct EventLoop {
     pub core: Arc<Core>,
-    /// Its number, and that of its poll.
+    /// The index of the thread and of its poll.
     pub number: usize,
-    /// The one that accepts has it.
+    /// Only in the thread that accepts.
     pub listener: Option<ListenSocket>,
     pub is_accepting: bool,
     pub accept_again: Instant,
@@ -38,7 +38,7 @@ pub(super) struct EventLoop {
 }
 
 impl EventLoop {
-    /// Until the process ends.
+    /// Runs until the process ends.
     pub fn run(mut self) {
         let core = Arc::clone(&self.core);
         let poll = &core.polls[self.number];
@@ -46,13 +46,13 @@ impl EventLoop {
         loop {
             self.follow_mode();
             core.rounds[self.number].fetch_add(1, Relaxed);
-            // While requests wait for a worker, somebody has to see to it; a thread that makes handshakes only
-            // where it may have handed one over.
+            // The dispatcher must be called while requests wait for a worker; by a handshake loop only after
+            // events, from which it may have dispatched a request.
             let hands_over = self.number < core.client_loops || !ready.is_empty();
             let is_anything_waiting = hands_over && core.dispatch.look();
             let rest = next_sweep.saturating_duration_since(Instant::now());
             let limit = if is_anything_waiting { rest.min(LOOK) } else { rest };
-            // Without it nobody is served any more, and whoever supervises this thread must know.
+            // Without its poll the thread serves nobody, so it panics and `supervised` ends the process.
             poll.wait(limit, &mut ready).expect("the system tells of clients");
             let now = Instant::now();
             for (key, ready) in ready.iter().copied() {
@@ -68,21 +68,21 @@ impl EventLoop {
         }
     }
 
-    /// A bug over one connection must not end all others.
+    /// A bug in one connection must not end all others.
     fn look_at(&self, index: usize, ready: Ready, now: Instant) {
         let looked = catch_unwind(AssertUnwindSafe(|| self.core.ready(index, ready, now)));
         if looked.is_err() {
             event(Error, "front", "panicked over a connection", &[]);
-            // It went with the stack; so does its slot.
+            // The connection was dropped by the panic; free its slot.
             self.core.table.forget(index);
         }
     }
 
-    /// Accepts, or leaves it, as it was told.
+    /// Starts or stops accepting, as the mode says.
     fn follow_mode(&mut self) {
         let mode = self.core.modes.told();
         if mode == Mode::Draining && self.is_accepting {
-            // Those whose connection the system has made already are answered.
+            // Accepts connections that the kernel has already established, so that they are answered.
             self.accept_all(Instant::now());
         }
         let Some(listener) = &self.listener else { return };
@@ -98,12 +98,12 @@ impl EventLoop {
         while self.accept_one(now) {}
     }
 
-    /// Some of those that wait; the poll tells of the rest, after all who are ready by now.
+    /// Accepts some connections; the poll reports the rest after the other events.
     fn accept(&mut self, now: Instant) {
         let _ = (0..MAX_ACCEPTED).all(|_| self.accept_one(now));
     }
 
-    /// Whether there may be more.
+    /// Accepts a connection; returns whether there may be more.
     fn accept_one(&mut self, now: Instant) -> bool {
         let Some(listener) = &self.listener else { return false };
         match listener.accept() {
@@ -113,12 +113,12 @@ impl EventLoop {
                     self.core.surplus.lock().closed(1, &*self.core.dispatch, now);
                     return true;
                 }
-                // Refused, it has been counted.
+                // `welcome` counts the connections it refuses.
                 let _ = self.core.welcome(client, peer, now);
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-            // One that has gone already, or a signal.
+            // The client has gone already, or a signal came.
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) =>
             {

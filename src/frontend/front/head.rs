@@ -1,28 +1,27 @@
-//! A request's head from its bytes. httparse cuts it into words; what is ambiguous in them is
-//! [`crate::http::framing`]'s to say. Pure.
+//! Parses a request's head. httparse splits it; [`crate::http::framing`] decides what is ambiguous. Pure.
 
 use crate::http::{Headers, RequestHead, Version};
 
-/// Fields that a head may have; the size limit binds first.
+/// Most fields of a head; usually the size limit is reached first.
 const MAX_FIELDS: usize = 256;
 
-/// What the bytes so far are.
+/// The result of parsing.
 #[derive(Debug)]
 pub(super) enum Parsed {
-    /// The start of a head.
+    /// The start of a head, not complete.
     Partial,
-    /// A whole head of so many bytes.
+    /// A complete head, and its length in bytes.
     Whole(RequestHead, usize),
-    /// No head.
+    /// Not a head of HTTP/1.
     Malformed,
-    /// More fields than there may be.
+    /// More than [`MAX_FIELDS`].
     TooManyFields,
 }
 
-/// Reads a head. `searched` is how far these bytes were looked at before, so that each is looked at once
-/// however they come.
+/// Parses a head. `searched` is how far `bytes` were searched by earlier calls, so that each byte is searched
+/// only once.
 pub(super) fn parse(bytes: &[u8], searched: &mut usize) -> Parsed {
-    // Empty lines before a request are of no account (RFC 9112 section 2.2).
+    // Empty lines before a request are ignored (RFC 9112 section 2.2).
     let skipped = bytes.chunks(2).take_while(|pair| *pair == b"\r\n").count() * 2;
     let end = match find_end(bytes, skipped, (*searched).max(skipped)) {
         Found::End(end) => end,
@@ -30,7 +29,7 @@ pub(super) fn parse(bytes: &[u8], searched: &mut usize) -> Parsed {
             *searched = bytes.len();
             return Parsed::Partial;
         }
-        // httparse takes a bare LF for a line's end.
+        // httparse would accept a bare LF as a line end.
         Found::BareLineEnd => return Parsed::Malformed,
     };
     let head = &bytes[skipped..end];
@@ -46,13 +45,13 @@ pub(super) fn parse(bytes: &[u8], searched: &mut usize) -> Parsed {
 }
 
 enum Found {
-    /// Behind the empty line.
+    /// The position after the empty line.
     End(usize),
     NotYet,
     BareLineEnd,
 }
 
-/// The empty line that ends a head which starts at `start`, looked for from `from`.
+/// Finds the empty line that ends the head at `start`; searches from `from`.
 fn find_end(bytes: &[u8], start: usize, from: usize) -> Found {
     let mut at = from;
     while let Some(next) = bytes[at..].iter().position(|byte| *byte == b'\n') {

@@ -1,5 +1,5 @@
-//! A connection in a worker's hands, with one request: the worker reads the body and writes the answer
-//! straight on the socket, encrypting it itself, and then gives the connection back.
+//! A connection lent to a worker for one request. The worker reads the body and writes the answer directly on
+//! the socket, including encryption, and then gives the connection back.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -19,12 +19,12 @@ use crate::http::{BodyLength, Headers, RequestHead, Version};
 use crate::readiness::{self, Interest};
 use crate::watch::{Wait, Watch};
 
-/// What of the request's body is still to come.
+/// What is still to be read of the request's body.
 enum Body {
     Whole,
     Length(u64),
     Chunks(Box<Decoder>),
-    /// It is no body, or has no end that could be found.
+    /// The body is malformed, or its end can't be determined.
     Unreadable,
 }
 
@@ -32,14 +32,14 @@ enum Body {
 pub(super) struct Lent {
     core: Arc<Core>,
     index: usize,
-    /// `None` when it was given back.
+    /// `None` after the connection was given back.
     conn: Option<Box<Conn>>,
     body: Body,
     trailers: Headers,
-    /// The client waits for leave to send its body.
+    /// The client waits for `100 Continue` before it sends its body.
     expects_continue: bool,
     asks_upgrade: bool,
-    /// The front is told of the end only, while the body is read here.
+    /// Whether the poll reports only the client's FIN, because the body is read here.
     is_hushed: bool,
     watch: Arc<Watch>,
 }
@@ -75,8 +75,8 @@ impl Lent {
         self.conn.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// While a body is read here the front need not be told of each piece of it. Costs two calls, so not
-    /// where the body has come with its head.
+    /// Stops the poll from reporting each piece of the body. This costs two system calls a request, so it is
+    /// not used for a body that arrived with its head.
     fn hush(&mut self, hushed: bool) {
         if let Some(conn) = self.conn.as_ref().filter(|_| self.is_hushed != hushed) {
             self.is_hushed =
@@ -84,7 +84,7 @@ impl Lent {
         }
     }
 
-    /// Decodes what is here already.
+    /// Decodes body bytes that are already in the input.
     fn take(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let Some(conn) = self.conn.as_mut() else { return Err(io::ErrorKind::NotConnected.into()) };
         match &mut self.body {
@@ -115,8 +115,8 @@ impl Lent {
         }
     }
 
-    /// Reads from the socket: straight into `buf` where it can be, and how much that was; else into the
-    /// input.
+    /// Reads from the socket: directly into `buf` if possible, returning the amount, else into the input,
+    /// returning 0.
     fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let Some(conn) = self.conn.as_mut() else { return Err(io::ErrorKind::NotConnected.into()) };
         conn.readable = true;
@@ -141,7 +141,7 @@ impl Lent {
                 None
             }
         };
-        // TLS may have something to say for itself.
+        // TLS may have a message of its own to send.
         conn.flush(Instant::now()).map_err(|_| broken())?;
         match straight {
             Some(amount @ 1..) => Ok(amount),
@@ -152,7 +152,7 @@ impl Lent {
         }
     }
 
-    /// Waits for the client to take what is in the output.
+    /// Waits for the client to take the output.
     fn wait_for_room(&mut self) -> io::Result<()> {
         let limit = (self.core.limits)().client_write;
         let Some(conn) = self.conn.as_mut() else { return Err(io::ErrorKind::NotConnected.into()) };
@@ -239,8 +239,8 @@ impl ClientStream for Lent {
         !matches!(self.body, Body::Whole)
     }
 
-    /// Bytes that stand behind a request for an upgrade may be of the other protocol, even where that was
-    /// declined: they are not taken for a request.
+    /// After a request for an upgrade, even a declined one, further bytes may belong to the other protocol,
+    /// so they must not be parsed as a request.
     fn can_keep_alive(&self) -> bool {
         let has_more = self.conn.as_ref().is_some_and(|conn| !conn.input.is_empty());
         self.core.keeps_alive() && !(self.asks_upgrade && has_more)

@@ -1,12 +1,12 @@
-//! The front: accepts clients, speaks TLS with them, reads and checks every head on its bytes, and lends the
-//! connection to the worker that handles the request. Idle connections, heads under way, the tails of
-//! answers and everything that we say ourselves are the front's, and cost no worker.
+//! The front: accepts clients, speaks TLS, reads and checks every head, and lends the connection to the
+//! worker that handles the request. Idle connections, incomplete heads, unsent ends of answers and refused
+//! heads stay with the front and cost no worker.
 //!
-//! `event_loop` are its threads, each with one `poll`: mostly one for clients, and on TLS listeners one a
-//! processor for handshakes, which may take milliseconds. `table` says who has a connection (`conn`).
-//! `welcome` gives a new one its place, `advance` does what is to be done with one, `turns` hands it on and
-//! takes it back, `lent` and `tunnel` are one in a worker's hands, `sweep` ends what has taken too long, and
-//! `room` makes room where all places are taken.
+//! `event_loop` is a thread with its `poll`: usually one thread for clients, and on TLS listeners one per
+//! processor for handshakes, which may take milliseconds. `table` records who holds each connection (`conn`).
+//! `welcome` admits a new connection, `advance` does what is possible with one, `turns` lends it and takes it
+//! back, `lent` and `tunnel` are connections held by a worker, `sweep` enforces timeouts, and `room` closes
+//! silent connections when the limit is reached.
 
 mod advance;
 mod buffer;
@@ -53,33 +53,33 @@ use poll::Poll;
 use room::Room;
 use table::{Holder, Table};
 
-/// The stack of a thread whose buffers are on the heap; a handshake takes some.
+/// The stack of a thread; buffers are on the heap, TLS handshakes need some stack.
 const STACK_BYTES: usize = 512 << 10;
-/// TCP's own handshake takes that long with most clients.
+/// Most clients complete TCP's handshake within this time.
 const HANDSHAKE: Duration = Duration::from_millis(50);
-/// A loop reads heads for that many processors' workers; measured with two.
+/// One client loop serves the workers of this many processors; measured with two.
 const PROCESSORS_PER_LOOP: usize = 4;
 
-/// A listener with the front before it.
+/// A listener whose clients the front serves.
 pub struct Front {
     listener: ListenSocket,
     core: Arc<Core>,
 }
 
-/// How a listener is served.
+/// How to serve a listener.
 pub struct FrontSettings {
     /// Certificates, for a TLS listener.
     pub tls: Option<ServerSettings>,
     /// Whether each connection begins with a PROXY header.
     pub proxy_protocol: bool,
-    /// Who may send one; asked again and again, so a reload takes effect.
+    /// Which peers may send one. Called for each connection, so a reload takes effect.
     pub may_send_proxy_header: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
-    /// Counts what passes.
+    /// Counts bytes.
     pub traffic: Arc<Traffic>,
 }
 
 impl Front {
-    /// Starts to accept. `limits` is asked again and again, so a reload takes effect.
+    /// Starts accepting. `limits` is called for each use, so a reload takes effect.
     ///
     /// # Errors
     /// The operating system's, for sockets and threads.
@@ -133,7 +133,7 @@ impl Front {
         Ok(Front { listener, core })
     }
 
-    /// New connections get these certificates.
+    /// Replaces the certificates for new connections.
     pub fn set_tls(&self, settings: ServerSettings) {
         if let Some(tls) = &self.core.tls {
             *tls.write() = settings;
@@ -150,8 +150,8 @@ impl Listener for Front {
         self.core.ends.store(true, Relaxed);
     }
 
-    /// Closing the socket would reset whoever has connected and was not accepted yet. So nobody new can begin
-    /// to connect, those who have begun are accepted, and then it is closed.
+    /// Closing the socket would reset connections that are established but not accepted yet. So new
+    /// handshakes are blocked first, those already begun are accepted, and then listening ends.
     fn drain(&self) {
         self.announce_end();
         self.listener.remove_file();
@@ -161,13 +161,13 @@ impl Listener for Front {
         }
         self.drain_after_pause();
         let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Read);
-        // Whoever else has the socket may listen on it again.
+        // Another process that shares the socket may listen on it again.
         admit_newcomers(&self.listener);
     }
 
     fn pause(&self) -> io::Result<()> {
         self.tell(Mode::Paused)?;
-        // The next process may want it so.
+        // The next process may expect a blocking socket.
         self.listener.set_nonblocking(false)
     }
 
@@ -178,12 +178,12 @@ impl Listener for Front {
 
     fn drain_after_pause(&self) {
         self.announce_end();
-        // It hears it or is gone.
+        // An error means that the front's thread is gone.
         let _ = self.tell(Mode::Draining);
     }
 
     fn end(&self) {
-        // It hears it or is gone.
+        // An error means that the front's thread is gone.
         let _ = self.tell(Mode::Ending);
     }
 

@@ -1,7 +1,7 @@
-//! Waits for many sockets at once (epoll), and for a bell that other threads ring.
+//! Waits for events of many sockets (epoll), and for a wake-up by other threads (eventfd, the bell).
 //!
-//! A client's socket is put in once and tells of each change (edge-triggered): whoever hears of one
-//! remembers it until the socket says that nothing more can be done. So a request costs no call here.
+//! A client's socket is added once and edge-triggered: each change is reported once, and whoever handles it
+//! must remember it until the socket would block. So a request costs no epoll call.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,11 +10,11 @@ use std::time::Duration;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 
-/// The bell's key.
+/// The bell's event key.
 const BELL: u64 = u64::MAX;
-/// The listening socket's key.
+/// The listening socket's event key.
 pub(super) const LISTENER: u64 = u64::MAX - 1;
-/// Events taken at once.
+/// Events per wait.
 const MAX_EVENTS: usize = 256;
 
 /// See the module.
@@ -23,12 +23,12 @@ pub(super) struct Poll {
     bell: OwnedFd,
 }
 
-/// What has become possible with a client's connection.
+/// An event of a client's connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Ready {
-    /// Something has come, or the client has ended its side.
+    /// Bytes have arrived, or the client has ended its side.
     pub read: bool,
-    /// There is room again.
+    /// The socket has room to write again.
     pub write: bool,
     /// The client has ended its side.
     pub ended: bool,
@@ -37,12 +37,12 @@ pub(super) struct Ready {
 }
 
 impl Ready {
-    /// Whether anything has.
+    /// Whether there is any event.
     pub fn is_any(self) -> bool {
         self.read || self.write || self.ended || self.broken
     }
 
-    /// What both say.
+    /// The union of two events.
     pub fn and(self, other: Ready) -> Ready {
         Ready {
             read: self.read || other.read,
@@ -54,7 +54,7 @@ impl Ready {
 }
 
 impl Poll {
-    /// With nothing to wait for but the bell.
+    /// A poll that contains only the bell.
     ///
     /// # Errors
     /// The operating system's.
@@ -65,7 +65,7 @@ impl Poll {
         Ok(Poll { epoll, bell })
     }
 
-    /// Tells of this client from now on. What is possible already is told at once.
+    /// Adds a client's socket. Its current state is reported at once.
     ///
     /// # Errors
     /// The operating system's.
@@ -73,7 +73,7 @@ impl Poll {
         Ok(epoll::add(&self.epoll, socket, EventData::new_u64(key as u64), all())?)
     }
 
-    /// Tells nothing more of it.
+    /// Removes a client's socket.
     ///
     /// # Errors
     /// The operating system's.
@@ -81,8 +81,8 @@ impl Poll {
         Ok(epoll::delete(&self.epoll, socket)?)
     }
 
-    /// While somebody else reads a body, tells of the end only; then of everything again, and what is
-    /// possible by then is told at once.
+    /// Reports only the client's FIN while `hushed`, for a worker that reads a body. Otherwise reports
+    /// everything again, starting with the current state.
     ///
     /// # Errors
     /// The operating system's.
@@ -91,7 +91,7 @@ impl Poll {
         Ok(epoll::modify(&self.epoll, socket, EventData::new_u64(key as u64), flags)?)
     }
 
-    /// Whether the listening socket is waited for; `known` is what was said before.
+    /// Adds or removes the listening socket; `known` is whether it is in the poll.
     ///
     /// # Errors
     /// The operating system's.
@@ -107,7 +107,7 @@ impl Poll {
         Ok(())
     }
 
-    /// Waits until something can be done, the bell rings or the time is up; what can be done is in `ready`.
+    /// Waits for events, the bell or the timeout; stores the events in `ready`.
     ///
     /// # Errors
     /// The operating system's.
@@ -134,9 +134,9 @@ impl Poll {
         Ok(())
     }
 
-    /// Ends a wait.
+    /// Wakes the thread in [`Poll::wait`].
     pub fn ring(&self) {
-        // It fails only where it has been rung 2^64 times.
+        // Fails only if the counter is full, after 2^64 calls.
         let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
     }
 }

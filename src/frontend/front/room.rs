@@ -1,5 +1,5 @@
-//! Room for new clients where all places are taken: those who say nothing give way, the most silent first.
-//! Else a few thousand connections that cost nobody anything would shut all others out.
+//! Makes room for new connections at the limit: closes silent connections, the longest silent first.
+//! Otherwise a few thousand idle connections could lock out all other clients.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -8,16 +8,17 @@ use super::conn::Stage;
 use super::core::Core;
 use super::table::Holder;
 
-/// Between two searches through all connections.
+/// Shortest time between two searches through all connections.
 const SEARCH_PAUSE: Duration = Duration::from_millis(100);
-/// Who has been silent for less is about to say something.
+/// Connections silent for less than this are kept: they may be about to send something.
 const MIN_SILENCE: Duration = Duration::from_millis(500);
-/// Found by one search.
+/// Most silent connections remembered from one search.
 const MAX_FOUND: usize = 1024;
 
 /// See the module.
 pub(super) struct Room {
-    /// Who was silent at the last search, since when, and whether it has ever asked for something.
+    /// Connections silent at the last search: whether between requests (others go first), since when, and the
+    /// key.
     silent: VecDeque<(bool, Instant, usize)>,
     searched: Option<Instant>,
 }
@@ -27,7 +28,7 @@ impl Room {
         Room { silent: VecDeque::new(), searched: None }
     }
 
-    /// Closes one connection; `false` where nobody has been silent for long enough. Takes locks, one after
+    /// Closes one silent connection; `false` if none has been silent for long enough. Takes locks, one after
     /// the other.
     pub fn make(&mut self, core: &Core, now: Instant) -> bool {
         loop {
@@ -55,7 +56,7 @@ impl Room {
                 && conn.output.is_empty()
                 && now.saturating_duration_since(conn.since) >= MIN_SILENCE
             {
-                // Who has never asked for anything goes first, whatever it has begun to send.
+                // Clients without a request so far go first, and those in the middle of a head.
                 silent.push((conn.requests > 0 && conn.stage == Stage::Idle, conn.since, slot.key));
             }
         }
@@ -65,7 +66,7 @@ impl Room {
     }
 }
 
-/// Closes it, if it has been silent since then.
+/// Closes the connection if it has been silent since then.
 fn close(core: &Core, index: usize, since: Instant) -> bool {
     let Some(slot) = core.table.slot(index) else { return false };
     let mut slot = slot.lock();

@@ -1,4 +1,4 @@
-//! What has taken too long on a front's connections.
+//! Enforces timeouts on a front's connections.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,26 +11,25 @@ use super::table::Holder;
 use crate::frontend::limits::ClientLimits;
 use crate::frontend::refused_head::RefusedHead;
 
-/// A client that ends its side may have gone, or may have said all it had to say and wait for its answer; the
-/// two look alike until something is sent to it. So a request that still waits for a worker is dropped after
-/// this, ...
+/// A client that ends its side may be gone, or may have sent its last request and wait for the answer; only
+/// sending to it would tell. So a request that still waits for a worker is dropped after this time, ...
 const NOT_WORTH_A_WORKER: Duration = Duration::from_millis(500);
-/// ... and one that a worker has goes on for so long. nginx waits not at all, HAProxy by default for ever. A
-/// client that resets its connection has gone for certain, and frees its worker at once.
+/// ... and a request that a worker handles is cancelled after this time. nginx cancels at once, HAProxy never
+/// by default. A client that resets its connection is certainly gone, and frees its worker at once.
 const GONE: Duration = Duration::from_secs(3);
-/// How long a client that has had its last answer may be silent before the connection is closed: one that is
-/// still sending would lose the answer to a reset (RFC 9112 section 9.6). nginx waits for 5 s, ...
+/// How long a client may be silent after its last answer before the connection is closed (nginx: 5 s). Closing
+/// while it still sends would reset the connection and could lose the answer (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(1);
-/// ... and how long it may send, whatever it sends. nginx takes 30 s.
+/// The same limit for a client that keeps sending (nginx: 30 s).
 const MAX_LINGER: Duration = Duration::from_secs(5);
-/// In a drain a connection that has been silent for so long is closed: one that is in use sends its next
-/// request before, and learns from the answer that it was the last.
+/// In a drain, connections silent for this long are closed. A connection in use sends its next request
+/// sooner, and learns from the answer that it was the last.
 pub(super) const DRAIN_IDLE: Duration = Duration::from_secs(1);
-/// In a drain, the rest of a head that has begun gets that long.
+/// In a drain, the time for the rest of a head.
 const DRAIN_HEAD: Duration = Duration::from_secs(3);
 
 impl Core {
-    /// Ends what has taken too long of one thread's connections. Takes locks, one after the other.
+    /// Ends connections of one thread that exceed a timeout. Takes locks, one after the other.
     pub fn sweep(self: &Arc<Self>, home: usize, now: Instant) {
         let limits = self.limits_in(self.modes.told());
         for index in self.table.indices() {
@@ -88,14 +87,15 @@ impl Core {
     }
 }
 
-/// What becomes of a connection.
+/// What a timeout does to a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expiry {
     Stays,
     Cut,
-    /// It is told that it ends: TLS tells that from a connection that was cut (RFC 8446 section 6.1).
+    /// Closed with TLS's close_notify, which tells the client that the connection was not cut (RFC 8446
+    /// section 6.1).
     Farewell,
-    /// Its head has taken too long.
+    /// The head took too long: refused with 408.
     TooSlow,
 }
 
@@ -103,7 +103,7 @@ fn expiry(conn: &Conn, limits: &ClientLimits, now: Instant) -> Expiry {
     let age = now.saturating_duration_since(conn.since);
     let has_output = !conn.output.is_empty();
     let is_stalled = has_output && now.saturating_duration_since(conn.progress) >= limits.client_write;
-    // Of a connection that closes: since it began to, or since the client took the last of its answer.
+    // In `Stage::Closing`, `progress` is when closing began or when the client took the last of its answer.
     let has_lingered = now.saturating_duration_since(conn.progress) >= MAX_LINGER;
     match conn.stage {
         Stage::Proxy | Stage::Handshake if age >= limits.client_header => Expiry::Cut,
@@ -111,7 +111,7 @@ fn expiry(conn: &Conn, limits: &ClientLimits, now: Instant) -> Expiry {
         _ if is_stalled => Expiry::Cut,
         Stage::Head if age >= limits.client_header => Expiry::TooSlow,
         Stage::Closing if !has_output && (age >= LINGER || has_lingered) => Expiry::Cut,
-        // What has come and was not looked at yet is not silence.
+        // A connection with bytes still to be read is not idle.
         Stage::Idle if !has_output && age >= limits.client_idle && !conn.has_unread() => match conn.tls {
             Some(_) => Expiry::Farewell,
             None => Expiry::Cut,

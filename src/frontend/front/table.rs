@@ -1,9 +1,9 @@
-//! All connections of a front, each in a slot of its own. A slot says who has its connection: the slot
-//! itself, a thread of the front that is just looking at it, or a worker it was lent to. What happens to it
-//! meanwhile is noted for whoever brings it back.
+//! All connections of a front, each in its own slot. A slot records who holds the connection: the slot
+//! itself, a thread of the front, or a worker. Events meanwhile are stored in the slot for whoever brings the
+//! connection back.
 //!
-//! A connection's key is its slot and how often that was used before: what the system tells of a connection
-//! may be looked at after it has gone, and must not be taken for news of the next one in its slot.
+//! A connection's key combines its slot's index with the number of earlier uses of that slot. An event may be
+//! handled after its connection is gone, and must not be attributed to the next connection in the slot.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -15,49 +15,49 @@ use super::conn::Conn;
 use super::poll::Ready;
 use crate::watch::Watch;
 
-/// Slots that are made at a time.
+/// Slots allocated at a time.
 const SEGMENT: usize = 1024;
-/// More than a million connections have never been asked for; 16 KB of pointers.
+/// Allows a million connections, more than anybody has asked for; 16 KB of pointers.
 const SEGMENTS: usize = 1024;
-/// Slots there can be; a key counts a slot's uses in steps of this.
+/// Most slots; the use count is in the key in steps of this.
 const SLOTS: usize = SEGMENT * SEGMENTS;
-/// A slot's uses are counted up to this, so that no key is one of the poll's own.
+/// Keys stay below this, so that they never equal the poll's own keys.
 const MAX_KEY: usize = usize::MAX >> 1;
 
 /// See the module.
 pub(super) struct Table {
     segments: Box<[OnceLock<Segment>]>,
-    /// Keys for the next connections.
+    /// Keys for the next connections, of slots that were used before.
     free: Mutex<Vec<usize>>,
-    /// Slots that were ever used.
+    /// How many slots were ever used.
     used: AtomicUsize,
     open: AtomicUsize,
 }
 
-/// Slots that were made at the same time; they never move.
+/// Slots allocated together; they never move.
 type Segment = Box<[Mutex<Slot>]>;
 
-/// One connection's.
+/// The slot of one connection.
 #[derive(Default)]
 pub(super) struct Slot {
-    /// The connection's.
+    /// The key of the connection, or of the next one.
     pub key: usize,
     pub holder: Holder,
-    /// What has become possible while the connection was away.
+    /// Events while the connection was held elsewhere.
     pub missed: Ready,
-    /// Since when its client has ended its side, while it was away.
+    /// When the client's FIN was reported while the connection was held elsewhere.
     pub ended_since: Option<Instant>,
 }
 
-/// Who has a connection.
+/// The holder of a connection.
 #[derive(Default)]
 pub(super) enum Holder {
-    /// There is none.
+    /// There is no connection.
     #[default]
     Nobody,
-    /// The slot.
+    /// The slot itself.
     Slot(Box<Conn>),
-    /// A thread of the front, for a moment.
+    /// A thread of the front, briefly.
     Front,
     /// A worker, with a request.
     Worker(Arc<Watch>),
@@ -66,7 +66,7 @@ pub(super) enum Holder {
 }
 
 impl Table {
-    /// Without connections.
+    /// A table without connections.
     pub fn new() -> Table {
         Table {
             segments: (0..SEGMENTS).map(|_| OnceLock::new()).collect(),
@@ -76,7 +76,7 @@ impl Table {
         }
     }
 
-    /// A key and a slot for a new connection; `None` where there can be no more. Takes locks.
+    /// Reserves a slot for a new connection and returns its key; `None` if all are in use. Takes locks.
     pub fn claim(&self) -> Option<usize> {
         let mut free = self.free.lock();
         let key = match free.pop() {
@@ -94,13 +94,14 @@ impl Table {
         Some(key)
     }
 
-    /// The slot of a key or a number; `None` for one that was never given out.
+    /// The slot of a key or an index; `None` if it was never used.
     pub fn slot(&self, key: usize) -> Option<&Mutex<Slot>> {
         let index = key % SLOTS;
         self.segments.get(index / SEGMENT)?.get()?.get(index % SEGMENT)
     }
 
-    /// The connection is gone; said twice it does no harm. Takes locks, one after the other.
+    /// Frees the slot of a connection that is gone; a second call has no effect. Takes locks, one after the
+    /// other.
     pub fn forget(&self, key: usize) {
         let next = key.checked_add(SLOTS).filter(|next| *next < MAX_KEY).unwrap_or(key % SLOTS);
         let Some(slot) = self.slot(key) else { return };
@@ -114,12 +115,12 @@ impl Table {
         self.open.fetch_sub(1, Relaxed);
     }
 
-    /// Numbers of slots that may have a connection.
+    /// The indices of all slots that may hold a connection.
     pub fn indices(&self) -> std::ops::Range<usize> {
         0..self.used.load(Relaxed)
     }
 
-    /// Connections there are.
+    /// Open connections.
     pub fn open(&self) -> usize {
         self.open.load(Relaxed)
     }

@@ -1,4 +1,4 @@
-//! A client's connection that has become a tunnel. It never comes back.
+//! A client's connection that has become a tunnel, for the rest of its life.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,14 +9,14 @@ use super::conn::{Conn, broken};
 use super::core::Core;
 use crate::duplex::Duplex;
 
-/// Bytes that may wait for room in the client's socket.
+/// Bytes that may be buffered until the client's socket takes them.
 const MAX_UNSENT: usize = 32 << 10;
 
 /// See the module.
 pub(super) struct Tunnel {
     core: Arc<Core>,
     index: usize,
-    /// `None` while it is dropped.
+    /// `None` only while it is dropped.
     conn: Option<Box<Conn>>,
 }
 
@@ -64,7 +64,7 @@ impl Duplex for Tunnel {
 
     fn end_sending(&mut self) {
         if let Ok(conn) = self.conn() {
-            // An error means that it is gone.
+            // An error means that the connection is gone.
             let _ = conn.close(true, Instant::now());
             conn.shut();
         }

@@ -1,5 +1,5 @@
-//! Whose a connection is: the front's until a request has come on it, then the worker's, then the front's
-//! again. Nothing here waits, so any thread may do it.
+//! Passes a connection between the front and a worker: lent when a request has arrived, given back after its
+//! answer. Nothing here waits, so it may run on any thread.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -17,21 +17,22 @@ use crate::http::{RequestHead, framing};
 use crate::watch::Watch;
 
 thread_local! {
-    /// Connections that have come back while the dispatcher was still taking their request, because it was answered
-    /// at once: looked at one by one afterwards, or a client that pipelines would fill the stack.
+    /// Connections given back while the dispatcher was still taking their request, because it was answered at
+    /// once. They are advanced in a loop afterwards: recursion would let a client that pipelines overflow the
+    /// stack.
     static RETURNED: RefCell<Option<Returned>> = const { RefCell::new(None) };
 }
 
 /// Connections and their keys.
 type Returned = Vec<(Box<Conn>, usize)>;
 
-/// Requests of one client that are answered at once, before others have their turn.
+/// Requests answered at once that are handled in a row, before other clients have their turn.
 const MAX_IN_A_ROW: usize = 32;
 fn next_returned() -> Option<(Box<Conn>, usize)> {
     RETURNED.with_borrow_mut(|all| all.as_mut().and_then(Vec::pop))
 }
 
-/// Nothing is collected any more once this is dropped, even by a panic.
+/// Stops collecting when dropped, even by a panic.
 struct NoneReturned;
 
 impl Drop for NoneReturned {
@@ -41,12 +42,12 @@ impl Drop for NoneReturned {
 }
 
 impl Core {
-    /// Something has become possible with a connection. Takes the slot's lock.
+    /// Handles an event of a connection. Takes the slot's lock.
     pub fn ready(self: &Arc<Self>, index: usize, ready: Ready, now: Instant) {
         let Some(slot) = self.table.slot(index) else { return };
         let mut slot = slot.lock();
         if slot.key != index {
-            // It was told of before, and has gone.
+            // The event belongs to an earlier connection in this slot.
             return;
         }
         match std::mem::replace(&mut slot.holder, Holder::Front) {
@@ -70,7 +71,7 @@ impl Core {
         }
     }
 
-    /// A connection whose request has ended comes back. Takes the slot's lock.
+    /// Takes back a connection whose request has ended. Takes the slot's lock.
     pub fn give_back(self: &Arc<Self>, mut conn: Box<Conn>, index: usize, ending: Ending) {
         let now = Instant::now();
         let closed = match ending {
@@ -99,8 +100,8 @@ impl Core {
         }
     }
 
-    /// Does all that can be done with it, and puts it where it belongs then. Takes locks, one after the
-    /// other.
+    /// Advances the connection as far as possible, then lends it or puts it in its slot. Takes locks, one
+    /// after the other.
     pub fn work(self: &Arc<Self>, mut conn: Box<Conn>, index: usize, mut ready: Ready, now: Instant) {
         let Some(slot) = self.table.slot(index) else { return };
         loop {
@@ -127,7 +128,7 @@ impl Core {
         let mut slot = slot.lock();
         slot.holder = Holder::Worker(Arc::clone(&watch));
         if slot.missed.broken {
-            // That was told while it was looked at, and is not told again.
+            // The event came while the front held the connection, and will not be reported again.
             watch.client_has_gone();
         }
         drop(slot);
@@ -151,11 +152,12 @@ impl Core {
         }
     }
 
-    /// Others have their turn before it is looked at again. Takes a lock.
+    /// Puts the connection in its slot, to be advanced after others had their turn. Takes a lock.
     fn look_again(&self, conn: Box<Conn>, index: usize) {
         let Some(slot) = self.table.slot(index) else { return };
         let mut slot = slot.lock();
-        // Tells of all that is possible once more; what is missed until then comes with it.
+        // Re-arming the poll reports the current state once more, which includes all events missed until
+        // then.
         match self.polls[conn.home].hush(&conn.client, index, false) {
             Ok(()) => slot.holder = Holder::Slot(conn),
             Err(_) => {

@@ -1,4 +1,4 @@
-//! A client has connected.
+//! Admits a new connection.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::table::Holder;
 use crate::frontend::listen_socket::NO_PORT;
 
 impl Core {
-    /// It gets a place, unless there is none for it. Takes locks, one after the other.
+    /// Gives the connection a slot, unless a limit forbids it. Takes locks, one after the other.
     pub fn welcome(self: &Arc<Self>, client: TcpStream, peer: SocketAddr, now: Instant) -> Result<(), Gone> {
         if self.proxy_protocol && !(self.may_send_proxy_header)(peer.ip().to_canonical()) {
             self.strangers.lock().closed(1, &*self.dispatch, now);
@@ -53,7 +53,7 @@ impl Core {
             is_shut: false,
             traffic: Arc::clone(&self.traffic),
         });
-        // All peers on a Unix socket would count as one.
+        // Peers on a Unix socket have no address to count by.
         if !self.proxy_protocol && has_address {
             self.count_network(&mut conn)?;
         }

@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 
 use super::*;
 
-/// What a client would see.
+/// What the client sees.
 #[derive(Debug, Default, Clone)]
 struct Seen {
     writes: Vec<String>,
@@ -62,7 +62,7 @@ impl ClientStream for Fake {
     }
 }
 
-/// Answers with these pieces and tells what the client saw.
+/// Sends an answer of these pieces and returns what the client sees.
 fn answer(version: Version, to_head: bool, framing: Framing, pieces: &[&str]) -> (Seen, io::Result<()>) {
     let fake = Fake::default();
     let mut responder = Responder::new(Box::new(fake.clone()), version, to_head, version == Version::Http11);

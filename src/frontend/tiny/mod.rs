@@ -1,9 +1,9 @@
-//! tiny_http's acceptor, for trusted networks: `"front": false`. tiny_http accepts, reads heads and decodes
-//! bodies, one thread a connection; each request goes straight to the same [`Dispatch`] as the front's.
+//! An acceptor on tiny_http, for trusted networks: `"front": false`. tiny_http accepts, reads heads and
+//! decodes bodies with one thread per connection; requests go to the same [`Dispatch`] as the front's.
 //!
-//! It has no limits of time, size or number, and shows no socket. What follows from that is a list in
-//! docs/RELIABILITY.md; here is only what friendly clients need: the end of an answer that its backend broke
-//! off, tunnels, and a drain.
+//! tiny_http limits neither times, sizes nor numbers, and hides its sockets; docs/RELIABILITY.md lists the
+//! consequences. This module only adds what well-behaved clients need: aborting an answer that its backend
+//! broke off, tunnels, and draining.
 
 mod nudge;
 mod shared;
@@ -36,17 +36,17 @@ use shared::Shared;
 use socket::ClientSocket;
 use stream::TinyStream;
 
-/// The stack of a thread that only waits and hands over.
+/// The stack of a thread that only waits and dispatches.
 const STACK_BYTES: usize = 128 << 10;
-/// How long the accept loop gets to end.
+/// How long to wait for the accept loop to end.
 const PAUSE_LIMIT: Duration = Duration::from_secs(2);
-/// Between two connections that wake it.
+/// Pause between two connections that wake the accept loop.
 const WAKE_PAUSE: Duration = Duration::from_millis(2);
-/// After accepting has failed, for want of descriptors mostly.
+/// Pause after accepting has failed, mostly for lack of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// While requests wait for a worker, how often somebody looks at that.
+/// While requests wait for a worker, the dispatcher is called this often.
 const LOOK: Duration = Duration::from_millis(1);
-/// In a drain, who is connected may use the connection once more within this time.
+/// In a drain, connected clients may send a request until this long after the last one.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// See the module.
@@ -57,7 +57,7 @@ pub struct TinyListener {
 }
 
 impl TinyListener {
-    /// Starts to accept.
+    /// Starts accepting.
     ///
     /// # Errors
     /// The operating system's, for sockets and threads.
@@ -77,7 +77,7 @@ impl TinyListener {
     }
 }
 
-/// Starts a server of tiny_http's on a clone of the socket, and the thread that takes its requests in.
+/// Starts a tiny_http server on a clone of the socket, and the thread that takes its requests.
 fn serve(listener: &ListenSocket, shared: &Arc<Shared>) -> io::Result<()> {
     let (ours, theirs) = (Arc::clone(shared), listener.try_clone()?);
     let server = server(listener)?;
@@ -88,26 +88,26 @@ fn serve(listener: &ListenSocket, shared: &Arc<Shared>) -> io::Result<()> {
 
 fn server(listener: &ListenSocket) -> io::Result<tiny_http::Server> {
     let listener = TcpListener::from(OwnedFd::from(listener.try_clone()?));
-    // tiny_http panics where it can't start its threads.
+    // tiny_http panics if it can't start its threads.
     catch_unwind(AssertUnwindSafe(|| tiny_http::Server::from_listener(listener, None)))
         .map_err(|_| io::Error::other("no thread for the server"))?
         .map_err(|error| io::Error::other(error.to_string()))
 }
 
-/// Takes requests in for as long as the process lives: when accepting has ended, open connections still
-/// deliver. tiny_http stops accepting for good at the first error, so then another server takes its place,
-/// and the old one stays for the connections that it has.
+/// Takes requests as long as the process lives: open connections deliver them even after accepting has ended.
+/// tiny_http stops accepting for good at the first error, so another server then takes over, and the old one
+/// is kept for its connections.
 fn accept(mut server: tiny_http::Server, listener: &ListenSocket, shared: &Arc<Shared>) {
     let mut old = Vec::new();
     loop {
-        // While requests wait for a worker, somebody has to see to it.
+        // The dispatcher must be called while requests wait for a worker.
         let received = match shared.dispatch.look() {
             true => server.recv_timeout(LOOK),
             false => server.recv().map(Some),
         };
         match received {
             Ok(None) => {}
-            // A bug over one request must not end all others.
+            // A bug in one request must not end all others.
             Ok(Some(request)) => {
                 if catch_unwind(AssertUnwindSafe(|| take_over(request, shared))).is_err() {
                     event(Error, "acceptor", "panicked over a request", &[]);
@@ -128,29 +128,30 @@ fn accept(mut server: tiny_http::Server, listener: &ListenSocket, shared: &Arc<S
     }
 }
 
-/// Makes tiny_http's request one of ours and hands it on.
+/// Converts tiny_http's request and dispatches it.
 fn take_over(mut request: tiny_http::Request, shared: &Arc<Shared>) {
     let Some(peer) = request.remote_addr().copied() else { return stream::discard(request) };
     if shared.is_doomed(peer) {
         return stream::discard(request);
     }
     let head = head_of(&mut request);
-    // tiny_http shows no bytes: as many as such a head has.
+    // tiny_http does not tell how many bytes it read; the head's length is close.
     shared.traffic.has_received(head.byte_len());
     let upgrade = tiny_http_finds(&head, b"upgrade");
-    // Of a body with an upgrade tiny_http decodes nothing: chunks would be taken for the body itself.
+    // tiny_http does not decode the body of a request for an upgrade, so chunks would be forwarded as the
+    // body.
     let body_length = framing::check(&head).and_then(|length| match length {
         BodyLength::Chunked if upgrade => Err(FramingError::AmbiguousFraming),
         length => Ok(length),
     });
     let length = body_length.unwrap_or(match request.body_length() {
-        // It will be refused; until then tiny_http's view of its body is what must be dealt with.
+        // The request will be refused; discarding its body must follow tiny_http's view of it.
         Some(length) => BodyLength::Known(length as u64),
         None if head.headers.get("transfer-encoding").is_some() => BodyLength::Chunked,
         None => BodyLength::None,
     });
     let is_last = upgrade || !tiny_http_keeps_alive(&head);
-    // Its last request by our reading, if not by tiny_http's.
+    // We treat the request as the connection's last, though tiny_http would read another.
     if body_length.is_err() || (!head.keep_alive() && !is_last) {
         let cookie = ClientSocket::find(peer, shared.port).map_or(0, |socket| socket.cookie());
         shared.doom(peer, cookie);
@@ -167,7 +168,8 @@ fn tiny_http_keeps_alive(head: &RequestHead) -> bool {
         && (head.version == Version::Http11 || tiny_http_finds(head, b"keep-alive"))
 }
 
-/// tiny_http 0.12 looks at the first `Connection` field only, and for a part of a word.
+/// Whether tiny_http 0.12 finds this word: it looks at the first `Connection` field only, and matches parts
+/// of words.
 fn tiny_http_finds(head: &RequestHead, word: &[u8]) -> bool {
     let first = head.headers.get("connection");
     first.is_some_and(|value| value.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word)))
@@ -198,12 +200,12 @@ impl Listener for TinyListener {
     fn drain(&self) {
         self.drain_after_pause();
         self.shared.stops.store(true, SeqCst);
-        // tiny_http's accept fails and its loop ends; existing connections are served on.
+        // Makes tiny_http's accept loop fail and end; open connections are still served.
         let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Read);
     }
 
-    /// The socket no longer blocks, and the accept loop ends at its first empty queue. Connections of our own
-    /// wake it where it waits.
+    /// With a non-blocking socket the accept loop ends as soon as the backlog is empty. Connections to
+    /// ourselves wake the loop where it waits.
     fn pause(&self) -> io::Result<()> {
         self.shared.stops.store(true, SeqCst);
         self.listener.set_nonblocking(true)?;
@@ -229,13 +231,13 @@ impl Listener for TinyListener {
 
     fn counts(&self) -> Counts {
         let requests = self.shared.requests.load(SeqCst) as u64;
-        // Who is connected and says nothing is not known.
+        // tiny_http does not tell which connections are idle.
         let may_hear_more = self.shared.last.lock().elapsed() < LAST_WORD;
         Counts { client_connections: requests, unsent: 0, may_hear_more }
     }
 }
 
-/// Where to connect to a socket that listens on all addresses.
+/// The address to connect to a socket that may listen on all addresses.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {

@@ -1,9 +1,9 @@
-//! Frees connections that tiny_http has forgotten.
+//! Frees connections that tiny_http has stranded.
 //!
-//! tiny_http 0.12 counts a thread as waiting until it has woken up, so of a burst it gives several connections
-//! to the same one, and all but one wait for some other connection to end. Such a connection is one whose
-//! bytes nobody reads. One connection to ourselves, which ends at once, makes tiny_http start the thread that
-//! was missing. The test that fails without it: `a_burst_of_connections_that_stay_open_left_some_unserved`.
+//! tiny_http 0.12 counts a thread as idle until it has woken up, so in a burst it gives several connections
+//! to one thread, and all but the first wait until some other connection ends. The bytes of a stranded
+//! connection stay unread. A connection to ourselves that ends at once makes tiny_http start the missing
+//! thread. The test that fails without this: `a_burst_of_connections_that_stay_open_left_some_unserved`.
 
 use std::collections::HashSet;
 use std::net::{SocketAddr, TcpStream};
@@ -15,14 +15,14 @@ use std::time::Duration;
 use super::shared::Shared;
 use super::socket::unread;
 
-/// Between two looks while requests come ...
+/// Pause between two checks while requests arrive ...
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
-/// ... and while none do: a burst may come to a balancer that was idle.
+/// ... and while none do: a burst may hit an idle balancer.
 const IDLE_PAUSE: Duration = Duration::from_millis(200);
 /// Loopback connects at once unless the backlog is full, and then no nudge is needed.
 const WAKE_LIMIT: Duration = Duration::from_millis(20);
 
-/// For as long as the process lives; `address` leads to the listener.
+/// Runs as long as the process lives; `address` reaches the listener.
 pub(super) fn run(shared: &Arc<Shared>, address: SocketAddr) {
     let (mut before, mut arrived) = (HashSet::new(), 0);
     loop {
@@ -33,7 +33,7 @@ pub(super) fn run(shared: &Arc<Shared>, address: SocketAddr) {
         if shared.stops.load(Relaxed) {
             continue;
         }
-        // What a thread has, it has read from one look to the next.
+        // Unread at two checks in a row: no thread serves the connection.
         let waiting = unread(shared.port);
         for _ in waiting.intersection(&before) {
             drop(TcpStream::connect_timeout(&address, WAKE_LIMIT));

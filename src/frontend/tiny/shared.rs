@@ -1,4 +1,4 @@
-//! What the threads of a listener behind tiny_http share.
+//! State that the threads of a tiny_http listener share.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -18,29 +18,29 @@ pub(super) struct Shared {
     pub dispatch: Arc<dyn Dispatch>,
     pub traffic: Arc<Traffic>,
     pub accepting: AtomicBool,
-    /// Each answer says that it is its connection's last.
+    /// Every answer announces the end of its connection (`Connection: close`).
     pub ends: AtomicBool,
-    /// The accept loop is to end, or has been told to.
+    /// The accept loop is to end.
     pub stops: AtomicBool,
-    /// Requests that have not ended.
+    /// Requests in progress.
     pub requests: AtomicUsize,
-    /// Requests that have come in.
+    /// Requests so far.
     pub arrived: AtomicUsize,
-    /// When something last happened, in a drain.
+    /// In a drain, when a request last ended, or when the drain began.
     pub last: Mutex<Instant>,
-    /// Connections that were closed, or are about to be: tiny_http may have read more requests from one by
-    /// then, and they must not be taken for requests.
+    /// Connections that are closed or about to be. tiny_http may already have read more requests from them,
+    /// which must be discarded.
     doomed: Mutex<HashMap<SocketAddr, Doomed>>,
 }
 
 /// See [`Shared::doom`].
 struct Doomed {
-    /// The kernel's number of the connection, to tell it from a later one of the same peer.
+    /// The kernel's cookie of the connection, to distinguish it from a later one of the same peer.
     cookie: u64,
     since: Instant,
 }
 
-/// So long after its end tiny_http has read all that had come on a connection.
+/// After this time, tiny_http has delivered all requests of a closed connection.
 const DOOMED: Duration = Duration::from_secs(10);
 
 impl Shared {
@@ -63,7 +63,7 @@ impl Shared {
         !self.ends.load(SeqCst)
     }
 
-    /// Nothing more is taken from this connection. Takes a lock.
+    /// Discards all further requests of this connection. Takes a lock.
     pub fn doom(&self, peer: SocketAddr, cookie: u64) {
         let now = Instant::now();
         let mut doomed = self.doomed.lock();
@@ -71,7 +71,7 @@ impl Shared {
         doomed.insert(peer, Doomed { cookie, since: now });
     }
 
-    /// Whether this request is of a connection from which nothing more is taken. Takes a lock.
+    /// Whether requests of this connection are to be discarded. Takes a lock.
     pub fn is_doomed(&self, peer: SocketAddr) -> bool {
         let cookie = match self.doomed.lock().get(&peer) {
             Some(doomed) if doomed.since.elapsed() < DOOMED => doomed.cookie,

@@ -1,10 +1,10 @@
-//! A hold on a client's socket beside tiny_http, which shows none: found among the process's own
-//! descriptors by its peer's address, and duplicated, so that it can't become another one meanwhile.
+//! Access to a client's socket, which tiny_http hides. The socket is found among the process's descriptors by
+//! its peer's address, and duplicated, so that the number can't come to mean another one.
 //!
-//! This is the only module that may use `unsafe`. The argument for [`borrow`]: the number may belong to no
-//! descriptor, or to another one by now, and the system calls made on it (the peer's address, its own, a
-//! duplicate) only ask; they change nothing and fail cleanly on what is no socket. Whatever acts (writing,
-//! closing) goes through a [`ClientSocket`], a duplicate of our own whose peer was checked after it was made.
+//! This is the only module that may use `unsafe`. Why [`borrow`] is sound: the number may be closed, or
+//! belong to another descriptor by now, but the system calls made on it (peer address, local address, unread
+//! bytes, duplicate) only query; they change nothing and fail cleanly if it is not a socket. Everything with
+//! an effect (writing, closing) uses a [`ClientSocket`], a duplicate whose peer is checked after duplicating.
 #![allow(unsafe_code)]
 
 use std::collections::HashSet;
@@ -22,21 +22,21 @@ use crate::readiness::{self, Interest};
 #[derive(Debug)]
 pub(super) struct ClientSocket(OwnedFd);
 
-/// Only asks; see the module's argument.
+/// For queries only; see the module's argument.
 fn borrow(fd: RawFd) -> Option<BorrowedFd<'static>> {
-    // SAFETY: not -1, and only used for system calls that ask and fail cleanly on a number that is
-    // closed or reused meanwhile.
+    // SAFETY: `fd` is not -1, and is only used for system calls that query and fail cleanly on a number that
+    // is closed or reused meanwhile.
     (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
-/// Both ends of the connection at this number, if there is one.
+/// Peer and local address of the connection with this descriptor, if it is one.
 fn ends(fd: BorrowedFd<'_>) -> Option<(SocketAddr, SocketAddr)> {
     let peer = SocketAddr::try_from(rustix::net::getpeername(fd).ok()??).ok()?;
     let local = SocketAddr::try_from(rustix::net::getsockname(fd).ok()?).ok()?;
     Some((peer, local))
 }
 
-/// Who has sent something to this port that nobody has read yet.
+/// Peers of this port's connections that have unread bytes.
 pub(super) fn unread(local_port: u16) -> HashSet<SocketAddr> {
     let fds = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let fds = fds.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter_map(borrow);
@@ -47,8 +47,8 @@ pub(super) fn unread(local_port: u16) -> HashSet<SocketAddr> {
 }
 
 impl ClientSocket {
-    /// The connection from this peer to this port; `None` where there is none, and where there are several:
-    /// a peer may use one port of its own for two addresses of ours, and nothing tells them apart.
+    /// The connection from this peer to this port; `None` if there is none or several: a peer may connect
+    /// from one port to two of our addresses, and nothing distinguishes those.
     pub fn find(peer: SocketAddr, local_port: u16) -> Option<ClientSocket> {
         let mut found: Option<(SocketAddr, ClientSocket)> = None;
         for entry in fs::read_dir("/proc/self/fd").ok()?.flatten() {
@@ -71,7 +71,7 @@ impl ClientSocket {
         found.map(|(_, socket)| socket)
     }
 
-    /// The kernel's number of this very connection; another one from the same peer has another.
+    /// The kernel's cookie of this connection, unique among connections.
     pub fn cookie(&self) -> u64 {
         socket2::SockRef::from(&self.0).cookie().unwrap_or(0)
     }
@@ -83,16 +83,16 @@ impl ClientSocket {
             Shutdown::Write => rustix::net::Shutdown::Write,
             Shutdown::Both => rustix::net::Shutdown::Both,
         };
-        // An error means that it has ended already.
+        // An error means that the connection has ended already.
         let _ = rustix::net::shutdown(&self.0, how);
     }
 
-    /// Ends the connection with a reset and throws away what has come in unread.
+    /// Resets the connection and discards unread input.
     pub fn reset(&self) {
         let _ = rustix::net::connect_unspec(&self.0);
     }
 
-    /// Whether the client has closed its side or is gone. Asks once, waits for nothing.
+    /// Whether the client has closed its side or is gone. Does not wait.
     pub fn has_ended(&self) -> bool {
         let mut byte = [0; 1];
         match rustix::net::recv(&self.0, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
@@ -102,12 +102,12 @@ impl ClientSocket {
         }
     }
 
-    /// From now on nobody waits on it, whoever reads or writes.
+    /// Makes the socket non-blocking, also for tiny_http's descriptors of it.
     pub fn never_wait(&self) -> io::Result<()> {
         Ok(rustix::io::ioctl_fionbio(&self.0, true)?)
     }
 
-    /// Writes what the socket takes at once.
+    /// Writes as much as the socket takes without waiting.
     pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
         Ok(rustix::net::send(&self.0, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
     }
@@ -126,9 +126,8 @@ impl ClientSocket {
         Ok(())
     }
 
-    /// Reads and throws away what the client still sends, until it ends or the time is up: a client
-    /// that is still sending would lose the answer if the connection were closed under it
-    /// (RFC 9112 section 9.6).
+    /// Reads and discards what the client still sends, until it ends or the time is up: closing while the
+    /// client is sending could lose the answer (RFC 9112 section 9.6).
     pub fn linger(&self, time: Duration) {
         let deadline = Instant::now() + time;
         let mut scrap = [0; 4096];

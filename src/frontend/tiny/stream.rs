@@ -1,8 +1,8 @@
-//! The stream of one request that tiny_http has read.
+//! The stream of a request that tiny_http has read.
 //!
-//! tiny_http 0.12 must never see its request dropped unanswered (it would send an answer of its own),
-//! nor an unread body dropped on a living connection (it would read it to its end first, into memory
-//! as large as the announced length); so every end goes through [`TinyStream::let_go`].
+//! A tiny_http 0.12 request must never be dropped unanswered (it would send its own answer), nor with an
+//! unread body on an open connection (it would first read the body into a buffer as large as the announced
+//! length). So every end goes through [`TinyStream::let_go`].
 
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -18,23 +18,23 @@ use crate::http::{BodyLength, Headers};
 use crate::traffic::Traffic;
 use crate::watch::{Wait, Watch};
 
-/// How long a client that is still sending gets to take notice of an answer.
+/// How long to wait for a client that is still sending to notice the answer.
 const LINGER: Duration = Duration::from_secs(1);
-/// A longer body is not given to tiny_http to throw away: it would make room for all of it. Its connection's
-/// thread waits for it for ever instead.
+/// A request with a longer unread body is leaked instead of dropped: tiny_http would allocate a buffer for
+/// the whole body. Its connection's thread then waits for ever.
 const MAX_THROWN_AWAY: u64 = 64 << 20;
 
-/// tiny_http makes room for all that is left of a body as soon as it breaks off. That room is never touched,
-/// but the system does not promise more of it than there is memory.
+/// Longest announced body. When a body breaks off, tiny_http allocates a buffer for the rest of the announced
+/// length; the buffer is never touched, but the system does not promise more than it has memory.
 const LONGEST_BODY: u64 = 1 << 30;
 
-/// Where the answer goes.
+/// How the answer is sent.
 enum Output {
-    /// Not begun.
+    /// Not started.
     None,
-    /// Through tiny_http, whose writer waits for its turn.
+    /// By tiny_http's writer, which waits for its turn among pipelined requests.
     Library(Box<dyn Write + Send>),
-    /// Straight to the socket, because tiny_http would first read the body that nobody wants.
+    /// Directly to the socket, since tiny_http's writer would first read the rest of the body.
     Direct(ClientSocket),
     /// Ended.
     Ended,
@@ -50,9 +50,9 @@ pub(super) struct TinyStream {
     /// Body bytes still to come; `None` for chunked.
     body_left: Option<u64>,
     body_done: bool,
-    /// tiny_http has left the byte stream raw, because the client asked for an upgrade.
+    /// tiny_http leaves the bytes behind the head undecoded, because the client asked for an upgrade.
     upgrade: bool,
-    /// tiny_http reads no further request from this connection, and closes it by itself.
+    /// tiny_http reads no further request from this connection and closes it.
     is_last: bool,
 }
 
@@ -99,9 +99,8 @@ impl TinyStream {
         self.watch.has_waited(Wait::Client, waiting.elapsed());
         let amount = read?;
         self.shared.traffic.has_received(amount);
-        // tiny_http says 0 and no error when the client breaks off. Its decoder says so of a body that is cut
-        // inside a chunk, too: a client that has ended its side after a chunked body is taken for one that
-        // broke off.
+        // tiny_http returns 0 instead of an error if the client breaks off, even inside a chunk. So a client
+        // that has ended its side by the end of a chunked body counts as one that broke off.
         let has_broken_off = || self.socket().is_none_or(|socket| socket.has_ended());
         if amount == 0 && (self.body_left.is_some() || has_broken_off()) {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -111,7 +110,7 @@ impl TinyStream {
         Ok(amount)
     }
 
-    /// Gives tiny_http's request back without it writing anything, or reading what was not read.
+    /// Drops tiny_http's request without letting it write an answer or read the rest of the body.
     fn let_go(&mut self) {
         let Some(request) = self.request.take() else { return };
         if !self.body_done {
@@ -123,12 +122,12 @@ impl TinyStream {
     fn close(&mut self, ending: Ending) {
         let output = std::mem::replace(&mut self.output, Output::Ended);
         let is_whole = matches!(output, Output::Library(_)) && self.request.is_none();
-        // A connection that goes on, or that tiny_http's own thread ends with our hold on it.
+        // The connection continues, or tiny_http's thread closes it.
         if is_whole && (ending == Ending::KeepAlive || (ending == Ending::Close && self.is_last)) {
             return;
         }
-        // All was flushed when it was written, so the writer goes after the socket is shut: by its turn
-        // tiny_http would answer what it could not read behind this request.
+        // Everything written is flushed already, so the writer is dropped after the socket is shut: at its
+        // turn, tiny_http would answer input behind this request that it could not parse.
         let (writer, socket) = match output {
             Output::Direct(socket) => (None, Some(socket)),
             Output::Library(writer) => (Some(writer), self.socket()),
@@ -149,8 +148,8 @@ impl TinyStream {
     }
 }
 
-/// Throws a request away; tiny_http writes nothing for one whose writer was taken. Its connection must be shut
-/// already where some of its body was not read.
+/// Drops a request; tiny_http writes nothing once the writer has been taken. If part of the body is unread,
+/// the connection must be shut already.
 pub(super) fn discard(request: tiny_http::Request) {
     if request.body_length().is_some_and(|length| length as u64 > MAX_THROWN_AWAY) {
         std::mem::forget(request);
@@ -244,7 +243,7 @@ impl Drop for TinyStream {
     }
 }
 
-/// A connection that tiny_http has given up to the one who asked for an upgrade.
+/// A connection that tiny_http has handed over after a request for an upgrade.
 struct TinyTunnel {
     request: Option<tiny_http::Request>,
     socket: ClientSocket,

@@ -1,4 +1,4 @@
-//! A backend's breaker. While all is well, which is nearly always, its lock is left alone.
+//! A backend's circuit breaker. While the breaker is clean, which is nearly always, the lock is not taken.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use crate::config::BreakerConfig;
 use crate::pool::breaker::{Breaker, BreakerState, Generation};
 
 impl Backend {
-    /// Whether its breaker lets a request pass. Takes a lock unless all is well.
+    /// Whether the breaker lets a request pass. Takes a lock unless the breaker is clean.
     pub fn breaker_admits(&self, now: Instant) -> bool {
         self.kept.breaker.is_clean() || self.kept.breaker.lock().admits(now)
     }
@@ -17,19 +17,19 @@ impl Backend {
         self.kept.breaker.lock().state()
     }
 
-    /// How long an open breaker stays so. Takes a lock.
+    /// The time until an open breaker admits a trial. Takes a lock.
     pub fn breaker_opens_in(&self, now: Instant) -> Option<Duration> {
         self.kept.breaker.lock().opens_until().map(|until| until.saturating_duration_since(now))
     }
 
-    /// Closes the breaker, whatever it was. Takes a lock.
+    /// Closes the breaker from any state. Takes a lock unless the breaker is clean.
     pub fn reset_breaker(&self) {
         if !self.kept.breaker.is_clean() {
             self.kept.breaker.change(Breaker::reset, Breaker::is_clean);
         }
     }
 
-    /// A claim on the breaker; `None` where it does not admit. Takes a lock unless all is well.
+    /// Claims the right to send a request; `None` if the breaker does not admit it. Takes a lock.
     pub(in crate::pool) fn claim_breaker(&self, now: Instant) -> Option<Generation> {
         self.kept.breaker.lock().claim(now)
     }
@@ -38,8 +38,8 @@ impl Backend {
         self.kept.breaker.is_clean()
     }
 
-    /// Records a result, and returns the breaker's state if that has changed. A breaker that closes starts the
-    /// slow start. Takes locks, one after the other.
+    /// Records a result, and returns the breaker's new state if it has changed. Closing the breaker begins
+    /// the slow start. Takes locks, one after the other.
     pub(in crate::pool) fn tell_breaker(
         &self,
         claimed: Generation,

@@ -1,4 +1,4 @@
-//! The type itself; how it is and what it has done are the siblings'.
+//! The type `Backend`; its state and its counters are in the sibling modules.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -22,32 +22,32 @@ use crate::traffic::Traffic;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-/// One configured backend, as one configuration has it. Shared by all workers. What a configuration says of
-/// it is its own, so that a newer one can be built while this one serves; what the backend has done and how
-/// it is, is kept from one to the next ([`Backend::successor`]). Counters are relaxed, locks are held for a
-/// few instructions and never together.
+/// One backend of one configuration, shared by all workers. What the configuration says is stored here, so
+/// that the next configuration can be built while this one serves. State and counters are in [`Kept`], which
+/// passes from one configuration to the next ([`Backend::successor`]). Counters are relaxed; locks are held
+/// for a few instructions and never two at once.
 pub struct Backend {
     pub(super) url: BackendUrl,
     pub(super) ca: Option<String>,
-    /// What this configuration says; what counts is [`Backend::weight`].
+    /// The configured weight; [`Backend::weight`] is the one in force.
     pub(super) configured_weight: u32,
     pub(super) max_connections: Option<u32>,
     pub(super) backup: bool,
-    /// Whether it is one address of a configured name.
+    /// Whether this is one address of a configured name.
     pub(super) is_endpoint: bool,
     pub(super) sticky_key: Option<String>,
-    /// What a sticky cookie says of it, once somebody has asked.
+    /// The value of the sticky cookie, computed on first use.
     pub(super) sticky: OnceLock<String>,
     pub(super) kept: Arc<Kept>,
 }
 
-/// What a backend keeps while it stays configured.
+/// State and counters of a backend that survive reloads while it stays configured.
 pub(super) struct Kept {
     pub(super) id: u64,
     pub(super) name: String,
-    /// The URL in the configuration, which is its name unless it is one address of several.
+    /// The URL in the configuration. Differs from `name` if this is one of several addresses.
     pub(super) configured: String,
-    /// Whether no probe has passed yet of one that has joined others which serve.
+    /// Whether this backend has joined others that serve and has not passed a probe yet.
     pub(super) is_newcomer: AtomicBool,
     /// A digest of the name, the same in every process.
     pub(super) digest: u128,
@@ -60,11 +60,11 @@ pub(super) struct Kept {
     pub(super) last_checked: Mutex<Option<SystemTime>>,
     /// When [`Backend::state`] last changed; `None` while it never has.
     pub(super) changed: Mutex<Option<Instant>>,
-    /// What the last probe that failed said; `None` while it is healthy and its probes pass.
+    /// Why the last failed probe failed; `None` while the backend is healthy and its probes pass.
     pub(super) trouble: Mutex<Option<Trouble>>,
-    /// Clean while it is closed and has no failure noted.
+    /// Clean while closed with no failure since the last success.
     pub(super) breaker: Flagged<Breaker>,
-    /// When it came back; `None` once it has its full weight.
+    /// When the backend came back; `None` once it has its full weight.
     pub(super) back_since: Mutex<Option<Instant>>,
     pub(super) is_ramping: AtomicBool,
     pub(super) active: AtomicU32,
@@ -112,19 +112,19 @@ impl Kept {
 }
 
 impl Backend {
-    /// A backend that is usable from the start. Its addresses come later, from whoever looks names up.
+    /// A backend that is usable at once. The `names` threads set its addresses later.
     pub fn new(config: BackendConfig) -> Backend {
         Backend::with_sticky_key(config, None)
     }
 
-    /// The same with a secret that its sticky cookie is made with, see [`crate::pool::sticky`].
+    /// Like [`Backend::new`], with the secret for its sticky cookie, see [`crate::pool::sticky`].
     pub fn with_sticky_key(config: BackendConfig, key: Option<&str>) -> Backend {
         let name = config.url.to_string();
         Backend::over(Arc::new(Kept::new(name.clone(), name)), config, key)
     }
 
-    /// This very backend as a newer configuration has it, which must mean it ([`Backend::is_meant_by`]).
-    /// Changes nothing about this one.
+    /// The same backend in a newer configuration, for which [`Backend::is_meant_by`] must hold. Does not
+    /// change this one.
     pub fn successor(&self, config: BackendConfig, sticky_key: Option<&str>) -> Backend {
         Backend::over(Arc::clone(&self.kept), config, sticky_key)
     }
@@ -143,27 +143,27 @@ impl Backend {
         }
     }
 
-    /// Unique in this process, never reused; kept from one configuration to the next.
+    /// Unique in this process and never reused; survives reloads.
     pub fn id(&self) -> u64 {
         self.kept.id
     }
 
-    /// Its URL, as in logs and metrics; with the address for a host where it is one of several.
+    /// Its URL as in logs and metrics; for one address of several, with the address in place of the host.
     pub fn name(&self) -> &str {
         &self.kept.name
     }
 
-    /// Its URL in the configuration, which several may share.
+    /// Its URL in the configuration, which several backends of one name share.
     pub fn configured_name(&self) -> &str {
         &self.kept.configured
     }
 
-    /// Whether people mean this one by such a URL: their own, or the name that it belongs to.
+    /// Whether an operator's `url` means this backend: its own URL or that of the name it belongs to.
     pub fn is_called(&self, url: &str) -> bool {
         url == self.name() || url == self.configured_name()
     }
 
-    /// Where it is.
+    /// The URL whose host is used in `Host` and for TLS.
     pub fn url(&self) -> &BackendUrl {
         &self.url
     }
@@ -173,7 +173,7 @@ impl Backend {
         self.ca.as_deref()
     }
 
-    /// A digest of its URL: the same in every process, and nobody's address.
+    /// A digest of its name: the same in every process, and not readable as an address.
     pub fn digest(&self) -> u128 {
         self.kept.digest
     }
@@ -183,12 +183,12 @@ impl Backend {
         self.sticky.get_or_init(|| sticky::value(self.digest(), self.sticky_key.as_deref()))
     }
 
-    /// Whether a configuration means this very backend, so that it stays when that one is read.
+    /// Whether this configuration entry means the same backend, so that the backend survives the reload.
     pub fn is_meant_by(&self, config: &BackendConfig) -> bool {
         !self.is_endpoint && self.url == config.url && self.ca == config.ca
     }
 
-    /// Most requests at once.
+    /// Limit of concurrent requests.
     pub fn max_connections(&self) -> Option<u32> {
         self.max_connections
     }
@@ -212,12 +212,12 @@ impl Backend {
         }
     }
 
-    /// How long its idle connections last.
+    /// The learned lifetime of its idle connections.
     pub fn idle_time(&self) -> &Arc<IdleTime> {
         &self.kept.idle_time
     }
 
-    /// Where to connect. The book stays up to date when it is kept.
+    /// Where to connect: shares its content with the resolver, so a stored clone stays up to date.
     pub fn resolved_addresses(&self) -> ResolvedAddresses {
         self.kept.addresses.clone()
     }

@@ -1,4 +1,4 @@
-//! What a backend has done and is doing.
+//! Counters and latencies of a backend.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -8,38 +8,38 @@ use super::core::Backend;
 use crate::histogram::Histogram;
 use crate::traffic::Traffic;
 
-/// The newest answer counts this much in the recent latency, once there are enough of them: what counts is
-/// some thirty answers.
+/// Weight of the newest answer in the recent latency, once there are enough answers: about the last thirty
+/// count.
 const RECENT: f64 = 0.03;
 
 impl Backend {
-    /// Requests that it has now.
+    /// Requests in progress.
     pub fn active(&self) -> u32 {
         self.kept.active.load(Relaxed)
     }
 
-    /// Attempts so far, those under way included.
+    /// Attempts so far, including those in progress.
     pub fn total_requests(&self) -> u64 {
         self.kept.total_requests.load(Relaxed)
     }
 
-    /// Attempts that failed.
+    /// Failed attempts.
     pub fn total_failures(&self) -> u64 {
         self.kept.total_failures.load(Relaxed)
     }
 
-    /// How long its answers' heads took, or how long they were waited for in vain.
+    /// Times until an answer's head arrived, or until an attempt timed out.
     pub fn latency(&self) -> &Histogram {
         &self.kept.latency
     }
 
-    /// How long they took of late, in microseconds; 0 while there was none. The mean of their orders of
-    /// magnitude (a geometric one), so that one answer that took fifty times as long counts little.
+    /// Recent latency in microseconds; 0 before the first answer. A geometric mean, so that one answer that
+    /// took fifty times as long counts little.
     pub fn recent_latency_us(&self) -> f64 {
         f64::from_bits(self.kept.recent_us.load(Relaxed))
     }
 
-    /// How many answers that is the mean of, at least.
+    /// How many answers are in [`Backend::recent_latency_us`]; concurrent updates may lose some.
     pub fn answers(&self) -> u32 {
         self.kept.answers.load(Relaxed)
     }
@@ -54,12 +54,13 @@ impl Backend {
         self.kept.responses[class].fetch_add(1, Relaxed);
     }
 
-    /// Bytes from it and to it, without those of probes.
+    /// Bytes from and to the backend, without probes.
     pub fn traffic(&self) -> &Arc<Traffic> {
         &self.kept.traffic
     }
 
-    /// One compare-and-swap, so that two workers can't both take the last place.
+    /// Claims a slot below `max_connections`. One compare-and-swap, so that two workers can't both take the
+    /// last slot.
     pub(in crate::pool) fn begin(&self) -> bool {
         let most = self.max_connections().unwrap_or(u32::MAX);
         let claimed = self
@@ -81,8 +82,8 @@ impl Backend {
         self.kept.total_failures.fetch_add(1, Relaxed);
     }
 
-    /// An answer that did not come in time: it took longer than that. No part of what balancers look at, for
-    /// whom a failure is another matter.
+    /// Counts an attempt that timed out after `wait`. Only in the histogram: balancers look at the latency of
+    /// answers and treat failures separately.
     pub(in crate::pool) fn count_wait(&self, wait: Duration) {
         self.kept.latency.record(wait);
     }
@@ -93,7 +94,7 @@ impl Backend {
         let answers = self.kept.answers.load(Relaxed).saturating_add(1);
         self.kept.answers.store(answers, Relaxed);
         let recent = self.recent_latency_us();
-        // Two at once may lose one of them, which a mean can bear.
+        // Concurrent updates may lose one of them, which does not matter for a mean.
         let mean = match recent == 0.0 {
             true => newest,
             false => recent * (newest / recent).powf(RECENT.max(1.0 / f64::from(answers))),

@@ -1,4 +1,4 @@
-//! One address behind a configured name, where each of them is a backend of its own.
+//! One address of a configured name, where each address is a backend of its own.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,24 +6,25 @@ use std::sync::Arc;
 use super::core::{Backend, Kept};
 use crate::config::{BackendConfig, BackendUrl};
 
-/// Largest weight of a backend, as in the configuration.
+/// Largest weight of a backend, the same limit as in the configuration.
 const MAX_WEIGHT: u64 = 65_535;
 
-/// See the module.
+/// An address to connect to, with what DNS and the configuration say of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// Where to connect.
     pub address: SocketAddr,
-    /// By whose host it is called: in `Host`, and in TLS.
+    /// The URL whose host is used in `Host` and for TLS: the configured one, or that of an SRV record's target.
     pub url: BackendUrl,
-    /// What the name's record says of its share; 1 where records don't say.
+    /// The weight in the SRV record, at least 1; 1 for an address without one.
     pub weight: u16,
-    /// Whether the record's priority makes it a backup.
+    /// Whether the SRV record's priority makes the address a backup.
     pub is_backup: bool,
 }
 
 impl Endpoint {
-    /// What logs and metrics call it: a URL with the address for a host. Two balancers call it the same.
+    /// The backend's name in logs and metrics: its URL with the address as host, so it is the same in every
+    /// balancer.
     pub fn name(&self) -> String {
         let (host, port) = (self.address.ip().to_string(), self.address.port());
         let url = match self.url {
@@ -33,7 +34,7 @@ impl Endpoint {
         url.to_string()
     }
 
-    /// What the name's configuration means for it.
+    /// The configuration of this address, derived from the name's entry.
     fn configured(&self, entry: &BackendConfig) -> BackendConfig {
         let weight = u64::from(entry.weight) * u64::from(self.weight);
         BackendConfig {
@@ -46,15 +47,15 @@ impl Endpoint {
 }
 
 impl Backend {
-    /// One address of this entry of a configuration.
+    /// The backend for one address of this configuration entry.
     pub fn at(endpoint: &Endpoint, entry: &BackendConfig, sticky_key: Option<&str>) -> Backend {
         let kept = Arc::new(Kept::new(endpoint.name(), entry.url.to_string()));
         kept.addresses.set(&[endpoint.address]);
         Backend { is_endpoint: true, ..Backend::over(kept, endpoint.configured(entry), sticky_key) }
     }
 
-    /// This very backend as a newer configuration or record has it ([`Backend::is_at`] must hold). Changes
-    /// nothing about this one.
+    /// The same backend with a newer configuration or record, for which [`Backend::is_at`] must hold. Does
+    /// not change this one.
     pub fn successor_at(
         &self,
         endpoint: &Endpoint,
@@ -65,7 +66,7 @@ impl Backend {
         Backend { is_endpoint: true, ..Backend::over(kept, endpoint.configured(entry), sticky_key) }
     }
 
-    /// Whether it is this address of this entry.
+    /// Whether this backend is the given address of the given entry.
     pub fn is_at(&self, endpoint: &Endpoint, entry: &BackendConfig) -> bool {
         self.is_endpoint
             && self.ca == entry.ca

@@ -1,19 +1,19 @@
-//! A weight that people have set.
+//! A weight override.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A weight that was set by hand, and the configured one that it stands for: it holds for configurations that
-/// say this, so that one that says another wins from the moment it serves. In one word, for it is read by
-/// every choice; zero while there is none.
+/// A weight override together with the configured weight that it replaces. It applies only to configurations
+/// with that weight, so that a configuration with another weight wins as soon as it serves. Packed into one
+/// word because every choice of a backend reads it; 0 means no override.
 #[derive(Debug, Default)]
 pub(super) struct HandWeight(AtomicU64);
 
-/// Tells a weight of 0 for a configured 0 from none.
+/// Distinguishes an override of weight 0 over a configured 0 from no override.
 const IS_SET: u64 = 1 << 63;
 
 impl HandWeight {
     pub fn set(&self, configured: u32, weight: u32) {
-        // A configured weight has 16 bits, so that the mark's bit is free.
+        // Configured weights have 16 bits, so bit 63 is free for the mark.
         self.0.store(IS_SET | u64::from(configured) << 32 | u64::from(weight), Relaxed);
     }
 
@@ -23,7 +23,7 @@ impl HandWeight {
         (word >> 32 == IS_SET >> 32 | u64::from(configured)).then_some(word as u32)
     }
 
-    /// What is set, whatever it stands for.
+    /// The override, whatever configured weight it replaces.
     pub fn any(&self) -> Option<u32> {
         let word = self.0.load(Relaxed);
         // The lower half is the weight.

@@ -1,39 +1,40 @@
-//! How long an idle connection to a backend lasts, as the backend says it and as it was seen: whoever uses one when
-//! the backend is about to close it loses a request that can't be sent again.
+//! How long a backend keeps idle connections open, as it announces in `Keep-Alive` and as observed. A request
+//! sent just as the backend closes an idle connection may be lost and cannot always be sent again.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// A backend that closes after a time is told from one that restarts or counts requests by this many closes ...
+/// How many closes after similar idle times show a fixed idle timeout, rather than a restart or a limit of
+/// requests a connection ...
 const ALIKE: usize = 3;
-/// ... of the last so many ...
+/// ... among the last so many closes ...
 const SAMPLES: usize = 4;
-/// ... after times that differ by no more than this.
+/// ... where the longest of the similar times is at most this many times the shortest.
 const SPREAD: f64 = 1.25;
-/// The share of what was seen that is used.
+/// The fraction of the observed time that is used.
 const USED: f64 = 0.8;
-/// A connection that was closed sooner says nothing of a time.
+/// Closes after a shorter idle time are ignored: they do not come from an idle timeout.
 const SHORTEST: Duration = Duration::from_millis(300);
-/// What was seen is forgotten after this, for the backend may have been changed.
+/// Observations are dropped after this time, since the backend may have been reconfigured.
 const REMEMBERED: Duration = Duration::from_secs(600);
-/// What a backend announces is used less this.
+/// Subtracted from the announced time.
 const LESS: Duration = Duration::from_secs(1);
 
-/// Where a time comes from.
+/// Where the idle limit comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdleSource {
     /// `timeouts.backend_idle`
     Configured,
-    /// `Keep-Alive: timeout=` in an answer.
+    /// `Keep-Alive: timeout=` in an answer
     Announced,
-    /// What it did with idle connections.
+    /// Seen when the backend closed idle connections.
     Observed,
 }
 
 impl IdleSource {
-    /// As people are told.
+    /// The word shown in outputs.
     pub fn word(self) -> &'static str {
         match self {
             IdleSource::Configured => "configured",
@@ -43,25 +44,25 @@ impl IdleSource {
     }
 }
 
-/// What is known of one backend.
+/// What is known of one backend's idle timeout.
 #[derive(Debug, Default)]
 pub struct IdleTime {
-    /// In milliseconds; 0 while nothing was announced.
+    /// In milliseconds; 0 if nothing was announced.
     announced: AtomicU64,
-    /// In milliseconds; 0 while nothing is known.
+    /// In milliseconds; 0 if nothing was learned.
     observed: AtomicU64,
     closes: Mutex<Closes>,
 }
 
 #[derive(Debug, Default)]
 struct Closes {
-    /// How long the last ones had been idle.
+    /// Idle times of the connections that the backend closed last.
     ages: Vec<Duration>,
     learned: Option<Instant>,
 }
 
 impl IdleTime {
-    /// A connection may be idle for so long, of which `configured` is the most; and why.
+    /// How long a connection may stay idle, at most `configured`, and where that limit comes from.
     pub fn limit(&self, configured: Duration) -> (Duration, IdleSource) {
         let known = |millis: &AtomicU64, source| {
             let millis = millis.load(Relaxed);
@@ -73,7 +74,8 @@ impl IdleTime {
         shorter.min_by_key(|(time, _)| *time).unwrap_or((configured, IdleSource::Configured))
     }
 
-    /// An answer says `Keep-Alive` with this value (RFC 2068 section 19.7.1; servers write `timeout=5, max=100`).
+    /// Notes the value of a `Keep-Alive` field in an answer (RFC 2068 section 19.7.1; servers write
+    /// `timeout=5, max=100`).
     pub fn announced(&self, value: &[u8]) {
         let Some(seconds) = timeout_in(value) else { return };
         let time = Duration::from_secs(seconds.into());
@@ -81,7 +83,7 @@ impl IdleTime {
         self.announced.store(u64::try_from(used.as_millis()).unwrap_or(u64::MAX), Relaxed);
     }
 
-    /// The backend has closed a connection that had been idle for so long. Takes a lock.
+    /// Notes that the backend has closed a connection after this idle time. Takes a lock.
     pub fn closed_after(&self, age: Duration, now: Instant) {
         if age < SHORTEST {
             return;
@@ -97,7 +99,7 @@ impl IdleTime {
         }
     }
 
-    /// Forgets what was seen long ago. Takes a lock where there is such.
+    /// Drops old observations. Takes a lock if there are any.
     pub fn look(&self, now: Instant) {
         if self.observed.load(Relaxed) == 0 {
             return;
@@ -110,7 +112,7 @@ impl IdleTime {
     }
 }
 
-/// The shortest of enough ages that are alike.
+/// The shortest of the first [`ALIKE`] similar ages; `None` if there are not as many.
 fn agreed(ages: &[Duration]) -> Option<Duration> {
     let mut sorted = ages.to_vec();
     sorted.sort();
@@ -118,7 +120,7 @@ fn agreed(ages: &[Duration]) -> Option<Duration> {
     alike.map(|some| some[0])
 }
 
-/// The seconds of `timeout=5, max=100`; `None` where there are none, or none at all.
+/// The seconds in `timeout=5, max=100`; `None` if missing, unreadable or 0.
 fn timeout_in(value: &[u8]) -> Option<u32> {
     let text = std::str::from_utf8(value).ok()?;
     let mut parameters = text.split([',', ';']).map(str::trim);

@@ -1,4 +1,4 @@
-//! One configured backend: where it is, how it is, what it has done.
+//! One configured backend: its address, its state and its counters.
 
 mod admin_overrides;
 mod breaker;

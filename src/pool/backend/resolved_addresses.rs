@@ -1,12 +1,11 @@
-//! Where a backend's name leads.
+//! The addresses of a backend's name.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-/// The addresses that a backend's name stands for now; shared by whoever looks the name up and whoever
-/// connects.
+/// The addresses that a backend's name currently resolves to; shared by the resolver and the dialer.
 #[derive(Clone)]
 pub struct ResolvedAddresses(Arc<RwLock<Arc<[SocketAddr]>>>);
 
@@ -17,17 +16,17 @@ impl Default for ResolvedAddresses {
 }
 
 impl ResolvedAddresses {
-    /// In the order to try; empty while the name is unknown. Takes a lock.
+    /// The addresses in the order to try; empty while the name is not resolved. Takes a lock.
     pub fn get(&self) -> Arc<[SocketAddr]> {
         Arc::clone(&self.0.read())
     }
 
-    /// Whether the name still leads there; ports do not count. Takes a lock.
+    /// Whether `address` is one of them; ports are ignored. Takes a lock.
     pub fn leads_to(&self, address: IpAddr) -> bool {
         self.0.read().iter().any(|known| known.ip() == address)
     }
 
-    /// Replaces them; says whether they changed. Takes a lock.
+    /// Replaces the addresses; returns whether they changed. Takes a lock.
     pub fn set(&self, addresses: &[SocketAddr]) -> bool {
         let mut current = self.0.write();
         if **current == *addresses {

@@ -1,4 +1,4 @@
-//! How a backend is: what probes and people say of it, and its slow start after it has come back.
+//! The state of a backend: the results of its probes, its admin state, and its slow start.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
@@ -9,17 +9,17 @@ use crate::pool::admin::AdminState;
 use crate::pool::health::{Flip, HealthTracker, Thresholds};
 use crate::pool::problem::Problem;
 
-/// The share of a backend with weight 1 and nothing that slows its start.
+/// The share of a backend with weight 1 outside slow start.
 pub const FULL_SHARE: u32 = 256;
 
 impl Backend {
-    /// What people have asked of it.
+    /// The admin state.
     pub fn admin(&self) -> AdminState {
         AdminState::from_u8(self.kept.admin.load(Relaxed))
     }
 
-    /// See [`Backend::admin`]. One that may take requests again begins its slow start, if there is one. Takes locks,
-    /// one after the other, where that changes its state.
+    /// Sets the admin state. Enabling a backend begins its slow start. Takes locks, one after the other, if
+    /// that changes the state.
     pub fn set_admin(&self, state: AdminState, now: Instant) {
         let (before, was) = (self.state(), self.admin());
         self.kept.admin.store(state as u8, Relaxed);
@@ -29,40 +29,39 @@ impl Backend {
         }
     }
 
-    /// Whether it may take a request as far as probes and people are concerned. With
-    /// [`Backend::breaker_admits`] and [`Backend::has_room`] the facts that [`crate::pool::Pool::lease`]
-    /// combines.
+    /// Whether health, admin state and weight allow requests. [`crate::pool::Pool::lease`] combines this with
+    /// [`Backend::breaker_admits`] and [`Backend::has_room`].
     pub fn is_usable(&self) -> bool {
         self.is_healthy() && self.admin() == AdminState::Enabled && self.weight() > 0
     }
 
-    /// Whether it has joined others and no probe of it has passed yet: until then it serves only where nobody
-    /// else can.
+    /// Whether this backend has joined others and has not passed a probe yet; until then it serves only if no
+    /// other backend can.
     pub fn is_newcomer(&self) -> bool {
         self.kept.is_newcomer.load(Relaxed)
     }
 
-    /// It joins others that serve.
+    /// Marks this backend as a newcomer among others that serve.
     pub fn joins(&self) {
         self.kept.is_newcomer.store(true, Relaxed);
     }
 
-    /// Whether it has fewer requests than it may have.
+    /// Whether it has fewer requests than `max_connections`.
     pub fn has_room(&self) -> bool {
         self.max_connections().is_none_or(|most| self.active() < most)
     }
 
-    /// Whether it could take a request now, by all four facts.
+    /// Whether it could take a request now: health, admin state, breaker and load together.
     pub fn available(&self, now: Instant) -> bool {
         self.is_usable() && self.has_room() && self.breaker_admits(now)
     }
 
-    /// The verdict of the probes.
+    /// Whether the probes find it healthy.
     pub fn is_healthy(&self) -> bool {
         self.kept.healthy.load(Relaxed)
     }
 
-    /// What people are told.
+    /// The state as shown in outputs.
     pub fn state(&self) -> &'static str {
         match self.admin() {
             AdminState::Draining => "draining",
@@ -72,7 +71,7 @@ impl Backend {
         }
     }
 
-    /// Since when it is in that state; `None` when it always was. Takes a lock.
+    /// When the state last changed; `None` if it never did. Takes a lock.
     pub fn changed(&self) -> Option<Instant> {
         *self.kept.changed.lock()
     }
@@ -83,8 +82,8 @@ impl Backend {
         }
     }
 
-    /// The weight that algorithms see, in parts of [`FULL_SHARE`]: during its slow start, after it has come
-    /// back, a part of it. Takes a lock only then.
+    /// The weight that algorithms see, in units of 1/[`FULL_SHARE`]; reduced during the slow start. Takes a
+    /// lock only then.
     pub fn share(&self, slow_start: Duration, now: Instant) -> u32 {
         let full = self.weight().saturating_mul(FULL_SHARE);
         if !self.kept.is_ramping.load(Relaxed) || slow_start.is_zero() {
@@ -100,10 +99,8 @@ impl Backend {
         ((f64::from(full) * climbed.as_secs_f64() / slow_start.as_secs_f64()) as u32).max(1)
     }
 
-    /// Takes a probe's result in; says when the verdict changed, or the
-    /// cause of a bad one. A backend that the probes have found
-    /// healthy again begins anew: its breaker closes, and its slow start begins, if there is one. Takes locks,
-    /// one after the other.
+    /// Notes a probe's result; returns whether the health has changed or a failing backend has a new cause.
+    /// Becoming healthy closes the breaker and begins the slow start. Takes locks, one after the other.
     pub fn observe_probe(
         &self,
         problem: Option<&Problem>,
@@ -134,8 +131,8 @@ impl Backend {
         Observed { flip, has_another_cause: is_another && flip.is_none() && !self.is_healthy() }
     }
 
-    /// Nobody probes it, so it counts as healthy; what probes said before is forgotten. Takes locks, one
-    /// after the other, where it was probed before.
+    /// Resets the health because the backend is no longer probed: it counts as healthy. Takes locks, one
+    /// after the other, if it was probed before.
     pub fn is_probed_no_more(&self, now: Instant) {
         self.kept.is_newcomer.store(false, Relaxed);
         if self.kept.last_checked.lock().take().is_none() {
@@ -148,7 +145,7 @@ impl Backend {
         self.note_change(before, now);
     }
 
-    /// Whether it is another one than before.
+    /// Stores the problem if it differs from the last one; returns whether it does.
     fn note_trouble(&self, problem: &Problem, at: SystemTime) -> bool {
         let mut trouble = self.kept.trouble.lock();
         let is_another = trouble.as_ref().is_none_or(|known| known.problem != *problem);
@@ -158,7 +155,7 @@ impl Backend {
         is_another
     }
 
-    /// Its slow start begins: from now on its weight grows to the full one. Takes a lock.
+    /// Begins the slow start: the weight grows to the full one. Takes a lock.
     pub fn begin_ramp(&self, now: Instant) {
         *self.kept.back_since.lock() = Some(now);
         self.kept.is_ramping.store(true, Relaxed);
@@ -174,7 +171,7 @@ impl Backend {
         *self.kept.last_checked.lock()
     }
 
-    /// Why it is unhealthy; `None` while it is not. Takes a lock.
+    /// Why it is unhealthy; `None` while it is healthy. Takes a lock.
     pub fn trouble(&self) -> Option<Trouble> {
         self.kept.trouble.lock().clone().filter(|_| !self.is_healthy())
     }

@@ -1,24 +1,24 @@
-//! What probes have found.
+//! What probes have found about a backend.
 
 use std::time::SystemTime;
 
 use crate::pool::health::Flip;
 use crate::pool::problem::Problem;
 
-/// Why probes fail, and since when they say so.
+/// Why probes fail, and since when.
 #[derive(Debug, Clone)]
 pub struct Trouble {
-    /// What the last one that failed said.
+    /// The problem that the last failed probe reported.
     pub problem: Problem,
-    /// When one said that for the first time; another cause since is another trouble.
+    /// When a probe first reported that problem; another problem starts a new `Trouble`.
     pub since: SystemTime,
 }
 
 /// What a probe's result has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Observed {
-    /// The verdict.
+    /// The change of health, if there was one.
     pub flip: Option<Flip>,
-    /// Whether it is unhealthy as before, but for another cause.
+    /// Whether the backend is still unhealthy, but for another cause.
     pub has_another_cause: bool,
 }
