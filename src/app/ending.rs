@@ -95,8 +95,9 @@ impl App {
 
     /// Hands over to another process, unless this one is to end meanwhile.
     fn renew(&self, requests: &Receiver<Control>) -> Renewal {
-        let mut ends = None;
-        // What else is asked for meanwhile is the new process's to do, which reads the configuration anew.
+        let (mut ends, mut is_reload_due) = (None, false);
+        // A reload is left to the new process, which reads the configuration anew; if there is none, it is done
+        // here afterwards.
         let mut is_called_off = || {
             while let Ok(request) = requests.try_recv() {
                 match request {
@@ -104,7 +105,8 @@ impl App {
                     Control::Orphaned => ends = Some("the end of the parent process"),
                     Control::ChildEnded => self.succession.reap(),
                     Control::OpenLogsAgain => self.logs.open_again(),
-                    Control::Reload | Control::Renew => {}
+                    Control::Reload => is_reload_due = true,
+                    Control::Renew => {}
                 }
             }
             ends.is_some()
@@ -118,6 +120,10 @@ impl App {
             }
             Err(error) => {
                 event(Error, "app", "renewal failed, this process goes on", &[("error", &error)]);
+                if is_reload_due && ends.is_none() {
+                    // What is wrong with the file is in the log.
+                    let _ = self.reloader.reload();
+                }
                 ends.map_or(Renewal::Failed, Renewal::CalledOff)
             }
         }

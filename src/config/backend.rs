@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::error::quoted;
 use super::limits::MOST_CONNECTIONS;
 use super::raw::{Fields, Scalar};
-use super::read::{boolean, pem_file, text, whole};
+use super::read::{CA_WITHOUT_TLS, boolean, pem_file, text, whole};
 use super::{Addresses, BackendUrl, dns, url};
 
 const WEIGHT: RangeInclusive<u32> = 0..=65_535;
@@ -41,7 +41,7 @@ fn is_one(addresses: &Addresses) -> bool {
 
 impl BackendConfig {
     /// One of which nothing but its place is said.
-    pub(super) fn at(url: BackendUrl) -> BackendConfig {
+    pub fn at(url: BackendUrl) -> BackendConfig {
         BackendConfig {
             url,
             weight: 1,
@@ -102,7 +102,7 @@ fn backend(fields: &Fields<'_>, index: usize, places: &mut HashMap<BackendUrl, u
     });
     let ca = fields.nullable("ca", None, |value| match url {
         Some(BackendUrl::Https { .. }) | None => pem_file(value),
-        _ => Err("of no effect without https; write the URL with https://".to_string()),
+        _ => Err(CA_WITHOUT_TLS.to_string()),
     });
     let addresses = dns::addresses(fields, url.as_ref());
     let default = BackendConfig::at(url.unwrap_or_else(unreadable));

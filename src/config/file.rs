@@ -21,6 +21,8 @@ impl Config {
         let pairs = certificates.flat_map(|pair| [&mut pair.certificate, &mut pair.private_key]);
         let pools = std::iter::once(&mut self.default_pool).chain(&mut self.pools);
         let roots = pools.flat_map(|pool| &mut pool.backends).filter_map(|backend| backend.ca.as_mut());
+        let services = self.routes.iter_mut().filter_map(|route| route.access.forward_auth.as_mut());
+        let roots = roots.chain(services.filter_map(|service| service.ca.as_mut()));
         let logs = self.access_log.file.iter_mut().chain(&mut self.event_log.file);
         // One that is not there is a mistake, which was told.
         for name in pairs.chain(roots).chain(logs).filter(|name| !name.is_empty()) {

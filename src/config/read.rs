@@ -131,6 +131,9 @@ pub(super) fn pem_file(value: &Value<'_>) -> Result<String, String> {
     })(value)
 }
 
+/// For `ca` beside a URL that is not https.
+pub(super) const CA_WITHOUT_TLS: &str = "of no effect without https; write the URL with https://";
+
 /// One of the two files of a certificate, which has to be there.
 pub(super) fn required_pem_file(fields: &Fields<'_>, name: &'static str) -> String {
     fields.required(name, PEM_FILE, pem_file).unwrap_or_default()

@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::policy::{Local, NamedFile};
 use super::template::Template;
+use super::url::BackendUrl;
 use super::write;
 
 /// See the module.
@@ -126,11 +127,22 @@ pub struct BasicAuth {
 pub struct ForwardAuth {
     /// Where it is asked, by GET.
     pub url: String,
+    /// A PEM file that replaces the system's roots, for `https`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
     /// Fields of its answer that the backend gets.
     pub pass: Vec<String>,
     /// How long it may take.
     #[serde(serialize_with = "write::duration")]
     pub timeout: Duration,
+}
+
+impl ForwardAuth {
+    /// The URL without its path. There is always one: the URL was checked when the file was read.
+    pub fn origin(&self) -> Option<BackendUrl> {
+        let parts: Vec<&str> = self.url.splitn(4, '/').take(3).collect();
+        BackendUrl::parse(&parts.join("/")).ok()
+    }
 }
 
 impl Route {

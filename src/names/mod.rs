@@ -251,6 +251,11 @@ fn look_up_one(backend: &Backend) -> bool {
     match look_up(backend.url()) {
         Ok(addresses) => {
             let known_before = !book.get().is_empty();
+            if book.looked_up(false) {
+                let fields: [(&str, &dyn std::fmt::Display); 2] =
+                    [("backend", &backend.name()), ("addresses", &addresses.len())];
+                event(Info, "names", "name resolved again", &fields);
+            }
             if book.set(&addresses) && known_before {
                 let fields: [(&str, &dyn std::fmt::Display); 2] =
                     [("backend", &backend.name()), ("count", &addresses.len())];
@@ -259,9 +264,11 @@ fn look_up_one(backend: &Backend) -> bool {
             true
         }
         Err(error) => {
-            let fields: [(&str, &dyn std::fmt::Display); 2] =
-                [("backend", &backend.name()), ("error", &error)];
-            event(Warn, "names", "name not resolved", &fields);
+            if book.looked_up(true) {
+                let fields: [(&str, &dyn std::fmt::Display); 2] =
+                    [("backend", &backend.name()), ("error", &error)];
+                event(Warn, "names", "name not resolved", &fields);
+            }
             false
         }
     }

@@ -79,6 +79,8 @@ pub fn srv(url: &BackendUrl, config: &DnsConfig) -> Result<Found, String> {
     let mut services: Vec<(u16, u16, u16, String)> = answer.records.into_iter().filter_map(service).collect();
     services.sort();
     services.dedup();
+    // Bounds the look-ups; each service has an address at least.
+    let services_left_out = services.len().saturating_sub(MAX_ENDPOINTS);
     services.truncate(MAX_ENDPOINTS);
     let best = services.first().map(|(priority, ..)| *priority);
     let (mut endpoints, mut ttl, mut last) = (Vec::new(), answer.ttl, None);
@@ -108,7 +110,10 @@ pub fn srv(url: &BackendUrl, config: &DnsConfig) -> Result<Found, String> {
         // A partial answer counts as a failure: the missing addresses would appear to have left.
         Some(why) => Err(why),
         None if endpoints.is_empty() => Err("the records name no service".to_owned()),
-        None => Ok(Found::of(endpoints, Some(ttl))),
+        None => {
+            let found = Found::of(endpoints, Some(ttl));
+            Ok(Found { left_out: found.left_out + services_left_out, ..found })
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use md5::{Digest, Md5};
 use parking_lot::RwLock;
 
 use super::{Backend, Policy, Pool};
-use crate::config::{Addresses, BackendConfig, BackendUrl, Config};
+use crate::config::{BackendConfig, Config};
 use crate::rules::{Book, Rules};
 
 /// A configuration with its pools.
@@ -44,7 +44,8 @@ impl Live {
             }
         }
         for service in self.auth_services.iter_mut().flatten() {
-            let is_it = |earlier: &&Arc<Backend>| earlier.name() == service.name();
+            let is_it =
+                |earlier: &&Arc<Backend>| earlier.name() == service.name() && earlier.ca() == service.ca();
             // Keeps its connections and resolved addresses.
             if let Some(earlier) = previous.auth_services().find(is_it) {
                 *service = Arc::clone(earlier);
@@ -114,18 +115,8 @@ impl Live {
 
 /// The forward-auth service of these rules, as a backend.
 fn service(rules: &Rules) -> Option<Backend> {
-    let url = &rules.access.forward_auth.as_ref()?.url;
-    let origin: Vec<&str> = url.splitn(4, '/').take(3).collect();
-    let url = BackendUrl::parse(&origin.join("/")).ok()?;
-    let addresses = Addresses::One;
-    Some(Backend::new(BackendConfig {
-        url,
-        weight: 1,
-        max_connections: None,
-        backup: false,
-        ca: None,
-        addresses,
-    }))
+    let auth = rules.access.forward_auth.as_ref()?;
+    Some(Backend::new(BackendConfig { ca: auth.ca.clone(), ..BackendConfig::at(auth.origin()?) }))
 }
 
 /// The current [`Live`]. Its lock is held only to clone or swap the `Arc`.

@@ -77,10 +77,10 @@ type Rank = u8;
 const TRIED: Rank = 2;
 /// It is a backup.
 const BACKUP: Rank = 1;
-/// Its breaker is open: used only if nothing else but newcomers is usable.
-const PAST_BREAKER: Rank = 4;
-/// It has joined others and has not passed a probe yet: used last of all.
-const NEWCOMER: Rank = 8;
+/// It has joined others and has not passed a probe yet: used only if all others have an open breaker.
+const NEWCOMER: Rank = 4;
+/// Its breaker is open: used last of all, because it is known to fail.
+const PAST_BREAKER: Rank = 8;
 
 impl Pool {
     /// A pool of these backends, in the configuration's order.
@@ -130,7 +130,8 @@ impl Pool {
 
     /// Claims a backend for one attempt: the one in the sticky cookie, else the balancer's choice among the
     /// best candidates. Backends not tried yet come before tried ones, and regular backends before backups;
-    /// last come those with an open breaker, and after them newcomers.
+    /// then come newcomers, and last backends with an open breaker. Neither of these two is used while another
+    /// backend is only full.
     ///
     /// # Errors
     /// Why no backend could be claimed.
@@ -138,7 +139,7 @@ impl Pool {
         let policy = self.policy(client);
         let (mut candidates, rank, is_any_full) = self.candidates(policy, tried, now);
         let past_breaker = rank >= PAST_BREAKER;
-        if past_breaker && is_any_full {
+        if rank >= NEWCOMER && is_any_full {
             return Err(NoLease::AllFull);
         }
         if let Some(lease) = self.stick(&candidates, client, past_breaker, now) {
@@ -225,6 +226,8 @@ impl Pool {
 pub(crate) mod tests {
     use std::net::{IpAddr, Ipv4Addr};
     use std::time::Duration;
+
+    use std::time::SystemTime;
 
     use super::*;
     use crate::config::{Addresses, BackendConfig, BreakerConfig, Overrides, parse};
@@ -332,6 +335,48 @@ pub(crate) mod tests {
         assert_eq!(id(), pool.backends()[1].id());
         fail(&pool, 1, 5);
         assert_eq!(id(), pool.backends()[0].id(), "breakers never take out the last one");
+    }
+
+    #[test]
+    fn a_newcomer_serves_where_nothing_better_is_left_and_its_failures_count() {
+        let pool = first_of(3);
+        let id = || lease(&pool, &Tried::default()).unwrap().backend().id();
+        let [first, second, third] = [0, 1, 2].map(|index| pool.backends()[index].id());
+        pool.backends()[0].joins();
+        pool.backends()[1].joins();
+        assert_eq!(id(), third, "it has been probed");
+        fail(&pool, 2, 5);
+        assert_eq!(id(), first, "a backend that is known to fail is the last");
+        for _ in 0..5 {
+            lease(&pool, &Tried::default()).unwrap().failed(Instant::now());
+        }
+        assert_eq!(pool.backends()[0].breaker_state(), BreakerState::Open);
+        assert_eq!(id(), second);
+        let full = with_first(2, |config| config.max_connections = Some(1));
+        let _held = lease(&full, &Tried::default()).unwrap();
+        full.backends()[1].joins();
+        assert_eq!(
+            lease(&full, &Tried::default()).err(),
+            Some(NoLease::AllFull),
+            "a place will be free soon"
+        );
+    }
+
+    #[test]
+    fn a_backend_that_comes_back_begins_anew_with_its_breaker() {
+        let pool = first_of(1);
+        fail(&pool, 0, 4);
+        let mut success = lease(&pool, &Tried::default()).unwrap();
+        success.answered(200, Duration::ZERO);
+        pool.backends()[0].set_unhealthy_for_test();
+        let thresholds = health::Thresholds { healthy: 1, unhealthy: 1 };
+        pool.backends()[0].observe_probe(None, &thresholds, SystemTime::now(), Instant::now());
+        fail(&pool, 0, 1);
+        assert_eq!(
+            pool.backends()[0].breaker_state(),
+            BreakerState::Closed,
+            "the four failures are forgotten"
+        );
     }
 
     #[test]

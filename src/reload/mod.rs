@@ -210,13 +210,8 @@ impl Reloader {
         }
         let mut changes = changes::of_config(&before.config, &config);
         let draft = build_with(config, Some(&before), Some(&self.members));
-        let known: HashSet<u64> = before.backends().map(|backend| backend.id()).collect();
-        let new = draft
-            .backends()
-            .chain(draft.auth_services())
-            .filter(|backend| !known.contains(&backend.id()))
-            .cloned()
-            .collect();
+        let known: HashSet<u64> = all_of(&before).map(|backend| backend.id()).collect();
+        let new = all_of(&draft).filter(|backend| !known.contains(&backend.id())).cloned().collect();
         names::look_up_new(&draft.config, new, &self.members);
         self.members.keep_only(&draft.config);
         // The addresses of names must be known before their backends can be built.
@@ -244,9 +239,9 @@ impl Reloader {
 
     /// Closes the connections of removed backends, and drops weight overrides that no longer apply.
     fn let_go(&self, before: &Live, after: &Live) {
-        let stay: HashSet<u64> = after.backends().map(|backend| backend.id()).collect();
+        let stay: HashSet<u64> = all_of(after).map(|backend| backend.id()).collect();
         after.backends().for_each(|backend| backend.serves_now());
-        for backend in before.backends().filter(|backend| !stay.contains(&backend.id())) {
+        for backend in all_of(before).filter(|backend| !stay.contains(&backend.id())) {
             self.transport.forget(backend);
         }
     }
@@ -272,6 +267,11 @@ impl Reloader {
     fn forget_parked(&self, now: Instant) {
         self.members.forgotten(now).iter().for_each(|backend| self.transport.forget(backend));
     }
+}
+
+/// The backends of all pools, and the services that are asked about logins.
+fn all_of(live: &Live) -> impl Iterator<Item = &Arc<Backend>> {
+    live.backends().chain(live.auth_services())
 }
 
 fn tell(done: &Reloaded) {

@@ -30,14 +30,10 @@ pub fn read(config: &Config) -> Result<Option<ServerSettings>, Vec<String>> {
 /// Each field whose files can't be used, and why.
 pub fn read_again(config: &Config) -> Result<Renewed, Vec<String>> {
     let (mut roots, mut problems) = (RenewedRoots::default(), Vec::new());
-    for pool in config.all_pools() {
-        for (index, backend) in pool.backends.iter().enumerate() {
-            if let BackendUrl::Https { .. } = backend.url
-                && let Err(problem) = roots.read(&backend.url, backend.ca.as_deref())
-            {
-                let field = if backend.ca.is_some() { "ca" } else { "url" };
-                problems.push(format!("{}: {problem}", pool.path_of(&format!("backends[{index}].{field}"))));
-            }
+    for (place, url, ca) in https(config) {
+        if let Err(problem) = roots.read(&url, ca) {
+            let field = if ca.is_some() { "ca" } else { "url" };
+            problems.push(format!("{place}.{field}: {problem}"));
         }
     }
     let server = config.tls.as_ref().map(ServerSettings::load).transpose();
@@ -49,6 +45,21 @@ pub fn read_again(config: &Config) -> Result<Renewed, Vec<String>> {
             Err(problems)
         }
     }
+}
+
+/// Everybody who is asked by https: the object in the file, its URL and its `ca`.
+fn https(config: &Config) -> impl Iterator<Item = (String, BackendUrl, Option<&str>)> {
+    let backends = config.all_pools().flat_map(|pool| {
+        pool.backends.iter().enumerate().map(|(index, backend)| {
+            (pool.path_of(&format!("backends[{index}]")), backend.url.clone(), &backend.ca)
+        })
+    });
+    let services = config.routes.iter().enumerate().filter_map(|(index, route)| {
+        let auth = route.access.forward_auth.as_ref()?;
+        Some((format!("routes[{index}].forward_auth"), auth.origin()?, &auth.ca))
+    });
+    let all = backends.chain(services).filter(|(_, url, _)| matches!(url, BackendUrl::Https { .. }));
+    all.map(|(place, url, ca)| (place, url, ca.as_deref()))
 }
 
 /// The mistakes of a configuration together with problems of the files that it names, so that all can be
@@ -65,8 +76,7 @@ pub fn names(config: &Config) -> Vec<String> {
     let certificates = config.tls.iter().flat_map(|tls| &tls.certificates);
     let mut names: Vec<String> =
         certificates.flat_map(|pair| [pair.certificate.clone(), pair.private_key.clone()]).collect();
-    let pools = config.all_pools();
-    names.extend(pools.flat_map(|pool| &pool.backends).filter_map(|backend| backend.ca.clone()));
+    names.extend(https(config).filter_map(|(_, _, ca)| ca.map(str::to_owned)));
     names
 }
 
@@ -82,12 +92,17 @@ mod tests {
         std::fs::write(path("empty.pem"), "").unwrap();
         let text = format!(
             r#"{{ "backends": [ {{ "url": "http://a" }}, {{ "url": "https://b", "ca": "{}" }} ],
-                 "pools": {{ "api": {{ "backends": [ {{ "url": "https://c", "ca": "{}" }} ] }} }} }}"#,
+                 "pools": {{ "api": {{ "backends": [ {{ "url": "https://c", "ca": "{}" }} ] }} }},
+                 "routes": [ {{ "pool": "api", "forward_auth": {{ "url": "https://d/verify", "ca": "{}" }} }} ] }}"#,
             path("empty.pem"),
             path("missing.pem"),
+            path("nowhere.pem"),
         );
-        let problems = read(&parse(&text, &Overrides::default()).unwrap()).unwrap_err();
-        assert_eq!(problems.len(), 2, "{problems:?}");
+        let config = parse(&text, &Overrides::default()).unwrap();
+        let problems = read(&config).unwrap_err();
+        assert_eq!(problems.len(), 3, "{problems:?}");
+        assert!(problems[2].starts_with("routes[0].forward_auth.ca: "), "{problems:?}");
+        assert_eq!(names(&config), ["empty.pem", "missing.pem", "nowhere.pem"].map(path));
         assert!(problems[0].starts_with("backends[1].ca: ") && problems[0].contains("empty"), "{problems:?}");
         assert!(problems[1].starts_with("pools.api.backends[0].ca: "), "{problems:?}");
         assert!(problems[1].contains("No such file"), "{problems:?}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::error::quoted;
 use crate::config::policy::named_file;
 use crate::config::raw::{Fields, Value};
-use crate::config::read::{duration, list, not_null, path, text, whole};
+use crate::config::read::{CA_WITHOUT_TLS, duration, list, not_null, path, pem_file, text, whole};
 use crate::config::route::{Access, Action, BasicAuth, ForwardAuth};
 use crate::config::template::{Piece, Placeholder, Template};
 use crate::config::{BackendUrl, address, names};
@@ -64,7 +64,12 @@ fn forward_auth(fields: &Fields<'_>) -> Option<ForwardAuth> {
     };
     let pass = fields.value("pass", Vec::new(), list(FIELDS, text("a field's name", field)));
     let timeout = fields.value("timeout", AUTH_TIMEOUT, duration);
-    Some(ForwardAuth { url: url?, pass, timeout })
+    let is_https = url.as_ref().is_none_or(|url| url.to_ascii_lowercase().starts_with("https://"));
+    let ca = fields.nullable("ca", None, |value| match is_https {
+        true => pem_file(value),
+        false => Err(CA_WITHOUT_TLS.to_owned()),
+    });
+    Some(ForwardAuth { url: url?, ca, pass, timeout })
 }
 
 /// A backend's URL, and behind it a path.

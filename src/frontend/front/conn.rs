@@ -1,13 +1,14 @@
 //! A client's connection, whoever holds it: socket, TLS session, and buffers. Nothing here waits.
 
 use std::io;
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::net::{RecvFlags, SendFlags};
 
 use super::buffer::Buffer;
+use super::registration::Registration;
 use super::scratch;
 use crate::http::proxy_header::{self, Parsed};
 use crate::tls::ServerSession;
@@ -31,7 +32,7 @@ pub(super) enum Stage {
     Closing,
 }
 
-/// Nothing more can be done with the connection, so the caller must let it go.
+/// Nothing more can be done with the connection, so the caller must drop it.
 #[derive(Debug)]
 pub(super) struct Gone;
 
@@ -40,8 +41,6 @@ pub(super) struct Conn {
     pub client: TcpStream,
     /// The client's address: the socket's peer, or what the PROXY header says.
     pub peer: SocketAddr,
-    /// The network it counts for in `max_connections_per_ip`; `None` while it is not counted.
-    pub network: Option<IpAddr>,
     pub tls: Option<Box<ServerSession>>,
     pub secure: bool,
     pub stage: Stage,
@@ -68,6 +67,9 @@ pub(super) struct Conn {
     pub is_shut: bool,
     /// Counts the bytes of all client connections.
     pub traffic: Arc<Traffic>,
+    /// The last field, so that the socket is closed first: another connection may take the slot as soon as it
+    /// is free.
+    pub registration: Registration,
 }
 
 impl Conn {

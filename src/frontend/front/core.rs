@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use super::conn::{Conn, Gone};
 use super::mode::Modes;
 use super::poll::Poll;
+use super::registration::Registry;
 use super::table::Table;
 use crate::frontend::limits::ClientLimits;
 use crate::frontend::surplus::Surplus;
@@ -73,21 +74,19 @@ impl Core {
             return Err(Gone);
         }
         *count += 1;
-        conn.network = Some(network);
+        conn.registration.network = Some(network);
         Ok(())
     }
 
-    /// Closes a connection. Takes locks, one after the other.
-    pub fn let_go(&self, conn: Box<Conn>, index: usize) {
-        let network = conn.network;
-        // The socket is closed first: another connection may take the slot as soon as it is free.
-        drop(conn);
-        self.table.forget(index);
-        self.uncount(network);
+    /// Whether another request may follow on a connection.
+    pub fn keeps_alive(&self) -> bool {
+        !self.ends.load(Relaxed)
     }
+}
 
-    /// Stops counting a connection for its client's network. Takes a lock.
-    pub fn uncount(&self, network: Option<IpAddr>) {
+impl Registry for Core {
+    fn forget(&self, key: usize, network: Option<IpAddr>) {
+        self.table.forget(key);
         if let Some(network) = network {
             let mut counts = self.per_network.lock();
             if let Some(count) = counts.get_mut(&network) {
@@ -97,10 +96,5 @@ impl Core {
                 }
             }
         }
-    }
-
-    /// Whether another request may follow on a connection.
-    pub fn keeps_alive(&self) -> bool {
-        !self.ends.load(Relaxed)
     }
 }

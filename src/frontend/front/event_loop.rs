@@ -68,13 +68,11 @@ impl EventLoop {
         }
     }
 
-    /// A bug in one connection must not end all others.
+    /// A bug in one connection must not end all others. The panic drops the connection, which frees its slot.
     fn look_at(&self, index: usize, ready: Ready, now: Instant) {
         let looked = catch_unwind(AssertUnwindSafe(|| self.core.ready(index, ready, now)));
         if looked.is_err() {
             event(Error, "front", "panicked over a connection", &[]);
-            // The connection was dropped by the panic; free its slot.
-            self.core.table.forget(index);
         }
     }
 

@@ -17,6 +17,7 @@ mod head;
 mod lent;
 mod mode;
 mod poll;
+mod registration;
 mod room;
 mod scratch;
 mod sweep;

@@ -76,7 +76,7 @@ fn close(core: &Core, index: usize, since: Instant) -> bool {
     match std::mem::replace(&mut slot.holder, Holder::Front) {
         Holder::Slot(conn) if conn.since == since && !conn.has_unread() => {
             drop(slot);
-            core.let_go(conn, index);
+            drop(conn);
             true
         }
         other => {

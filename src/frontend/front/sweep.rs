@@ -82,7 +82,7 @@ impl Core {
         };
         match ended {
             Ok(()) => self.work(conn, index, Ready::default(), now),
-            Err(Gone) => self.let_go(conn, index),
+            Err(Gone) => drop(conn),
         }
     }
 }

@@ -87,7 +87,7 @@ impl Core {
             }
         };
         if closed.is_err() {
-            return self.let_go(conn, index);
+            return;
         }
         let mut conn = Some(conn);
         RETURNED.with_borrow_mut(|all| {
@@ -106,7 +106,7 @@ impl Core {
         let Some(slot) = self.table.slot(index) else { return };
         loop {
             match self.advance(&mut conn, index, ready, now) {
-                Err(Gone) => return self.let_go(conn, index),
+                Err(Gone) => return,
                 Ok(Next::Lends(head)) => return self.lend(conn, index, head, slot),
                 Ok(Next::Stays) => {}
             }
@@ -160,9 +160,10 @@ impl Core {
         // then.
         match self.polls[conn.home].hush(&conn.client, index, false) {
             Ok(()) => slot.holder = Holder::Slot(conn),
+            // Dropping the connection takes the slot's lock.
             Err(_) => {
                 drop(slot);
-                self.let_go(conn, index);
+                drop(conn);
             }
         }
     }

@@ -1,12 +1,13 @@
 //! Admits a new connection.
 
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use super::conn::{Conn, Gone, Stage};
 use super::core::Core;
+use super::registration::{Registration, Registry};
 use super::table::Holder;
 use crate::frontend::listen_socket::NO_PORT;
 
@@ -33,10 +34,12 @@ impl Core {
             true => self.client_loops + turn % (self.polls.len() - self.client_loops),
             false => turn % self.client_loops,
         };
+        let index = self.table.claim().ok_or(Gone)?;
+        let registry: Weak<dyn Registry> = Arc::<Core>::downgrade(self);
+        let registration = Registration { registry, key: index, network: None };
         let mut conn = Box::new(Conn {
             client,
             peer,
-            network: None,
             tls: tls.map(Box::new),
             secure,
             stage,
@@ -52,22 +55,20 @@ impl Core {
             has_ended: false,
             is_shut: false,
             traffic: Arc::clone(&self.traffic),
+            registration,
         });
         // Peers on a Unix socket have no address to count by.
         if !self.proxy_protocol && has_address {
             self.count_network(&mut conn)?;
         }
-        let Some(index) = self.table.claim() else {
-            self.uncount(conn.network);
-            return Err(Gone);
-        };
         let Some(slot) = self.table.slot(index) else { return Err(Gone) };
         let mut slot = slot.lock();
         match self.polls[home].add(&conn.client, index) {
             Ok(()) => slot.holder = Holder::Slot(conn),
+            // Dropping the connection takes the slot's lock.
             Err(_) => {
                 drop(slot);
-                self.let_go(conn, index);
+                drop(conn);
             }
         }
         Ok(())

@@ -22,11 +22,9 @@ impl Backend {
         self.kept.breaker.lock().opens_until().map(|until| until.saturating_duration_since(now))
     }
 
-    /// Closes the breaker from any state. Takes a lock unless the breaker is clean.
+    /// Closes the breaker from any state, and forgets its failures. Takes a lock.
     pub fn reset_breaker(&self) {
-        if !self.kept.breaker.is_clean() {
-            self.kept.breaker.change(Breaker::reset, Breaker::is_clean);
-        }
+        self.kept.breaker.change(Breaker::reset, Breaker::is_clean);
     }
 
     /// Claims the right to send a request; `None` if the breaker does not admit it. Takes a lock.

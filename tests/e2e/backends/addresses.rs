@@ -200,6 +200,20 @@ fn an_answer_that_is_cut_is_asked_for_again_and_the_rest_beyond_256_is_said() {
 }
 
 #[test]
+fn the_rest_of_more_than_256_services_is_said() {
+    let dns = Dns::start();
+    dns.says_addresses("app.test", &["127.0.0.1"]);
+    let services = (1..=300).map(|port| (0, 1, port, "app.test")).collect();
+    dns.says("_http._tcp.app.test", Says::Services(services));
+    let mut config = by_name(&dns.address(), 1, json!({ "health_check": { "interval": "1h" } }));
+    config["backends"] = json!([{ "url": "http://_http._tcp.app.test", "addresses": "srv" }]);
+    let balancer = Balancer::start(config);
+    assert_eq!(balancer.total_backends(), 256);
+    let line = balancer.wait_for_log("more addresses than can be used");
+    assert!(line.contains("used=256") && line.contains("left_out=44"), "{line}");
+}
+
+#[test]
 fn people_name_one_by_its_address_or_all_by_their_name() {
     let (dns, fleet) = (Dns::start(), fleet(1, 2));
     dns.says_addresses("app.test", &["127.0.1.1", "127.0.1.2"]);

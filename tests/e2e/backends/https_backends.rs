@@ -29,6 +29,29 @@ fn the_system_s_roots_decide_where_no_ca_is_named() {
     assert_eq!(backend.asked().len(), 3, "nothing was told to whom nobody vouches for");
 }
 
+/// What asks about logins is verified as backends are.
+#[test]
+fn a_service_that_is_asked_about_logins_by_https_has_roots_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path());
+    let (login, backend) = (Backend::named("let pass"), Backend::named("inside"));
+    let inner = Balancer::start(config(&[&login], json!({ "tls": authority.listener() })));
+    let url = format!("https://localhost:{}/verify", inner.address_as("tls").port());
+    let routes =
+        |ca: &str| json!({ "routes": [{ "pool": "default", "forward_auth": { "url": url, "ca": ca } }] });
+    let outer = Balancer::start(config(&[&backend], routes(&authority.file())));
+    assert_eq!(outer.get("/").text(), "inside");
+    assert_eq!(login.asked()[0].target(), "/verify");
+    // Another file is another service: nothing that was known of the first one is used for it.
+    let stranger = tempfile::tempdir().unwrap();
+    let stranger = Authority::new(stranger.path());
+    outer.write_config(&config(&[&backend], routes(&stranger.file())).to_string());
+    outer.wait_for_log("configuration reloaded");
+    let answer = outer.get("/");
+    assert_eq!((answer.status, answer.header("x-lb-reason")), (503, Some("auth_unavailable")));
+    assert_eq!(login.asked().len(), 1);
+}
+
 #[test]
 fn a_new_authority_is_believed_by_requests_as_by_probes() {
     let folder = tempfile::tempdir().unwrap();

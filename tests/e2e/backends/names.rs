@@ -74,6 +74,9 @@ fn a_name_that_does_not_resolve_is_an_unhealthy_backend_until_it_does() {
     }
     names.are("backend.test 127.0.0.1\n");
     eventually("it is found", || balancer.get("/").text() == "late");
+    balancer.wait_for_log("msg=\"name resolved again\"");
+    let told = balancer.log_lines_with("msg=\"name not resolved\"").len();
+    assert_eq!(told, 1, "however often the name was looked up");
 }
 
 #[test]

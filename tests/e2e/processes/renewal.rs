@@ -165,6 +165,44 @@ fn a_successor_that_can_not_start_leaves_everything_as_it_was() {
     assert_eq!(balancer.get("/").status, 200);
 }
 
+#[test]
+fn a_reload_that_is_asked_for_while_a_renewal_fails_is_done_afterwards() {
+    let backend = Backend::named("one");
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let [program, fails, go] = ["lb", "fails", "go"].map(|name| folder.path().join(name));
+    copy_program(&program);
+    let script = format!("#!/bin/sh\nwhile [ ! -e {} ]; do sleep 0.05; done\nexit 1\n", go.display());
+    write_by_another(&fails, &script);
+    let balancer = Run::of_copy(&program, &config(&[&backend], json!({}))).start();
+    std::fs::rename(&fails, &program).unwrap();
+    balancer.signal(Signal::USR2);
+    eventually("the successor runs", || !children(balancer.pid()).is_empty());
+    balancer.signal(Signal::HUP);
+    // Time for the signal to arrive during the renewal; later it would be no test, but no failure either.
+    std::thread::sleep(Duration::from_millis(300));
+    std::fs::write(go, "").unwrap();
+    balancer.wait_for_log("renewal failed, this process goes on");
+    balancer.wait_for_log("configuration reloaded");
+    assert_eq!(balancer.get("/").status, 200);
+}
+
+/// Copies the balancer by another process: a file that is open for writing here could not be started, and while
+/// some other test starts a process of its own it would be open there, too.
+fn copy_program(to: &Path) {
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_loadbalancer")).arg(to).status();
+    assert!(copied.unwrap().success());
+}
+
+/// Writes a script in the same way.
+fn write_by_another(to: &Path, script: &str) {
+    let written = Command::new("sh")
+        .args(["-c", r#"printf %s "$1" > "$0" && chmod 755 "$0""#])
+        .arg(to)
+        .arg(script)
+        .status();
+    assert!(written.unwrap().success());
+}
+
 /// Where this process's program is now; `None` where that file was replaced.
 fn program_of(pid: impl std::fmt::Display) -> Option<PathBuf> {
     let program = std::fs::read_link(format!("/proc/{pid}/exe")).expect("the process is there");
@@ -177,13 +215,7 @@ fn a_renewal_runs_the_binary_that_is_there_by_then() {
     // Where programs can run.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let (program, newer) = (folder.path().join("lb"), folder.path().join("newer"));
-    // By another process: a file that is open for writing here could not be started, and while some other
-    // test starts a process of its own it would be open there, too.
-    let copy = |to: &Path| {
-        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_loadbalancer")).arg(to).status();
-        assert!(copied.unwrap().success());
-    };
-    copy(&program);
+    copy_program(&program);
     let held = Backend::that(Behaviour::Holds(Answer::ok("held")));
     let pools = json!({
         "pools": { "held": { "backends": [{ "url": held.url() }] } },
@@ -193,7 +225,7 @@ fn a_renewal_runs_the_binary_that_is_there_by_then() {
     let mut line = Line { balancer };
     let mut client = line.balancer.asking("/held");
     held.wait_for_heads(1);
-    copy(&newer);
+    copy_program(&newer);
     std::fs::rename(&newer, &program).unwrap();
     assert_eq!(program_of(line.balancer.pid()), None);
     line.renew();
