@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Answer, Authority, Backend, Balancer, Behaviour, Client, Stop, TlsClient, behind_front, config,
-    eventually, let_pass, skip,
+    eventually, let_pass, patience, skip,
 };
 
 /// Who has been silent for less is not asked to give way.
@@ -107,7 +107,8 @@ fn a_slow_reader_costs_little_memory() {
     }
     const READERS: u64 = 60;
     let backend = Backend::that(Behaviour::Answers(Answer::ok(vec![b'x'; LARGE_BYTES])));
-    let mut balancer = Balancer::start(config(&[&backend], json!({ "workers": 8 })));
+    // A worker for each, so that none waits for the second after which another one leaves.
+    let mut balancer = Balancer::start(config(&[&backend], json!({ "workers": READERS })));
     drop(balancer.get("/"));
     let before = balancer.process().memory("VmRSS");
     let readers: Vec<_> = (0..READERS)
@@ -175,7 +176,7 @@ fn median(client: &mut TlsClient) -> Duration {
 /// The beginning of a handshake: what costs the server its signature.
 fn hello(address: std::net::SocketAddr, authority: &Authority) {
     let Ok(mut stream) = TcpStream::connect(address) else { return };
-    let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+    let _ = stream.set_read_timeout(Some(patience()));
     let mut roots = rustls::RootCertStore::empty();
     let pem = std::fs::read(authority.file()).unwrap();
     for certificate in rustls::pki_types::pem::PemObject::pem_slice_iter(&pem) {
@@ -210,7 +211,7 @@ fn a_flood_of_handshakes_delays_no_established_connection_much() {
         let _at_the_end = stop.at_the_end();
         for _ in 0..2 {
             scope.spawn(|| {
-                while !stop.is_set() && begun.elapsed() < Duration::from_secs(10) {
+                while !stop.is_set() && begun.elapsed() < patience() {
                     hello(address, &authority);
                 }
             });
