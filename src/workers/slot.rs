@@ -1,13 +1,12 @@
 //! A worker's place in the pool. A worker whose answer or upload takes long leaves the pool with its request
 //! and another one takes its place, so that slow clients and long streams never use the pool up. Nothing
-//! moves from thread to thread: leaving is a new thread and a mark on the old one.
+//! moves from thread to thread: leaving is a new thread and a mark on the old one. `tests/interleavings` plays
+//! thousands of orders of its steps.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
-use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use crate::sync::{Arc, Mutex, Weak};
 use crate::watch::WorkerHandle;
 
 /// A body that is still being passed on after this leaves the pool.
@@ -19,7 +18,7 @@ pub(super) struct Slots {
     streams: Arc<AtomicUsize>,
     max_streams: Box<dyn Fn() -> usize + Send + Sync>,
     spawn_worker: Box<dyn Fn(Arc<Slot>) -> bool + Send + Sync>,
-    all: Mutex<Vec<Arc<Slot>>>,
+    pub(super) all: Mutex<Vec<Arc<Slot>>>,
     /// Workers that will be free in a moment.
     finishing: AtomicUsize,
 }
@@ -29,7 +28,7 @@ pub(super) struct Slot {
     slots: Weak<Slots>,
     /// Milliseconds after the start when it began to pass an answer on, or [`IDLE`], or [`LEFT`]: in one
     /// number, so that a worker can't be sent out just after its answer has ended.
-    relaying_since: AtomicU64,
+    pub(super) relaying_since: AtomicU64,
     /// Microseconds after the start when it began with its request; 0 without one.
     job_since: AtomicU64,
     /// Its answer is about to end.
@@ -37,7 +36,7 @@ pub(super) struct Slot {
 }
 
 /// It passes no answer on.
-const IDLE: u64 = 0;
+pub(super) const IDLE: u64 = 0;
 /// It has left the pool.
 const LEFT: u64 = u64::MAX;
 
@@ -145,7 +144,7 @@ impl Slot {
 
     /// The worker leaves, if it still passes on what it passes on since a time that `may`. `false` where no
     /// other can take its place. Takes a lock.
-    fn detach_if(&self, may: impl Fn(u64) -> bool) -> bool {
+    pub(super) fn detach_if(&self, may: impl Fn(u64) -> bool) -> bool {
         let Some(slots) = self.slots.upgrade() else { return false };
         if self.relaying_since.load(SeqCst) == LEFT {
             return true;
@@ -197,99 +196,5 @@ impl WorkerHandle for Slot {
 
     fn leave(&self) -> bool {
         self.detach_if(|_| true)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_more_leave_than_may_and_each_is_replaced() {
-        let hired = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&hired);
-        let slots = Slots::new(Arc::default(), || 2, move |_| count.fetch_add(1, SeqCst) < 100);
-        (0..4).for_each(|_| assert!(slots.fill()));
-        let workers: Vec<_> = slots.all.lock().clone();
-        assert!(workers[0].leave() && workers[0].leave() && workers[1].leave());
-        assert!(!workers[2].leave(), "a third is too many");
-        assert_eq!((slots.streams(), hired.load(SeqCst), slots.all.lock().len()), (2, 6, 4));
-        assert!(workers[0].should_exit() && !workers[2].should_exit());
-        assert!(workers[2].leave(), "there is room again");
-    }
-
-    #[test]
-    fn who_waits_for_its_backend_stays() {
-        let slots = Slots::new(Arc::default(), || 9, |_| true);
-        assert!(slots.fill());
-        let worker = Arc::clone(&slots.all.lock()[0]);
-        worker.relaying_since.store(1, Relaxed);
-        worker.waiting();
-        worker.detach_if(|since| since != IDLE);
-        assert!(!worker.should_exit(), "its body has come in time");
-        assert!(worker.leave());
-        worker.waiting();
-        assert!(worker.should_exit(), "once out is out");
-    }
-
-    #[test]
-    fn who_has_had_one_request_for_long_is_held_up() {
-        let slots = Slots::new(Arc::default(), || 9, |_| true);
-        (0..2).for_each(|_| assert!(slots.fill()));
-        let workers: Vec<_> = slots.all.lock().clone();
-        workers[0].has_job(true);
-        workers[1].has_job(true);
-        workers[1].has_job(false);
-        assert_eq!(slots.held_up(Duration::from_secs(60)), 0);
-        while slots.held_up(Duration::from_micros(10)) == 0 {
-            std::thread::yield_now();
-        }
-        assert_eq!(slots.held_up(Duration::ZERO), 1);
-    }
-
-    #[test]
-    fn only_long_answers_are_released() {
-        let slots = Slots::new(Arc::default(), || 9, |_| true);
-        (0..2).for_each(|_| assert!(slots.fill()));
-        let workers: Vec<_> = slots.all.lock().clone();
-        workers[0].relaying_since.store(1, Relaxed);
-        workers[1].relaying();
-        slots.release_long_answers();
-        let before = slots.streams();
-        assert!(before <= 1, "the second has only just begun");
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while slots.streams() < 2 && Instant::now() < deadline {
-            std::thread::yield_now();
-            slots.release_long_answers();
-        }
-        assert_eq!(slots.streams(), 2);
-    }
-
-    #[test]
-    fn a_worker_whose_answer_ends_just_then_is_not_lost() {
-        let ending: Arc<Mutex<Option<Arc<Slot>>>> = Arc::default();
-        // Nobody may leave, and there is room.
-        for most in [0, 9] {
-            let ending_now = Arc::clone(&ending);
-            let limit = move || {
-                let worker = ending_now.lock().take();
-                assert!(worker.is_none_or(|worker| !worker.should_exit()), "it is neither out nor replaced");
-                most
-            };
-            let hired = Arc::new(Mutex::new(Vec::new()));
-            let all_hired = Arc::clone(&hired);
-            let slots = Slots::new(Arc::default(), limit, move |slot| {
-                all_hired.lock().push(slot);
-                true
-            });
-            assert!(slots.fill());
-            let worker = Arc::clone(&slots.all.lock()[0]);
-            worker.relaying();
-            *ending.lock() = Some(Arc::clone(&worker));
-            worker.detach_if(|since| since != IDLE);
-            let over = hired.lock().iter().filter(|slot| slot.should_exit()).count();
-            assert_eq!((over, slots.streams(), slots.all.lock().len()), (hired.lock().len() - 1, 0, 1));
-            assert!(!worker.should_exit());
-        }
     }
 }
