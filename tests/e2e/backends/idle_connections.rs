@@ -163,10 +163,8 @@ fn what_a_backend_does_with_idle_connections_is_learned() {
         let_pass(CLOSED_AFTER);
         drop(second);
         // It is found out by whoever looks, or by the next request.
-        let_pass(Duration::from_millis(50));
         answered(&backend, &balancer, "GET").keep_alive();
         answered(&backend, &balancer, "GET");
-        let_pass(Duration::from_millis(20));
     }
     eventually("it is learned", || source() == "observed");
     let idle = balancer.metrics()["backends"][0]["idle_ms"].as_u64().unwrap();
