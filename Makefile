@@ -41,6 +41,9 @@ stop-backends: ## stop what `make backends` started
 LISTENER_TESTS := answers:: client_address:: draining:: edge_limits:: framing:: headers:: limits:: long_bodies:: \
 	queue:: regressions:: renewal:: stopping:: streaming:: upgrade::
 
+# Most of what tests do is wait for time to pass, so there are two for each processor; eight at the most, as a
+# container may have fewer processors than it sees.
+test: export RUST_TEST_THREADS ?= $(shell n=$$(nproc); echo $$((n < 4 ? 2 * n : 8)))
 test: ## run all tests; those that depend on the listener a second time with tiny_http
 	$(CARGO) test --locked
 	LB_TEST_FRONT=0 $(CARGO) test --locked --test e2e -- $(LISTENER_TESTS)

@@ -14,6 +14,8 @@ mod pacer;
 mod processors;
 mod queue;
 mod slot;
+#[cfg(test)]
+mod slot_tests;
 mod tickets;
 
 use std::io;

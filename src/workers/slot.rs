@@ -1,13 +1,12 @@
 //! A worker's place in the pool. A worker whose answer or upload takes long is detached with its request, and
 //! another takes its place, so that slow clients and long streams never use up the pool. The request stays on
-//! its thread: detaching starts a new thread and marks the old one.
+//! its thread: detaching starts a new thread and marks the old one. `tests/interleavings`
+//! plays thousands of orders of its steps.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
-use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use crate::sync::{Arc, Mutex, Weak};
 use crate::watch::WorkerHandle;
 
 /// A worker that has relayed one body for this long is detached.
@@ -19,7 +18,7 @@ pub(super) struct Slots {
     streams: Arc<AtomicUsize>,
     max_streams: Box<dyn Fn() -> usize + Send + Sync>,
     spawn_worker: Box<dyn Fn(Arc<Slot>) -> bool + Send + Sync>,
-    all: Mutex<Vec<Arc<Slot>>>,
+    pub(super) all: Mutex<Vec<Arc<Slot>>>,
     /// Workers that are about to finish their request.
     finishing: AtomicUsize,
 }
@@ -29,7 +28,7 @@ pub(super) struct Slot {
     slots: Weak<Slots>,
     /// When the worker began to relay the current body, in milliseconds after `Slots::started`, or [`IDLE`],
     /// or [`LEFT`]. One atomic, so that a worker can't be detached just after its answer has ended.
-    relaying_since: AtomicU64,
+    pub(super) relaying_since: AtomicU64,
     /// When the worker began its request, in microseconds after `Slots::started`; 0 without a request.
     job_since: AtomicU64,
     /// The worker is about to finish its request.
@@ -37,7 +36,7 @@ pub(super) struct Slot {
 }
 
 /// The worker relays no body.
-const IDLE: u64 = 0;
+pub(super) const IDLE: u64 = 0;
 /// The worker is detached from the pool.
 const LEFT: u64 = u64::MAX;
 
@@ -146,7 +145,7 @@ impl Slot {
 
     /// Detaches the worker if `may` holds for its `relaying_since`. `false` if no other worker can take its
     /// place. Takes a lock.
-    fn detach_if(&self, may: impl Fn(u64) -> bool) -> bool {
+    pub(super) fn detach_if(&self, may: impl Fn(u64) -> bool) -> bool {
         let Some(slots) = self.slots.upgrade() else { return false };
         if self.relaying_since.load(SeqCst) == LEFT {
             return true;
@@ -199,99 +198,5 @@ impl WorkerHandle for Slot {
 
     fn leave(&self) -> bool {
         self.detach_if(|_| true)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_more_leave_than_may_and_each_is_replaced() {
-        let hired = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&hired);
-        let slots = Slots::new(Arc::default(), || 2, move |_| count.fetch_add(1, SeqCst) < 100);
-        (0..4).for_each(|_| assert!(slots.fill()));
-        let workers: Vec<_> = slots.all.lock().clone();
-        assert!(workers[0].leave() && workers[0].leave() && workers[1].leave());
-        assert!(!workers[2].leave(), "a third is too many");
-        assert_eq!((slots.streams(), hired.load(SeqCst), slots.all.lock().len()), (2, 6, 4));
-        assert!(workers[0].should_exit() && !workers[2].should_exit());
-        assert!(workers[2].leave(), "there is room again");
-    }
-
-    #[test]
-    fn who_waits_for_its_backend_stays() {
-        let slots = Slots::new(Arc::default(), || 9, |_| true);
-        assert!(slots.fill());
-        let worker = Arc::clone(&slots.all.lock()[0]);
-        worker.relaying_since.store(1, Relaxed);
-        worker.waiting();
-        worker.detach_if(|since| since != IDLE);
-        assert!(!worker.should_exit(), "its body has come in time");
-        assert!(worker.leave());
-        worker.waiting();
-        assert!(worker.should_exit(), "once out is out");
-    }
-
-    #[test]
-    fn who_has_had_one_request_for_long_is_held_up() {
-        let slots = Slots::new(Arc::default(), || 9, |_| true);
-        (0..2).for_each(|_| assert!(slots.fill()));
-        let workers: Vec<_> = slots.all.lock().clone();
-        workers[0].has_job(true);
-        workers[1].has_job(true);
-        workers[1].has_job(false);
-        assert_eq!(slots.held_up(Duration::from_secs(60)), 0);
-        while slots.held_up(Duration::from_micros(10)) == 0 {
-            std::thread::yield_now();
-        }
-        assert_eq!(slots.held_up(Duration::ZERO), 1);
-    }
-
-    #[test]
-    fn only_long_answers_are_released() {
-        let slots = Slots::new(Arc::default(), || 9, |_| true);
-        (0..2).for_each(|_| assert!(slots.fill()));
-        let workers: Vec<_> = slots.all.lock().clone();
-        workers[0].relaying_since.store(1, Relaxed);
-        workers[1].relaying();
-        slots.release_long_answers();
-        let before = slots.streams();
-        assert!(before <= 1, "the second has only just begun");
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while slots.streams() < 2 && Instant::now() < deadline {
-            std::thread::yield_now();
-            slots.release_long_answers();
-        }
-        assert_eq!(slots.streams(), 2);
-    }
-
-    #[test]
-    fn a_worker_whose_answer_ends_just_then_is_not_lost() {
-        let ending: Arc<Mutex<Option<Arc<Slot>>>> = Arc::default();
-        // Once with no worker allowed to leave, and once with room.
-        for most in [0, 9] {
-            let ending_now = Arc::clone(&ending);
-            let limit = move || {
-                let worker = ending_now.lock().take();
-                assert!(worker.is_none_or(|worker| !worker.should_exit()), "it is neither out nor replaced");
-                most
-            };
-            let hired = Arc::new(Mutex::new(Vec::new()));
-            let all_hired = Arc::clone(&hired);
-            let slots = Slots::new(Arc::default(), limit, move |slot| {
-                all_hired.lock().push(slot);
-                true
-            });
-            assert!(slots.fill());
-            let worker = Arc::clone(&slots.all.lock()[0]);
-            worker.relaying();
-            *ending.lock() = Some(Arc::clone(&worker));
-            worker.detach_if(|since| since != IDLE);
-            let over = hired.lock().iter().filter(|slot| slot.should_exit()).count();
-            assert_eq!((over, slots.streams(), slots.all.lock().len()), (hired.lock().len() - 1, 0, 1));
-            assert!(!worker.should_exit());
-        }
     }
 }

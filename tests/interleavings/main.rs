@@ -9,7 +9,14 @@ mod flagged;
 #[path = "../../src/workers/idle.rs"]
 #[allow(dead_code, reason = "what only the product calls")]
 mod idle;
+mod pool;
+#[path = "../../src/workers/slot.rs"]
+#[allow(dead_code, reason = "what only the product calls")]
+mod slot;
 mod sync;
+#[path = "../../src/watch.rs"]
+#[allow(dead_code, reason = "what only the product calls")]
+mod watch;
 
 use flagged::Flagged;
 use idle::{IdleWorkers, Parker};

@@ -1,6 +1,6 @@
 //! shuttle's, with the product's spelling.
 
-pub use shuttle::sync::{Arc, MutexGuard, atomic};
+pub use shuttle::sync::{Arc, MutexGuard, Weak, atomic};
 pub use shuttle::thread;
 
 /// As parking_lot has it: a panic of another thread fails the model anyway.

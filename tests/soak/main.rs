@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use clients::{KINDS, Kind};
-use support::{Backend, Balancer, config};
+use support::{Backend, Balancer, config, with_room};
 
 /// Requests that must not be lost, at least; fewer would prove little.
 const MIN_IDEMPOTENT_A_SECOND: u64 = 800;
@@ -122,7 +122,7 @@ fn disturb(backends: &mut [Backend], balancer: &Balancer, account: &Account, tim
 }
 
 fn settle(balancer: &Balancer, before: Level) -> Level {
-    let deadline = Instant::now() + SETTLE;
+    let deadline = Instant::now() + with_room(SETTLE);
     loop {
         let now = Level::of(balancer.pid());
         if now.is_near(before) || Instant::now() > deadline {

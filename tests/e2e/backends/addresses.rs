@@ -1,7 +1,7 @@
 //! Names whose addresses are backends of their own: `backends[].addresses` with `each` and `srv`.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
 use serde_json::{Value, json};
@@ -281,20 +281,18 @@ fn no_request_fails_while_addresses_change() {
     dns.says_addresses("app.test", &["127.0.1.1", "127.0.1.2", "127.0.1.3", "127.0.1.4"]);
     let more = json!({ "health_check": { "interval": "100ms" } });
     let balancer = Balancer::start(by_name(&dns.address(), fleet[0].address().port(), more));
-    let (sent, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let sent = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                let mut client = Client::connect(balancer.address());
-                while sent.fetch_add(1, SeqCst) < REQUESTS {
-                    assert_eq!(client.get("/").status, 200);
-                }
-                is_over.store(true, SeqCst);
-            });
-        }
+        let client = || {
+            let mut client = Client::connect(balancer.address());
+            while sent.fetch_add(1, SeqCst) < REQUESTS {
+                assert_eq!(client.get("/").status, 200);
+            }
+        };
+        let clients = [(); 4].map(|()| scope.spawn(client));
         let all: Vec<String> = (1..=4).map(ip).collect();
         let mut turn = 0;
-        while !is_over.load(SeqCst) {
+        while !clients.iter().any(|client| client.is_finished()) {
             turn += 1;
             let some: Vec<&str> = (0..2).map(|more| all[(turn + more) % 4].as_str()).collect();
             dns.says_addresses("app.test", &some);

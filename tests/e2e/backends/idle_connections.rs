@@ -147,7 +147,7 @@ fn what_a_backend_announces_holds_less_a_second() {
     let page = balancer.get("/lb-metrics?format=prometheus");
     assert!(page.text().contains(r#"source="announced"} 1"#), "{}", page.text());
     assert!(exchange.is_ended_within(patience()), "it is still open");
-    assert!(begun.elapsed() < Duration::from_secs(60), "closed by us, not after an hour");
+    assert!(begun.elapsed() < patience() * 6, "closed by us, not after an hour");
 }
 
 #[test]
@@ -163,10 +163,8 @@ fn what_a_backend_does_with_idle_connections_is_learned() {
         let_pass(CLOSED_AFTER);
         drop(second);
         // It is found out by whoever looks, or by the next request.
-        let_pass(Duration::from_millis(50));
         answered(&backend, &balancer, "GET").keep_alive();
         answered(&backend, &balancer, "GET");
-        let_pass(Duration::from_millis(20));
     }
     eventually("it is learned", || source() == "observed");
     let idle = balancer.metrics()["backends"][0]["idle_ms"].as_u64().unwrap();

@@ -10,11 +10,9 @@ use serde_json::json;
 
 use crate::support::{
     Balancer, ByHand, Client, Exchange, Process, Signal, balancer_by_hand, behind_front, config, eventually,
-    patience, python_with,
+    patience, python_with, soon,
 };
 
-/// "At once" and "within a second", with room for a machine that is busy.
-const SOON: Duration = Duration::from_secs(3);
 const ASKED: &str = "GET /tunnel HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
 const GRANTED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
 const PLAIN: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nplain";
@@ -122,7 +120,7 @@ fn a_101_that_nobody_asked_for_is_no_tunnel() {
     let mut exchange = backend.next();
     exchange.send([GRANTED, "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nsmuggled"].concat());
     assert_eq!(client.read_response().status, 502);
-    assert!(exchange.is_ended_within(SOON));
+    assert!(exchange.is_ended_within(soon()));
     client.ask("GET", "/", &[], b"");
     backend.next().send(PLAIN);
     assert_eq!(client.read_response().text(), "plain");
@@ -138,7 +136,7 @@ fn past_max_streams_a_tunnel_is_refused() {
     refused.send(GRANTED);
     let answer = second.read_response();
     assert_eq!((answer.status, answer.header("x-lb-reason")), (503, Some("too_many_streams")));
-    assert!(refused.is_ended_within(SOON));
+    assert!(refused.is_ended_within(soon()));
     exchange_words(&mut client, &mut exchange);
     drop((client, exchange));
     balancer.metrics_when("streams", 0);
@@ -172,11 +170,11 @@ fn what_the_backend_says_after_the_client_s_end_still_arrives() {
     client.send("bye");
     client.end_sending();
     assert_eq!(exchange.read(3), b"bye");
-    assert!(exchange.is_ended_within(SOON));
+    assert!(exchange.is_ended_within(soon()));
     exchange.send("good bye");
     assert_eq!(client.read(8), b"good bye");
     drop(exchange);
-    assert!(client.is_closed_within(SOON));
+    assert!(client.is_closed_within(soon()));
     balancer.wait_until_idle();
 }
 
@@ -191,7 +189,7 @@ fn the_backend_s_end_is_the_tunnel_s() {
             drop(exchange);
         }
         assert_eq!(client.read(3), b"bye");
-        assert!(client.is_closed_within(SOON));
+        assert!(client.is_closed_within(soon()));
         balancer.wait_until_idle();
     }
 }
@@ -205,7 +203,7 @@ fn a_client_that_vanishes_ends_its_tunnel() {
             rustix::net::connect_unspec(client.stream()).unwrap();
         }
         drop(client);
-        assert!(exchange.is_ended_within(SOON), "reset: {reset}");
+        assert!(exchange.is_ended_within(soon()), "reset: {reset}");
         balancer.wait_until_idle();
     }
 }

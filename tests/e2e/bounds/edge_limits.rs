@@ -8,12 +8,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, Backend, Balancer, Behaviour, Client, balancer_by_hand, behind_front, config, eventually,
-    patience,
+    Answer, Backend, Balancer, Behaviour, Client, Stop, balancer_by_hand, behind_front, config, eventually,
+    let_pass, patience, soon,
 };
 
-/// "Soon", with room for a machine that is busy.
-const SOON: Duration = Duration::from_secs(3);
 const PLAIN: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nplain";
 
 fn limited(more: Value) -> (Backend, Balancer) {
@@ -59,21 +57,24 @@ fn a_head_that_takes_too_long_is_408() {
     if !behind_front() {
         return; // tiny_http has no limits of time
     }
+    const HEAD_TAKES: Duration = Duration::from_millis(500);
     let (backend, balancer) = limited(json!({ "timeouts": { "client_header": "500ms" } }));
     let mut stops = balancer.connect();
     stops.send("GET / HTTP/1.1\r\nHost: x\r\nX-");
     let mut later = balancer.connect();
     assert_eq!(later.get("/").status, 200);
-    // The guard looks once between two requests; what comes before that counts as silence.
-    thread::park_timeout(Duration::from_millis(500));
+    // Silence between two requests is no part of the second one's time.
+    let_pass(HEAD_TAKES);
     later.send("GET /second HTTP/1.1\r\n");
+    assert!(!later.is_answered_within(HEAD_TAKES / 2), "its own time has only begun");
     let mut trickles = balancer.connect();
     trickles.send("G");
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_millis(1500) {
+    let first = Instant::now();
+    eventually("whoever trickles is answered", || {
         trickles.send_if_open("x");
-        thread::park_timeout(Duration::from_millis(50));
-    }
+        trickles.is_answered_within(Duration::from_millis(50))
+    });
+    assert!(first.elapsed() < HEAD_TAKES + soon(), "{:?}", first.elapsed());
     for client in [&mut stops, &mut later, &mut trickles] {
         assert_refused(client, 408, "header_timeout");
     }
@@ -92,8 +93,8 @@ fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     used.ask("GET", "/", &[], b"");
     backend.next().send(PLAIN);
     assert_eq!(used.read_response().text(), "plain");
-    assert!(used.is_closed_within(SOON));
-    assert!(unused.is_closed_within(SOON));
+    assert!(used.is_closed_within(soon()));
+    assert!(unused.is_closed_within(soon()));
     assert!(!busy.is_closed_within(Duration::from_millis(700)));
     held.send(PLAIN);
     assert_eq!(busy.read_response().text(), "plain");
@@ -117,7 +118,7 @@ fn a_body_that_stops_coming_is_408_and_one_that_trickles_is_not() {
     let mut exchange = backend.next();
     client.send([b'x'; 2000]);
     for _ in 0..10 {
-        thread::park_timeout(Duration::from_millis(150));
+        let_pass(Duration::from_millis(150));
         client.send("x");
     }
     assert_eq!(exchange.try_read_body().unwrap().len(), 2010);
@@ -145,8 +146,6 @@ fn a_client_that_takes_nothing_is_given_up() {
     let balancer = Balancer::start(more("1h"));
     balancer.write_config(&more("400ms").to_string());
     balancer.wait_for_log("msg=\"configuration reloaded\"");
-    // The guard asks for it within a second.
-    thread::park_timeout(Duration::from_millis(1500));
     assert!(is_given_up(&balancer));
 }
 
@@ -188,27 +187,35 @@ fn heads_over_their_limit_are_431_whole_or_endless() {
     whole.ask("GET", "/", &[("X-A", &value)], b"");
     assert_eq!(whole.read_response().status, 431);
 
-    for endless in [&b"x"[..], b"a:b\r\n"] {
-        let client = balancer.connect();
-        let (mut writing, mut reading) = (client.stream(), client.stream());
-        writing.set_write_timeout(Some(patience())).unwrap();
-        writing.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n").unwrap();
-        let piece = endless.repeat(20_000 / endless.len());
-        // 2 MB a second are enough to be hostile, and leave the machine to the other tests.
-        let begun = Instant::now();
-        while writing.write_all(&piece).is_ok() {
-            assert!(begun.elapsed() < patience(), "it takes endless heads");
-            thread::park_timeout(Duration::from_millis(10));
+    // At once, for what follows the answer is thrown away for some seconds.
+    thread::scope(|scope| {
+        for endless in [&b"x"[..], b"a:b\r\n"] {
+            let client = balancer.connect();
+            scope.spawn(move || send_without_end(&client, endless));
         }
-        // The answer may be lost to the reset behind it.
-        let mut seen = Vec::new();
-        let _ = reading.read_to_end(&mut seen);
-        assert!(seen.is_empty() || seen.starts_with(b"HTTP/1.1 431 "), "{seen:?}");
-    }
+    });
     balancer.wait_for_log("reason=head_too_large");
     let growth = balancer.process().memory("VmHWM").saturating_sub(before);
     assert!(growth < 64 << 20, "grew by {growth} bytes");
     assert_eq!(backend.heads(), 0);
+}
+
+/// A head that goes on with this again and again, until nobody takes it any more.
+fn send_without_end(client: &Client, endless: &[u8]) {
+    let (mut writing, mut reading) = (client.stream(), client.stream());
+    writing.set_write_timeout(Some(patience())).unwrap();
+    writing.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n").unwrap();
+    let piece = endless.repeat(20_000 / endless.len());
+    // 2 MB a second are enough to be hostile, and leave the machine to the other tests.
+    let begun = Instant::now();
+    while writing.write_all(&piece).is_ok() {
+        assert!(begun.elapsed() < patience(), "it takes endless heads");
+        thread::park_timeout(Duration::from_millis(10));
+    }
+    // The answer may be lost to the reset behind it.
+    let mut seen = Vec::new();
+    let _ = reading.read_to_end(&mut seen);
+    assert!(seen.is_empty() || seen.starts_with(b"HTTP/1.1 431 "), "{seen:?}");
 }
 
 #[test]
@@ -260,7 +267,7 @@ fn clients_that_come_at_once_are_all_served() {
         let begun = Instant::now();
         clients.iter_mut().for_each(|client| client.ask("GET", "/", &[], b""));
         clients.iter_mut().for_each(|client| assert_eq!(client.read_response().status, 200));
-        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < soon(), "{:?}", begun.elapsed());
     }
 }
 
@@ -308,16 +315,16 @@ fn hostile_clients_cost_no_plain_request() {
     let (backend, mut balancer) = limited(json!({ "timeouts": { "client_header": "3s" } }));
     assert_eq!(balancer.get("/plain").text(), "one");
     let (threads, descriptors) = (balancer.process().threads(), balancer.process().descriptors());
-    let over = std::sync::atomic::AtomicBool::new(false);
+    let stop = Stop::default();
     let address = balancer.address();
     let answered: usize = thread::scope(|scope| {
+        let end = stop.at_the_end();
         let good: Vec<_> = (0..2)
             .map(|_| {
-                let over = &over;
-                scope.spawn(move || {
+                scope.spawn(|| {
                     let mut client = Client::connect(address);
                     let mut answered = 0;
-                    while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    while !stop.is_set() {
                         assert_eq!(client.get("/plain").text(), "one");
                         answered += 1;
                         if answered % 10 == 0 {
@@ -334,7 +341,7 @@ fn hostile_clients_cost_no_plain_request() {
         attack(&balancer, flood.as_bytes());
         // What follows a refused request is thrown away, at no cost to the others.
         attack(&balancer, [HOSTILE[3], &flood].concat().as_bytes());
-        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        drop(end);
         good.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     assert!(answered > 100, "{answered} plain requests");

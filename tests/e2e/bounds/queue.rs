@@ -1,12 +1,11 @@
 //! The line before the workers: how long it may get, for how long one waits in it, who leaves it early.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::support::{
-    Backend, Balancer, ByHand, Client, Exchange, balancer_by_hand, behind_front, config, eventually,
+    Backend, Balancer, ByHand, Client, Exchange, balancer_by_hand, behind_front, config, eventually, soon,
 };
 
 const PLAIN: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nplain";
@@ -66,14 +65,14 @@ fn a_waiting_request_whose_client_has_gone_reaches_no_backend() {
     let (backend, balancer, mut holding, mut held) = stuck(json!({ "timeouts": { "queue": "30s" } }));
     for reset in [false, true] {
         let client = balancer.asking("/gone");
-        thread::park_timeout(Duration::from_millis(300));
+        balancer.metrics_when("queued_requests", 1);
         if reset {
             rustix::net::connect_unspec(client.stream()).unwrap();
         }
         drop(client);
+        // There is no worker to ask: the guard has seen that it has gone.
+        balancer.metrics_when("queued_requests", 0);
     }
-    // Long enough for the guard to see it; there is no worker to ask.
-    thread::park_timeout(Duration::from_millis(1500));
     held.send(PLAIN);
     held.keep_alive();
     assert_eq!(holding.read_response().text(), "plain");
@@ -182,7 +181,7 @@ fn refused_uploads_hold_nobody_up() {
     let mut uploads: Vec<_> = uploads.collect();
     let begun = Instant::now();
     assert_eq!(balancer.get("/lb-health").status, 200);
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < soon(), "{:?}", begun.elapsed());
     // Past a number of them they are not told one by one.
     for answer in uploads.iter_mut().filter_map(|client| client.try_read_response_to("POST").ok()) {
         assert_eq!(answer.header("x-lb-reason"), Some("queue_full"));

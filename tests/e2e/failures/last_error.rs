@@ -139,7 +139,7 @@ fn the_last_backend_tried_decides_what_the_client_is_told() {
         });
         let mut more = undisturbed();
         more["retry"] = json!({ "max_retries": 1 });
-        more["timeouts"] = json!({ "request": "1s" });
+        more["timeouts"] = json!({ "request": "500ms" });
         let balancer = Balancer::start(config(&backends.each_ref(), more)).once_probed();
         for (backend, _) in backends.iter_mut().zip(refuses).filter(|(_, refuses)| *refuses) {
             backend.stop();

@@ -194,11 +194,11 @@ fn probes_ask_for_the_configured_path() {
 /// Counted from before the start: a probe that is seen late says nothing of the next.
 #[test]
 fn probes_come_once_an_interval_and_no_more_often() {
-    const INTERVAL: Duration = Duration::from_millis(200);
+    const INTERVAL: Duration = Duration::from_millis(100);
     const PROBES: usize = 20;
     let backend = Backend::named("one");
     let starts = Instant::now();
-    let _balancer = over(&[&backend], json!({ "interval": "200ms" }));
+    let _balancer = over(&[&backend], json!({ "interval": "100ms" }));
     backend.wait_for_probes(PROBES);
     for (number, at) in (0..).zip(backend.probed_at()) {
         let after = at - starts;

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Balancer, Client, Run, Signal, config, eventually, fields};
+use crate::support::{
+    Backend, Balancer, Client, Run, Signal, config, eventually, fields, let_pass, with_room,
+};
 
 fn lines(path: &Path) -> Vec<String> {
     fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
@@ -162,8 +163,8 @@ fn spans(balancer: &Balancer, path: &str) -> [f64; 4] {
 
 #[test]
 fn a_slow_client_and_a_full_backend_are_told_apart_from_a_slow_one() {
-    const SLOW: Duration = Duration::from_millis(300);
-    let backend = Backend::slow(SLOW);
+    let pause = with_room(Duration::from_millis(300));
+    let backend = Backend::slow(pause);
     let mut one_at_a_time = config(&[&backend], json!({}));
     one_at_a_time["backends"][0]["max_connections"] = json!(1);
     let balancer = Balancer::start(one_at_a_time);
@@ -171,7 +172,7 @@ fn a_slow_client_and_a_full_backend_are_told_apart_from_a_slow_one() {
     eventually("it is under way", || balancer.metrics()["active_requests"] == 1);
     let mut second = balancer.asking("/second");
     assert_eq!((first.read_response().status, second.read_response().status), (200, 200));
-    let slow = SLOW.as_secs_f64() * 1000.0 / 2.0;
+    let slow = pause.as_secs_f64() * 1000.0 / 2.0;
     let [queue, _, backend_ms, client] = spans(&balancer, "/first");
     assert!(backend_ms > slow && queue < slow && client < slow);
     let [queue, _, _, client] = spans(&balancer, "/second");
@@ -181,7 +182,7 @@ fn a_slow_client_and_a_full_backend_are_told_apart_from_a_slow_one() {
     let balancer = Balancer::over(&[&echo]);
     let mut upload = Client::connect(balancer.address());
     upload.send("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n");
-    thread::park_timeout(SLOW);
+    let_pass(pause);
     upload.send(vec![b'x'; 200_000]);
     assert_eq!(upload.read_response().status, 200);
     let [queue, connect, backend_ms, client] = spans(&balancer, "/upload");

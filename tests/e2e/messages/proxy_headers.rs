@@ -1,11 +1,10 @@
 //! The PROXY header before everything else: who may send one, and what is not taken for one.
 
 use std::io::Write;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Balancer, Client, Signal, config, eventually};
+use crate::support::{Backend, Balancer, Client, Signal, config, eventually, patience};
 
 fn start(more: Value) -> (Backend, Balancer) {
     let backend = Backend::named("one");
@@ -89,5 +88,5 @@ fn only_named_peers_may_send_one_and_a_reload_changes_who() {
     balancer.signal(Signal::HUP);
     eventually("it is a stranger now", || !is_taken(&balancer, header, usize::MAX));
     balancer.wait_for_log("closed connections of peers that may send no PROXY header");
-    assert!(balancer.connect().is_closed_within(Duration::from_secs(5)));
+    assert!(balancer.connect().is_closed_within(patience()));
 }

@@ -10,7 +10,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::support::{
     Answer, Backend, Balancer, Behaviour, Client, Run, Signal, balancer_by_hand, behind_front, config,
-    eventually, skip,
+    eventually, let_pass, skip,
 };
 
 const PLAIN: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nplain";
@@ -264,22 +264,25 @@ fn whoever_pipelines_into_a_full_queue_keeps_nobody_from_their_turn() {
 #[test]
 fn a_client_that_half_closes_gets_its_answer() {
     let (backend, balancer) = balancer_by_hand(json!({}));
-    for (method, body) in [("GET", ""), ("POST", "hello")] {
-        for at_once in [true, false] {
-            let mut client = balancer.connect();
-            client.ask(method, "/", &[], body.as_bytes());
-            if at_once {
-                client.end_sending();
-            }
-            let mut exchange = backend.next();
+    let all = [("GET", "", true), ("GET", "", false), ("POST", "hello", true), ("POST", "hello", false)];
+    let waiting = all.map(|(method, body, at_once)| {
+        let mut client = balancer.connect();
+        client.ask(method, "/", &[], body.as_bytes());
+        if at_once {
             client.end_sending();
-            assert_eq!(exchange.try_read_body().unwrap(), body.as_bytes());
-            // A backend that takes its time.
-            assert!(!exchange.is_ended_within(Duration::from_millis(1500)), "{method}, at once: {at_once}");
-            exchange.send(PLAIN);
-            assert_eq!(client.read_response().text(), "plain", "{method}, at once: {at_once}");
-            assert!(client.is_closed_within(crate::support::patience()));
         }
+        let mut exchange = backend.next();
+        client.end_sending();
+        assert_eq!(exchange.try_read_body().unwrap(), body.as_bytes());
+        (client, exchange, format!("{method}, at once: {at_once}"))
+    });
+    // A backend that takes its time.
+    let_pass(Duration::from_millis(1500));
+    for (mut client, mut exchange, what) in waiting {
+        assert!(!exchange.is_ended_within(Duration::from_millis(20)), "{what}");
+        exchange.send(PLAIN);
+        assert_eq!(client.read_response().text(), "plain", "{what}");
+        assert!(client.is_closed_within(crate::support::patience()));
     }
 }
 
@@ -288,12 +291,14 @@ fn a_client_that_resets_frees_its_worker_at_once() {
     if !behind_front() {
         return skip("tiny_http does not tell");
     }
+    // Whoever only ends its side is given three seconds, however patient we are.
+    const AT_ONCE: Duration = Duration::from_millis(2900);
     let (backend, balancer) = balancer_by_hand(json!({ "workers": 1, "timeouts": { "request": "1m" } }));
     for _ in 0..5 {
         let client = balancer.asking("/gone");
         let mut exchange = backend.next();
         rustix::net::connect_unspec(client.stream()).unwrap();
-        assert!(exchange.is_ended_within(Duration::from_secs(3)));
+        assert!(exchange.is_ended_within(AT_ONCE));
         let mut client = balancer.asking("/");
         let mut exchange = backend.next();
         exchange.send(PLAIN);

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     Answer, Authority, Backend, Balancer, Behaviour, Client, Framing, Run, Signal, TlsClient, config,
-    eventually,
+    eventually, patience,
 };
 
 /// A balancer with a TLS listener beside the plain one, an authority, and where TLS is.
@@ -193,7 +193,7 @@ fn stalled_handshakes_delay_nobody_and_are_ended() {
     for _ in 0..5 {
         assert!(tls.connect("one.example").get("/").ends_with("hello"));
     }
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < patience() / 2, "{:?}", begun.elapsed());
     for mut client in stalled {
         client.read_to_close();
     }

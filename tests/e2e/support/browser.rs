@@ -3,10 +3,14 @@
 use std::path::Path;
 use std::process::Command;
 
+use parking_lot::{Condvar, Mutex};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{Client, Process, eventually};
+
+/// Browsers at once: each takes some hundred megabytes, and waits most of the time.
+const AT_ONCE: usize = 3;
 
 /// Keeps it from asking anybody but the page's origin.
 const ARGUMENTS: [&str; 11] = [
@@ -25,10 +29,57 @@ const ARGUMENTS: [&str; 11] = [
 
 /// One window; ends when dropped.
 pub struct Browser {
-    port: u16,
+    driver: Driver,
     session: String,
-    _driver: Process,
     _profile: TempDir,
+    _place: Place,
+}
+
+/// Who talks to the browser for us.
+struct Driver {
+    port: u16,
+    _process: Process,
+}
+
+/// A place among those that may be open at once.
+struct Place;
+
+static TAKEN: Mutex<usize> = Mutex::new(0);
+static LEFT: Condvar = Condvar::new();
+
+impl Place {
+    fn take() -> Place {
+        let mut taken = TAKEN.lock();
+        LEFT.wait_while(&mut taken, |taken| *taken >= AT_ONCE);
+        *taken += 1;
+        Place
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        *TAKEN.lock() -= 1;
+        LEFT.notify_one();
+    }
+}
+
+impl Driver {
+    /// `None` where it has ended: it takes a free port of one address family, and needs that of the other, too.
+    fn try_start(program: &Path, home: &Path) -> Option<Driver> {
+        let mut command = Command::new(program);
+        // What a browser keeps outside of its profile goes there, too.
+        command.arg("--port=0").env("HOME", home);
+        let mut process = Process::spawn(command);
+        let port = |process: &Process| {
+            let told =
+                process.stdout().into_iter().find(|line| line.contains("started successfully on port"))?;
+            told.trim_end_matches('.').rsplit(' ').next()?.parse().ok()
+        };
+        eventually("the driver tells its port, or ends", || {
+            port(&process).is_some() || !process.is_running()
+        });
+        Some(Driver { port: port(&process)?, _process: process })
+    }
 }
 
 impl Browser {
@@ -41,16 +92,11 @@ impl Browser {
     }
 
     fn with(driver: &Path) -> Browser {
+        let place = Place::take();
         let profile = tempfile::tempdir().unwrap();
-        let mut command = Command::new(driver);
-        // What a browser keeps outside of its profile goes there, too.
-        command.arg("--port=0").env("HOME", profile.path());
-        let driver = Process::spawn(command);
-        let port = eventually("the driver's port", || {
-            let told =
-                driver.stdout().into_iter().find(|line| line.contains("started successfully on port"))?;
-            told.trim_end_matches('.').rsplit(' ').next()?.parse().ok()
-        });
+        let driver = (0..10)
+            .find_map(|_| Driver::try_start(driver, profile.path()))
+            .unwrap_or_else(|| panic!("no port for the driver"));
         let mut arguments: Vec<_> = ARGUMENTS.iter().map(ToString::to_string).collect();
         arguments.push(format!("--user-data-dir={}", profile.path().join("profile").display()));
         let wanted = json!({ "capabilities": { "alwaysMatch": {
@@ -58,12 +104,12 @@ impl Browser {
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL" },
         }}});
-        let session = ask(port, "POST", "/session", &wanted)["sessionId"].as_str().unwrap().to_owned();
-        Browser { port, session, _driver: driver, _profile: profile }
+        let session = ask(driver.port, "POST", "/session", &wanted)["sessionId"].as_str().unwrap().to_owned();
+        Browser { driver, session, _profile: profile, _place: place }
     }
 
     fn post(&self, path: &str, body: &Value) -> Value {
-        ask(self.port, "POST", &format!("/session/{}{path}", self.session), body)
+        ask(self.driver.port, "POST", &format!("/session/{}{path}", self.session), body)
     }
 
     /// Opens a page and waits until it is loaded.
@@ -115,7 +161,7 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         // The driver alone would leave the browser behind.
-        ask(self.port, "DELETE", &format!("/session/{}", self.session), &Value::Null);
+        ask(self.driver.port, "DELETE", &format!("/session/{}", self.session), &Value::Null);
     }
 }
 

@@ -6,13 +6,12 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use simple_dns::rdata::{A, AAAA, RData, SRV};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, TYPE};
 
-use super::eventually;
+use super::{eventually, patience};
 
 /// How the server answers for a name.
 #[derive(Debug, Clone)]
@@ -110,7 +109,7 @@ fn serve_datagrams(socket: &UdpSocket, shared: &Shared) {
 }
 
 fn serve_stream(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(patience()))?;
     let mut length = [0; 2];
     stream.read_exact(&mut length)?;
     let mut question = vec![0; usize::from(u16::from_be_bytes(length))];

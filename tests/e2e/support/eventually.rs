@@ -7,13 +7,26 @@ use std::time::{Duration, Instant};
 
 /// How long anything may take on a machine at rest.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What is to happen at once, on the same machine.
+const SOON: Duration = Duration::from_secs(3);
 /// How often a condition is looked at.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// The longest wait: ten seconds times `LB_TEST_PATIENCE`.
 pub fn patience() -> Duration {
+    with_room(PATIENCE)
+}
+
+/// "At once", and "within a second": three times `LB_TEST_PATIENCE`.
+pub fn soon() -> Duration {
+    with_room(SOON)
+}
+
+/// The most that something may take which takes less than this on a machine at rest: that, times
+/// `LB_TEST_PATIENCE`.
+pub fn with_room(time: Duration) -> Duration {
     let factor = std::env::var("LB_TEST_PATIENCE").ok().and_then(|text| text.parse().ok());
-    PATIENCE.mul_f64(factor.unwrap_or(1.0))
+    time.mul_f64(factor.unwrap_or(1.0))
 }
 
 /// Polls until the condition holds and returns what it yields; panics once the patience is up.

@@ -22,7 +22,7 @@ pub use browser::Browser;
 pub use by_hand::{ByHand, Exchange, balancer_by_hand};
 pub use client::{Client, Response};
 pub use dns::{Dns, Says};
-pub use eventually::{Stop, eventually, let_pass, patience, skip};
+pub use eventually::{Stop, eventually, let_pass, patience, skip, soon, with_room};
 pub use names::Names;
 pub use process::{Finished, Process, fields, peer, python_with};
 pub use rustix::process::Signal;
