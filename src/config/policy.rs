@@ -77,13 +77,13 @@ pub struct Local {
     /// See [`super::Limits::max_body_bytes`].
     #[serde(rename = "limits", skip_serializing_if = "Option::is_none", serialize_with = "limits")]
     pub max_body_bytes: Option<Option<u64>>,
-    /// Which fields of [`RetryConfig`] differ.
+    /// Which fields of `retry` differ.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "write::patch")]
     pub retry: Option<RetryPatch>,
-    /// Which fields of [`RateLimit`] differ.
+    /// Which fields of `rate_limit` differ.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "write::patch")]
     pub rate_limit: Option<RateLimitPatch>,
-    /// Which fields of [`BreakerConfig`] differ.
+    /// Which fields of `circuit_breaker` differ.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "write::patch")]
     pub circuit_breaker: Option<BreakerPatch>,
     /// Which answers are compressed, all of it; the inner `None` is none.
