@@ -2,13 +2,13 @@
 //! `check --probe`. What they want to know lies below what an HTTP library shows: whether an answer broke
 //! off, and how long a connection stays open behind it.
 
-use std::io::{self, BufRead, ErrorKind, Read};
+use std::io::{self, BufRead, ErrorKind};
 
-use crate::http::chunked::Decoder;
+use crate::http::{Headers, Version};
+use crate::http_stream::{BodyEnd, invalid, read_body, read_head};
+use crate::transport::answer_head::{AnswerHead, Parsed, parse};
 
-/// A longer head is no answer to a question of ours.
-const MAX_HEAD_BYTES: u64 = 64 << 10;
-/// Nor is a longer body.
+/// A longer body is no answer to a question of ours.
 const MAX_BODY_BYTES: u64 = 1 << 20;
 
 /// An answer that is complete as far as its framing tells.
@@ -20,13 +20,13 @@ pub struct Whole {
     pub body: Vec<u8>,
     /// Whether the connection is to stay open.
     pub keeps: bool,
-    fields: Vec<(String, String)>,
+    headers: Headers,
 }
 
 impl Whole {
-    /// The first field of this lower-cased name.
+    /// The first field of this name, if it is text.
     pub fn field(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+        std::str::from_utf8(self.headers.get(name)?).ok()
     }
 }
 
@@ -37,86 +37,49 @@ impl Whole {
 /// HTTP or more than anybody asked for.
 pub fn read_answer(reader: &mut impl BufRead) -> io::Result<Whole> {
     loop {
-        let mut answer = read_head(reader)?;
-        match answer.status {
-            // What comes before the answer itself.
-            100..=199 => continue,
-            204 | 304 => {}
-            _ => read_body(reader, &mut answer)?,
+        let head = read_head(reader)?.ok_or(ErrorKind::UnexpectedEof)?;
+        let head = match parse(&head) {
+            Parsed::Whole(head, _) => head,
+            Parsed::Malformed(why) => return Err(invalid(&why)),
+            Parsed::TooManyFields => return Err(invalid("too many fields")),
+            Parsed::Partial => return Err(invalid("no status line")),
+        };
+        // Interim answers come before the answer itself.
+        if head.status >= 200 {
+            return rest_of(head, reader);
         }
-        return Ok(answer);
     }
 }
 
-fn read_head(reader: &mut impl BufRead) -> io::Result<Whole> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") && !head.ends_with(b"\n\n") {
-        let left = MAX_HEAD_BYTES.saturating_sub(head.len() as u64);
-        if reader.by_ref().take(left).read_until(b'\n', &mut head)? == 0 {
-            return Err(if left == 0 {
-                not_http("a head without end")
-            } else {
-                ErrorKind::UnexpectedEof.into()
-            });
+fn rest_of(head: AnswerHead, reader: &mut impl BufRead) -> io::Result<Whole> {
+    let AnswerHead { version, status, headers, .. } = head;
+    let says = |word: &str| headers.has_token("connection", word);
+    let keeps = if version == Version::Http10 { says("keep-alive") } else { !says("close") };
+    let end = match headers.get("content-length") {
+        _ if matches!(status, 204 | 304) => BodyEnd::Length(0),
+        _ if headers.get("transfer-encoding").is_some() => BodyEnd::LastChunk,
+        Some(length) => {
+            let length = std::str::from_utf8(length).ok().and_then(|length| length.trim().parse().ok());
+            BodyEnd::Length(length.ok_or_else(|| invalid("a length that is no number"))?)
         }
-    }
-    let head = String::from_utf8_lossy(&head);
-    let mut lines = head.lines();
-    let (version, rest) = lines.next().and_then(|line| line.split_once(' ')).unwrap_or_default();
-    let status = rest.get(..3).and_then(|digits| digits.parse().ok());
-    let Some(status) = status.filter(|_| version.starts_with("HTTP/1.")) else {
-        return Err(not_http("no status line"));
+        None => BodyEnd::StreamEnd,
     };
-    let fields: Vec<(String, String)> = lines
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-        .collect();
-    let mut answer = Whole { status, body: Vec::new(), keeps: false, fields };
-    let says = |word: &str| answer.field("connection").is_some_and(|value| value.eq_ignore_ascii_case(word));
-    answer.keeps = if version == "HTTP/1.0" { says("keep-alive") } else { !says("close") };
-    Ok(answer)
-}
-
-fn read_body(reader: &mut impl BufRead, answer: &mut Whole) -> io::Result<()> {
-    if answer.field("transfer-encoding").is_some() {
-        return read_chunked(reader, &mut answer.body);
+    if matches!(end, BodyEnd::Length(length) if length > MAX_BODY_BYTES) {
+        return Err(invalid("a body of more than 1 MiB"));
     }
-    let Some(length) = answer.field("content-length") else {
-        answer.keeps = false;
-        reader.take(MAX_BODY_BYTES).read_to_end(&mut answer.body)?;
-        return Ok(());
-    };
-    let length: u64 = length.parse().map_err(|_| not_http("a length that is no number"))?;
-    if length > MAX_BODY_BYTES {
-        return Err(not_http("a body of more than 1 MiB"));
-    }
-    reader.take(length).read_to_end(&mut answer.body)?;
-    if answer.body.len() as u64 == length { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
-}
-
-fn read_chunked(reader: &mut impl BufRead, body: &mut Vec<u8>) -> io::Result<()> {
-    let mut decoder = Decoder::default();
-    while !decoder.is_done() {
-        let bytes = reader.fill_buf()?;
-        if bytes.is_empty() {
-            return Err(ErrorKind::UnexpectedEof.into());
+    let mut body = Vec::new();
+    read_body(reader, end, &mut |piece| {
+        body.extend_from_slice(piece);
+        match body.len() as u64 > MAX_BODY_BYTES {
+            true => Err(invalid("a body of more than 1 MiB")),
+            false => Ok(()),
         }
-        let taken = decoder.take(bytes, &mut |data: &[u8]| body.extend_from_slice(data));
-        reader.consume(taken.map_err(|_| not_http("malformed chunks"))?);
-        if body.len() as u64 > MAX_BODY_BYTES {
-            return Err(not_http("a body of more than 1 MiB"));
-        }
-    }
-    Ok(())
-}
-
-fn not_http(what: &str) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, format!("not an HTTP answer ({what})"))
+    })?;
+    Ok(Whole { status, body, keeps: keeps && end != BodyEnd::StreamEnd, headers })
 }
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     /// Status, body, whether it keeps; or the kind of error.

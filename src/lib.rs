@@ -8,7 +8,7 @@
 //! - the line: [`proxy`]
 //! - what runs: [`app`], [`workers`], [`middleware`], [`endpoints`], [`health_checker`], [`names`],
 //!   [`descriptors`], [`reload`], [`renewal`], [`service_manager`], [`cli`]
-//! - to try it out and to ask: [`demo`], [`replay`], [`convert`], [`drill`], [`check`], [`client_commands`]; [`http_client`] reads answers
+//! - to try it out and to ask: [`demo`], [`replay`], [`convert`], [`drill`], [`check`], [`client_commands`]; [`http_client`] reads answers, on [`http_stream`],
 //!   for the latter three
 
 pub mod app;
@@ -30,6 +30,7 @@ pub mod health_checker;
 pub mod histogram;
 pub mod http;
 pub mod http_client;
+pub mod http_stream;
 pub mod logging;
 pub mod metrics;
 pub mod middleware;

@@ -2,13 +2,13 @@
 //! consequences that nobody meant ([`warnings`]), and its backends may not be as it supposes ([`probe()`]).
 
 pub mod certificates;
+mod deadline_stream;
 mod listener;
 mod probe;
 mod report;
 mod routing;
 mod subject;
 pub mod warnings;
-mod wire;
 
 use std::thread;
 use std::time::Duration;

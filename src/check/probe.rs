@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::wire::{self, Opened, Wire};
+use super::deadline_stream::{self, DeadlineStream, Opened};
 use crate::config::{BackendConfig, BackendUrl, HealthCheckConfig, HealthCheckKind};
 use crate::http_client::{Whole, read_answer};
 use crate::transport::look_up;
@@ -67,7 +67,7 @@ pub fn probe_one(
         Ok(addresses) => addresses,
         Err(error) => return Findings::unprobed(told(&error)),
     };
-    let opened = wire::open(backend, &addresses, connect);
+    let opened = deadline_stream::open(backend, &addresses, connect);
     let connected = opened.as_ref().map(|it| (it.address, it.took)).map_err(told);
     let health = Some(health(backend, check, &addresses));
     let idle = opened.ok().map(|opened| idle(backend, check, opened, watched));
@@ -84,11 +84,11 @@ fn health(
     let began = Instant::now();
     let mut addresses = addresses.to_vec();
     addresses.iter_mut().for_each(|it| it.set_port(check.port.unwrap_or(it.port())));
-    let opened = wire::open(backend, &addresses, check.timeout).map_err(|error| told(&error))?;
+    let opened = deadline_stream::open(backend, &addresses, check.timeout).map_err(|error| told(&error))?;
     if check.kind == HealthCheckKind::Tcp {
         return Ok((None, began.elapsed()));
     }
-    let mut reader = BufReader::new(opened.wire);
+    let mut reader = BufReader::new(opened.stream);
     let answer = ask(&mut reader, backend, check, "close").map_err(|error| told(&error))?;
     let took = began.elapsed();
     if !check.expect_status.contain(answer.status) {
@@ -112,9 +112,9 @@ fn idle(
     opened: Opened,
     watched: Duration,
 ) -> (Idle, Option<String>) {
-    let mut wire = opened.wire;
-    wire.allow(check.timeout);
-    let mut reader = BufReader::new(wire);
+    let mut stream = opened.stream;
+    stream.allow(check.timeout);
+    let mut reader = BufReader::new(stream);
     match ask(&mut reader, backend, check, "keep-alive") {
         Err(error) => (Idle::Unknown(told(&error)), None),
         Ok(answer) if !answer.keeps => (Idle::ClosesAtOnce, None),
@@ -122,7 +122,7 @@ fn idle(
     }
 }
 
-fn watch(reader: &mut BufReader<Wire>, watched: Duration) -> Idle {
+fn watch(reader: &mut BufReader<DeadlineStream>, watched: Duration) -> Idle {
     let began = Instant::now();
     reader.get_mut().allow(watched);
     match reader.fill_buf() {
@@ -136,7 +136,7 @@ fn watch(reader: &mut BufReader<Wire>, watched: Duration) -> Idle {
 }
 
 fn ask(
-    reader: &mut BufReader<Wire>,
+    reader: &mut BufReader<DeadlineStream>,
     backend: &BackendConfig,
     check: &HealthCheckConfig,
     connection: &str,

@@ -15,7 +15,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
-use super::wire::{self, Request};
+use super::requests::{self, Request};
 use crate::shutdown::{ShutdownSignal, ShutdownTrigger, shutdown_pair};
 
 /// Connections at once; further ones are closed.
@@ -126,11 +126,11 @@ fn serve(stream: TcpStream, options: &EchoOptions, shutdown: &ShutdownSignal) ->
     stream.set_read_timeout(Some(IDLE))?;
     let mut writer = stream.try_clone()?;
     let mut reader = BufReader::with_capacity(16 << 10, stream);
-    while let Some(request) = wire::read_head(&mut reader)? {
+    while let Some(request) = requests::read_head(&mut reader)? {
         if request.expects_continue() {
             writer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
-        let body_bytes = wire::skip_body(&mut reader, &request)?;
+        let body_bytes = requests::skip_body(&mut reader, &request)?;
         let is_health = request.path() == "/health";
         if !is_health && (options.fail || (!options.latency.is_zero() && shutdown.wait(options.latency))) {
             return Ok(());
@@ -167,10 +167,10 @@ fn answer(request: &Request, options: &EchoOptions, body_bytes: u64) -> Vec<u8> 
 /// Lower-cased names; a repeated one has a list of its values.
 fn headers(request: &Request) -> Map<String, Value> {
     let mut map: Map<String, Value> = Map::new();
-    for (name, value) in &request.headers {
-        let value = Value::from(String::from_utf8_lossy(value));
-        match map.get_mut(name) {
-            None => _ = map.insert(name.clone(), value),
+    for (name, value) in request.headers.iter() {
+        let (name, value) = (name.to_ascii_lowercase(), Value::from(String::from_utf8_lossy(value)));
+        match map.get_mut(&name) {
+            None => _ = map.insert(name, value),
             Some(Value::Array(values)) => values.push(value),
             Some(first) => *first = Value::Array(vec![first.take(), value]),
         }

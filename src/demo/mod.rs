@@ -1,7 +1,7 @@
 //! `loadbalancer demo`: three embedded backends and a balancer before them, with nothing to set up.
 
 pub mod echo;
-pub(crate) mod wire;
+pub(crate) mod requests;
 
 use std::io::{self, Write};
 use std::net::TcpListener;

@@ -13,7 +13,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::client;
 use super::plan::HEALTH_PATH;
-use crate::demo::wire::{self, Request};
+use crate::demo::requests::{self, Request};
 use crate::shutdown::{ShutdownSignal, ShutdownTrigger, shutdown_pair};
 
 /// Half of an answer has to arrive as such, and a head before a reset.
@@ -172,7 +172,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>, shutdown: &ShutdownSigna
 fn serve(stream: &TcpStream, shared: &Shared, shutdown: &ShutdownSignal) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream);
-    while let Some(request) = wire::read_head(&mut reader)? {
+    while let Some(request) = requests::read_head(&mut reader)? {
         // One that was accepted at the very moment the port was closed.
         if shutdown.has_ended() {
             return Ok(());
@@ -181,11 +181,12 @@ fn serve(stream: &TcpStream, shared: &Shared, shutdown: &ShutdownSignal) -> io::
             (&*stream).write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")?;
             continue;
         }
-        let id = String::from_utf8_lossy(request.value("x-request-id").unwrap_or_default()).into_owned();
+        let id =
+            String::from_utf8_lossy(request.headers.get("x-request-id").unwrap_or_default()).into_owned();
         if request.method == "POST" {
             *shared.posts.lock().entry(id.clone()).or_default() += 1;
         }
-        wire::skip_body(&mut reader, &request)?;
+        requests::skip_body(&mut reader, &request)?;
         if !behave(stream, shared, &request, &id, shutdown)? {
             return Ok(());
         }

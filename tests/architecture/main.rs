@@ -23,6 +23,7 @@ const LAYERS: [&[&str]; 6] = [
         "readiness",
         "supervised",
         "sync",
+        "http_stream",
     ],
     &["pool", "balance", "metrics", "explain", "rules"],
     &["frontend", "transport", "tls"],

@@ -14,7 +14,7 @@ use crate::transport::connect_unix;
 const MIN_WAIT: Duration = Duration::from_millis(1);
 
 /// See the module.
-pub struct Wire {
+pub struct DeadlineStream {
     socket: Socket,
     deadline: Instant,
 }
@@ -28,7 +28,7 @@ enum Socket {
 /// An open connection, where it leads, and how long it took.
 pub struct Opened {
     /// The connection.
-    pub wire: Wire,
+    pub stream: DeadlineStream,
     /// The address that answered; none for a Unix socket.
     pub address: Option<SocketAddr>,
     /// With the handshake, for `https`.
@@ -44,7 +44,11 @@ pub fn open(backend: &BackendConfig, addresses: &[SocketAddr], limit: Duration) 
     let deadline = began + limit;
     if let crate::config::BackendUrl::Unix { path } = &backend.url {
         let socket = Socket::Unix(connect_unix(path, limit)?);
-        return Ok(Opened { wire: Wire { socket, deadline }, address: None, took: began.elapsed() });
+        return Ok(Opened {
+            stream: DeadlineStream { socket, deadline },
+            address: None,
+            took: began.elapsed(),
+        });
     }
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for (index, address) in addresses.iter().enumerate() {
@@ -52,8 +56,8 @@ pub fn open(backend: &BackendConfig, addresses: &[SocketAddr], limit: Duration) 
         match TcpStream::connect_timeout(address, share.max(MIN_WAIT)) {
             Ok(stream) => {
                 let socket = secured(backend, stream, left_until(deadline))?;
-                let wire = Wire { socket, deadline };
-                return Ok(Opened { wire, address: Some(*address), took: began.elapsed() });
+                let stream = DeadlineStream { socket, deadline };
+                return Ok(Opened { stream, address: Some(*address), took: began.elapsed() });
             }
             Err(error) => last = error,
         }
@@ -111,14 +115,14 @@ impl Write for &Until<'_> {
     }
 }
 
-impl Wire {
+impl DeadlineStream {
     /// From now on everything together may take so long.
     pub fn allow(&mut self, time: Duration) {
         self.deadline = Instant::now() + time;
     }
 }
 
-impl Read for Wire {
+impl Read for DeadlineStream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match &mut self.socket {
             Socket::Tcp(stream) => (&Until(stream, self.deadline)).read(buf),
@@ -131,7 +135,7 @@ impl Read for Wire {
     }
 }
 
-impl Write for Wire {
+impl Write for DeadlineStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.socket {
             Socket::Tcp(stream) => (&Until(stream, self.deadline)).write(bytes),
@@ -208,10 +212,10 @@ mod tests {
         let config = parse(&text, &Overrides::default()).unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let limit = Duration::from_secs(20);
-        let mut wire = super::open(&config.default_pool.backends[0], &[address], limit).unwrap().wire;
-        wire.allow(Duration::from_millis(300));
+        let mut stream = super::open(&config.default_pool.backends[0], &[address], limit).unwrap().stream;
+        stream.allow(Duration::from_millis(300));
         let begun = Instant::now();
-        let error = wire.read(&mut [0; 16]).unwrap_err();
+        let error = stream.read(&mut [0; 16]).unwrap_err();
         assert!(matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock), "{error}");
         assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     }
