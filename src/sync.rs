@@ -1,5 +1,5 @@
-//! What `pool::flagged` and `workers::idle` are built on: `tests/interleavings` builds them on shuttle's instead, which tries
-//! thousands of orders of steps.
+//! The primitives under `pool::flagged` and `workers::idle`. `tests/interleavings` replaces them by
+//! shuttle's, which tries thousands of interleavings.
 
 pub use std::sync::{Arc, atomic};
 pub use std::thread;
