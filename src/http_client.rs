@@ -1,30 +1,30 @@
-//! An HTTP answer, read from a connection by those who ask by hand: the drill's clients and
-//! `check --probe`. What they want to know lies below what an HTTP library shows: whether an answer broke
-//! off, and how long a connection stays open behind it.
+//! Reads an HTTP answer directly from a connection, for the drill's clients, `check --probe` and `health`.
+//! They need to see what an HTTP library hides: whether an answer was broken off, and how long a connection
+//! stays open afterwards.
 
 use std::io::{self, BufRead, ErrorKind, Read};
 
 use crate::http::chunked::Decoder;
 
-/// A longer head is no answer to a question of ours.
+/// Limit for an answer's head.
 const MAX_HEAD_BYTES: u64 = 64 << 10;
-/// Nor is a longer body.
+/// Limit for an answer's body.
 const MAX_BODY_BYTES: u64 = 1 << 20;
 
-/// An answer that is complete as far as its framing tells.
+/// An answer that is complete according to its framing.
 #[derive(Debug)]
 pub struct Whole {
-    /// Three digits.
+    /// The status code.
     pub status: u16,
-    /// Without its framing.
+    /// The body without chunked coding.
     pub body: Vec<u8>,
-    /// Whether the connection is to stay open.
+    /// Whether the connection stays open.
     pub keeps: bool,
     fields: Vec<(String, String)>,
 }
 
 impl Whole {
-    /// The first field of this lower-cased name.
+    /// The first value of the field with this lower-case name.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
@@ -33,13 +33,13 @@ impl Whole {
 /// Reads the answer to a GET, a PUT or a POST.
 ///
 /// # Errors
-/// The connection's; `UnexpectedEof` where it ends before the answer does, `InvalidData` where that is no
-/// HTTP or more than anybody asked for.
+/// Errors of the connection; `UnexpectedEof` if it ends before the answer does, `InvalidData` if the answer
+/// is not HTTP or exceeds the limits.
 pub fn read_answer(reader: &mut impl BufRead) -> io::Result<Whole> {
     loop {
         let mut answer = read_head(reader)?;
         match answer.status {
-            // What comes before the answer itself.
+            // Interim answers before the final one.
             100..=199 => continue,
             204 | 304 => {}
             _ => read_body(reader, &mut answer)?,
@@ -119,7 +119,7 @@ mod tests {
 
     use super::*;
 
-    /// Status, body, whether it keeps; or the kind of error.
+    /// Checks the status, the body and whether the connection stays open; or the kind of error.
     fn check(text: &str, expected: Result<(u16, &str, bool), ErrorKind>) {
         let found = read_answer(&mut text.as_bytes());
         let found = found.map(|it| (it.status, String::from_utf8(it.body).unwrap(), it.keeps));
