@@ -1,27 +1,27 @@
-//! Reads requests from a socket, for backends to try things out against: the echo backend and the drill's.
+//! Reads requests from a socket, for test backends: the echo backend and those of the drill.
 
 use std::io::{self, BufRead, BufReader, Read};
 
-/// A longer head is refused.
+/// Limit for a head.
 const MAX_HEAD_BYTES: usize = 64 << 10;
-/// More fields are refused.
+/// Limit for the number of fields.
 const MAX_FIELDS: usize = 256;
 
 /// A request's head.
 pub struct Request {
-    /// As sent.
+    /// The method as sent.
     pub method: String,
-    /// As sent.
+    /// The target as sent.
     pub target: String,
-    /// Lower-cased names, in order.
+    /// The fields in order, with lower-case names.
     pub headers: Vec<(String, Vec<u8>)>,
     minor: u8,
 }
 
-/// The next head; `None` where the client has closed the connection before it.
+/// Reads the next head; `None` if the client closes the connection before it.
 ///
 /// # Errors
-/// The connection's, or a head that is malformed, cut or too long.
+/// Errors of the connection, or a head that is malformed, incomplete or too long.
 pub fn read_head(reader: &mut BufReader<impl Read>) -> io::Result<Option<Request>> {
     let mut head = Vec::with_capacity(512);
     while !head.ends_with(b"\r\n\r\n") {
@@ -45,10 +45,10 @@ fn parse(head: &[u8]) -> io::Result<Request> {
     Ok(Request { method: method.into(), target: target.into(), headers: headers.collect(), minor })
 }
 
-/// Reads the body to its end; how long it was, without chunk framing.
+/// Reads the body to its end; returns its length without chunk framing.
 ///
 /// # Errors
-/// The connection's, or a body that is cut or malformed.
+/// Errors of the connection, or a body that is incomplete or malformed.
 pub fn skip_body(reader: &mut BufReader<impl Read>, request: &Request) -> io::Result<u64> {
     if !request.is_chunked() {
         let length = request.content_length()?;
@@ -63,7 +63,7 @@ pub fn skip_body(reader: &mut BufReader<impl Read>, request: &Request) -> io::Re
         let size = u64::from_str_radix(size, 16).map_err(io::Error::other)?;
         io::copy(&mut reader.take(size), &mut io::sink())?;
         total += size;
-        // The line end after a chunk, or the trailers after the last one.
+        // The line end after a chunk, or the trailers after the last chunk.
         let mut end = String::new();
         while reader.by_ref().take(8192).read_line(&mut end)? > 2 {
             end.clear();
@@ -75,12 +75,12 @@ pub fn skip_body(reader: &mut BufReader<impl Read>, request: &Request) -> io::Re
 }
 
 impl Request {
-    /// The target without its query.
+    /// The target without the query.
     pub fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or("")
     }
 
-    /// Whether the client waits to be asked for its body.
+    /// Whether the client waits for `100 Continue` before it sends the body.
     pub fn expects_continue(&self) -> bool {
         self.has("expect", "100-continue")
     }
@@ -90,7 +90,7 @@ impl Request {
         self.has("transfer-encoding", "chunked")
     }
 
-    /// The body's length where it is not chunked, in bytes.
+    /// The body's length in bytes if it is not chunked.
     ///
     /// # Errors
     /// It is not a number.
@@ -104,7 +104,8 @@ impl Request {
         if self.minor == 0 { self.has("connection", "keep-alive") } else { !self.has("connection", "close") }
     }
 
-    /// The `Connection` field of the answer, if it needs one: HTTP/1.0 has to be told that it stays open.
+    /// The `Connection` field of the answer, if it needs one: an HTTP/1.0 client must be told that the
+    /// connection stays open.
     pub fn connection_field(&self) -> &'static str {
         match (self.keep_alive(), self.minor) {
             (true, 0) => "Connection: keep-alive\r\n",
@@ -113,7 +114,7 @@ impl Request {
         }
     }
 
-    /// The first field of this lower-cased name.
+    /// The first value of the field with this lower-case name.
     pub fn value(&self, name: &str) -> Option<&[u8]> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_slice())
     }
