@@ -77,13 +77,13 @@ pub struct Local {
     /// See [`super::Limits::max_body_bytes`].
     #[serde(rename = "limits", skip_serializing_if = "Option::is_none", serialize_with = "limits")]
     pub max_body_bytes: Option<Option<u64>>,
-    /// Fields of [`RetryConfig`] set in this layer.
+    /// Fields of [`super::RetryConfig`] set in this layer.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "write::patch")]
     pub retry: Option<RetryPatch>,
-    /// Fields of [`RateLimit`] set in this layer.
+    /// Fields of [`super::RateLimit`] set in this layer.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "write::patch")]
     pub rate_limit: Option<RateLimitPatch>,
-    /// Fields of [`BreakerConfig`] set in this layer.
+    /// Fields of [`super::BreakerConfig`] set in this layer.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "write::patch")]
     pub circuit_breaker: Option<BreakerPatch>,
     /// Which answers are compressed, replacing the wider setting as a whole; an inner `None` means none.
