@@ -15,7 +15,7 @@ use crate::shutdown::Control;
 
 /// How often a drain logs the requests still in flight.
 const DRAIN_REPORT: Duration = Duration::from_secs(1);
-/// How many of the requests in flight it names.
+/// How many of the requests in flight this line names.
 const DRAIN_NAMES: usize = 3;
 /// How often a drain checks whether it is over.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);

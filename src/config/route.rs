@@ -157,7 +157,7 @@ impl Route {
         self.pools().any(|name| name == pool)
     }
 
-    /// The files that it names.
+    /// The files that the route names.
     pub(super) fn files(&mut self) -> impl Iterator<Item = (String, &mut NamedFile)> {
         let users =
             self.access.basic_auth.as_mut().map(|auth| ("basic_auth.users".to_owned(), &mut auth.users));

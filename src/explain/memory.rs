@@ -16,9 +16,9 @@ const MAX_BYTES: usize = 32 << 20;
 
 /// One recorded request.
 pub struct Record {
-    /// Its `X-Request-ID`.
+    /// The value of `X-Request-ID`.
     pub id: String,
-    /// When its head was complete.
+    /// When the request's head was complete.
     pub time: SystemTime,
     /// Method and target.
     pub request: String,

@@ -147,7 +147,7 @@ impl<'a> Prepared<'a> {
         &self.headers
     }
 
-    /// Whether the client has gone, so that nobody wants an answer.
+    /// Whether the client has gone, so that no answer is needed.
     pub fn client_is_gone(&self) -> bool {
         self.watch.is_client_gone()
     }

@@ -241,7 +241,7 @@ mod tests {
         fn interim(&mut self, _: u16, _: &Headers) {}
     }
 
-    /// All of it, piece by piece.
+    /// The whole body, read piece by piece.
     fn read_to_end(body: &mut dyn ClientSide) -> io::Result<Vec<u8>> {
         let (mut whole, mut piece) = (Vec::new(), [0; 7]);
         loop {
@@ -253,7 +253,7 @@ mod tests {
     }
 
     proptest! {
-        /// However it is read, and however often it is begun again, a kept body is the whole body.
+        /// Read in any pieces and rewound any number of times, a kept body stays the whole body.
         #[test]
         fn replays_byte_for_byte(body: Vec<u8>, steps in proptest::collection::vec((1usize..40, any::<bool>()), 0..40), kept in 0usize..200) {
             let mut source = Sent(&body);

@@ -56,7 +56,7 @@ impl Drop for Account<'_> {
 mod tests {
     use super::*;
 
-    /// How many of that many requests in flight may retry.
+    /// How many of this number of requests in flight may retry.
     fn retrying(requests: usize, percent: u32) -> usize {
         let budget = Budget::default();
         let mut accounts: Vec<_> = (0..requests).map(|_| budget.enter()).collect();

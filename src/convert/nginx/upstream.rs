@@ -13,7 +13,7 @@ use crate::convert::report::{Report, Verdict};
 /// One upstream block.
 #[derive(Debug, Clone)]
 pub struct Upstream {
-    /// Its name.
+    /// The upstream's name.
     pub name: String,
     /// The pool's fields except its backends.
     fields: Object,
