@@ -1,4 +1,5 @@
-//! Flags and environment become a [`Command`]; the help text. The only reader of the environment.
+//! Parses flags and environment into a [`Command`]; contains the help text. The only reader of the
+//! environment.
 
 mod help;
 pub mod single_dash;
@@ -11,7 +12,7 @@ use lexopt::prelude::{Long, Short, Value};
 
 use crate::config::Overrides;
 
-/// What `--help` prints.
+/// The text of `--help`.
 pub const HELP: &str = "\
 An HTTP/1.1 load balancer in one small binary.
 
@@ -63,63 +64,63 @@ A drill exits with 1 where a promise was broken, check --probe where a backend d
 no requests should come.
 ";
 
-/// What `--version` prints.
+/// The text of `--version`.
 pub const VERSION: &str = concat!("loadbalancer ", env!("CARGO_PKG_VERSION"));
 
-/// What the command line asks for.
+/// The commands.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Balance.
+    /// Run the load balancer.
     Run {
         /// The file of `--config`, if any.
         config: Option<PathBuf>,
         /// The file of `--pid-file`, if any.
         pid_file: Option<PathBuf>,
     },
-    /// Check a file and print what it resolves to.
+    /// Check a file and print the resolved configuration.
     Check {
-        /// The file, if one is named.
+        /// The file, if named.
         file: Option<PathBuf>,
-        /// Whether the backends are asked, too.
+        /// Whether to probe the backends, too.
         probe: bool,
-        /// Whether mistakes and warnings are all that is printed.
+        /// Whether to print only mistakes and warnings.
         quiet: bool,
     },
-    /// Balance over embedded backends.
+    /// Run the load balancer over embedded backends.
     Demo,
-    /// A recorded log through the code that chooses backends.
+    /// Replay a recorded log through the code that chooses backends.
     Replay(ReplayOptions),
-    /// Another program's configuration as ours.
+    /// Convert another program's configuration.
     Convert(ConvertOptions),
-    /// A balancer over backends that misbehave.
+    /// Run the load balancer over backends that misbehave.
     Drill {
         /// The file of `--config`, if any.
         config: Option<PathBuf>,
-        /// What to play; all where there are none.
+        /// The scenarios to run; all if empty.
         scenarios: Vec<String>,
     },
-    /// A question to a running balancer.
+    /// Ask a running balancer about requests.
     Explain {
-        /// The file of `--config`, if any: it says where the admin listener is.
+        /// The file of `--config`, if any, which names the admin listener.
         config: Option<PathBuf>,
-        /// What is asked.
+        /// The question.
         question: Question,
     },
-    /// Ask the running balancer whether requests should come.
+    /// Ask the running balancer whether it can serve requests.
     Health {
-        /// The file of `--config`, if any: it says where the balancer listens.
+        /// The file of `--config`, if any, which names the listeners.
         config: Option<PathBuf>,
     },
-    /// Print this: [`HELP`], or what there is to say of one command.
+    /// Print [`HELP`], or the help of one command.
     Help(&'static str),
     /// Print [`VERSION`].
     Version,
 }
 
-/// What `replay` is told.
+/// The options of `replay`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ReplayOptions {
-    /// The logs in the order of their time; `-` is standard input.
+    /// The logs in chronological order; `-` is standard input.
     pub logs: Vec<PathBuf>,
     /// The file of `--config`, if any.
     pub config: Option<PathBuf>,
@@ -131,20 +132,20 @@ pub struct ReplayOptions {
     pub time_field: Option<String>,
 }
 
-/// What `convert` is told.
+/// The options of `convert`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ConvertOptions {
     /// The file; `-` is standard input.
     pub file: PathBuf,
-    /// `--from`: whose file it is.
+    /// `--from`: the program that the file is for.
     pub from: Option<String>,
-    /// `--release`: whose defaults it relies on.
+    /// `--release`: the release of that program, for its defaults.
     pub release: Option<String>,
     /// `--report json`.
     pub report: Option<String>,
 }
 
-/// What `explain` asks: one of `id` and `client`.
+/// The question of `explain`: exactly one of `id`, `client` and `slowest` is set.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Question {
     /// `--id`: an `X-Request-ID`.
@@ -159,7 +160,7 @@ pub struct Question {
     pub slowest: Option<String>,
 }
 
-/// Flags with their values, whatever command they are for.
+/// The flags with their values, for any command.
 #[derive(Debug, Default)]
 struct Flags {
     config: Option<PathBuf>,
@@ -173,26 +174,26 @@ struct Flags {
     convert: ConvertOptions,
 }
 
-/// What the environment says.
+/// Settings from the environment.
 #[derive(Debug, Default)]
 pub struct Environment {
     /// `LB_CONFIG`.
     pub config: Option<PathBuf>,
     /// `LB_DEBUG`.
     pub debug: bool,
-    /// Whether another process of ours started this one to take over from it.
+    /// Whether this process was started by another balancer process to take over from it.
     pub renewal: bool,
-    /// `NOTIFY_SOCKET`: where a service manager wants to hear how it goes.
+    /// `NOTIFY_SOCKET`: where a service manager expects reports.
     pub notify_socket: Option<OsString>,
-    /// `WATCHDOG_USEC`: how long it believes a process that says nothing.
+    /// `WATCHDOG_USEC`: how long the service manager waits for a sign of life.
     pub watchdog: Option<Duration>,
-    /// `WATCHDOG_PID`: of which process it wants to hear that.
+    /// `WATCHDOG_PID`: the process that the watchdog is for.
     pub watchdog_pid: Option<u32>,
-    /// `LB_ALGORITHM` and `LB_LISTEN`, and what `${NAME}` in the file stands for.
+    /// `LB_ALGORITHM` and `LB_LISTEN`, and the variables for `${NAME}` in the file.
     pub overrides: Overrides,
 }
 
-/// Flags with a value, and those without, which may be written with one dash, too.
+/// Names of flags with and without a value, which may also be written with a single dash.
 const NAMES: [&str; 14] = [
     "config",
     "port",
@@ -211,10 +212,10 @@ const NAMES: [&str; 14] = [
 ];
 const SWITCHES: [&str; 4] = ["help", "version", "probe", "quiet"];
 
-/// Reads the command line.
+/// Parses the command line.
 ///
 /// # Errors
-/// One message that says what is wrong with it.
+/// A message that says what is wrong.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
     let mut parser = lexopt::Parser::from_args(single_dash::doubled(arguments, &NAMES, &SWITCHES));
     let mut flags = Flags::default();
@@ -227,7 +228,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
             }
             Long("version") | Short('V') => return Ok(Command::Version),
             Long("config") | Short('c') => flags.config = Some(path_after(&mut parser)?),
-            // As `backend_server` has it.
+            // A flag of `backend_server`, which has no meaning here.
             Long("port") => {
                 return Err("--port: the port is a part of `listen` in the configuration; LB_LISTEN=:8080 overrides it"
                     .to_owned());
@@ -350,7 +351,7 @@ fn at_most(most: usize, words: &[OsString]) -> Result<(), String> {
 }
 
 impl Flags {
-    /// Refuses flags that this command does not have.
+    /// Refuses flags that the command does not have.
     fn only(&self, command: &str, allowed: &[&str]) -> Result<(), String> {
         let given = [
             ("config", self.config.is_some()),
@@ -377,7 +378,7 @@ impl Flags {
 }
 
 impl Environment {
-    /// Whether this process is the one of whom it is to be heard that it is alive, or does in that one's place.
+    /// Whether the watchdog expects signs of life from this process, or from the one that it replaces.
     pub fn is_watched(&self) -> bool {
         self.renewal || self.watchdog_pid.is_none_or(|pid| pid == std::process::id())
     }

@@ -1,5 +1,5 @@
-//! What the commands ask a running balancer. `loadbalancer explain`: asks its admin listener, and prints what that
-//! says for people; `loadbalancer health`: [`health`].
+//! Commands that ask a running balancer: `loadbalancer explain` asks its admin listener and prints the answer
+//! for people; `loadbalancer health` is in [`health`].
 
 pub mod health;
 
@@ -11,21 +11,21 @@ use serde_json::Value;
 use crate::cli::Question;
 use crate::config::{AdminConfig, Config};
 
-/// A page that takes longer in all is not coming.
+/// Time limit for the whole answer.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// No page is as long.
+/// No answer is longer.
 const MAX_PAGE_BYTES: u64 = 16 << 20;
 
 /// Why there is no answer.
 pub enum Failure {
-    /// The configuration has nobody to ask.
+    /// The configuration has no admin listener to ask.
     Usage(String),
-    /// The balancer could not be asked, or does not know.
+    /// The balancer could not be asked, or does not know the answer.
     Run(String),
 }
 
-/// Asks, and gives the text to print.
+/// Asks, and returns the text to print.
 ///
 /// # Errors
 /// See [`Failure`].
@@ -68,7 +68,7 @@ fn target(question: &Question) -> String {
     format!("/explain?{}", query.join("&"))
 }
 
-/// With all but letters and digits as `%xx`.
+/// Encodes all bytes but letters and digits as `%xx`.
 fn encoded(text: &str) -> String {
     let escape = |byte: u8| match byte {
         byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
@@ -98,7 +98,7 @@ fn ask(
     Ok((answer.status().as_u16(), page))
 }
 
-/// A line for each of the slowest requests: where their time went.
+/// A table with one line for each of the slowest requests, with how its time was spent.
 fn table(pages: &[Value]) -> String {
     let columns = ["took_ms", "queue_ms", "connect_ms", "backend_ms", "client_ms"];
     let heads: Vec<String> = columns.iter().map(|name| format!("{name:>11}")).collect();
@@ -113,7 +113,7 @@ fn table(pages: &[Value]) -> String {
     text
 }
 
-/// The sentence, then each attempt with what spoke against the other backends.
+/// The sentence, then each attempt with the reasons against the other backends.
 fn text(page: &Value) -> String {
     let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     let mut text = format!("{}\n", word(&page["sentence"]));
@@ -173,7 +173,7 @@ mod tests {
         thread::spawn(move || {
             let (mut peer, _) = listener.accept().unwrap();
             let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
-            // Five hours of it.
+            // Would take five hours.
             head.iter().chain(&[b'x'; 1_000_000]).all(|byte| {
                 thread::park_timeout(Duration::from_millis(20));
                 peer.write_all(&[*byte]).is_ok()

@@ -1,21 +1,22 @@
-//! Latencies in buckets: recorded with two atomic additions and no lock, read as percentiles.
+//! Latencies in buckets: recorded with a few atomic additions and no lock, read as percentiles.
 //!
-//! Buckets are log-linear, as in HdrHistogram: each power of two of microseconds is cut into 32 equal
-//! parts, so a percentile is off by at most one part in 32, whatever its size, in 7 KB.
+//! Buckets are log-linear, as in HdrHistogram: each power of two of microseconds is divided into 32 equal
+//! parts, so a percentile of any size is off by at most one part in 32, in 7 KB of memory.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// Parts of each power of two.
+/// Buckets for each power of two.
 const PARTS: u64 = 32;
-/// Powers of two above the first 32 microseconds; the last bucket begins at 18 minutes.
+/// Powers of two above the first 32 microseconds; the last one begins at 18 minutes, and its last bucket has
+/// no upper end.
 const POWERS: usize = 26;
 const BUCKETS: usize = PARTS as usize * (POWERS + 1);
-/// How many neighbours [`Histogram::buckets`] puts together: an eighth of its latency wide is narrow
-/// enough to draw, and an answer in JSON stays small.
+/// How many neighbouring buckets [`Histogram::buckets`] merges: an eighth of a power of two is narrow enough
+/// to draw and keeps the JSON small.
 const TOGETHER: usize = 4;
 
-/// Upper bounds in seconds of the coarse buckets that Prometheus gets; the last one there is infinity.
+/// Upper bounds in seconds of the coarse buckets for Prometheus; one without a bound follows.
 pub const BOUNDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
@@ -39,21 +40,21 @@ impl Default for Histogram {
     }
 }
 
-/// What a histogram says at one moment, in milliseconds; all 0 while nothing was recorded.
+/// The state of a histogram at one moment, in milliseconds; all 0 while nothing is recorded.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Percentiles {
-    /// Half took no longer.
+    /// The median.
     pub p50: f64,
-    /// Nine in ten took no longer.
+    /// 90 of 100 were no longer.
     pub p90: f64,
-    /// 99 in a hundred took no longer.
+    /// 99 of 100 were no longer.
     pub p99: f64,
-    /// None took longer.
+    /// The longest.
     pub max: f64,
 }
 
 impl Histogram {
-    /// Counts one.
+    /// Counts one latency.
     pub fn record(&self, latency: Duration) {
         let us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         self.fine[bucket(us)].fetch_add(1, Relaxed);
@@ -65,7 +66,7 @@ impl Histogram {
         }
     }
 
-    /// How many were counted up to each of [`BOUNDS`], and in all.
+    /// Number of latencies up to each of [`BOUNDS`], and of all.
     pub fn cumulative(&self) -> [u64; BOUNDS.len() + 1] {
         let mut total = 0;
         std::array::from_fn(|index| {
@@ -74,7 +75,7 @@ impl Histogram {
         })
     }
 
-    /// Those that are not empty, in some detail: from and to in milliseconds, and how many.
+    /// The non-empty merged buckets: lower and upper bound in milliseconds, and the count.
     pub fn buckets(&self) -> Vec<(f64, f64, u64)> {
         let ms = |index: usize| lower(index) as f64 / 1000.0;
         let sums = self.fine.chunks(TOGETHER).map(|part| part.iter().map(|it| it.load(Relaxed)).sum());
@@ -82,28 +83,29 @@ impl Histogram {
         whole.filter(|(_, count)| *count > 0).map(|(at, count)| (ms(at), ms(at + TOGETHER), count)).collect()
     }
 
-    /// How many were counted.
+    /// Number of latencies.
     pub fn count(&self) -> u64 {
         self.fine.iter().map(|count| count.load(Relaxed)).sum()
     }
 
-    /// All of them together, in seconds.
+    /// Sum of the latencies in seconds.
     pub fn sum_seconds(&self) -> f64 {
         self.sum_us.load(Relaxed) as f64 / 1e6
     }
 
-    /// The percentiles now.
+    /// The current percentiles.
     pub fn percentiles(&self) -> Percentiles {
         percentiles(&self.counts(), self.max_us.load(Relaxed))
     }
 
-    /// How many are in each bucket, to be compared with what was there before.
+    /// The count of each fine bucket, for a later comparison.
     pub fn counts(&self) -> Vec<u64> {
         self.fine.iter().map(|count| count.load(Relaxed)).collect()
     }
 }
 
-/// What was recorded between two [`Histogram::counts`], if anything was; the longest is not known of it, and 0.
+/// The percentiles between two calls of [`Histogram::counts`]; `None` if nothing was recorded. The maximum is
+/// unknown and 0.
 pub fn between(before: &[u64], now: &[u64]) -> Option<Percentiles> {
     let before = before.iter().copied().chain(std::iter::repeat(0));
     let more: Vec<u64> = now.iter().zip(before).map(|(now, before)| now.saturating_sub(before)).collect();
@@ -137,13 +139,13 @@ fn bucket(us: u64) -> usize {
     (((u64::from(power) + 1) * PARTS + part) as usize).min(BUCKETS - 1)
 }
 
-/// Where a bucket begins, in microseconds.
+/// Lower bound of a bucket, in microseconds.
 fn lower(index: usize) -> u64 {
     let (power, part) = (index as u64 / PARTS, index as u64 % PARTS);
     if power == 0 { part } else { (PARTS + part) << (power - 1) }
 }
 
-/// The middle of a bucket, in microseconds.
+/// Middle of a bucket, in microseconds.
 fn middle(index: usize) -> f64 {
     match index as u64 / PARTS {
         0 => lower(index) as f64,

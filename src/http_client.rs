@@ -1,6 +1,6 @@
-//! An HTTP answer, read from a connection by those who ask by hand: the drill's clients and
-//! `check --probe`. What they want to know lies below what an HTTP library shows: whether an answer broke
-//! off, and how long a connection stays open behind it.
+//! Reads an HTTP answer directly from a connection, for the drill's clients, `check --probe` and `health`.
+//! They need to see what an HTTP library hides: whether an answer was broken off, and how long a connection
+//! stays open afterwards.
 
 use std::io::{self, BufRead, ErrorKind};
 
@@ -8,23 +8,23 @@ use crate::http::{Headers, Version};
 use crate::http_stream::{BodyEnd, invalid, read_body, read_head};
 use crate::transport::answer_head::{AnswerHead, Parsed, parse};
 
-/// A longer body is no answer to a question of ours.
+/// Limit for an answer's body.
 const MAX_BODY_BYTES: u64 = 1 << 20;
 
-/// An answer that is complete as far as its framing tells.
+/// An answer that is complete according to its framing.
 #[derive(Debug)]
 pub struct Whole {
-    /// Three digits.
+    /// The status code.
     pub status: u16,
-    /// Without its framing.
+    /// The body without chunked coding.
     pub body: Vec<u8>,
-    /// Whether the connection is to stay open.
+    /// Whether the connection stays open.
     pub keeps: bool,
     headers: Headers,
 }
 
 impl Whole {
-    /// The first field of this name, if it is text.
+    /// The first value of the field with this name, if it is text.
     pub fn field(&self, name: &str) -> Option<&str> {
         std::str::from_utf8(self.headers.get(name)?).ok()
     }
@@ -33,8 +33,8 @@ impl Whole {
 /// Reads the answer to a GET, a PUT or a POST.
 ///
 /// # Errors
-/// The connection's; `UnexpectedEof` where it ends before the answer does, `InvalidData` where that is no
-/// HTTP or more than anybody asked for.
+/// Errors of the connection; `UnexpectedEof` if it ends before the answer does, `InvalidData` if the answer
+/// is not HTTP or exceeds the limits.
 pub fn read_answer(reader: &mut impl BufRead) -> io::Result<Whole> {
     loop {
         let head = read_head(reader)?.ok_or(ErrorKind::UnexpectedEof)?;
@@ -82,7 +82,7 @@ fn rest_of(head: AnswerHead, reader: &mut impl BufRead) -> io::Result<Whole> {
 mod tests {
     use super::*;
 
-    /// Status, body, whether it keeps; or the kind of error.
+    /// Checks the status, the body and whether the connection stays open; or the kind of error.
     fn check(text: &str, expected: Result<(u16, &str, bool), ErrorKind>) {
         let found = read_answer(&mut text.as_bytes());
         let found = found.map(|it| (it.status, String::from_utf8(it.body).unwrap(), it.keeps));

@@ -1,15 +1,15 @@
-//! An HTTP/1.1 reverse-proxy load balancer on threads. The map of a request's way, top to bottom, is in
-//! ARCHITECTURE.md; here is one line a module.
+//! An HTTP/1.1 reverse-proxy load balancer on threads. The way of a request is described in ARCHITECTURE.md;
+//! this is an overview of the modules.
 //!
-//! - words: [`http`], [`config`], [`logging`], [`shutdown`], [`watch`], [`client_side`], [`duplex`],
+//! - base: [`http`], [`config`], [`logging`], [`shutdown`], [`watch`], [`client_side`], [`duplex`],
 //!   [`readiness`], [`supervised`], [`histogram`], [`traffic`]
-//! - what decides: [`pool`], [`balance`], [`metrics`], [`explain`]
-//! - the edges: [`frontend`] (clients), [`transport`] (backends), on [`tls`] where that is asked for
-//! - the line: [`proxy`]
-//! - what runs: [`app`], [`workers`], [`middleware`], [`endpoints`], [`health_checker`], [`names`],
+//! - decisions: [`pool`], [`balance`], [`rules`], [`metrics`], [`explain`]
+//! - sockets: [`frontend`] (clients), [`transport`] (backends), both with [`tls`] if configured
+//! - forwarding: [`proxy`]
+//! - running: [`app`], [`workers`], [`middleware`], [`endpoints`], [`health_checker`], [`names`],
 //!   [`descriptors`], [`reload`], [`renewal`], [`service_manager`], [`cli`]
-//! - to try it out and to ask: [`demo`], [`replay`], [`convert`], [`drill`], [`check`], [`client_commands`]; [`http_client`] reads answers, on [`http_stream`],
-//!   for the latter three
+//! - further commands: [`demo`], [`replay`], [`convert`], [`drill`], [`check`], [`client_commands`]; the last
+//!   three read answers with [`http_client`], on [`http_stream`]
 
 pub mod app;
 pub mod balance;

@@ -1,4 +1,4 @@
-//! The load balancer's command line: arguments become one call, its result an exit status.
+//! The command line: arguments select a command, whose result is the exit status.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -16,11 +16,11 @@ use loadbalancer::renewal::{Parent, Succession, ToParent};
 use loadbalancer::service_manager::ServiceManager;
 use loadbalancer::{check, client_commands, convert, demo, drill, logging, replay, shutdown, tls};
 
-/// Usage or an invalid configuration.
+/// Exit status for wrong usage or an invalid configuration.
 const USAGE: u8 = 2;
-/// A configuration was converted, but not all of it.
+/// Exit status for a configuration that was converted only partially.
 const PARTIAL: u8 = 3;
-/// How long the last lines may take to be written.
+/// How long the process waits at its end for log lines to be written.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
@@ -188,7 +188,8 @@ fn load(file: Option<&Path>, environment: &Environment) -> Result<Config, ExitCo
     }
 }
 
-/// Logs, signals, then the work, whose status is the process's; the log is written out before the end.
+/// Starts logs and signal handling, then runs `work`, whose result is the exit status; flushes the log at the
+/// end.
 fn serve(
     debug: bool,
     work: impl FnOnce(Arc<Logs>, Sender<shutdown::Control>, &shutdown::ControlReceiver) -> Result<i32, StartError>,
@@ -209,7 +210,7 @@ fn serve(
 fn print(text: &str) -> ExitCode {
     match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
-        // A reader that has seen enough (`| head`) is no failure.
+        // A reader that closes early (`| head`) is no failure.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }

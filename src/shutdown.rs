@@ -1,8 +1,8 @@
-//! Signals become meanings on one channel: drain, reload, hand over.
+//! Translates signals into control requests on one channel: drain, reload, renew.
 //!
-//! ctrlc has Ctrl-C, signal-hook the others (ctrlc can't tell them apart). Stopping itself is
-//! *dropping a sender*: every thread that waits has a [`ShutdownSignal`] in its `select!` or asks it between
-//! waits, and no thread needs to know which signal it was.
+//! ctrlc handles Ctrl-C, signal-hook the other signals (ctrlc can't distinguish them). Stopping is *dropping
+//! a sender*: every waiting thread has a [`ShutdownSignal`] in its `select!` or checks it between waits, and
+//! need not know which signal it was.
 
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -16,36 +16,37 @@ use signal_hook::iterator::Signals;
 use crate::logging::event;
 use crate::supervised;
 
-/// The stack of the thread that hears signals.
+/// Stack of the thread that receives signals.
 const STACK_BYTES: usize = 128 << 10;
 
 /// Exit status after a second Ctrl-C, as a shell reports a process ended by SIGINT.
 pub const INTERRUPTED: i32 = 130;
 
-/// What a signal asks for.
+/// A request that a signal or another process makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
-    /// Finish what is under way, take nothing new, then exit. The name of the signal goes with it.
+    /// Finish the requests in flight, accept no new ones, then exit. With the name of the signal.
     Drain(&'static str),
-    /// Read the configuration again.
+    /// Reload the configuration.
     Reload,
-    /// Let a fresh process take over.
+    /// Let a successor take over.
     Renew,
-    /// Open the log files again, for somebody has moved them away.
+    /// Reopen the log files after they have been moved away.
     OpenLogsAgain,
-    /// A child of this process has ended: one that has taken over, or, as process 1, anybody's.
+    /// A child of this process has ended: a successor, or for process 1 any process.
     ChildEnded,
-    /// The process that has started this one to take over has ended; sent by who hears it.
+    /// The process that this one took over from has ended; sent by the thread that detects it.
     Orphaned,
 }
 
-/// Where the signals' meanings arrive.
+/// The channel on which control requests arrive.
 pub type ControlReceiver = Receiver<Control>;
 
-/// Starts listening for signals; others may ask in the same way. A second Ctrl-C ends the process at once.
+/// Starts listening for signals; other threads can send control requests on the same channel. A second Ctrl-C
+/// ends the process at once.
 ///
 /// # Errors
-/// Where the operating system refuses the handlers or the thread.
+/// The operating system refuses the handlers or the thread.
 pub fn listen() -> io::Result<(Sender<Control>, ControlReceiver)> {
     let (requests, inbox) = bounded(16);
     let sender = requests.clone();
@@ -61,8 +62,8 @@ pub fn listen() -> io::Result<(Sender<Control>, ControlReceiver)> {
                 SIGCHLD => Control::ChildEnded,
                 SIGTERM => Control::Drain("SIGTERM"),
                 SIGQUIT => Control::Drain("SIGQUIT"),
-                // What operators of nginx and HAProxy send to stop workers and to pause: nothing of that is to be
-                // done here, and nobody who sends one means to end the process.
+                // Operators of nginx and HAProxy send these to stop workers or to pause. They have no meaning
+                // here, and their sender does not want to end the process.
                 other => {
                     event(Info, "app", "this signal asks for nothing here", &[("signal", &name(other))]);
                     continue;
@@ -93,37 +94,37 @@ fn listen_for_ctrl_c(requests: Sender<Control>) -> io::Result<()> {
     ctrlc::set_handler(handler).map_err(io::Error::other)
 }
 
-/// Held by every thread that must hear the end; the end is the drop of the [`ShutdownTrigger`].
+/// Held by every thread that must notice the shutdown, which is the drop of the [`ShutdownTrigger`].
 #[derive(Clone)]
 pub struct ShutdownSignal(Receiver<()>);
 
 /// Ends all [`ShutdownSignal`]s when dropped.
 pub struct ShutdownTrigger(#[allow(dead_code)] Sender<()>);
 
-/// A pair of the two.
+/// Creates a connected pair.
 pub fn shutdown_pair() -> (ShutdownTrigger, ShutdownSignal) {
     let (sender, receiver) = bounded(0);
     (ShutdownTrigger(sender), ShutdownSignal(receiver))
 }
 
 impl ShutdownSignal {
-    /// One that never ends, for tests and tools.
+    /// A signal that never comes, for tests and tools.
     pub fn forever() -> ShutdownSignal {
         ShutdownSignal(never())
     }
 
-    /// Whether the end has come.
+    /// Whether the shutdown has begun.
     pub fn has_ended(&self) -> bool {
         self.0.try_recv() == Err(TryRecvError::Disconnected)
     }
 
-    /// Waits that long, or until the end; whether the end has come.
+    /// Waits for `time` or until the shutdown; returns whether the shutdown has begun.
     pub fn wait(&self, time: Duration) -> bool {
         use crossbeam_channel::RecvTimeoutError::Disconnected;
         self.0.recv_timeout(time) == Err(Disconnected)
     }
 
-    /// For a `select!`: becomes ready at the end.
+    /// For a `select!`: becomes ready at the shutdown.
     pub fn channel(&self) -> &Receiver<()> {
         &self.0
     }

@@ -1,5 +1,5 @@
-//! What `pool::flagged`, `workers::idle` and `workers::slot` are built on: `tests/interleavings` builds them on shuttle's
-//! instead, which tries thousands of orders of steps.
+//! The primitives under `pool::flagged`, `workers::idle` and `workers::slot`. `tests/interleavings` replaces them by
+//! shuttle's, which tries thousands of interleavings.
 
 pub use std::sync::{Arc, Weak, atomic};
 pub use std::thread;

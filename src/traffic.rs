@@ -1,6 +1,6 @@
-//! Bytes both ways, counted as they pass: one relaxed addition a read or a write, beside a system call.
+//! Counts bytes in both directions, with one relaxed addition for each system call that reads or writes.
 //!
-//! They are those of HTTP and of tunnels: heads and chunks' framing belong to them, TLS's own do not.
+//! Counts the bytes of HTTP and of tunnels, including heads and chunk framing, but not the overhead of TLS.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -12,22 +12,22 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// That many have come from the other side.
+    /// Counts received bytes.
     pub fn has_received(&self, bytes: usize) {
         self.received.fetch_add(bytes as u64, Relaxed);
     }
 
-    /// That many have gone to it.
+    /// Counts sent bytes.
     pub fn has_sent(&self, bytes: usize) {
         self.sent.fetch_add(bytes as u64, Relaxed);
     }
 
-    /// All that have come.
+    /// Number of bytes received.
     pub fn received(&self) -> u64 {
         self.received.load(Relaxed)
     }
 
-    /// All that have gone.
+    /// Number of bytes sent.
     pub fn sent(&self) -> u64 {
         self.sent.load(Relaxed)
     }

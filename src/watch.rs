@@ -1,5 +1,5 @@
-//! What the guard, which sees a request's connection, and the worker, which has the request, tell each
-//! other while it is in flight.
+//! State of one request in flight, shared between the code that watches the client's connection and the
+//! worker that handles the request.
 
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -7,100 +7,103 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-/// Something that a thread may be waiting in.
+/// Something that a thread may be waiting in and that can be interrupted.
 pub trait Interrupt: std::fmt::Debug + Send + Sync {
-    /// Ends the wait, and every later one. Must not block.
+    /// Ends the current wait and every later one. Must not block.
     fn interrupt(&self);
 }
 
-/// A worker's place in the pool, as far as the request that it has may ask.
+/// The worker of a request, as far as the request can control it.
 pub trait WorkerHandle: Send + Sync {
-    /// A body is being passed on from now, either way; if that takes long, the worker leaves the pool
-    /// with it.
+    /// A body is relayed from now on, in either direction. If that takes long, the worker is detached from
+    /// the pool.
     fn relaying(&self);
 
-    /// No more is passed on for now: the worker waits for its backend.
+    /// Relaying pauses: the worker waits for its backend.
     fn waiting(&self);
 
-    /// The answer is about to end: the worker will be free in a moment, and its client may know before.
+    /// The answer is about to end and the worker will be free in a moment; the client may notice the end
+    /// earlier.
     fn finishing(&self);
 
-    /// Whether the worker is outside of the pool.
+    /// Whether the worker is detached from the pool.
     fn has_left(&self) -> bool;
 
-    /// The worker leaves the pool at once and another takes its place. `false` where there are too many
-    /// outside already: then it stays.
+    /// Detaches the worker from the pool at once, and another takes its place. Returns `false` if too many
+    /// are detached already; the worker then stays.
     fn leave(&self) -> bool;
 }
 
-/// What a request may wait for besides its backend.
+/// What a request may wait for, other than its backend's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// A worker.
+    /// A free worker.
     Worker,
-    /// Its turn: a place with a backend, or the next attempt.
+    /// A backend below `max_connections`, or the next attempt.
     Turn,
     /// A new connection to a backend.
     Connect,
-    /// The client: more of its body, or that it takes more of the answer.
+    /// The client: the rest of its body, or that it accepts more of the answer.
     Client,
 }
 
-/// Where a request's time went. What follows `total` adds up to it where a backend was asked.
+/// How a request's time was spent. The sum of `queue`, `connect`, `client` and `backend` is `total` if a
+/// backend was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Spans {
-    /// From the request's whole head to the answer's last byte.
+    /// From the end of the request's head to the last byte of the answer.
     pub total: Duration,
-    /// Waiting for a turn: for a worker, for a place with a backend, for the next attempt.
+    /// Waiting for a worker, for a backend below `max_connections`, or for the next attempt.
     pub queue: Duration,
-    /// Of `queue`, waiting for a worker.
+    /// The part of `queue` spent waiting for a worker.
     pub worker: Duration,
     /// Opening connections to backends.
     pub connect: Duration,
-    /// Waiting for the client: for more of its body, and for it to take more of the answer.
+    /// Waiting for the rest of the client's body, or for the client to accept more of the answer.
     pub client: Duration,
-    /// All the rest, which the backends have taken, and a little of it we; zero where none was asked.
+    /// The remaining time, nearly all of it spent by backends; zero if none was asked.
     pub backend: Duration,
 }
 
-/// One request in flight.
+/// The shared state of one request in flight.
 #[derive(Debug, Default)]
 pub struct Watch {
     client_ended: AtomicBool,
     client_gone: AtomicBool,
     body_timed_out: AtomicBool,
     wait: Mutex<Option<Weak<dyn Interrupt>>>,
-    /// Nanoseconds for each [`Wait`].
+    /// Nanoseconds spent in each [`Wait`].
     waits: [AtomicU64; 4],
 }
 
 impl Watch {
-    /// The client has gone: whatever the worker waits for at a backend is interrupted, now and from now
-    /// on. Takes a lock.
+    /// Notes that the client has gone: interrupts any wait of the worker for a backend, now and later. Takes
+    /// a lock.
     pub fn client_has_gone(&self) {
         self.client_gone.store(true, Relaxed);
-        // Under the lock, so that a connection can't be given to another request in between.
+        // Under the lock, so that the connection can't be given to another request in between.
         if let Some(wait) = self.wait.lock().as_ref().and_then(Weak::upgrade) {
             wait.interrupt();
         }
     }
 
-    /// The client has ended its side: most likely it has gone, too, but it may wait for its answer.
+    /// Notes that the client has closed its sending side: it has probably gone, but may still wait for its
+    /// answer.
     pub fn client_has_ended(&self) {
         self.client_ended.store(true, Relaxed);
     }
 
-    /// Whether nothing new should be begun for the client.
+    /// Whether no new work should be started for the client.
     pub fn has_client_ended(&self) -> bool {
         self.client_ended.load(Relaxed) || self.is_client_gone()
     }
 
-    /// Whether it has.
+    /// Whether the client has gone.
     pub fn is_client_gone(&self) -> bool {
         self.client_gone.load(Relaxed)
     }
 
-    /// From now on this is what to interrupt. Takes a lock.
+    /// Sets what to interrupt from now on. Takes a lock.
     pub fn set_interrupt(&self, wait: Weak<dyn Interrupt>) {
         let mut current = self.wait.lock();
         if let (true, Some(wait)) = (self.is_client_gone(), wait.upgrade()) {
@@ -109,18 +112,18 @@ impl Watch {
         *current = Some(wait);
     }
 
-    /// From now on there is nothing to interrupt. Takes a lock.
+    /// From now on nothing is interrupted. Takes a lock.
     pub fn clear_interrupt(&self) {
         *self.wait.lock() = None;
     }
 
-    /// It has waited so long for that.
+    /// Adds to the time spent in this wait.
     pub fn has_waited(&self, wait: Wait, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.waits[wait as usize].fetch_add(nanos, Relaxed);
     }
 
-    /// Where the time has gone of a request that has taken so long, with so many attempts.
+    /// How a request's time was spent, given its total time and number of attempts.
     pub fn spans(&self, total: Duration, attempts: u32) -> Spans {
         let time = |wait: Wait| Duration::from_nanos(self.waits[wait as usize].load(Relaxed));
         let (worker, connect, client) = (time(Wait::Worker), time(Wait::Connect), time(Wait::Client));
@@ -130,7 +133,7 @@ impl Watch {
         Spans { total, queue, worker, connect, client, backend }
     }
 
-    /// The client has sent no body for too long, and nothing more will be read from it.
+    /// Notes that the client has sent no body for too long; no more of it will be read.
     pub fn body_has_timed_out(&self) {
         self.body_timed_out.store(true, Relaxed);
     }

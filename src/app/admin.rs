@@ -1,5 +1,5 @@
-//! The admin listener's threads: two, so that one slow caller does not keep the others out, and none of
-//! the worker pool, so that a busy balancer can still be asked.
+//! The admin listener's threads: two, so that one slow caller does not block the others, and outside the
+//! worker pool, so that a busy balancer can still be asked.
 
 use std::io;
 use std::sync::Arc;
@@ -18,12 +18,12 @@ use crate::supervised;
 
 /// See the module.
 const THREADS: usize = 2;
-/// Requests that may wait; past that a connection is closed.
+/// Limit of waiting requests; a further one's connection is closed.
 const MAX_WAITING: usize = 64;
-/// A reload reads a configuration and looks names up.
+/// A reload reads a configuration and looks names up, which needs this much stack.
 const STACK_BYTES: usize = 1 << 20;
 
-/// Starts the threads; `None` where no admin listener is configured.
+/// Starts the threads; `None` if no admin listener is configured.
 pub(super) fn start(
     config: Option<AdminConfig>,
     live: &Arc<SharedLive>,
@@ -45,12 +45,12 @@ pub(super) fn start(
     Ok(Some(Arc::new(Waiting(requests))))
 }
 
-/// The requests that wait for one of the threads.
+/// The queue of requests for these threads.
 struct Waiting(Sender<ClientRequest>);
 
 impl Dispatch for Waiting {
     fn take(&self, request: ClientRequest) {
-        // Dropped where there are too many, its connection is closed.
+        // If the queue is full, dropping the request closes its connection.
         let _ = self.0.try_send(request);
     }
 }

@@ -1,5 +1,5 @@
-//! What people have set by hand goes on in the process that takes over: a backend that was taken out for
-//! maintenance must not come back because some client made the process renew itself.
+//! Passes admin overrides on to the process that takes over in a renewal: a backend taken out for maintenance
+//! must not come back because the process renewed itself.
 
 use std::time::Instant;
 
@@ -10,19 +10,19 @@ use crate::logging::event;
 use crate::pool::Live;
 use crate::pool::admin::AdminState;
 
-/// One backend's.
+/// The overrides of one backend.
 #[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
 struct SetByHand {
     pool: String,
     backend: String,
     state: u8,
     weight: Option<u32>,
-    /// The configured one that `weight` was set over; a process of an earlier version does not tell it.
+    /// The configured weight that `weight` replaced; processes of earlier versions do not send it.
     #[serde(default)]
     over: Option<u32>,
 }
 
-/// All that differs from the configuration, as text.
+/// All overrides as text.
 pub(super) fn told(live: &Live) -> String {
     let of_pool = |pool: &crate::pool::Pool| {
         let name = pool.config().name.clone();
@@ -40,7 +40,7 @@ pub(super) fn told(live: &Live) -> String {
     serde_json::to_string(&all).unwrap_or_default()
 }
 
-/// Does what the process before was told, where the configuration still has the backend.
+/// Applies the overrides of the previous process to backends that are still configured.
 pub(super) fn take_over(live: &Live, told: &str) {
     let all: Vec<SetByHand> = match serde_json::from_str(told) {
         Ok(all) => all,
@@ -54,7 +54,7 @@ pub(super) fn take_over(live: &Live, told: &str) {
         let backend =
             pool.and_then(|pool| pool.backends().iter().find(|backend| backend.name() == set.backend));
         let Some(backend) = backend else { continue };
-        // The file may have changed meanwhile, and what it says anew of a weight wins as in a reload.
+        // The file may have changed since; as in a reload, a new configured weight takes precedence.
         let is_as_before = set.over.is_none_or(|over| over == backend.configured_weight());
         if let Some(weight) = set.weight.filter(|_| is_as_before) {
             backend.set_weight(weight);

@@ -1,4 +1,4 @@
-//! The way out: a drain after a signal, or a hand-over to a fresh process and then a drain.
+//! The end of the process: a drain after a signal, or a hand-over to a successor and then a drain.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,32 +13,33 @@ use crate::logging::event;
 use crate::renewal::Successor;
 use crate::shutdown::Control;
 
-/// How often a drain says what is still in flight.
+/// How often a drain logs the requests still in flight.
 const DRAIN_REPORT: Duration = Duration::from_secs(1);
-/// How many of the requests in flight it names.
+/// How many of the requests in flight this line names.
 const DRAIN_NAMES: usize = 3;
-/// How often it looks whether that has ended.
+/// How often a drain checks whether it is over.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
-/// What has become of a renewal.
+/// The result of a renewal.
 enum Renewal {
     Done,
     Failed,
-    /// By a signal of this name that asks for the end.
+    /// Called off by a signal with this name that asks for the end.
     CalledOff(&'static str),
 }
 
 /// Why the process ends.
 enum End {
-    /// A signal of this name.
+    /// A signal with this name.
     Signal(&'static str),
-    /// Another process has taken over.
+    /// A successor has taken over.
     HandedOver,
 }
 
 impl App {
-    /// Serves until a signal asks for the end or another process has taken over, then drains. Returns
-    /// when all is answered or the time for it is up; with what this process has to look after then.
+    /// Serves until a signal asks for the end or a successor has taken over, then drains. Returns when all
+    /// requests are answered or the time for it is over; with the successors that this process must then look
+    /// after, if any.
     pub fn wait(self, requests: &Receiver<Control>) -> Option<Heirs> {
         let end = self.serve(requests);
         let limit = self.live.get().config.timeouts.drain;
@@ -69,7 +70,7 @@ impl App {
         let children = self.succession.events();
         loop {
             let request = select! {
-                // Of successors that have failed.
+                // Events of successors that have failed.
                 recv(children) -> event => {
                     event.into_iter().for_each(|event| self.succession.heard(event));
                     continue;
@@ -86,14 +87,14 @@ impl App {
                     Renewal::Failed => {}
                 },
                 Ok(Control::OpenLogsAgain) => self.logs.open_again(),
-                // What is wrong with the file is in the log.
+                // Mistakes in the file are logged.
                 Ok(Control::Reload) => _ = self.reloader.reload(),
                 Err(_) => return End::Signal("none"),
             }
         }
     }
 
-    /// Hands over to another process, unless this one is to end meanwhile.
+    /// Hands over to a successor unless this process is asked to end in the meantime.
     fn renew(&self, requests: &Receiver<Control>) -> Renewal {
         let (mut ends, mut is_reload_due) = (None, false);
         // A reload is left to the new process, which reads the configuration anew; if there is none, it is done
@@ -145,10 +146,11 @@ impl App {
 
     fn drain(&self, limit: Duration, requests: &Receiver<Control>) {
         self.draining.store(true, Relaxed);
-        // From now on each client hears in its answer that it should connect anew, and finds another balancer.
+        // From now on answers tell clients to reconnect, which leads them to another balancer.
         self.listeners.iter().for_each(|listener| listener.announce_end());
         let pre_drain = self.live.get().config.timeouts.pre_drain;
-        // `/lb-health` says 503 from now on; whoever sends the clients has time to see it.
+        // `/lb-health` answers 503 from now on; this gives health checks of whatever sends clients here time
+        // to see it.
         if !pre_drain.is_zero() {
             self.shutdown.wait(pre_drain);
         }
@@ -163,8 +165,8 @@ impl App {
         self.listeners.iter().map(|listener| count(listener.counts())).sum()
     }
 
-    /// Leaves the sockets as they are: clients that come now wait in their queues, which a service manager
-    /// keeps for the process that it starts next.
+    /// Stops accepting but keeps the sockets open: new clients wait in the sockets' backlogs, which a service
+    /// manager keeps for the process that it starts next.
     fn stop_accepting(&self) -> bool {
         let paused = self.listeners.iter().try_for_each(|listener| listener.pause());
         if let Err(error) = &paused {
@@ -173,13 +175,14 @@ impl App {
         paused.is_ok()
     }
 
-    /// Nobody must notice, so connections in use get to hear in an answer that it was the last one.
+    /// Drains without an interruption for clients: the answer on a connection in use announces that it is the
+    /// last.
     fn drain_after_hand_over(&self, limit: Duration, requests: &Receiver<Control>) {
         self.listeners.iter().for_each(|listener| listener.drain_after_pause());
         self.wait_until_over(limit, requests);
     }
 
-    /// All is answered, what was answered has been taken, and nobody is connected who might ask for more.
+    /// Whether all requests are answered, all answers are taken, and no connection can bring another request.
     fn is_over(&self) -> bool {
         let is_quiet = |listener: &Arc<dyn Listener>| {
             let counts = listener.counts();
@@ -201,12 +204,12 @@ impl App {
                 recv(requests) -> request => if let Ok(request) = request {
                     match request {
                         Control::OpenLogsAgain => self.logs.open_again(),
-                        // Whoever has ended it does not want to wait.
+                        // With the parent process gone, nobody waits for the drain.
                         Control::Orphaned => return self.report_drain(),
-                        // Others change nothing any more (a second Ctrl-C has ended the process already).
+                        // Others have no effect any more (a second Ctrl-C has ended the process already).
                         _ => {}
                     }
-                    // They are for who has taken over, if somebody has.
+                    // Passes it on to the process that has taken over, if there is one.
                     self.succession.pass_on(request);
                 }
             }

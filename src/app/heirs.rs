@@ -1,5 +1,5 @@
-//! What is left of the process that was started first when another one serves: it passes signals on, starts
-//! successors' successors, and ends when the last of them has.
+//! The remaining duties of the process that was started first, once a successor serves: it passes signals on,
+//! starts the successors of successors, and ends when the last of them has ended.
 
 use crossbeam_channel::{Receiver, select};
 
@@ -11,12 +11,12 @@ use crate::shutdown::Control;
 /// See the module.
 pub struct Heirs {
     pub(super) parent: Parent,
-    /// Removed when all is over.
+    /// Removed when all processes have ended.
     pub(super) _pid_file: Option<PidFile>,
 }
 
 impl Heirs {
-    /// Until all of them have ended; the status to end with.
+    /// Runs until all successors have ended; returns the exit status.
     pub fn look_after(mut self, requests: &Receiver<Control>, logs: &Logs) -> i32 {
         let events = self.parent.events();
         loop {

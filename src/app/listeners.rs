@@ -1,4 +1,4 @@
-//! The listening sockets: where they come from, and who accepts on them.
+//! The listening sockets: opened or inherited, and given to the listeners that accept on them.
 
 use std::io;
 use std::net::IpAddr;
@@ -18,19 +18,19 @@ use crate::renewal::{self, HandedOver, Predecessor};
 use crate::tls::ServerSettings;
 use crate::traffic::Traffic;
 
-/// One for each listener of the configuration.
+/// The sockets, one for each configured listener.
 pub(super) struct Sockets {
     plain: Vec<ListenSocket>,
     tls: Vec<ListenSocket>,
     admin: Option<ListenSocket>,
-    /// Whether a service manager has some of them, too.
+    /// Whether a service manager holds some of the sockets, too.
     pub stay: bool,
-    /// What people have set by hand in the process before.
+    /// The admin overrides of the previous process.
     pub by_hand: Option<String>,
 }
 
-/// Opens the sockets; those that were inherited serve where they are the ones that are configured: an
-/// address may have changed.
+/// Opens the sockets. Inherited sockets are used if they are for a configured address, which may have
+/// changed.
 pub(super) fn open(source: Source, config: &Config) -> Result<(Option<Predecessor>, Sockets), StartError> {
     let (predecessor, mut inherited, stay, by_hand) = match source {
         Source::Renewal(channel) => {
@@ -64,7 +64,8 @@ pub(super) fn open(source: Source, config: &Config) -> Result<(Option<Predecesso
     Ok((predecessor, Sockets { plain, tls, admin, stay, by_hand }))
 }
 
-/// Of a socket for IPv4 alone where all addresses are wanted: there is no IPv6 here, or it was inherited.
+/// Warns about an IPv4 socket where all addresses are wanted: the system has no IPv6, or the socket was
+/// inherited.
 fn tell_of_one_family(listener: &ListenSocket, wanted: &ListenAddress) {
     let (Some(actual), Some(wanted)) = (listener.address().tcp(), wanted.tcp()) else { return };
     if actual.is_ipv4() && wanted.is_ipv6() {
@@ -73,7 +74,8 @@ fn tell_of_one_family(listener: &ListenSocket, wanted: &ListenAddress) {
     }
 }
 
-/// Mostly an address that is written in two ways: `[::]:80` and `0.0.0.0:80` are two.
+/// Warns if no inherited socket fits; usually the address is written in two ways, such as `[::]:80` and
+/// `0.0.0.0:80`.
 fn tell_of_unused(inherited: &[ListenSocket], wanted: &ListenAddress) {
     if !inherited.is_empty() {
         let addresses: Vec<_> = inherited.iter().map(|listener| listener.address().to_string()).collect();
@@ -83,8 +85,8 @@ fn tell_of_unused(inherited: &[ListenSocket], wanted: &ListenAddress) {
     }
 }
 
-/// Accepts on all of them, on the plain ones first. Unix sockets always have the front, as all but plain TCP do:
-/// tiny_http shows a connection by its peer's address, and there is none.
+/// Accepts on all sockets, starting with the plain ones. Only plain TCP can use tiny_http, which identifies a
+/// connection by its peer's address; Unix sockets have none and always use the front.
 pub(super) fn serve(
     sockets: Sockets,
     certificates: Option<ServerSettings>,
@@ -121,7 +123,7 @@ pub(super) fn serve(
         });
     }
     if let (Some(listener), Some(dispatch)) = (sockets.admin, admin_dispatch) {
-        // People's questions are none of the clients' traffic.
+        // Requests of operators do not count as client traffic.
         listeners.push(front(listener, None, false, dispatch, Arc::default())?);
     }
     Ok(listeners)

@@ -1,5 +1,5 @@
-//! Builds every part and starts every thread: [`App::start`] is the list of all that runs. `ending` has
-//! the way out, [`App::wait`].
+//! Builds all parts and starts all threads: [`App::start`] lists everything that runs. The end,
+//! [`App::wait`], is in `ending`.
 
 mod admin;
 mod admin_overrides;
@@ -57,16 +57,16 @@ pub struct App {
     succession: Succession,
     manager: Arc<ServiceManager>,
     logs: Arc<Logs>,
-    /// Whether a service manager has the sockets, too, and keeps them open when this process ends.
+    /// Whether a service manager holds the sockets, too, and keeps them open when this process ends.
     sockets_stay: bool,
     pid_file: Option<PidFile>,
-    /// Whether this process is the one of whom the service manager wants to hear that it is alive.
+    /// Whether the service manager's watchdog expects signs of life from this process.
     is_watched: Arc<AtomicBool>,
     _trigger: ShutdownTrigger,
 }
 
 impl App {
-    /// Starts everything; requests are served when this returns.
+    /// Starts everything; requests are served once this returns.
     ///
     /// # Errors
     /// See [`StartError`]; nothing is left half-started that would serve requests.
@@ -113,7 +113,7 @@ impl App {
             move || reloader.rebuild()
         };
         names::start(Arc::clone(&live), Arc::clone(&members), rebuild, shutdown.clone())?;
-        // By now most names are known, so that their addresses can be told of, too.
+        // By now most names are resolved, so that overrides of their addresses can be applied, too.
         if let Some(told) = &sockets.by_hand {
             admin_overrides::take_over(&live.get(), told);
         }
@@ -126,7 +126,7 @@ impl App {
             metrics: Arc::clone(&metrics),
             history: History::default(),
             traffic: Arc::clone(&traffic),
-            // Only the admin listener tells of them.
+            // Only the admin listener shows them.
             explanations: admin.as_ref().map(|_| Arc::new(Explanations::default())),
             in_flight: Arc::clone(&in_flight),
             queued: {
@@ -181,7 +181,7 @@ impl App {
         let dispatches = (dispatcher as Arc<dyn Dispatch>, admin_dispatch);
         let listeners = listeners::serve(sockets, certificates, &reloader, &live, dispatches, &traffic)?;
         let _ = lazy_gauges.listeners.set(listeners.clone());
-        // It names the process that was started first, and not before that serves.
+        // Written only once this process serves, and only by the process that was started first.
         let pid_file = pid_file
             .filter(|_| predecessor.is_none())
             .map(|path| PidFile::write(path.clone()).map_err(|error| StartError::PidFile(path, error)));
@@ -209,13 +209,13 @@ impl App {
         })
     }
 
-    /// Where it listens; the real port where port 0 was asked for.
+    /// The first listening address; with the actual port if port 0 was configured.
     pub fn address(&self) -> &ListenAddress {
         self.listeners[0].address()
     }
 }
 
-/// What each worker does with each request.
+/// Handles each request on a worker.
 fn handler(
     live: &Arc<SharedLive>,
     access_lines: LineSender,
@@ -252,13 +252,13 @@ fn handler(
     })
 }
 
-/// A head that was complete before the guard could stop it.
+/// Refuses a head over `max_header_bytes` that the listener has let through.
 fn too_long_a_head(request: &ClientRequest, live: &Live) -> Option<Refusal> {
     let bytes = request.head.method.len() + request.head.target.len() + request.head.headers.byte_len();
     (bytes > live.config.limits.max_header_bytes).then_some(Refusal::HeadTooLarge)
 }
 
-/// Links that a request passes that is refused in any case: the explanation, the log, the count and the net.
+/// Links for a request that is refused in any case: explain, access log, counting and recover.
 const REFUSED_LINKS: usize = 4;
 
 fn pool_limits(live: &Arc<SharedLive>) -> PoolLimits {
@@ -270,7 +270,7 @@ fn pool_limits(live: &Arc<SharedLive>) -> PoolLimits {
     }
 }
 
-/// Whoever has named no file, or another one than was thought, finds it here.
+/// Logs the configuration file, for operators who named none or another one than they think.
 fn tell_where_from(file: Option<&ConfigFile>) {
     match file {
         Some(file) => {

@@ -1,5 +1,5 @@
-//! A file with the number of the process that was started, for scripts that send it signals: it stays the same
-//! through renewals, for that process passes signals on.
+//! The pid file, for scripts that send signals. The number stays the same through renewals, since the process
+//! that was started first passes signals on.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -10,12 +10,12 @@ use log::Level::Warn;
 
 use crate::logging::event;
 
-/// Removed with this, unless it is another process's by then.
+/// A pid file; removed when dropped, unless another process has written it since.
 #[derive(Debug)]
 pub struct PidFile(PathBuf);
 
 impl PidFile {
-    /// Writes it, over that of a process before.
+    /// Writes the file, replacing that of an earlier process.
     pub fn write(path: PathBuf) -> io::Result<PidFile> {
         put(&path)?;
         Ok(PidFile(path))
@@ -26,7 +26,7 @@ impl PidFile {
     }
 }
 
-/// It is always whole: it is written beside its place and put there.
+/// Writes a temporary file and renames it, so that readers never see a partial file.
 fn put(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(known) if !known.is_file() => return Err(io::Error::other("not a regular file")),
@@ -55,7 +55,7 @@ impl Drop for PidFile {
     }
 }
 
-/// In the same folder, for a rename does not leave its file system.
+/// The temporary file is in the same folder, because a rename can't cross file systems.
 fn beside(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}", process::id()));

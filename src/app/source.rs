@@ -1,14 +1,14 @@
-//! Where the listening sockets come from.
+//! The origin of the listening sockets.
 
 use std::os::unix::net::UnixStream;
 
 /// See the module.
 #[derive(Debug)]
 pub enum Source {
-    /// From the configuration's addresses, or from a service manager that has opened them.
+    /// Opened at the configured addresses, or passed in by a service manager.
     Fresh,
-    /// From the process that this one takes over from, through this channel.
+    /// Inherited through this channel from the process that this one takes over from.
     Renewal(UnixStream),
-    /// From the configuration's addresses, in a program that can't be started again by itself.
+    /// Opened at the configured addresses, in a program that can't renew itself.
     Embedded,
 }

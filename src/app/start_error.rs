@@ -1,4 +1,4 @@
-//! Why the balancer could not start.
+//! Errors that keep the balancer from starting.
 
 use std::fmt;
 use std::io;
@@ -9,13 +9,13 @@ use crate::config::ListenAddress;
 /// See the module.
 #[derive(Debug)]
 pub enum StartError {
-    /// The address is taken, or not ours.
+    /// The address is in use, or not one of this machine.
     Listen(ListenAddress, io::Error),
     /// The operating system refused a thread or a socket.
     System(io::Error),
-    /// Files that the configuration names can't be used; each with the reason.
+    /// Files named in the configuration can't be used; each with the reason.
     Files(Vec<String>),
-    /// The file for the process's number can't be written.
+    /// The pid file can't be written.
     PidFile(PathBuf, io::Error),
 }
 

@@ -1,8 +1,8 @@
-//! The service manager's watchdog (`WatchdogSec=`): it hears that this process is alive for as long as that is so,
-//! and ends it when nothing has come for too long.
+//! The service manager's watchdog (`WatchdogSec=`): this process reports regularly that it is alive, and the
+//! manager ends it if no report comes for too long.
 //!
-//! Alive is that every thread that hears clients has been round since it was said last, whatever it found there. How
-//! long backends take, how full the queue is and whether a backend is there at all are no reason to end a process.
+//! The process counts as alive if every thread that reads from clients has completed a round since the last
+//! report. Slow backends, a full queue or missing backends are no reason to end the process.
 
 use std::io;
 use std::sync::Arc;
@@ -12,17 +12,18 @@ use std::time::Duration;
 use super::App;
 use crate::supervised;
 
-/// The stack of the thread.
+/// Stack of the thread.
 const STACK_BYTES: usize = 128 << 10;
-/// It is said so often before it would be too late: sd_watchdog_enabled(3) asks for half of the time, and what has
-/// stood still for a moment gets another chance.
+/// Reports per limit. sd_watchdog_enabled(3) recommends two; four give a thread that paused for a moment
+/// another chance.
 const TIMES: u32 = 4;
 
 impl App {
-    /// Lets the service manager hear that this process is alive, at least every `limit`.
+    /// Starts a thread that reports to the service manager at least every `limit` while this process is
+    /// alive.
     ///
     /// # Errors
-    /// The operating system's, where it has no room for a thread.
+    /// The operating system's, if the thread can't be started.
     pub fn feed_watchdog(&self, limit: Duration) -> io::Result<()> {
         let (listeners, manager) = (self.listeners.clone(), Arc::clone(&self.manager));
         let (shutdown, is_watched) = (self.shutdown.clone(), Arc::clone(&self.is_watched));
@@ -31,7 +32,7 @@ impl App {
             let mut last = rounds();
             while !shutdown.wait(limit / TIMES) {
                 let now = rounds();
-                // Who has taken over says it from then on.
+                // The successor reports from then on.
                 if !is_watched.load(Relaxed) {
                     return;
                 }

@@ -1,14 +1,14 @@
-//! Certificates that are valid, and of which something is to be said all the same. Pure.
+//! Warnings about valid certificates. Pure.
 
 use std::time::{Duration, SystemTime};
 
 use crate::tls::Certificate;
 
-/// Whoever renews certificates by a program does so weeks before; one that is left until now was forgotten.
+/// Programs renew certificates weeks in advance; one with less time left was probably forgotten.
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 const DAY_SECONDS: u64 = 24 * 3600;
 
-/// A line for each.
+/// One line for each warning.
 pub fn warnings(certificates: &[Certificate], now: SystemTime) -> Vec<String> {
     let mut found = Vec::new();
     for (index, one) in certificates.iter().enumerate() {
@@ -31,7 +31,7 @@ fn expiry(index: usize, one: &Certificate, expires: SystemTime, now: SystemTime)
     }
 }
 
-/// The first in the list serves a name, whatever the others are like.
+/// The first certificate for a name is used, so that a later one for the same name has no effect.
 fn twice(index: usize, certificates: &[Certificate]) -> Option<String> {
     let known = &certificates[..index];
     certificates[index].names.iter().find_map(|name| {

@@ -1,5 +1,4 @@
-//! A connection to a backend that is watched: every wait ends at one deadline, and what the peer does is
-//! seen as it is.
+//! A connection to a probed backend: all waits share one deadline, and the peer's behaviour is visible.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,7 +9,7 @@ use crate::config::BackendConfig;
 use crate::tls::{ClientSession, ClientSettings};
 use crate::transport::connect_unix;
 
-/// Shortest time that a wait gets; the system takes zero for "for ever".
+/// Shortest timeout of a socket; the system takes zero for no timeout.
 const MIN_WAIT: Duration = Duration::from_millis(1);
 
 /// See the module.
@@ -25,20 +24,20 @@ enum Socket {
     Unix(UnixStream),
 }
 
-/// An open connection, where it leads, and how long it took.
+/// An open connection, its address, and how long opening took.
 pub struct Opened {
     /// The connection.
     pub stream: DeadlineStream,
     /// The address that answered; none for a Unix socket.
     pub address: Option<SocketAddr>,
-    /// With the handshake, for `https`.
+    /// Including the TLS handshake for `https`.
     pub took: Duration,
 }
 
-/// Connects to the first of these addresses that answers within the limit, or to the Unix socket.
+/// Connects to the first of these addresses that accepts within the limit, or to the Unix socket.
 ///
 /// # Errors
-/// The last one's.
+/// The last error.
 pub fn open(backend: &BackendConfig, addresses: &[SocketAddr], limit: Duration) -> io::Result<Opened> {
     let began = Instant::now();
     let deadline = began + limit;
@@ -81,7 +80,7 @@ fn left_until(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now()).max(MIN_WAIT)
 }
 
-/// What a wait may take.
+/// The time left for a wait.
 ///
 /// # Errors
 /// The deadline has passed.
@@ -92,7 +91,7 @@ fn wait_until(deadline: Instant) -> io::Result<Option<Duration>> {
     }
 }
 
-/// A socket with its deadline: for TLS one read may be many of these.
+/// A socket with its deadline; one read of TLS may need several reads of the socket.
 struct Until<'w>(&'w TcpStream, Instant);
 
 impl Read for &Until<'_> {
@@ -116,7 +115,7 @@ impl Write for &Until<'_> {
 }
 
 impl DeadlineStream {
-    /// From now on everything together may take so long.
+    /// Sets the deadline for everything that follows.
     pub fn allow(&mut self, time: Duration) {
         self.deadline = Instant::now() + time;
     }
@@ -159,7 +158,7 @@ mod tests {
     use super::*;
     use crate::config::{Overrides, TlsConfig, TlsVersion, parse};
 
-    /// Half a record of application data, a byte at a time: five minutes of it.
+    /// Sends half a record of application data, one byte at a time; the whole takes five minutes.
     #[cfg(feature = "tls")]
     fn trickle(mut socket: TcpStream) {
         let record = [&[0x17, 3, 3, 0x40, 0][..], &[0; 0x4000]].concat();
@@ -169,7 +168,7 @@ mod tests {
         });
     }
 
-    /// A backend that shakes hands, and then trickles; its port and the file with its certificate.
+    /// A backend that completes the handshake and then trickles; returns its port and its certificate's file.
     #[cfg(feature = "tls")]
     fn trickles_by_tls(folder: &std::path::Path) -> (u16, String) {
         let [certificate, private_key] =

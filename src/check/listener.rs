@@ -1,11 +1,11 @@
-//! Whether an address is one of the balancer's own listeners. Pure, but for the question which
-//! addresses are this machine's.
+//! Detects addresses that are the balancer's own listeners. Pure, except for finding out which addresses
+//! belong to this machine.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use crate::config::Config;
 
-/// The field of the listener that this address leads to.
+/// The configuration field of the listener that this address leads to.
 pub fn at(
     config: &Config,
     address: SocketAddr,
@@ -24,16 +24,16 @@ fn leads_to(address: SocketAddr, listen: SocketAddr, is_this_machine: &impl Fn(I
         return false;
     }
     let (ip, listening) = (address.ip().to_canonical(), listen.ip().to_canonical());
-    // Linux takes IPv4 on `[::]`, too.
+    // On Linux, `[::]` accepts IPv4, too.
     let is_heard = listening.is_ipv6() || ip.is_ipv4();
     match listening.is_unspecified() {
-        // 0.0.0.0 as a destination is this machine.
+        // 0.0.0.0 as a destination means this machine.
         true => is_heard && (ip.is_unspecified() || is_this_machine(ip)),
         false => ip == listening || (ip.is_unspecified() && listening.is_loopback()),
     }
 }
 
-/// Asks the system: a socket can be bound to no other machine's address. Nothing is sent.
+/// Asks the system: a socket can only be bound to an address of this machine. Sends nothing.
 pub fn is_this_machine(ip: IpAddr) -> bool {
     ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
 }

@@ -1,5 +1,5 @@
-//! What `loadbalancer check` finds beside mistakes: a configuration may be valid and still have
-//! consequences that nobody meant ([`warnings`]), and its backends may not be as it supposes ([`probe()`]).
+//! `loadbalancer check` beyond mistakes: a valid configuration may have unintended consequences
+//! ([`warnings`]), and its backends may not match it ([`probe()`]).
 
 pub mod certificates;
 mod deadline_stream;
@@ -17,24 +17,24 @@ use crate::config::{Config, HealthCheckKind, PoolConfig};
 use probe::{Findings, probe_one};
 use subject::{Subject, subjects};
 
-/// No idle connection is watched for longer, whatever `timeouts.backend_idle` says.
+/// Limit for watching an idle connection, whatever `timeouts.backend_idle` is.
 const MAX_WATCH: Duration = Duration::from_secs(15);
-/// So much longer than `timeouts.backend_idle` a backend should keep a connection.
+/// How much longer than `timeouts.backend_idle` a backend should keep a connection.
 const A_LITTLE: Duration = Duration::from_secs(1);
-/// Backends that are probed at once.
+/// Number of backends probed at the same time.
 const MOST_AT_ONCE: usize = 64;
-/// The stack of a thread that probes.
+/// Stack of a probing thread.
 const STACK_BYTES: usize = 512 << 10;
 
-/// What the probes have found.
+/// The result of the probes.
 pub struct Report {
-    /// For standard output.
+    /// The text for standard output.
     pub text: String,
-    /// Whether every backend answers as its health check wants it.
+    /// Whether the health checks of all backends pass.
     pub all_answer: bool,
 }
 
-/// The last line: this configuration can be used, and so many things were said of it.
+/// The last line: the configuration is usable, and the number of warnings.
 pub fn verdict(name: &str, warnings: usize) -> String {
     match warnings {
         0 => format!("{name}: ok"),
@@ -48,8 +48,8 @@ pub fn watched(config: &Config) -> Duration {
     (config.timeouts.backend_idle + A_LITTLE).min(MAX_WATCH)
 }
 
-/// Probes the backends of all pools, all at once. Takes as long as idle connections are watched, and the
-/// health check's timeout.
+/// Probes the backends of all pools, up to `MOST_AT_ONCE` at the same time. Each group takes as long as idle
+/// connections are watched, plus the health check's timeout.
 pub fn probe(config: &Config) -> Report {
     let is_asked = |pool: &&PoolConfig| pool.health_check.kind != HealthCheckKind::None;
     let pools = config.all_pools().filter(is_asked);

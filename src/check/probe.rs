@@ -1,5 +1,4 @@
-//! What one backend is like: its name, its port, its health check, and how long it keeps a connection
-//! that nobody uses.
+//! Probes one backend: its name, its port, its health check, and how long it keeps idle connections.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::net::SocketAddr;
@@ -10,52 +9,53 @@ use crate::config::{BackendConfig, BackendUrl, HealthCheckConfig, HealthCheckKin
 use crate::http_client::{Whole, read_answer};
 use crate::transport::look_up;
 
-/// Who keeps a connection keeps it for longer.
+/// A backend that closes a connection within this time does not keep connections at all.
 const AT_ONCE: Duration = Duration::from_millis(50);
 
-/// What was found, as far as it came; a step that fails is the last one.
+/// The findings; after a step that fails, the rest is missing.
 #[derive(Debug)]
 pub struct Findings {
-    /// The addresses of its name; none for a Unix socket.
+    /// The addresses of the backend's name; empty for a Unix socket.
     pub addresses: Result<Vec<SocketAddr>, String>,
-    /// Where a connection was opened, and how long that took.
+    /// The address to which a connection was opened, and how long that took.
     pub connected: Option<Result<(Option<SocketAddr>, Duration), String>>,
-    /// The health check's status and how long it took; the reason where it does not pass.
+    /// The health check's status and duration, or why it failed.
     pub health: Option<Result<(Option<u16>, Duration), String>>,
-    /// What becomes of an idle connection.
+    /// What the backend does with an idle connection.
     pub idle: Option<Idle>,
-    /// What its answers say of that: the value of `Keep-Alive`.
+    /// The value of `Keep-Alive` in the backend's answer.
     pub announced: Option<String>,
 }
 
 /// What a backend does with a connection after an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Idle {
-    /// It closes it at once.
+    /// Closes it at once, as the answer announces.
     ClosesAtOnce,
-    /// It closes it at once, and its answer did not say so.
+    /// Closes it at once, although the answer does not announce it.
     ClosesUnsaid,
-    /// It closes it after this time.
+    /// Closes it after this time.
     ClosesAfter(Duration),
-    /// It still keeps it after this time, when nobody looked any more.
+    /// Still keeps it after this time, when watching ended.
     Keeps(Duration),
-    /// That could not be found out.
+    /// Could not be determined, for this reason.
     Unknown(String),
 }
 
 impl Findings {
-    /// Nothing could be found out.
+    /// The findings if nothing could be probed.
     pub fn unprobed(reason: String) -> Findings {
         Findings { addresses: Err(reason), connected: None, health: None, idle: None, announced: None }
     }
 
-    /// Whether its health check passes.
+    /// Whether the health check passes.
     pub fn answers(&self) -> bool {
         matches!(self.health, Some(Ok(_)))
     }
 }
 
-/// Probes one backend, at this address or at those of its name; watches an idle connection for at most so long.
+/// Probes one backend at this address or at those of its name; watches an idle connection for at most
+/// `watched`.
 pub fn probe_one(
     backend: &BackendConfig,
     address: Option<SocketAddr>,
@@ -75,7 +75,7 @@ pub fn probe_one(
     Findings { addresses: Ok(addresses), connected: Some(connected), health, idle, announced }
 }
 
-/// As the health checker does it, on a connection of its own.
+/// Runs the health check like the health checker, on a connection of its own.
 fn health(
     backend: &BackendConfig,
     check: &HealthCheckConfig,
@@ -129,7 +129,7 @@ fn watch(reader: &mut BufReader<DeadlineStream>, watched: Duration) -> Idle {
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
             Idle::Keeps(watched)
         }
-        // An end, a reset, or a farewell message (408).
+        // The end of the connection, a reset, or a farewell message (408).
         _ if began.elapsed() < AT_ONCE => Idle::ClosesUnsaid,
         _ => Idle::ClosesAfter(began.elapsed()),
     }
@@ -159,7 +159,7 @@ fn authority(url: &BackendUrl) -> String {
     }
 }
 
-/// In the words of the log.
+/// The error in the same words as in the log.
 fn told(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::ConnectionRefused => "connection refused".to_owned(),

@@ -1,4 +1,4 @@
-//! Findings in words, with the warnings that follow from them. Pure.
+//! The findings in words, with warnings derived from them. Pure.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -11,13 +11,13 @@ use super::warnings::loops;
 use crate::config::{BackendConfig, BackendUrl, Config, HealthCheckKind, write_duration};
 use crate::pool::IdleTime;
 
-/// The share of what a backend allows that is advised: its clock is not ours.
+/// The advised fraction of the time that a backend allows: clocks and delays differ.
 const ADVISED: f64 = 0.8;
 
-/// Of what a backend sends so much is shown, in characters.
+/// Limit for text of a backend in the report, in characters.
 const MOST_SHOWN: usize = 60;
 
-/// The lines of one backend.
+/// The lines for one backend.
 pub(super) fn of(config: &Config, subject: &Subject<'_>, findings: &Findings) -> String {
     let Subject { pool, backend, label, .. } = subject;
     let mut text = match pool.name.as_str() {

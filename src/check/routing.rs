@@ -1,8 +1,8 @@
-//! Fields that look as though they did something and don't. Pure.
+//! Warnings about routes and backends that have no effect. Pure.
 
 use crate::config::{Config, PathMatch, Route, Unmatched};
 
-/// A line for each.
+/// One line for each warning.
 pub(super) fn warnings(config: &Config) -> Vec<String> {
     let mut found = stars(config);
     found.extend(unnamed_pools(config));
@@ -11,7 +11,7 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
     found
 }
 
-/// Elsewhere a star in a path is a wildcard.
+/// In other programs, a star in a path is a wildcard.
 fn stars(config: &Config) -> Vec<String> {
     let path = |route: &Route| match &route.path {
         PathMatch::Prefix(path) | PathMatch::Exact(path) => path.clone(),
@@ -35,7 +35,7 @@ fn unnamed_pools(config: &Config) -> Vec<String> {
     unnamed.map(|pool| format!("pools.{} gets no requests: no route leads to it", pool.name)).collect()
 }
 
-/// Strangers are refused, and nobody else is sent to the top-level backends.
+/// Unmatched requests are refused and no route leads to the top-level backends.
 fn idle_backends(config: &Config) -> Option<String> {
     let Unmatched::Refused(status) = config.unmatched else { return None };
     let is_named = config.routes.iter().any(|route| route.leads_to(&config.default_pool.name));
@@ -47,7 +47,7 @@ fn idle_backends(config: &Config) -> Option<String> {
     })
 }
 
-/// Where the addresses overlap it is a mistake; here they differ.
+/// Overlapping addresses are a mistake; these only share the port.
 fn admin_port(config: &Config) -> Option<String> {
     let admin = config.admin.as_ref()?.listen;
     let mut plain = config.listen.iter().filter_map(|listen| listen.tcp());

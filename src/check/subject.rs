@@ -1,4 +1,4 @@
-//! What is probed.
+//! The backends to probe.
 
 use std::net::SocketAddr;
 
@@ -6,18 +6,18 @@ use crate::config::{Addresses, BackendConfig, Config, PoolConfig};
 use crate::names::resolver;
 use crate::pool::Endpoint;
 
-/// One backend that is probed.
+/// One backend to probe.
 pub(super) struct Subject<'a> {
     pub pool: &'a PoolConfig,
-    /// By the name that it is called by.
+    /// With the URL by which it is requested.
     pub backend: BackendConfig,
-    /// What people are told that it is.
+    /// The name in the report.
     pub label: String,
-    /// Where it is, where that has been looked up already; or why that can't be done.
+    /// The address if it was looked up already, or why that failed.
     pub address: Option<Result<SocketAddr, String>>,
 }
 
-/// The backends of an entry: one, or each address of its name.
+/// The backends of a configuration entry: one, or one for each address of its name.
 pub(super) fn subjects<'a>(config: &Config, pool: &'a PoolConfig, entry: &BackendConfig) -> Vec<Subject<'a>> {
     let found = match entry.addresses {
         Addresses::One => {

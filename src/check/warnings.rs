@@ -1,5 +1,5 @@
-//! Consequences that a valid configuration has and that hardly anybody means. Each is a line with the
-//! field, what follows, and nothing else; none makes `check` fail.
+//! Warnings about consequences of a valid configuration that are probably unintended. Each is one line with
+//! the field and the consequence; none makes `check` fail.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -7,7 +7,7 @@ use super::{listener, routing};
 use crate::config::{BackendUrl, Config, HealthCheckKind, PoolConfig, write_duration};
 use crate::descriptors;
 
-/// Of this configuration on this machine.
+/// The warnings for this configuration on this machine.
 pub fn of(config: &Config) -> Vec<String> {
     let mut found = open_files(config, descriptors::available());
     found.extend(trusted_by_all(config));
@@ -44,7 +44,7 @@ fn trusted_by_all(config: &Config) -> Vec<String> {
     config.trusted_proxies.iter().filter(is_everybody).map(warning).collect()
 }
 
-/// tiny_http is for trusted networks; only this machine's is one for sure.
+/// tiny_http is for trusted networks, and only loopback certainly is one.
 fn open_to_strangers(config: &Config) -> Option<String> {
     let is_tiny = !config.front && !config.proxy_protocol;
     let is_open = |address: &SocketAddr| !address.ip().is_loopback();
@@ -57,7 +57,7 @@ fn open_to_strangers(config: &Config) -> Option<String> {
     })
 }
 
-/// There is one probe a backend at a time.
+/// Each backend is probed by only one probe at a time.
 fn slow_probes(pool: &PoolConfig) -> Option<String> {
     let (interval, timeout) = (pool.health_check.interval, pool.health_check.timeout);
     let is_asked = pool.health_check.kind != HealthCheckKind::None;
@@ -71,8 +71,8 @@ fn slow_probes(pool: &PoolConfig) -> Option<String> {
     })
 }
 
-/// A pool of nothing but Unix sockets that asks for a port itself is a mistake; here are others beside them,
-/// or the port is the top level's.
+/// If a pool has only Unix sockets and sets a port itself, that is a mistake. Here it has other backends,
+/// too, or the port is inherited from the top level.
 fn probe_ports(pool: &PoolConfig) -> Vec<String> {
     let Some(port) = pool.health_check.port else { return Vec::new() };
     let sockets = pool.backends.iter().map(|it| &it.url).enumerate();
@@ -85,7 +85,7 @@ fn probe_ports(pool: &PoolConfig) -> Vec<String> {
     sockets.map(warning).collect()
 }
 
-/// That no backend at all has a weight is a mistake.
+/// If no backend has a weight, that is a mistake.
 fn backups_only(pool: &PoolConfig) -> Option<String> {
     let takes_none = pool.backends.iter().filter(|it| !it.backup).all(|it| it.weight == 0);
     (takes_none && !pool.backends.is_empty())
@@ -101,14 +101,14 @@ fn own_listeners(config: &Config, pool: &PoolConfig) -> Vec<String> {
     pool.backends.iter().map(|it| &it.url).enumerate().filter_map(warning).collect()
 }
 
-/// What follows where a backend is a listener of ours.
+/// The consequence of a backend that is one of our own listeners.
 pub(super) fn loops(url: &BackendUrl, listener: &str) -> String {
     format!(
         "{url} is this balancer's own `{listener}`: what is sent there comes back and is refused with 508"
     )
 }
 
-/// Those that can be told without looking a name up.
+/// The addresses that are known without looking up a name.
 fn literal_addresses(url: &BackendUrl) -> Vec<SocketAddr> {
     let (BackendUrl::Http { host, port } | BackendUrl::Https { host, port }) = url else { return Vec::new() };
     let ips: Vec<IpAddr> = match host.as_str() {
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
     use crate::config::{Overrides, parse};
 
-    /// The warning of this text, the one about open files aside: machines differ.
+    /// Checks the warnings for this text, without the one about open files, which depends on the machine.
     fn check(text: &str, expected: &[&str]) {
         let found = of(&parse(text, &Overrides::default()).unwrap());
         let found: Vec<_> = found.iter().filter(|it| !it.starts_with("limits.max_connections")).collect();

@@ -1,6 +1,6 @@
-//! What `--help` behind a command prints.
+//! The texts of `--help` after a command.
 
-/// Of the command with this name; `None` where there is none.
+/// The help text of a command; `None` if there is no such command.
 pub(super) fn of(command: &str) -> Option<&'static str> {
     Some(match command {
         "check" => CHECK,

@@ -1,10 +1,10 @@
-//! Flags with one dash, as Go's `flag` has them: `-config lb.json`, `-port=3001`, `-fail=true`.
+//! Accepts flags with a single dash, as Go's `flag` does: `-config lb.json`, `-port=3001`, `-fail=true`.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// The same arguments with two dashes before names that are known. `switches` are those that take no value; Go
-/// allows one to be written all the same. What follows `--` is left alone.
+/// Returns the arguments with two dashes before known names. `switches` take no value, though Go allows
+/// `=true`. Arguments after `--` are unchanged.
 pub fn doubled(
     arguments: impl IntoIterator<Item = OsString>,
     names: &[&str],
@@ -18,7 +18,7 @@ pub fn doubled(
     arguments.into_iter().filter_map(one).collect()
 }
 
-/// `None` for a switch that is switched off, which is what it is without.
+/// `None` for a switch with `=false`, which means that it is absent.
 fn double(argument: OsString, names: &[&str], switches: &[&str]) -> Option<OsString> {
     let Some(bare) = argument.as_bytes().strip_prefix(b"-") else { return Some(argument) };
     let bare = bare.strip_prefix(b"-").unwrap_or(bare);

@@ -1,6 +1,6 @@
-//! `loadbalancer health`: asks the running balancer's `/lb-health`, for those who know no more than an exit status
-//! (a container's health check). It believes the configuration's `listen` and nothing else of it: a mistake that
-//! somebody has saved elsewhere in the file does not make the process unwell that goes on with the one before.
+//! `loadbalancer health`: asks the running balancer's `/lb-health` and returns an exit status, for a
+//! container's health check. Uses only the listeners' settings in the configuration: a mistake elsewhere in
+//! the file does not make a process unhealthy that still runs with the previous configuration.
 
 use std::fmt;
 use std::io::{self, BufReader, Read, Write};
@@ -15,20 +15,21 @@ use crate::config::{self, Config, ConfigErrors, ListenAddress, Overrides};
 use crate::http_client::{Whole, read_answer};
 use crate::transport::connect_unix;
 
-/// All of it together; less than who asks would wait (Docker's 30 s, or the 5 s of our own manifests).
+/// Time limit for the whole command; shorter than the caller's own limit (30 s in Docker, 5 s in our
+/// manifests).
 const LIMIT: Duration = Duration::from_secs(3);
-/// Shortest time that a wait gets; the system takes zero for "for ever".
+/// Shortest timeout of a socket; the system takes zero for no timeout.
 const MIN_WAIT: Duration = Duration::from_millis(1);
-/// How a proxy that asks for itself begins (PROXY protocol, version 1).
+/// The PROXY header (version 1) of a proxy that speaks for itself.
 const FOR_ITSELF: &str = "PROXY UNKNOWN\r\n";
 
-/// Who is asked, and how.
+/// A listener to ask.
 #[derive(Debug, PartialEq, Eq)]
 struct Candidate {
     at: ListenAddress,
-    /// Whether it wants a PROXY header first.
+    /// Whether the listener expects a PROXY header.
     wants_proxy_header: bool,
-    /// What the admin listener wants to hear.
+    /// The admin listener's token.
     token: Option<String>,
 }
 
@@ -41,10 +42,10 @@ impl fmt::Display for Candidate {
     }
 }
 
-/// What is to be printed of a balancer that is well.
+/// Returns the text to print if the balancer is healthy.
 ///
 /// # Errors
-/// Why it is not, or why nobody could be asked.
+/// Why it is not healthy, or why it could not be asked.
 pub fn run(file: Option<&Path>, overrides: &Overrides) -> Result<String, Failure> {
     let config = match config::load(file, overrides) {
         Ok(config) => config,
@@ -53,7 +54,7 @@ pub fn run(file: Option<&Path>, overrides: &Overrides) -> Result<String, Failure
     ask_all(&candidates(&config), LIMIT)
 }
 
-/// What such a file says of listeners, if it says that much.
+/// The configuration despite its mistakes, if they don't concern the listeners.
 fn of_listeners(mistakes: ConfigErrors) -> Result<Config, Failure> {
     let is_of_listeners =
         |path: &str| ["listen", "LB_LISTEN", "proxy_protocol"].iter().any(|name| path.starts_with(name));
@@ -64,8 +65,8 @@ fn of_listeners(mistakes: ConfigErrors) -> Result<Config, Failure> {
     }
 }
 
-/// The plain listeners, of which there is always one, and the admin listener behind them: the ones may be closed to
-/// this machine (`proxy_protocol_from`), the other is never.
+/// The plain listeners, then the admin listener. `proxy_protocol_from` may close the former to this machine,
+/// but never the latter.
 fn candidates(config: &Config) -> Vec<Candidate> {
     let is_open = !config.proxy_protocol || config.may_send_proxy_header(Ipv4Addr::LOCALHOST.into());
     let plain = config.listen.iter().filter(|_| is_open).flat_map(reachable);
@@ -77,7 +78,8 @@ fn candidates(config: &Config) -> Vec<Candidate> {
     plain.chain(admin).collect()
 }
 
-/// Where this machine finds it: a listener on all addresses on a loopback one, one on port 0 nowhere.
+/// The addresses at which this machine reaches a listener: loopback for a listener on all addresses, none for
+/// port 0.
 fn reachable(listen: &ListenAddress) -> Vec<ListenAddress> {
     let Some(address) = listen.tcp() else { return vec![listen.clone()] };
     let (four, six) = (IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST));
@@ -85,13 +87,13 @@ fn reachable(listen: &ListenAddress) -> Vec<ListenAddress> {
         _ if address.port() == 0 => vec![],
         ip if !ip.is_unspecified() => vec![ip],
         IpAddr::V4(_) => vec![four],
-        // Of both families, or of the one that there is.
+        // The listener has both families, or IPv4 alone if the system has no IPv6.
         IpAddr::V6(_) => vec![four, six],
     };
     ips.into_iter().map(|ip| ListenAddress::Tcp(SocketAddr::new(ip, address.port()))).collect()
 }
 
-/// The first one that answers decides.
+/// The first listener that answers decides.
 fn ask_all(candidates: &[Candidate], limit: Duration) -> Result<String, Failure> {
     let deadline = Instant::now() + limit;
     let mut failures = Vec::new();
@@ -111,7 +113,7 @@ fn ask_all(candidates: &[Candidate], limit: Duration) -> Result<String, Failure>
 
 fn verdict(candidate: &Candidate, answer: &Whole) -> Result<String, Failure> {
     let text = String::from_utf8_lossy(&answer.body);
-    // Whoever it was that answered.
+    // Escaped, since another program may have answered.
     let line: String = text.lines().next().unwrap_or_default().escape_debug().take(200).collect();
     match (answer.status, answer.field("x-lb-reason")) {
         (200, _) if line == "ok" => Ok(format!("{line}\n")),
@@ -150,7 +152,7 @@ fn connect(at: &ListenAddress, deadline: Instant) -> io::Result<Socket> {
     }
 }
 
-/// What a wait may take.
+/// The time left for a wait.
 fn left_until(deadline: Instant) -> io::Result<Duration> {
     match deadline.saturating_duration_since(Instant::now()) {
         left if left.is_zero() => Err(io::ErrorKind::TimedOut.into()),
@@ -160,7 +162,7 @@ fn left_until(deadline: Instant) -> io::Result<Duration> {
 
 fn words(error: &io::Error) -> String {
     match error.kind() {
-        // A socket's own word for a wait that was too long is "would block".
+        // A socket timeout is reported as `WouldBlock`.
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "timed out".to_owned(),
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
             "closed the connection without an answer".to_owned()
@@ -169,7 +171,7 @@ fn words(error: &io::Error) -> String {
     }
 }
 
-/// A connection with one deadline for all that goes over it.
+/// A connection with one deadline for everything that is read and written.
 struct Wire {
     socket: Socket,
     deadline: Instant,
@@ -225,7 +227,7 @@ mod tests {
         }
     }
 
-    /// Of somebody who answers this, a piece each few milliseconds.
+    /// The result of asking a server that sends these pieces, one every few milliseconds.
     fn told(pieces: &'static [&'static str], limit: Duration) -> Result<String, String> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = ListenAddress::Tcp(listener.local_addr().unwrap());

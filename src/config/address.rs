@@ -1,4 +1,4 @@
-//! Addresses: where we listen, and whose word we believe. Nothing is looked up here; `localhost` is
+//! Addresses to listen on, and networks of trusted peers. No name is looked up here; `localhost` is
 //! 127.0.0.1.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,16 +7,16 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::error::quoted;
 
-/// What a listening address looks like, for messages.
+/// The form of a listening address, for messages.
 pub(super) const LISTEN: &str = r#"an address such as "0.0.0.0:8080", "[::1]:8080" or ":8080""#;
-/// What a network looks like, for messages.
+/// The form of a network, for messages.
 pub(super) const NETWORK: &str = r#"a network such as "10.0.0.0/8", or an address"#;
 
-/// What a list of them looks like, for messages.
+/// The form of a list of networks, for messages.
 pub(super) const NETWORKS: &str = r#"a list of networks such as ["10.0.0.0/8"]"#;
 
-/// `"0.0.0.0:8080"`, `"[::1]:8080"`, `":8080"` for all addresses of both families, which is what `[::]` is here,
-/// `"localhost:8080"`. Port 0 lets the system choose.
+/// Parses `"0.0.0.0:8080"`, `"[::1]:8080"`, `"localhost:8080"`, or `":8080"` for all IPv4 and IPv6 addresses
+/// (`[::]` means both families here). With port 0 the system chooses a port.
 pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     let address = match text.rsplit_once(':') {
         Some(("", port)) => at(Ipv6Addr::UNSPECIFIED, port),
@@ -32,8 +32,8 @@ fn at(ip: impl Into<IpAddr>, port: &str) -> Option<SocketAddr> {
     Some(SocketAddr::from((ip.into(), port)))
 }
 
-/// A network or a single address. `10.1.2.3/8` is `10.0.0.0/8`, and IPv4 that is mapped into IPv6
-/// (`::ffff:10.0.0.0/104`) is IPv4, because that is how peers are compared.
+/// Parses a network or a single address. `10.1.2.3/8` becomes `10.0.0.0/8`, and IPv4-mapped IPv6
+/// (`::ffff:10.0.0.0/104`) becomes IPv4, because peers are compared in that form.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let single = || text.parse::<IpAddr>().ok().map(IpNet::from);
     let network = text.parse().ok().or_else(single);
@@ -52,7 +52,7 @@ fn unmapped(network: IpNet) -> IpNet {
     }
 }
 
-/// `[::]` has the addresses of both families, `0.0.0.0` those of IPv4.
+/// Whether two addresses overlap: `[::]` covers both families, `0.0.0.0` covers IPv4.
 pub(super) fn clash(one: SocketAddr, other: SocketAddr) -> bool {
     let has = |one: IpAddr, other: IpAddr| one.is_unspecified() && (one.is_ipv6() || other.is_ipv4());
     let overlap = one.ip() == other.ip() || has(one.ip(), other.ip()) || has(other.ip(), one.ip());

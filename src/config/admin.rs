@@ -1,4 +1,4 @@
-//! `admin`: the listener for whoever runs the balancer.
+//! `admin`: the listener for operators.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -13,9 +13,9 @@ const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AdminConfig {
-    /// Where it listens.
+    /// The address to listen on.
     pub listen: SocketAddr,
-    /// What callers must send as a bearer token; required where `listen` is not loopback.
+    /// The bearer token required from callers; mandatory if `listen` is not loopback.
     pub token: Option<String>,
 }
 
@@ -27,7 +27,7 @@ pub(super) fn admin(fields: &Fields<'_>) -> Option<AdminConfig> {
             listen: fields.value("listen", LISTEN, text(address::LISTEN, address::listen)),
             token: fields.nullable("token", None, secret::token),
         };
-        // A token that was reported already is not missing as well.
+        // A wrong token is reported already and does not count as missing.
         let has_token = fields.get("token").is_some_and(|token| not_null(&token));
         if !admin.listen.ip().is_loopback() && !has_token {
             fields.missing("token", "one, because the address is not loopback");

@@ -1,6 +1,6 @@
-//! How a type is serialized that has one form as text, for people and files alike.
+//! Serializes types as the text that their `Display` writes.
 
-/// Implements `Serialize` by `Display`.
+/// Implements `Serialize` with `Display`.
 macro_rules! written_as_text {
     ($($name:ty),+ $(,)?) => {
         $(impl serde::Serialize for $name {

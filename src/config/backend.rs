@@ -1,4 +1,4 @@
-//! `backends`: where requests are answered.
+//! `backends`: the servers that requests are forwarded to.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -18,29 +18,29 @@ pub(super) const EMPTY: &str = r#"empty; write a list such as [ { "url": "http:/
 /// One backend as configured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BackendConfig {
-    /// Where it is.
+    /// The backend's URL.
     pub url: BackendUrl,
-    /// Its share of the requests, 1 and up; 0 takes none.
+    /// Its share of the requests, 1 or more; with 0 it takes none.
     pub weight: u32,
-    /// Most requests at once.
+    /// Limit of concurrent requests.
     pub max_connections: Option<u32>,
-    /// Used only when no other backend of its pool can be.
+    /// Used only if no other backend of the pool is usable.
     pub backup: bool,
-    /// What the addresses of its name are.
+    /// How the addresses of its name are used.
     #[serde(skip_serializing_if = "is_one")]
     pub addresses: Addresses,
-    /// A PEM file that replaces the system's roots, for `https`.
+    /// A PEM file with root certificates, used instead of the system's; for `https`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
 }
 
-/// It is not a field of most backends.
+/// Most backends have the default, which is not written.
 fn is_one(addresses: &Addresses) -> bool {
     *addresses == Addresses::One
 }
 
 impl BackendConfig {
-    /// One of which nothing but its place is said.
+    /// A backend with defaults for everything but its URL.
     pub fn at(url: BackendUrl) -> BackendConfig {
         BackendConfig {
             url,
@@ -73,7 +73,8 @@ pub(super) fn backends(fields: &Fields<'_>, default: &[BackendConfig]) -> Vec<Ba
         .iter()
         .enumerate()
         .filter_map(|(index, item)| match item.scalar() {
-            // As other programs write it. It may have a password in it.
+            // Other programs write backends as strings. The string may contain a password, so it is not
+            // shown.
             Scalar::Text(_) => {
                 item.mistake(r#"found a string; write an object such as { "url": "http://localhost:3001" }"#);
                 None
@@ -87,7 +88,7 @@ pub(super) fn backends(fields: &Fields<'_>, default: &[BackendConfig]) -> Vec<Ba
     backends
 }
 
-/// `places` are the URLs before this one, each with its index.
+/// Reads one backend. `places` maps the URLs of earlier backends to their indices.
 fn backend(fields: &Fields<'_>, index: usize, places: &mut HashMap<BackendUrl, usize>) -> BackendConfig {
     let url = fields.required("url", url::BACKEND_URL, |value| {
         let url = text(url::BACKEND_URL, BackendUrl::parse)(value)?;
@@ -120,7 +121,7 @@ fn backend(fields: &Fields<'_>, index: usize, places: &mut HashMap<BackendUrl, u
     }
 }
 
-/// Stands for a URL that was reported already; no real one has an empty host.
+/// Stands for a URL that was already reported as wrong; no valid URL has an empty host.
 fn unreadable() -> BackendUrl {
     BackendUrl::Http { host: String::new(), port: 0 }
 }

@@ -1,4 +1,4 @@
-//! `circuit_breaker`: keeps requests from a backend that fails.
+//! `circuit_breaker`: keeps requests from a failing backend.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use super::raw::Fields;
 use super::read::{THRESHOLD, boolean, duration, statuses, whole};
 use super::write;
 
-/// See the module. On unless it is switched off.
+/// See the module. On by default.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BreakerConfig {
-    /// Failures in a row, or within `window`, that open it.
+    /// Consecutive failures, or failures within `window`, that open the breaker.
     pub failures: u32,
     /// See `failures`.
     #[serde(serialize_with = "write::duration")]
     pub window: Duration,
-    /// How long it stays open before a trial.
+    /// How long the breaker stays open before a trial.
     #[serde(serialize_with = "write::duration")]
     pub cooldown: Duration,
     /// Statuses that count as failures.
@@ -34,7 +34,7 @@ impl Default for BreakerConfig {
     }
 }
 
-/// The fields of [`BreakerConfig`] that somebody has written, on top, in a pool or in a route.
+/// The fields of [`BreakerConfig`] that a configuration sets, at the top level, in a pool or in a route.
 #[allow(missing_docs)]
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct BreakerPatch {
@@ -48,7 +48,7 @@ pub struct BreakerPatch {
 }
 
 impl BreakerPatch {
-    /// Reads `circuit_breaker`. What it says is checked even while it is switched off.
+    /// Reads `circuit_breaker`. Its fields are checked even while the breaker is switched off.
     pub(super) fn read(fields: &Fields<'_>) -> BreakerPatch {
         BreakerPatch {
             enabled: fields.optional("enabled", boolean),
@@ -59,7 +59,7 @@ impl BreakerPatch {
         }
     }
 
-    /// The wider layer's with these differences; `is_on` where it does not say.
+    /// Merges these settings over the wider layer's; `is_on` applies if `enabled` is not set.
     pub fn over(&self, wider: &BreakerConfig, is_on: bool) -> Option<BreakerConfig> {
         let breaker = BreakerConfig {
             failures: self.failures.unwrap_or(wider.failures),

@@ -1,4 +1,4 @@
-//! `compress`: which answers are compressed on their way to the client.
+//! `compress`: which answers to clients are compressed.
 
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use super::read::{list, not_null, size, text};
 
 const TYPES: &str = r#"a list of media types such as ["text/*", "application/json"]"#;
 const TYPE: &str = r#"a media type such as "application/json", or "text/*""#;
-/// What is text, however it is called.
+/// Common text formats, including those whose names don't begin with `text/`.
 const DEFAULT_TYPES: [&str; 7] = [
     "text/*",
     "application/json",
@@ -18,20 +18,21 @@ const DEFAULT_TYPES: [&str; 7] = [
     "application/manifest+json",
     "image/svg+xml",
 ];
-/// Below a packet's worth nothing is won.
+/// Compressing less than about one packet saves nothing.
 const DEFAULT_MIN_BYTES: u64 = 1024;
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CompressConfig {
-    /// Media types, lower-cased; `text/*` is all of a kind but event streams.
+    /// Media types in lower case; `text/*` matches all subtypes except event streams.
     pub types: Vec<String>,
-    /// Answers known to be shorter are left alone.
+    /// Answers known to be shorter are not compressed.
     pub min_bytes: u64,
 }
 
 impl CompressConfig {
-    /// Whether an answer with this `Content-Type` is meant. An event stream is only where it is named in full.
+    /// Whether an answer with this `Content-Type` is to be compressed. Event streams are only if listed by
+    /// their full name.
     pub fn has_type(&self, content_type: &[u8]) -> bool {
         let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
         let is_kind = |kind: &[u8]| {
@@ -47,7 +48,7 @@ impl CompressConfig {
     }
 }
 
-/// Reads the field.
+/// Reads `compress`.
 pub(super) fn compress(fields: &Fields<'_>) -> Option<CompressConfig> {
     let value = fields.get("compress").filter(not_null)?;
     Some(value.object(|fields| CompressConfig {

@@ -1,4 +1,4 @@
-//! `dns`, and `backends[].addresses`: how names are looked up, and what their addresses are.
+//! `dns` and `backends[].addresses`: how names are looked up, and how their addresses are used.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -14,15 +14,15 @@ const PORT: u16 = 53;
 const SERVER: &str = r#"a server's address such as "10.0.0.53" or "127.0.0.1:5353""#;
 const SERVERS: &str = r#"a list of servers such as ["10.0.0.53"], or null for the system's"#;
 
-/// How names are looked up where the system's own way does not do.
+/// Settings for DNS lookups.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DnsConfig {
-    /// Who is asked; `None` is the system's resolv.conf.
+    /// The servers to query; `None` means those of the system's resolv.conf.
     pub servers: Option<Vec<SocketAddr>>,
-    /// How long each of them gets.
+    /// Time limit for each server.
     #[serde(serialize_with = "write::duration")]
     pub timeout: Duration,
-    /// However short a record's time to live is, it is not asked for again sooner.
+    /// The earliest time after which a name is looked up again, however short a record's TTL is.
     #[serde(serialize_with = "write::duration")]
     pub min_ttl: Duration,
 }

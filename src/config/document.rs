@@ -1,5 +1,5 @@
-//! One file being read: its text and the mistakes found so far. Knows where things are; what they mean
-//! is for `raw` and `resolve`.
+//! A file being read: its text and the mistakes found so far. Knows positions in the text; `raw` and
+//! `resolve` know what the values mean.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -9,33 +9,32 @@ use serde_json::value::RawValue;
 use super::error::{ConfigErrors, Mistake};
 use super::{Variables, syntax};
 
-/// A report longer than this helps nobody; a bad file must not fill the log either.
+/// Limit of reported mistakes: a longer report is no help, and a bad file must not fill the log.
 const MAX_REPORTED: usize = 100;
 
-/// The text, and what was found out about it so far. Every value that is read holds a reference to
-/// its document and may add to it, hence the cells.
+/// The text and the mistakes found so far. Every value being read refers to its document and may add
+/// mistakes, hence the cells.
 pub(super) struct Document<'d> {
     text: &'d str,
-    /// The whole file, without what may stand before it.
+    /// The JSON text of the whole file, without a byte order mark.
     pub root: &'d str,
-    /// What `${NAME}` stands for.
+    /// The values of `${NAME}`.
     pub variables: &'d Variables,
     found: RefCell<Vec<Found>>,
-    /// Where values stand that are not known; whatever else is said of one would be of no use.
+    /// Offsets of values with unknown variables; no other mistake is reported for them.
     unknown: RefCell<HashSet<usize>>,
 }
 
 struct Found {
     path: String,
-    /// Offset into the text; `None` where a variable or flag is at fault.
+    /// Offset into the text; `None` if the mistake is in a variable or flag.
     offset: Option<usize>,
     message: String,
 }
 
 impl<'d> Document<'d> {
-    /// Checks the syntax; the first violation is the only mistake then. serde_json does this without
-    /// recursion, and nothing here recurses deeper than a configuration is, so no depth of nesting
-    /// can exhaust the stack.
+    /// Checks the syntax; a syntax error is reported alone. serde_json does this without recursion, and no
+    /// code here recurses deeper than a valid configuration, so that deep nesting can't exhaust the stack.
     pub fn new(text: &'d str, variables: &'d Variables) -> Result<Document<'d>, ConfigErrors> {
         let json = text.strip_prefix('\u{feff}').unwrap_or(text);
         let root: &RawValue = serde_json::from_str(json)
@@ -49,12 +48,12 @@ impl<'d> Document<'d> {
         })
     }
 
-    /// A mistake in a value that a variable or flag gave.
+    /// Adds a mistake in a value from a variable or flag.
     pub fn override_mistake(&self, source: &str, message: String) {
         self.found.borrow_mut().push(Found { path: source.to_string(), offset: None, message });
     }
 
-    /// A mistake in the value `raw`, which is a slice of the text.
+    /// Adds a mistake in the value `raw`, which must be a slice of the text.
     pub fn mistake(&self, path: &str, raw: &str, message: String) {
         let offset = self.offset_of(raw);
         if !self.unknown.borrow().contains(&offset) {
@@ -62,7 +61,7 @@ impl<'d> Document<'d> {
         }
     }
 
-    /// What stands in the file is no value, for the environment does not say what it is.
+    /// Adds the mistake that a value refers to a variable missing in the environment.
     pub fn unknown(&self, path: &str, raw: &str, message: String) {
         let offset = self.offset_of(raw);
         if self.unknown.borrow_mut().insert(offset) {
@@ -79,7 +78,7 @@ impl<'d> Document<'d> {
         (raw.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize)
     }
 
-    /// What was found, in the file's order; `Ok` if it was nothing.
+    /// Returns the mistakes in the file's order; `Ok` if there are none.
     pub fn finish(self) -> Result<(), ConfigErrors> {
         let mut found = self.found.into_inner();
         if found.is_empty() {

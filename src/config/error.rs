@@ -1,26 +1,26 @@
-//! What is wrong with a configuration, for the person who has to put it right: all of it at once,
-//! each mistake with its field, its line and what would be right.
+//! The mistakes of a configuration, for the person who corrects it: all at once, each with its field, its
+//! line and what would be right.
 
 use std::fmt;
 use std::path::Path;
 
 use super::Config;
 
-/// One thing to put right.
+/// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
-    /// The field, `backends[1].url`; the variable or flag where the value came from one; empty where
-    /// the mistake is the whole file's.
+    /// The field, such as `backends[1].url`, or the variable or flag that the value came from; empty if the
+    /// mistake concerns the whole file.
     pub path: String,
-    /// Line of the file, from 1; `None` where no line of the file is at fault.
+    /// Line of the file, from 1; `None` if the mistake has no line.
     pub line: Option<usize>,
     /// What is wrong and what would be right.
     pub message: String,
 }
 
-/// Every mistake of a configuration, in the file's order. Never empty.
+/// All mistakes of a configuration, in the file's order. Never empty.
 ///
-/// `Display` writes a line for each, without a newline after the last.
+/// `Display` writes one line for each, without a newline after the last.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfigErrors {
     file: Option<String>,
@@ -34,12 +34,12 @@ impl ConfigErrors {
         ConfigErrors { file: None, mistakes, rest: None }
     }
 
-    /// A mistake that is the file's as a whole: unreadable, too large.
+    /// A mistake of the file as a whole: unreadable or too large.
     pub(super) fn whole_file(file: &str, message: String) -> ConfigErrors {
         ConfigErrors::new(vec![Mistake { path: file.to_string(), line: None, message }])
     }
 
-    /// Of fields whose files can't be used.
+    /// Mistakes of fields whose files can't be used.
     pub(super) fn of_files(problems: Vec<(String, String)>) -> ConfigErrors {
         let mistake = |(path, message)| Mistake { path, line: None, message };
         ConfigErrors::new(problems.into_iter().map(mistake).collect())
@@ -53,20 +53,20 @@ impl ConfigErrors {
         ConfigErrors { rest: Some(Box::new(config)), ..self }
     }
 
-    /// Names of files in the rest are meant from this folder.
+    /// Resolves relative file names of [`ConfigErrors::rest`] against this folder.
     pub(super) fn find_files_from(&mut self, folder: &Path) {
         if let Some(rest) = &mut self.rest {
             rest.find_files_from(folder);
         }
     }
 
-    /// What could be read all the same, with defaults where the mistakes are: never to be used, but what else is
-    /// wrong with it can be told together with them.
+    /// The rest of the configuration, with defaults in place of the mistakes. Must not be used to serve; it
+    /// allows further checks to be reported together with the mistakes.
     pub fn rest(&self) -> Option<&Config> {
         self.rest.as_deref()
     }
 
-    /// Each mistake, in the file's order; those of variables and flags come last.
+    /// The mistakes in the file's order; those of variables and flags come last.
     pub fn mistakes(&self) -> &[Mistake] {
         &self.mistakes
     }
@@ -98,15 +98,15 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
-/// Longest piece of a file that a message repeats, in characters.
+/// Longest part of a file that a message shows, in characters.
 const SHOWN_CHARS: usize = 80;
 
-/// `text` in quotes as a message shows it: escaped, so that it can't break the line, and clipped.
+/// `text` in quotes for a message: escaped, so that it stays on one line, and clipped.
 pub(super) fn quoted(text: &str) -> String {
     format!("{:?}", clipped(text))
 }
 
-/// The start of `text`, with a mark where something was left out.
+/// The start of `text`, with a mark if something was left out.
 pub(super) fn clipped(text: &str) -> String {
     match text.char_indices().nth(SHOWN_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -114,12 +114,12 @@ pub(super) fn clipped(text: &str) -> String {
     }
 }
 
-/// From this likeness on a wrong name is taken for a misspelt one; "tcp" for "http" is below it.
+/// Similarity from which an unknown name counts as misspelt; that of "tcp" and "http" is lower.
 pub(super) const MISSPELT: f64 = 0.8;
 
-/// The one of `names` that is most like `text`, and how like it is, from 0 to 1.
+/// The one of `names` that is most similar to `text`, with the similarity from 0 to 1.
 pub(super) fn nearest(text: &str, names: impl Iterator<Item = &'static str>) -> (&'static str, f64) {
-    // The cost grows with the product of both lengths, and nobody misspells at such length.
+    // Clipped, because the cost grows with the product of both lengths.
     let text = clipped(text);
     let likeness = names.map(|name| (name, strsim::jaro_winkler(&text, name)));
     likeness.max_by(|(_, a), (_, b)| a.total_cmp(b)).unwrap_or_default()

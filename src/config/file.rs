@@ -1,5 +1,5 @@
-//! Files that a configuration names: where they are, and reading one when nobody is there to notice that it
-//! never ends.
+//! Files named in a configuration: resolving their names, and reading them without blocking on a pipe or
+//! reading without end.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read};
@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use super::{Config, NamedFile};
 
-/// Longest file whose content belongs to the configuration.
+/// Size limit for files whose content is a part of the configuration.
 const MOST_NAMED_BYTES: u64 = 1 << 20;
 
 impl Config {
-    /// Names of files that are relative are meant from this folder, which is the configuration's: what a file
-    /// means should not depend on where somebody stands who reads it.
+    /// Resolves relative file names against this folder, which is the configuration file's: the meaning of a
+    /// file must not depend on the working directory.
     pub(super) fn find_files_from(&mut self, folder: &Path) {
         self.named_files().for_each(|(_, file)| absolute(&mut file.name, folder));
         let certificates = self.tls.iter_mut().flat_map(|tls| &mut tls.certificates);
@@ -24,13 +24,13 @@ impl Config {
         let services = self.routes.iter_mut().filter_map(|route| route.access.forward_auth.as_mut());
         let roots = roots.chain(services.filter_map(|service| service.ca.as_mut()));
         let logs = self.access_log.file.iter_mut().chain(&mut self.event_log.file);
-        // One that is not there is a mistake, which was told.
+        // An empty name is a mistake that was already reported.
         for name in pairs.chain(roots).chain(logs).filter(|name| !name.is_empty()) {
             absolute(name, folder);
         }
     }
 
-    /// Files whose content belongs to the configuration, each with its field.
+    /// Files whose content is a part of the configuration, each with its field.
     fn named_files(&mut self) -> impl Iterator<Item = (String, &mut NamedFile)> {
         let of = |path: String, (field, file): (String, _)| match path.is_empty() {
             true => (field, file),
@@ -47,12 +47,12 @@ impl Config {
         top.chain(pools).chain(routes)
     }
 
-    /// Their names.
+    /// The names of the files whose content is a part of the configuration.
     pub fn named_file_names(&self) -> Vec<String> {
         self.clone().named_files().map(|(_, file)| file.name.clone()).collect()
     }
 
-    /// Reads them.
+    /// Reads the files whose content is a part of the configuration.
     ///
     /// # Errors
     /// Each field whose file can't be used, and why.
@@ -73,17 +73,17 @@ impl Config {
     }
 }
 
-/// So that it is the same file for whoever is told of it, such as the drill's own processes.
+/// Makes a name absolute, so that it means the same file in other processes, such as those of the drill.
 fn absolute(name: &mut String, folder: &Path) {
     let found = folder.join(&*name);
     *name = std::path::absolute(&found).unwrap_or(found).display().to_string();
 }
 
-/// The whole content of a regular file. A pipe would wait for whoever writes into it and a device may have no
-/// end, so they are refused unopened.
+/// Reads a regular file completely. Pipes and devices are refused without opening them: reading a pipe may
+/// block, and a device may have no end.
 ///
 /// # Errors
-/// For people: what the system said, or that it is no regular file, or longer than `most_bytes`.
+/// A message for operators: the system's error, or that the file is not regular or longer than `most_bytes`.
 pub fn read_regular(path: &Path, most_bytes: u64) -> Result<Vec<u8>, String> {
     let unreadable = |error: io::Error| format!("cannot be read: {error}");
     let is_regular = |metadata: &std::fs::Metadata| match (metadata.is_file(), metadata.is_dir()) {
@@ -92,7 +92,7 @@ pub fn read_regular(path: &Path, most_bytes: u64) -> Result<Vec<u8>, String> {
         _ => Err("not a regular file; write a file's name, not a pipe's or a device's".to_owned()),
     };
     is_regular(&std::fs::metadata(path).map_err(unreadable)?)?;
-    // It may have become a pipe in between, and opening one waits unless asked not to.
+    // The file may have been replaced by a pipe since; opening one would block without this flag.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(unreadable)?;
     is_regular(&file.metadata().map_err(unreadable)?)?;
     let mut bytes = Vec::new();

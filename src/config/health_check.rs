@@ -15,26 +15,26 @@ const BODY: &str = "text that a healthy answer contains, or null";
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HealthCheckConfig {
-    /// What counts as passed.
+    /// The kind of probe.
     #[serde(rename = "type")]
     pub kind: HealthCheckKind,
     /// Request target of an HTTP probe; starts with `/`.
     pub path: String,
-    /// Port to probe where it is not the backend's own.
+    /// Port to probe; `None` means the backend's own.
     pub port: Option<u16>,
-    /// `Host` of an HTTP probe where it is not the backend's own.
+    /// `Host` of an HTTP probe; `None` means the backend's own.
     pub host: Option<String>,
-    /// From one probe's start to the next.
+    /// Time from the start of one probe to the start of the next.
     #[serde(serialize_with = "write::duration")]
     pub interval: Duration,
-    /// After this a probe has failed.
+    /// A probe that takes longer has failed.
     #[serde(serialize_with = "write::duration")]
     pub timeout: Duration,
-    /// Passed probes in a row that make a backend healthy.
+    /// Consecutive passed probes that make a backend healthy.
     pub healthy_threshold: u32,
-    /// Failed probes in a row that make a backend unhealthy.
+    /// Consecutive failed probes that make a backend unhealthy.
     pub unhealthy_threshold: u32,
-    /// Statuses that pass.
+    /// Statuses with which an HTTP probe passes.
     pub expect_status: StatusRanges,
     /// Text that the first 64 KiB of the body must contain.
     pub expect_body: Option<String>,
@@ -57,7 +57,7 @@ impl Default for HealthCheckConfig {
     }
 }
 
-/// Reads `health_check`; what it does not say is as in `parent`.
+/// Reads `health_check`; fields left out are as in `parent`.
 pub(super) fn health_check(fields: &Fields<'_>, parent: &HealthCheckConfig) -> HealthCheckConfig {
     let parent = parent.clone();
     let threshold = || whole(THRESHOLD);
@@ -86,7 +86,7 @@ fn body_text(text: &str) -> Result<String, String> {
     }
 }
 
-/// The value of a `Host` header, sent as it is.
+/// Validates a `Host` value, which is sent unchanged.
 fn probe_host(text: &str) -> Result<String, String> {
     match url::host_and_port(text) {
         Ok(_) => Ok(text.to_string()),

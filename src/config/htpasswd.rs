@@ -1,14 +1,14 @@
-//! Files with names and hashed passwords, as `htpasswd -B` writes them.
+//! Files with user names and hashed passwords, as written by `htpasswd -B`.
 
-/// What is hashed with bcrypt; the others that htpasswd knows can be undone by trying.
+/// Prefixes of bcrypt hashes. The other formats of htpasswd are too weak against guessing.
 const BCRYPT: [&str; 3] = ["$2y$", "$2b$", "$2a$"];
-/// More names than these are a directory's business.
+/// Limit of users in a file; more belong in a directory service.
 const MOST_USERS: usize = 10_000;
 
-/// Each name with its hash, in the file's order.
+/// The user names and their hashes, in the file's order.
 ///
 /// # Errors
-/// For people: the line and what is wrong with it; never what stands in it.
+/// A message for operators: the line and what is wrong with it, without the line's content.
 pub fn users(content: &[u8]) -> Result<Vec<(String, String)>, String> {
     let text = std::str::from_utf8(content).map_err(|_| "is not UTF-8 text".to_owned())?;
     let mut users: Vec<(String, String)> = Vec::new();

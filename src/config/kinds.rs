@@ -1,8 +1,8 @@
-//! The values that have names of their own in a configuration. `names` reads and writes them.
+//! Enumerations whose values have names in a configuration; `names` reads and writes the names.
 
 use serde::{Serialize, Serializer};
 
-/// How a backend is chosen. The names are the configuration's.
+/// How a backend is chosen. The variants are named as in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
     /// `round_robin`
@@ -17,7 +17,7 @@ pub enum Algorithm {
     ConsistentHash,
 }
 
-/// What the hash algorithms hash.
+/// The input of the hash algorithms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HashKey {
     /// The client's address.
@@ -30,14 +30,14 @@ pub enum HashKey {
     Cookie(String),
 }
 
-/// What the addresses of a backend's name are.
+/// How the addresses of a backend's name are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Addresses {
-    /// `one`: ways to one backend, taken in turn.
+    /// `one`: all addresses lead to one backend and are used in turn.
     One,
-    /// `each`: a backend each.
+    /// `each`: each address is a backend.
     Each,
-    /// `srv`: what the SRV records of the name say, each a backend.
+    /// `srv`: each SRV record of the name is a backend.
     Srv,
 }
 
@@ -46,9 +46,9 @@ pub enum Addresses {
 pub enum HealthCheckKind {
     /// A GET whose status is in `expect_status`.
     Http,
-    /// A connection that opens.
+    /// A TCP connection that can be opened.
     Tcp,
-    /// Nobody is asked, and every backend counts as healthy.
+    /// No probes; every backend counts as healthy.
     None,
 }
 
@@ -65,23 +65,23 @@ pub enum TlsVersion {
     Tls13,
 }
 
-/// What the backend sees as `Host`.
+/// The `Host` field sent to backends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostHeader {
     /// `preserve`: what the client sent.
     Preserve,
     /// `backend`: the backend's own host and port.
     Backend,
-    /// This one.
+    /// A configured host.
     Fixed(String),
 }
 
-/// What becomes of requests that no route takes.
+/// What happens to requests that no route matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unmatched {
-    /// `"default"`: the top-level backends get them.
+    /// `"default"`: they go to the top-level backends.
     Default,
-    /// They are answered with this status, 404 or 421.
+    /// They are refused with this status, 404 or 421.
     Refused(u16),
 }
 

@@ -1,4 +1,4 @@
-//! `limits`: every limit in size and number.
+//! `limits`: all limits of sizes and numbers.
 
 use std::ops::RangeInclusive;
 
@@ -10,30 +10,30 @@ use super::write;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
-/// More connections, or more waiting requests, than one process can have.
+/// Upper bound for limits of connections and waiting requests, more than one process can have.
 pub(super) const MOST_CONNECTIONS: usize = 1_000_000;
-/// A stream has a thread.
+/// Each stream needs a thread.
 const MOST_STREAMS: usize = 65_536;
 const HEADER_BYTES: RangeInclusive<u64> = KIB..=MIB;
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Limits {
-    /// Client connections at once.
+    /// Concurrent client connections.
     pub max_connections: usize,
-    /// Client connections at once from one address (an IPv6 /64 is one).
+    /// Concurrent client connections from one address (an IPv6 /64 counts as one).
     pub max_connections_per_ip: Option<usize>,
-    /// Requests that wait for a worker.
+    /// Requests waiting for a worker; also the limit of each pool's wait queue.
     pub max_queue: usize,
-    /// Streams and tunnels outside the worker pool.
+    /// Concurrent streams and tunnels outside the worker pool.
     pub max_streams: usize,
-    /// A request's head.
+    /// Size of a request's head.
     #[serde(serialize_with = "write::size")]
     pub max_header_bytes: usize,
-    /// A request's body.
+    /// Size of a request's body.
     #[serde(serialize_with = "write::optional_size")]
     pub max_body_bytes: Option<u64>,
-    /// Idle connections kept to each backend.
+    /// Idle connections kept for each backend.
     pub max_idle_per_backend: usize,
 }
 
@@ -74,7 +74,7 @@ pub(super) fn limits(fields: &Fields<'_>) -> Limits {
     }
 }
 
-/// The one limit that pools and routes may have for themselves; null is none.
+/// Reads the only limit that pools and routes may set themselves; null means none.
 pub(super) fn max_body_bytes(value: &Value<'_>) -> Result<Option<u64>, String> {
     match value.scalar() {
         Scalar::Null => Ok(None),

@@ -1,4 +1,4 @@
-//! Where clients connect: `listen` is an address, a Unix socket, or a list of them.
+//! `listen`: the addresses that clients connect to, as an address, a Unix socket, or a list of them.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -9,15 +9,15 @@ use super::raw::{Fields, Scalar};
 use super::read::text;
 use super::{Config, address};
 
-/// What could be written, for messages.
+/// The accepted forms, for messages.
 const LISTEN: &str = r#"an address such as "0.0.0.0:8080", "[::1]:8080" or ":8080", "unix:/run/lb.sock?mode=0660", or a list of them"#;
 const UNIX: &str = r#""unix:/run/lb.sock" or "unix:/run/lb.sock?mode=0660""#;
-/// What `sockaddr_un` holds, less the final NUL.
+/// Size of the path in `sockaddr_un` without the final NUL.
 const MOST_PATH_BYTES: usize = 107;
-/// More are handed over in no one message, and nobody needs them.
+/// Limit of listeners: a renewal hands all their sockets over in one message.
 pub const MOST_LISTENERS: usize = 16;
 
-/// Where a listener is.
+/// The address of a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenAddress {
     /// An address and a port.
@@ -26,13 +26,13 @@ pub enum ListenAddress {
     Unix {
         /// Absolute path of its file.
         path: String,
-        /// Who may connect, as `chmod` has it; `None` is what the process's umask leaves.
+        /// The mode of the file, as for `chmod`; `None` leaves it to the process's umask.
         mode: Option<u32>,
     },
 }
 
 impl ListenAddress {
-    /// Reads one.
+    /// Parses one address.
     pub(super) fn parse(text: &str) -> Result<ListenAddress, String> {
         match text.strip_prefix("unix:") {
             Some(rest) => unix(rest).map_err(|reason| format!("{} {reason}; write {UNIX}", quoted(text))),
@@ -40,7 +40,7 @@ impl ListenAddress {
         }
     }
 
-    /// Its address and port, where it has one.
+    /// The IP address and port, for a TCP listener.
     pub fn tcp(&self) -> Option<SocketAddr> {
         match self {
             ListenAddress::Tcp(address) => Some(*address),
@@ -78,7 +78,7 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// Reads `listen` of an object whose other fields begin with `prefix`: nothing, or `tls.`.
+/// Reads `listen` of an object whose field paths begin with `prefix`: the empty string or `tls.`.
 pub(super) fn listen(fields: &Fields<'_>, prefix: &str, default: Vec<ListenAddress>) -> Vec<ListenAddress> {
     let Some(value) = fields.get("listen") else { return default };
     let one = text(LISTEN, ListenAddress::parse);
@@ -105,7 +105,7 @@ pub(super) fn listen(fields: &Fields<'_>, prefix: &str, default: Vec<ListenAddre
     if found.is_empty() { default } else { found }
 }
 
-/// No two listeners can have one address, and one on all addresses has each of them.
+/// Whether two listeners overlap; a listener on all addresses overlaps each single one.
 pub(super) fn clash(one: &ListenAddress, other: &ListenAddress) -> bool {
     match (one, other) {
         (ListenAddress::Tcp(one), ListenAddress::Tcp(other)) => address::clash(*one, *other),
@@ -115,7 +115,7 @@ pub(super) fn clash(one: &ListenAddress, other: &ListenAddress) -> bool {
 }
 
 impl Config {
-    /// Whether connections from here may begin with a PROXY header.
+    /// Whether connections from this address may begin with a PROXY header.
     pub fn may_send_proxy_header(&self, peer: IpAddr) -> bool {
         let from = self.proxy_protocol_from.as_ref();
         from.is_none_or(|networks| networks.iter().any(|network| network.contains(&peer)))
@@ -153,7 +153,7 @@ mod tests {
             r#"["127.0.0.1:80", "[::1]:80", "unix:/a?mode=660"]"#,
             Ok(r#"["127.0.0.1:80","[::1]:80","unix:/a?mode=0660"]"#),
         );
-        // The system chooses another port each time.
+        // With port 0 the system chooses different ports.
         check(r#"["127.0.0.1:0", "127.0.0.1:0"]"#, Ok(r#"["127.0.0.1:0","127.0.0.1:0"]"#));
     }
 

@@ -1,4 +1,4 @@
-//! The one way in: a file, or none, then what the environment and the flags say.
+//! Loads the configuration: from a file or the defaults, then overrides from the environment and flags.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -7,11 +7,11 @@ use std::path::Path;
 use super::error::ConfigErrors;
 use super::{Config, Variables, read_regular, remarks, resolve};
 
-/// Larger files are no configuration; reading stops here.
+/// Size limit; reading stops here.
 const MOST_FILE_BYTES: u64 = 1024 * 1024;
 
-/// What wins over the file: for each, where it came from (`LB_ALGORITHM`, `--algorithm`), under which
-/// a mistake in it is reported, and its value as it was typed. And what `${NAME}` in the file stands for.
+/// Values that take precedence over the file, each with its source (`LB_ALGORITHM`, `--algorithm`), under
+/// which mistakes are reported, and its text; and the variables for `${NAME}` in the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// Replaces `algorithm`.
@@ -22,32 +22,32 @@ pub struct Overrides {
     pub variables: Variables,
 }
 
-/// Reads and checks the file at `path`; without one, the built-in defaults. Names of files in it are
-/// relative to its folder.
+/// Reads and checks the file at `path`, or returns the built-in defaults without one. Relative file names in
+/// it are resolved against its folder.
 ///
 /// # Errors
 ///
-/// Every mistake in the file and the overrides; a file that can't be read is one mistake, which
-/// names it and what the system said.
+/// All mistakes in the file and the overrides. A file that can't be read is one mistake with its name and the
+/// system's error.
 pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Config, ConfigErrors> {
     let Some(path) = path else { return parse("{}", overrides) };
     of_file(path, read(path), overrides).map(|(config, _)| config)
 }
 
-/// The same for a balancer that runs, where nobody waits in front of it: a pipe or a device in the file's
-/// place is a mistake, for it might be waited for without end.
+/// Like [`load`], for a running balancer: a pipe or a device is a mistake, because reading it might block
+/// forever.
 ///
 /// # Errors
 ///
 /// As [`load`].
 pub fn load_again(path: &Path, overrides: &Overrides) -> Result<Config, ConfigErrors> {
-    // One more, so that a file that is too large is told in the same words.
+    // One byte more, so that a file that is too large is reported in the same words.
     let text = read_regular(path, MOST_FILE_BYTES + 1).and_then(text_of);
     of_file(path, text, overrides).map(|(config, _)| config)
 }
 
-/// The same for somebody who looks at a configuration, with remarks on what it says; `-` is standard
-/// input, and names of files in that are relative to the working directory.
+/// Like [`load`], for `check`: also returns remarks on the file. `-` means standard input, whose relative
+/// file names are resolved against the working directory.
 ///
 /// # Errors
 ///
@@ -88,18 +88,19 @@ fn of_file(
     }
 }
 
-/// Whether names in it are relative to its folder. That of a pipe, or of a descriptor's name (`/dev/stdin`), is the
-/// system's and has nothing to do with it; there it is the working directory.
+/// Whether relative file names are resolved against the folder of `path`. The folder of a pipe or of a
+/// descriptor's name (`/dev/stdin`) has nothing to do with the configuration; then the working directory is
+/// used.
 fn is_file_of_its_folder(path: &Path) -> bool {
     let is_a_descriptor_s = ["/dev", "/proc"].iter().any(|folder| path.starts_with(folder));
     path.is_file() && !is_a_descriptor_s
 }
 
-/// Checks a configuration's text.
+/// Checks the text of a configuration.
 ///
 /// # Errors
 ///
-/// Every mistake in the text and the overrides.
+/// All mistakes in the text and the overrides.
 pub fn parse(text: &str, overrides: &Overrides) -> Result<Config, ConfigErrors> {
     resolve::resolve(text, overrides)
 }

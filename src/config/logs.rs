@@ -1,4 +1,4 @@
-//! `access_log` and `event_log`: whether, how and where lines are written.
+//! `access_log` and `event_log`: whether, in which format and where log lines are written.
 
 use std::fmt;
 
@@ -9,30 +9,30 @@ use super::names::{choose, name_of};
 use super::raw::{Fields, Scalar, Value};
 use super::read::{boolean, list, text};
 
-/// How a line is written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// `logfmt`: `key=value` pairs.
     Logfmt,
-    /// `json`: an object a line.
+    /// `json`: one object per line.
     Json,
-    /// `combined`: nginx's and Apache's; for the access log.
+    /// `combined`: the format of nginx and Apache; only for the access log.
     Combined,
 }
 
 /// The access log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AccessLogConfig {
-    /// Whether requests write a line at all.
+    /// Whether lines are written at all.
     #[serde(skip)]
     pub enabled: bool,
-    /// How it is written.
+    /// The format of lines.
     pub format: LogFormat,
-    /// Where; `None` is standard output.
+    /// The file; `None` means standard output.
     pub file: Option<String>,
-    /// What stands in it, in this order.
+    /// The fields of a line, in order.
     pub fields: Vec<AccessField>,
-    /// Whether the balancer's own pages write one, too.
+    /// Whether reads of the balancer's own endpoints are logged, too.
     pub own_pages: bool,
 }
 
@@ -41,11 +41,11 @@ pub struct AccessLogConfig {
 pub struct EventLogConfig {
     /// `Logfmt` or `Json`.
     pub format: LogFormat,
-    /// Where; `None` is standard error.
+    /// The file; `None` means standard error.
     pub file: Option<String>,
 }
 
-/// What can be told of a request. docs/LOGS.md says what each is.
+/// The fields of an access log line; described in docs/LOGS.md.
 #[allow(missing_docs)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccessField {
@@ -74,7 +74,7 @@ pub enum AccessField {
 
 use AccessField as Field;
 
-/// Every field by its name; the first [`DEFAULT_FIELDS`] are written where nobody says which.
+/// All fields by name; the first [`DEFAULT_FIELDS`] are written by default.
 const FIELDS: [(&str, AccessField); 21] = [
     ("method", Field::Method),
     ("host", Field::Host),
@@ -110,12 +110,12 @@ const FILE: &str = r#"a file's name, such as "/var/log/loadbalancer/access.log",
 const NAMES: &str = r#"a list of names such as ["method", "path", "status"]"#;
 
 impl AccessField {
-    /// As the configuration and the log call it.
+    /// The name in the configuration and the log.
     pub fn name(self) -> &'static str {
         name_of(&FIELDS, &self)
     }
 
-    /// All that there are.
+    /// All fields.
     pub fn all() -> impl Iterator<Item = AccessField> {
         FIELDS.iter().map(|(_, field)| *field)
     }
@@ -139,7 +139,7 @@ impl Default for EventLogConfig {
     }
 }
 
-/// `true` and `false` where nothing else differs from the defaults.
+/// Writes just `true` or `false` if all other settings are the defaults.
 pub(super) fn written<S: Serializer>(log: &AccessLogConfig, to: S) -> Result<S::Ok, S::Error> {
     match *log == (AccessLogConfig { enabled: log.enabled, ..AccessLogConfig::default() }) {
         true => to.serialize_bool(log.enabled),

@@ -1,10 +1,10 @@
-//! What the balancer was told to do, checked and complete: no `Option` that means "default", no
-//! string that means a number. [`load()`] is the one way in, for start, reload and `check` alike.
+//! The configuration, validated and complete: no `Option` that means "default", no string that means a
+//! number. [`load()`] is the only entry, for start, reload and `check` alike.
 //!
-//! Each object of the file has a file here, with its type, its defaults and how it is read; what it is written as
-//! follows from the type. `raw` is what the file says, and `resolve` makes a `Config` of it and finds all mistakes at
-//! once. Nothing here touches a socket, looks up a name or reads the environment (`cli` does that and passes the
-//! overrides and its variables in).
+//! Each object of the file has its own module here, with its type, its defaults and its reading; writing is
+//! derived from the types. `raw` walks the JSON text, and `resolve` builds a `Config` from it and collects
+//! all mistakes. No code here touches a socket, looks up a name or reads the environment: `cli` passes in the
+//! overrides and the variables.
 
 mod address;
 mod admin;
@@ -82,66 +82,66 @@ pub use units::write_duration;
 pub use url::BackendUrl;
 pub use variables::Variables;
 
-/// A whole, valid configuration.
+/// A complete, valid configuration.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Config {
-    /// Where clients connect; never empty.
+    /// The listening addresses; never empty.
     #[serde(serialize_with = "write::one_or_several")]
     pub listen: Vec<ListenAddress>,
-    /// Threads that handle requests: the requests that wait for a backend at once.
+    /// Number of worker threads, which is the number of requests handled at once.
     pub workers: usize,
-    /// The top-level backends, known as the pool `default`.
+    /// The pool `default`, whose settings are at the top level.
     #[serde(flatten)]
     pub default_pool: PoolConfig,
     /// The named pools, in the file's order.
     #[serde(serialize_with = "pool::by_name")]
     pub pools: Vec<PoolConfig>,
-    /// Which requests go to which named pool.
+    /// Which requests go to which pool.
     pub routes: Vec<Route>,
-    /// What becomes of requests that no route takes.
+    /// What happens to requests that no route matches.
     pub unmatched: Unmatched,
-    /// When a request may be tried again.
+    /// When a request may be retried.
     pub retry: RetryConfig,
-    /// Every limit in time.
+    /// All time limits.
     pub timeouts: Timeouts,
-    /// Every limit in size and number.
+    /// All limits of sizes and numbers.
     pub limits: Limits,
-    /// The token bucket a client; `None` when switched off.
+    /// The token bucket of each client; `None` if switched off.
     #[serde(serialize_with = "write::switched")]
     pub rate_limit: Option<RateLimit>,
-    /// The circuit breaker a backend; `None` when switched off.
+    /// The circuit breaker of each backend; `None` if switched off.
     #[serde(serialize_with = "write::switched")]
     pub circuit_breaker: Option<BreakerConfig>,
     /// How names are looked up.
     pub dns: DnsConfig,
-    /// How long a backend that came back takes to reach its full weight; zero is at once.
+    /// How long a backend that has come back takes to get its full weight; zero means at once.
     #[serde(serialize_with = "write::duration")]
     pub slow_start: Duration,
-    /// The secret that sticky cookies are made with; `None` makes them a plain digest.
+    /// The key for the values of sticky cookies; `None` makes them a plain digest.
     pub sticky_key: Option<String>,
-    /// Peers whose `X-Forwarded-For` and `X-Request-ID` are believed.
+    /// Peers whose `X-Forwarded-For` and `X-Request-ID` are trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// What the backend sees as `Host`.
+    /// The `Host` field sent to backends.
     pub host_header: HostHeader,
-    /// Rules about fields, and pages for our own answers.
+    /// Header rules, and error pages for our own answers.
     #[serde(flatten)]
     pub local: Local,
-    /// Whether our name is added to `Via`; where not, a field of our own shows a loop.
+    /// Whether our name is added to `Via`; otherwise a field of our own detects loops.
     pub via: bool,
-    /// Who may see the balancer's own pages on the public listeners.
+    /// Who may read the balancer's own pages on the public listeners.
     pub pages: Pages,
-    /// Which answers are compressed; `None` is none.
+    /// Which answers are compressed; `None` means none.
     pub compress: Option<CompressConfig>,
-    /// A line a request.
+    /// The log with a line per request.
     #[serde(serialize_with = "logs::written")]
     pub access_log: AccessLogConfig,
-    /// A line an event.
+    /// The log with a line per event.
     pub event_log: EventLogConfig,
-    /// Whether the plain listener stands behind the checking front.
+    /// Whether the plain listener uses the front; otherwise tiny_http accepts there.
     pub front: bool,
-    /// Whether connections to the plain listener begin with a PROXY header; puts it behind the front.
+    /// Whether connections to the plain listener begin with a PROXY header; implies the front.
     pub proxy_protocol: bool,
-    /// Who may send a PROXY header, to either listener; `None` is everybody.
+    /// Who may send a PROXY header to either listener; `None` means everybody.
     pub proxy_protocol_from: Option<Vec<IpNet>>,
     /// The TLS listener.
     pub tls: Option<TlsConfig>,
@@ -149,8 +149,8 @@ pub struct Config {
     pub admin: Option<AdminConfig>,
 }
 
-/// What holds without any file. `config.json` at the top of the repository is the same in the file's own words; a
-/// test holds the two together.
+/// The built-in defaults. `config.json` at the top of the repository writes out the same values; a test
+/// compares the two.
 impl Default for Config {
     fn default() -> Config {
         Config {
@@ -185,7 +185,7 @@ impl Default for Config {
     }
 }
 
-/// This machine: 127.0.0.0/8 and ::1.
+/// The loopback networks, 127.0.0.0/8 and ::1.
 fn loopback() -> Vec<IpNet> {
     let v4 = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
     vec![IpNet::V4(v4), IpNet::V6(Ipv6Net::from(Ipv6Addr::LOCALHOST))]

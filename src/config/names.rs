@@ -1,4 +1,4 @@
-//! The closed lists of names in a configuration, and the names that users choose: which are valid.
+//! The closed lists of names in a configuration, and the rules for names that users choose.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::{Addresses, Algorithm, HashKey, HealthCheckKind, HostHeader, TlsVersi
 
 type Names<T> = [(&'static str, T)];
 
-/// Every algorithm by its name.
+/// All algorithms by name.
 pub(super) const ALGORITHMS: &Names<Algorithm> = &[
     ("round_robin", Algorithm::RoundRobin),
     ("least_conn", Algorithm::LeastConn),
@@ -25,7 +25,7 @@ const TLS_VERSIONS: &Names<TlsVersion> = &[("1.2", TlsVersion::Tls12), ("1.3", T
 const HOST_HEADERS: &Names<HostHeader> =
     &[("preserve", HostHeader::Preserve), ("backend", HostHeader::Backend)];
 
-/// What an algorithm looks like, for messages; the others follow the same form.
+/// The form of an algorithm's name, for messages; the constants below do the same for other fields.
 pub(super) const ALGORITHM: &str = r#"a name such as "round_robin""#;
 pub(super) const HEALTH_CHECK_KIND: &str = r#""http", "tcp" or "none""#;
 pub(super) const ADDRESSES: &str = r#""one", "each" or "srv""#;
@@ -50,7 +50,7 @@ pub(super) fn host_header(text: &str) -> Result<HostHeader, String> {
     let wrong = || format!("{} is not a host; write {HOST_HEADER}", quoted(text));
     match HOST_HEADERS.iter().find(|(name, _)| *name == text) {
         Some((_, known)) => Ok(known.clone()),
-        // A host of one label may be meant, but hardly one that is nearly a word.
+        // A host with one label is possible, but a near miss of a known word is a typo.
         None if nearest(text, HOST_HEADERS.iter().map(|(name, _)| *name)).1 > MISSPELT => Err(wrong()),
         None => match url::host_and_port(text) {
             Ok(_) => Ok(HostHeader::Fixed(text.to_owned())),
@@ -77,19 +77,19 @@ pub(super) fn cookie_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// RFC 9110's `token`, which the names of headers and cookies are.
+/// The `token` of RFC 9110, to which names of headers and cookies must conform.
 pub(super) fn is_token(text: &str) -> bool {
     const MARKS: &str = "!#$%&'*+-.^_`|~";
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || MARKS.contains(c))
 }
 
 impl Algorithm {
-    /// Every algorithm, in the order in which people are told of them.
+    /// All algorithms, in the order in which messages list them.
     pub fn all() -> impl Iterator<Item = Algorithm> {
         ALGORITHMS.iter().map(|(_, algorithm)| *algorithm)
     }
 
-    /// Whether a client has a backend of its own: the same one each time while nothing changes.
+    /// Whether the algorithm maps each client to the same backend while nothing changes.
     pub fn is_hash(self) -> bool {
         matches!(self, Algorithm::IpHash | Algorithm::ConsistentHash)
     }

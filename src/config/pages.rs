@@ -1,5 +1,5 @@
-//! `pages`: who may see the balancer's own pages, `/lb-metrics` and `/lb-dashboard`, on the public listeners.
-//! They name backends and tell how much goes on, which is nothing for strangers.
+//! `pages`: who may read the balancer's own pages, `/lb-metrics` and `/lb-dashboard`, on the public
+//! listeners. They reveal backends and load, which strangers should not see.
 
 use std::net::IpAddr;
 
@@ -10,10 +10,10 @@ use super::address;
 use super::raw::{Scalar, Value};
 use super::read::{list, text};
 
-/// What could be written, for messages.
+/// The accepted forms, for messages.
 const PAGES: &str = r#"true, false, or a list of networks such as ["10.0.0.0/8"]"#;
 
-/// This machine, and what is never an address on the internet (RFC 1918, 3927, 4193 and 4291).
+/// Loopback, private and link-local networks, which are never public (RFC 1918, 3927, 4193 and 4291).
 const PRIVATE: [&str; 8] = [
     "127.0.0.0/8",
     "::1/128",
@@ -25,19 +25,19 @@ const PRIVATE: [&str; 8] = [
     "fe80::/10",
 ];
 
-/// Who may see them.
+/// Who may read the pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pages {
     /// Everybody: `true`.
     All,
     /// Nobody: `false`.
     Nobody,
-    /// Clients with an address in one of these.
+    /// Clients with an address in one of these networks.
     Only(Vec<IpNet>),
 }
 
 impl Pages {
-    /// Whether this client may.
+    /// Whether this client may read them.
     pub fn admit(&self, client: IpAddr) -> bool {
         let client = client.to_canonical();
         match self {
@@ -63,7 +63,7 @@ impl Serialize for Pages {
     }
 }
 
-/// Reads the field.
+/// Reads `pages`.
 pub(super) fn pages(value: &Value<'_>) -> Result<Pages, String> {
     match value.scalar() {
         Scalar::Bool(true) => Ok(Pages::All),

@@ -1,5 +1,5 @@
-//! What may be said on top, in a pool and in a route: the narrower stands beside the wider, and wins where names
-//! are the same. Here it is as somebody wrote it; `rules` puts the layers together.
+//! The settings that the top level, a pool and a route may each have: a narrower layer adds to the wider ones
+//! and takes precedence for the same names. Stored here as written; `rules` merges the layers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,8 @@ const VALUES: &str = r#"an object such as { "X-Frame-Options": "DENY" }"#;
 const NAMES: &str = r#"a list of names such as ["Server"]"#;
 const FILE: &str = r#"a file's name, such as "503.html""#;
 
-/// Fields that belong to one connection or to the framing of a message (RFC 9110 section 7.6.1): a rule about
-/// one would change where the message ends.
+/// Fields that belong to the connection or to the message framing (RFC 9110 section 7.6.1), or that we write
+/// ourselves: changing one could change where a message ends.
 const FRAMING: [&str; 12] = [
     "connection",
     "keep-alive",
@@ -36,13 +36,13 @@ const FRAMING: [&str; 12] = [
     "x-lb-passed",
 ];
 
-/// Fields that are set, added and removed.
+/// Header fields to set, add and remove.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct HeaderRules {
-    /// Replaced, or added where they are not there.
+    /// Replaced, or added if absent.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "write::object")]
     pub set: Vec<(String, Template)>,
-    /// Added beside what is there.
+    /// Added to those that exist.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "write::object")]
     pub add: Vec<(String, Template)>,
     /// Removed.
@@ -50,25 +50,25 @@ pub struct HeaderRules {
     pub remove: Vec<String>,
 }
 
-/// A file that the configuration names, and what stood in it when it was read.
+/// A file that the configuration names, with its content at the time of reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedFile {
-    /// Its name.
+    /// The file's name.
     pub name: String,
-    /// Empty until it was read.
+    /// Empty until the file is read.
     pub content: Arc<[u8]>,
 }
 
-/// One layer. `None` says nothing, and is left out where it is written.
+/// One layer of settings. `None` means that the layer does not set the value; it is then not written.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Local {
-    /// For what backends get.
+    /// Rules for fields sent to backends.
     #[serde(skip_serializing_if = "HeaderRules::is_empty")]
     pub request_headers: HeaderRules,
-    /// For what clients get, our own answers included.
+    /// Rules for fields sent to clients, also in our own answers.
     #[serde(skip_serializing_if = "HeaderRules::is_empty")]
     pub response_headers: HeaderRules,
-    /// What backends see as `Host`.
+    /// The `Host` field sent to backends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host_header: Option<HostHeader>,
     /// See [`super::Timeouts::request`].
@@ -86,10 +86,10 @@ pub struct Local {
     /// Which fields of `circuit_breaker` differ.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "write::patch")]
     pub circuit_breaker: Option<BreakerPatch>,
-    /// Which answers are compressed, all of it; the inner `None` is none.
+    /// Which answers are compressed, replacing the wider setting as a whole; an inner `None` means none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compress: Option<Option<CompressConfig>>,
-    /// Bodies for our own answers, by status.
+    /// Bodies of our own answers, by status.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "write::object")]
     pub error_pages: Vec<(u16, NamedFile)>,
 }
@@ -108,7 +108,7 @@ impl Serialize for NamedFile {
     }
 }
 
-/// Reads what a pool or a route says for itself.
+/// Reads the settings that a pool or a route may have.
 pub(super) fn local(fields: &Fields<'_>) -> Local {
     Local {
         host_header: fields.optional("host_header", text(names::HOST_HEADER, names::host_header)),
@@ -126,7 +126,7 @@ pub(super) fn local(fields: &Fields<'_>) -> Local {
     }
 }
 
-/// The part of it that is new on top as well.
+/// Reads the part of these settings that the top level has as well.
 pub(super) fn headers_and_pages(fields: &Fields<'_>) -> Local {
     let rules = |name: &'static str, is_request| {
         fields.get(name).map_or_else(HeaderRules::default, |it| header_rules(&it, is_request))
@@ -169,7 +169,7 @@ fn values(value: &Value<'_>, is_request: bool) -> Vec<(String, Template)> {
     value.object(|fields| fields.all().iter().filter_map(|(name, value)| read(name, value)).collect())
 }
 
-/// Whether a rule may be about a field of this name.
+/// Checks whether rules for a field with this name are allowed.
 fn field_name(name: &str, is_request: bool) -> Result<(), String> {
     let lower = name.to_ascii_lowercase();
     if !names::is_token(name) {
@@ -203,7 +203,7 @@ fn error_pages(value: &Value<'_>) -> Vec<(u16, NamedFile)> {
     value.object(|fields| fields.all().iter().filter_map(|(status, value)| read(status, value)).collect())
 }
 
-/// A file's name; it is read later.
+/// Reads a file's name; the file itself is read later.
 pub(super) fn named_file(value: &Value<'_>) -> Result<NamedFile, String> {
     text(FILE, |name| match name.is_empty() || name.contains('\0') {
         true => Err(format!("names no file; write {FILE}")),
@@ -212,14 +212,14 @@ pub(super) fn named_file(value: &Value<'_>) -> Result<NamedFile, String> {
 }
 
 impl Local {
-    /// The files that it names.
+    /// The files that this layer names.
     pub(super) fn files(&mut self) -> impl Iterator<Item = (String, &mut NamedFile)> {
         self.error_pages.iter_mut().map(|(status, file)| (format!("error_pages.{status}"), file))
     }
 }
 
 impl HeaderRules {
-    /// Whether there is none.
+    /// Whether there are no rules.
     pub fn is_empty(&self) -> bool {
         self.set.is_empty() && self.add.is_empty() && self.remove.is_empty()
     }

@@ -1,5 +1,5 @@
-//! A pool: backends and how to choose among them. The top-level ones are the pool `default`, the others are under
-//! `pools`.
+//! A pool: backends and how to choose among them. The top level of the file is the pool `default`, the others
+//! are under `pools`.
 
 use serde::{Serialize, Serializer};
 
@@ -9,7 +9,7 @@ use super::raw::{Fields, Value};
 use super::read::text;
 use super::{Algorithm, BackendConfig, BackendUrl, HashKey, HealthCheckConfig, Local, names, policy};
 
-/// Name of the pool of the top-level backends.
+/// Name of the pool at the top level.
 pub(super) const DEFAULT: &str = "default";
 
 /// A set of backends and how to choose among them.
@@ -24,11 +24,11 @@ pub struct PoolConfig {
     pub hash_key: HashKey,
     /// Name of the cookie that keeps a client with its backend.
     pub sticky_cookie: Option<String>,
-    /// In the file's order; no URL twice; never empty but for the top level's, where no request can come to them.
+    /// In the file's order, without duplicate URLs; empty only at the top level, if no request can get there.
     pub backends: Vec<BackendConfig>,
     /// How backends are probed.
     pub health_check: HealthCheckConfig,
-    /// What else is said for it alone; for the pool `default` that is said on top.
+    /// Settings of this pool alone; for the pool `default` they are at the top level.
     #[serde(flatten)]
     pub local: Local,
 }
@@ -49,7 +49,7 @@ impl Default for PoolConfig {
 }
 
 impl PoolConfig {
-    /// The path of one of its fields, for messages: `pools.api.backends`.
+    /// The path of one of this pool's fields, for messages: `pools.api.backends`.
     pub fn path_of(&self, field: &str) -> String {
         match self.name.as_str() {
             DEFAULT => field.to_owned(),
@@ -58,13 +58,13 @@ impl PoolConfig {
     }
 }
 
-/// Writes the named pools as the file does.
+/// Writes the named pools as in the file.
 pub(super) fn by_name<S: Serializer>(pools: &[PoolConfig], to: S) -> Result<S::Ok, S::Error> {
     to.collect_map(pools.iter().map(|pool| (&pool.name, pool)))
 }
 
-/// One pool; what it doesn't say is as in `parent`, except that a named pool has its own backends. That the top
-/// level's list is empty may be right, see [`super::resolve`].
+/// Reads one pool. Fields left out are as in `parent`, which for named pools has no backends. Whether the top
+/// level's list may be empty is checked in [`super::resolve`].
 pub(super) fn pool(fields: &Fields<'_>, name: &str, parent: &PoolConfig) -> PoolConfig {
     PoolConfig {
         name: name.to_string(),
@@ -81,7 +81,7 @@ pub(super) fn pool(fields: &Fields<'_>, name: &str, parent: &PoolConfig) -> Pool
     }
 }
 
-/// A port that the pool asks for itself, where none of its backends has one.
+/// Reports a probe port for a pool whose backends have no ports.
 pub(super) fn check_probe_port(fields: &Fields<'_>, pool: &PoolConfig) {
     let is_unix = |backend: &BackendConfig| matches!(backend.url, BackendUrl::Unix { .. });
     let is_for_none = !pool.backends.is_empty() && pool.backends.iter().all(is_unix);
@@ -93,7 +93,7 @@ pub(super) fn check_probe_port(fields: &Fields<'_>, pool: &PoolConfig) {
     }
 }
 
-/// The pools under `pools`; what they don't say is as in the pool `default`.
+/// Reads `pools`; fields left out are as in the pool `default`.
 pub(super) fn named(fields: &Fields<'_>, default: &PoolConfig) -> Vec<PoolConfig> {
     let parent = PoolConfig { backends: Vec::new(), ..default.clone() };
     fields.object("pools", |pools| {

@@ -8,17 +8,17 @@ use super::raw::Fields;
 use super::read::{boolean, number, whole};
 use super::write;
 
-/// From one request a day, which is as good as none, to more than any machine serves.
+/// From about one request a day to more than any machine can serve.
 const REQUESTS_PER_SECOND: RangeInclusive<f64> = 1e-5..=1e9;
 const BURST: RangeInclusive<u32> = 1..=1_000_000_000;
 
-/// See the module. Off unless it is switched on.
+/// See the module. Off by default.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RateLimit {
-    /// Tokens that flow in each second; 0.00001 and up.
+    /// Tokens added per second; at least 0.00001.
     #[serde(serialize_with = "write::number")]
     pub requests_per_second: f64,
-    /// What the bucket holds; 1 and up.
+    /// Size of the bucket; at least 1.
     pub burst: u32,
 }
 
@@ -28,7 +28,7 @@ impl Default for RateLimit {
     }
 }
 
-/// The fields of [`RateLimit`] that somebody has written, on top, in a pool or in a route.
+/// The fields of [`RateLimit`] that a configuration sets, at the top level, in a pool or in a route.
 #[allow(missing_docs)]
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct RateLimitPatch {
@@ -39,7 +39,7 @@ pub struct RateLimitPatch {
 }
 
 impl RateLimitPatch {
-    /// Reads `rate_limit`. What it says is checked even while it is switched off: it will be switched on one day.
+    /// Reads `rate_limit`. Its fields are checked even while the limit is switched off.
     pub(super) fn read(fields: &Fields<'_>) -> RateLimitPatch {
         RateLimitPatch {
             enabled: fields.optional("enabled", boolean),
@@ -48,7 +48,7 @@ impl RateLimitPatch {
         }
     }
 
-    /// The wider layer's with these differences; `is_on` where it does not say.
+    /// Merges these settings over the wider layer's; `is_on` applies if `enabled` is not set.
     pub fn over(&self, wider: &RateLimit, is_on: bool) -> Option<RateLimit> {
         let limit = RateLimit {
             requests_per_second: self.requests_per_second.unwrap_or(wider.requests_per_second),

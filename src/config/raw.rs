@@ -1,9 +1,8 @@
-//! What the file says, before it means anything: a walk through the JSON text that knows of every
-//! value its path and its place, and gathers mistakes instead of stopping at the first.
+//! A walk over the file's JSON text that knows the path and position of every value, and collects mistakes
+//! instead of stopping at the first.
 //!
-//! serde's derive is not used, because it ends at the first mistake, loses lines and takes a repeated
-//! field silently. Values stay slices of the text (serde_json's `RawValue`): where a slice lies in the
-//! text is its place.
+//! serde's derive is not used, because it stops at the first mistake, loses line numbers and silently accepts
+//! repeated fields. Values remain slices of the text (serde_json's `RawValue`), which gives their position.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashSet};
@@ -23,15 +22,15 @@ pub(super) struct Value<'d> {
     raw: &'d str,
 }
 
-/// What JSON knows; numbers as they are written.
+/// The kinds of JSON value; numbers as written.
 pub(super) enum Scalar<'d> {
     Null,
     Bool(bool),
     Number(&'d str),
     Text(String),
-    /// A string with half of a surrogate pair: syntax allows it, but it is no text.
+    /// A string with half of a surrogate pair, which is valid JSON syntax but not valid text.
     HalfCharacter,
-    /// A string whose variable the environment does not have; that was told.
+    /// A string with a variable missing in the environment, which was already reported.
     Unknown,
     List,
     Object,
@@ -54,13 +53,13 @@ impl<'d> Value<'d> {
         self.document.mistake(&self.path, self.raw, message.into());
     }
 
-    /// Adds a mistake at a field of this object; at the object itself where the field is left out.
+    /// Adds a mistake at a field of this object, or at the object itself if the field is left out.
     pub fn mistake_in(&self, name: &str, message: impl Into<String>) {
         let raw = self.field(name).unwrap_or(self.raw);
         self.document.mistake(&child(&self.path, name), raw, message.into());
     }
 
-    /// Whether this is an object with such a field, which is not null.
+    /// Whether this is an object with this field and the field is not null.
     pub fn has(&self, name: &str) -> bool {
         self.field(name).is_some_and(|raw| raw != "null")
     }
@@ -70,7 +69,7 @@ impl<'d> Value<'d> {
         all.into_iter().find(|(key, _)| key == name).map(|(_, raw)| raw)
     }
 
-    /// What `read` makes of this value; `None`, with a mistake added, where it is wrong.
+    /// Converts this value with `read`; `None`, with a mistake added, if the value is wrong.
     pub fn read<T>(&self, read: impl FnOnce(&Value<'d>) -> Result<T, String>) -> Option<T> {
         read(self).map_err(|message| self.mistake(message)).ok()
     }
@@ -100,8 +99,8 @@ impl<'d> Value<'d> {
         }
     }
 
-    /// What stands where a number or a switch belongs: as it is written, or all that one variable of the
-    /// environment says, which has no types.
+    /// The text of a number or a boolean: as written, or the value of a string that is exactly one variable,
+    /// since the environment has no types.
     pub fn bare(&self) -> Option<String> {
         match self.scalar() {
             Scalar::Number(number) => Some(number.to_owned()),
@@ -115,7 +114,7 @@ impl<'d> Value<'d> {
         }
     }
 
-    /// "found the number 12; write `right`"
+    /// Returns a message such as "found the number 12; write `right`".
     pub fn wrong_type(&self, right: &str) -> String {
         let found = match self.scalar() {
             Scalar::Null => "null".to_string(),
@@ -141,8 +140,8 @@ impl<'d> Value<'d> {
         Some(items.into_iter().enumerate().map(value).collect())
     }
 
-    /// Hands the object's fields to `read`, then reports those it didn't ask for. Something other
-    /// than an object is a mistake, and reads as though nothing had been written.
+    /// Passes the object's fields to `read`, then reports those that it did not ask for. A value that is not
+    /// an object is a mistake and is read as an empty object.
     pub fn object<T>(&self, read: impl FnOnce(&Fields<'d>) -> T) -> T {
         let mut fields = Fields::none(self.document, &self.path, self.raw);
         match serde_json::from_str::<Entries<'d>>(self.raw) {
@@ -168,9 +167,9 @@ pub(super) struct Fields<'d> {
     path: String,
     raw: &'d str,
     entries: Vec<(String, &'d str)>,
-    /// Whether there is such an object in the file; one that isn't can't lack a field.
+    /// Whether the object is in the file; only then can a field be missing.
     written: bool,
-    /// The names that the reader knows; none at all where the names are the user's.
+    /// The names that `read` has asked for; empty for objects whose names are chosen by the user.
     asked: RefCell<Vec<&'static str>>,
 }
 
@@ -180,19 +179,19 @@ impl<'d> Fields<'d> {
         Fields { document, path, raw, entries, written: false, asked }
     }
 
-    /// The field, if it is written; from now on it counts as known.
+    /// The field, if present; its name counts as known from now on.
     pub fn get(&self, name: &'static str) -> Option<Value<'d>> {
         self.asked.borrow_mut().push(name);
         let (_, raw) = self.entries.iter().find(|(key, _)| key == name)?;
         Some(self.value_of(name, raw))
     }
 
-    /// Every field, whatever its name, for objects whose names are the user's.
+    /// All fields, for objects whose names are chosen by the user.
     pub fn all(&self) -> Vec<(&str, Value<'d>)> {
         self.entries.iter().map(|(name, raw)| (name.as_str(), self.value_of(name, raw))).collect()
     }
 
-    /// Reads a field that may be left out.
+    /// Reads an optional field; returns the default if it is left out or wrong.
     pub fn value<T>(
         &self,
         name: &'static str,
@@ -203,7 +202,7 @@ impl<'d> Fields<'d> {
         value.read(read).unwrap_or(default)
     }
 
-    /// Reads a field that may be left out; `None` where it is, or is wrong.
+    /// Reads an optional field; `None` if it is left out or wrong.
     pub fn optional<T>(
         &self,
         name: &'static str,
@@ -212,7 +211,7 @@ impl<'d> Fields<'d> {
         self.get(name)?.read(read)
     }
 
-    /// Reads a field that may be left out, or null.
+    /// Reads an optional field that may be null.
     pub fn nullable<T>(
         &self,
         name: &'static str,
@@ -225,7 +224,7 @@ impl<'d> Fields<'d> {
         })
     }
 
-    /// Reads a field that has to be there; `None`, with a mistake added, if it isn't or is wrong.
+    /// Reads a mandatory field; `None`, with a mistake added, if it is missing or wrong.
     pub fn required<T>(
         &self,
         name: &'static str,
@@ -239,7 +238,7 @@ impl<'d> Fields<'d> {
         value.read(read)
     }
 
-    /// Adds the mistake that a field is missing, at the line of the object that lacks it.
+    /// Reports a missing field at the line of the object that lacks it.
     pub fn missing(&self, name: &str, right: &str) {
         if self.written {
             let path = child(&self.path, name);
@@ -247,7 +246,7 @@ impl<'d> Fields<'d> {
         }
     }
 
-    /// Reads an object within this one; where it is left out, `read` meets no fields.
+    /// Reads an object inside this one; if it is left out, `read` gets no fields.
     pub fn object<T>(&self, name: &'static str, read: impl FnOnce(&Fields<'d>) -> T) -> T {
         match self.get(name) {
             Some(value) => value.object(read),
@@ -292,7 +291,7 @@ impl<'d> Fields<'d> {
     }
 }
 
-/// The path of a field: `retry.delay`, and `pools["a b"]` where the name is no plain word.
+/// The path of a field: `retry.delay`, or `pools["a b"]` if the name is not a plain word.
 fn child(path: &str, name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     match (name.chars().all(plain) && !name.is_empty(), path.is_empty()) {
@@ -302,7 +301,7 @@ fn child(path: &str, name: &str) -> String {
     }
 }
 
-/// An object's fields in the file's order, repeated ones kept.
+/// An object's fields in the file's order, including repeated ones.
 struct Entries<'d>(Vec<(String, &'d str)>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {

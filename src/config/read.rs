@@ -1,5 +1,5 @@
-//! From one value of the file to one value of a `Config`: the kinds of field there are. Each returns
-//! the message for a value that is wrong; where it stands is added by whoever asked.
+//! Converts one value of the file into one value of a `Config`, by kind of field. Errors are messages without
+//! a position, which the caller adds.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -10,7 +10,7 @@ use super::error::{clipped, quoted};
 use super::raw::{Fields, Scalar, Value};
 use super::units;
 
-/// A text that `parse` understands; `right` says what could be written.
+/// Reads a string with `parse`; `right` describes valid values.
 pub(super) fn text<T>(
     right: &'static str,
     parse: impl Fn(&str) -> Result<T, String>,
@@ -30,13 +30,13 @@ pub(super) fn boolean(value: &Value<'_>) -> Result<bool, String> {
     }
 }
 
-/// What may be a number; `true` and `false` are none, wherever they come from.
+/// The text of a possible number, which excludes `true` and `false` from variables, too.
 fn digits(value: &Value<'_>, right: &str) -> Result<String, String> {
     let is_number = |text: &String| !matches!(text.as_str(), "true" | "false");
     value.bare().filter(is_number).ok_or_else(|| value.wrong_type(right))
 }
 
-/// A whole number in `range`.
+/// Reads a whole number in `range`.
 pub(super) fn whole<T: FromStr + PartialOrd + Display>(
     range: RangeInclusive<T>,
 ) -> impl Fn(&Value<'_>) -> Result<T, String> {
@@ -51,12 +51,12 @@ pub(super) fn whole<T: FromStr + PartialOrd + Display>(
     }
 }
 
-/// A number in `range`, fractions allowed.
+/// Reads a number in `range`; fractions are allowed.
 pub(super) fn number(range: RangeInclusive<f64>) -> impl Fn(&Value<'_>) -> Result<f64, String> {
     move |value| {
         let right = format!("a number from {} to {}", range.start(), range.end());
         let number = digits(value, &right)?;
-        // Rust's parser, because serde_json's may be off by the last bit.
+        // Uses Rust's parser: serde_json's may be off by the last bit.
         number
             .parse()
             .ok()
@@ -65,17 +65,17 @@ pub(super) fn number(range: RangeInclusive<f64>) -> impl Fn(&Value<'_>) -> Resul
     }
 }
 
-/// A duration from 1 ms to 24 h.
+/// Reads a duration from 1 ms to 24 h.
 pub(super) fn duration(value: &Value<'_>) -> Result<Duration, String> {
     text(units::DURATION, units::duration)(value)
 }
 
-/// A duration up to 24 h, or none at all.
+/// Reads a duration from 0 to 24 h.
 pub(super) fn duration_or_zero(value: &Value<'_>) -> Result<Duration, String> {
     text(units::DURATION, units::duration_or_zero)(value)
 }
 
-/// A size in bytes, as a number or with a unit, in `range`.
+/// Reads a size in bytes in `range`, as a number or with a unit.
 pub(super) fn size(range: RangeInclusive<u64>) -> impl Fn(&Value<'_>) -> Result<u64, String> {
     move |value| match value.scalar() {
         Scalar::Number(text) => units::size(text, &range),
@@ -84,7 +84,7 @@ pub(super) fn size(range: RangeInclusive<u64>) -> impl Fn(&Value<'_>) -> Result<
     }
 }
 
-/// A list of values that `read` understands; each wrong one is a mistake of its own.
+/// Reads a list with `read` for each item; each wrong item is a mistake of its own.
 pub(super) fn list<T>(
     right: &'static str,
     read: impl Fn(&Value<'_>) -> Result<T, String>,
@@ -96,18 +96,18 @@ pub(super) fn list<T>(
     }
 }
 
-/// Probes and failures in a row.
+/// Range of thresholds: consecutive probes and failures.
 pub(super) const THRESHOLD: RangeInclusive<u32> = 1..=1000;
 
-/// A list of statuses.
+/// Reads a list of statuses.
 pub(super) fn statuses(value: &Value<'_>) -> Result<Vec<u16>, String> {
     list(units::STATUSES, whole(units::STATUS))(value)
 }
 
-/// What a path looks like, for messages.
+/// The form of a path, for messages.
 pub(super) const PATH: &str = r#"a path such as "/health""#;
 
-/// A request target in origin form; it is sent as it is.
+/// Validates a request target in origin form, which is sent unchanged.
 pub(super) fn path(text: &str) -> Result<String, String> {
     let visible = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
     if !text.starts_with('/') {
@@ -123,7 +123,7 @@ pub(super) fn path(text: &str) -> Result<String, String> {
 
 const PEM_FILE: &str = r#"the name of a PEM file, such as "cert.pem""#;
 
-/// The name of a PEM file; whether there is such a file is for whoever opens it.
+/// Reads the name of a PEM file; the file is checked when it is opened.
 pub(super) fn pem_file(value: &Value<'_>) -> Result<String, String> {
     text(PEM_FILE, |name| match name.is_empty() || name.contains('\0') {
         true => Err(format!("{} is not a file's name; write {PEM_FILE}", quoted(name))),
@@ -134,12 +134,12 @@ pub(super) fn pem_file(value: &Value<'_>) -> Result<String, String> {
 /// For `ca` beside a URL that is not https.
 pub(super) const CA_WITHOUT_TLS: &str = "of no effect without https; write the URL with https://";
 
-/// One of the two files of a certificate, which has to be there.
+/// Reads the mandatory name of a certificate's file.
 pub(super) fn required_pem_file(fields: &Fields<'_>, name: &'static str) -> String {
     fields.required(name, PEM_FILE, pem_file).unwrap_or_default()
 }
 
-/// Whether something is said; null says nothing.
+/// Whether the value is other than null.
 pub(super) fn not_null(value: &Value<'_>) -> bool {
     !matches!(value.scalar(), Scalar::Null)
 }

@@ -1,11 +1,11 @@
-//! What can be told only from what a file says, and no longer from what it resolves to: a field that was
-//! left out and should not have been. For `check`; none of it is a mistake.
+//! Remarks of `check` on what only the file shows and the resolved `Config` no longer does, such as a field
+//! that was left out but should probably be there. Remarks are not mistakes.
 
 use serde_json::{Map, Value};
 
 use super::{Config, Route, Unmatched};
 
-/// Of this text, which is a valid configuration.
+/// The remarks on this text, which must be a valid configuration.
 pub(super) fn of(text: &str, config: &Config) -> Vec<String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let Ok(Value::Object(file)) = serde_json::from_str(text) else { return Vec::new() };
@@ -18,7 +18,7 @@ fn rate_limit(file: &Map<String, Value>) -> Option<String> {
         .then(|| "rate_limit limits nobody: it is off until it has \"enabled\": true".to_owned())
 }
 
-/// Requests that no route takes, where nobody has said which backends they are for.
+/// Requests that no route matches, if the file does not say which backends they go to.
 fn strays(file: &Map<String, Value>, config: &Config) -> Option<String> {
     let takes_all = |route: &Route| route.takes_all() && !route.leads_to("default");
     let are_left = !config.pools.is_empty() && !config.routes.iter().any(takes_all);

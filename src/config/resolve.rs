@@ -1,5 +1,5 @@
-//! From what the file says to a `Config`: every field with its default, its kind and its bounds. A
-//! field that is wrong is reported and read as its default, so that the rest is checked as well.
+//! Builds a `Config` from the file: each field with its default, its kind and its bounds. A wrong field is
+//! reported and read as its default, so that the rest is checked, too.
 
 mod actions;
 mod listeners;
@@ -19,7 +19,7 @@ use super::{
 
 const WORKERS: RangeInclusive<usize> = 1..=4096;
 
-/// Reads the file, then the overrides.
+/// Reads the file, then applies the overrides.
 pub(super) fn resolve(source: &str, overrides: &Overrides) -> Result<Config, ConfigErrors> {
     let document = Document::new(source, &overrides.variables)?;
     let config = document.read(|fields| config(fields, &document, overrides));
@@ -70,7 +70,7 @@ fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -
     // After the overrides, because named pools inherit the algorithm.
     config.pools = pool::named(fields, &config.default_pool);
     if config.pools.is_empty() {
-        // Else it may be meant for those that say nothing of their own.
+        // With named pools, the port may be meant for those that inherit it.
         pool::check_probe_port(fields, &config.default_pool);
     }
     config.routes = routes::routes(fields, &config.pools);
@@ -79,7 +79,7 @@ fn config(fields: &Fields<'_>, document: &Document<'_>, overrides: &Overrides) -
     config
 }
 
-/// Environment and flags win over the file.
+/// The environment and flags take precedence over the file.
 fn apply(overrides: &Overrides, config: &mut Config, document: &Document<'_>) {
     if let Some((source, value)) = &overrides.algorithm {
         match names::algorithm(value) {

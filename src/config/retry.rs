@@ -1,4 +1,4 @@
-//! `retry`: when a request may be tried again.
+//! `retry`: when a request may be retried.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use super::read::{boolean, duration_or_zero, size, statuses, whole};
 use super::write;
 
 const MAX_RETRIES: RangeInclusive<u32> = 0..=100;
-/// A body is held in memory for each request that may be retried.
+/// Every request that may be retried holds up to this much of its body in memory.
 const BUFFER_BYTES: RangeInclusive<u64> = 0..=64 << 20;
-/// 0 leaves the three retries in flight that are always allowed.
+/// With 0, only the three retries in flight that are always allowed remain.
 const PERCENT: RangeInclusive<u32> = 0..=100;
 
 /// See the module.
@@ -20,17 +20,17 @@ const PERCENT: RangeInclusive<u32> = 0..=100;
 pub struct RetryConfig {
     /// Attempts after the first.
     pub max_retries: u32,
-    /// Wait before each retry.
+    /// Pause before each retry.
     #[serde(serialize_with = "write::duration")]
     pub delay: Duration,
     /// Statuses of a backend that count as a failed attempt.
     pub on_status: Vec<u16>,
-    /// Whether POST and PATCH are tried again after they were sent.
+    /// Whether POST and PATCH are retried after they were sent.
     pub non_idempotent: bool,
     /// Request bodies up to this size are kept for a retry.
     #[serde(rename = "buffer_body", serialize_with = "write::size")]
     pub buffer_body_bytes: usize,
-    /// Most retries in flight, in percent of the requests in flight.
+    /// Limit of retries in flight, in percent of the requests in flight.
     pub budget_percent: u32,
 }
 
@@ -47,7 +47,7 @@ impl Default for RetryConfig {
     }
 }
 
-/// The fields of [`RetryConfig`] that somebody has written, on top, in a pool or in a route.
+/// The fields of [`RetryConfig`] that a configuration sets, at the top level, in a pool or in a route.
 #[allow(missing_docs)]
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct RetryPatch {
@@ -74,7 +74,7 @@ impl RetryPatch {
         }
     }
 
-    /// The wider layer's with these differences.
+    /// Merges these settings over the wider layer's.
     pub fn over(&self, wider: &RetryConfig) -> RetryConfig {
         RetryConfig {
             max_retries: self.max_retries.unwrap_or(wider.max_retries),

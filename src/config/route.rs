@@ -1,4 +1,4 @@
-//! A route: which requests it is for, what it lets pass, and what becomes of them. As somebody wrote it.
+//! A route, as written: which requests it matches, which it allows, and what is done with them.
 
 use std::time::Duration;
 
@@ -15,48 +15,48 @@ use super::write;
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Route {
-    /// Exact hosts, or `*.example.com`; empty is any. Lower-cased.
+    /// Exact hosts, or `*.example.com`, in lower case; empty matches any.
     #[serde(rename = "host", serialize_with = "write::one_or_several")]
     pub hosts: Vec<String>,
-    /// Which paths.
+    /// The paths to match.
     #[serde(flatten)]
     pub path: PathMatch,
-    /// Which methods; empty is any.
+    /// The methods to match; empty matches any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<String>,
-    /// Fields that have this value, or that are not there.
+    /// Header fields that must have this value, or with `None` must be absent.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "write::object")]
     pub headers: Vec<(String, Option<String>)>,
-    /// Parameters of the query that have this value, or that are not there.
+    /// Query parameters that must have this value, or with `None` must be absent.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "write::object")]
     pub query: Vec<(String, Option<String>)>,
-    /// Who may ask.
+    /// Which clients are allowed.
     #[serde(flatten)]
     pub access: Access,
-    /// Taken off the beginning of the path.
+    /// Stripped from the beginning of the path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strip_prefix: Option<String>,
-    /// Put before the path, after something was taken off.
+    /// Put before the path, after stripping.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub add_prefix: Option<String>,
-    /// What becomes of them.
+    /// What is done with the requests.
     #[serde(flatten)]
     pub action: Action,
-    /// What else is said for them alone.
+    /// Settings for these requests alone.
     #[serde(flatten)]
     pub local: Local,
 }
 
-/// Which paths a route is for.
+/// The paths that a route matches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum PathMatch {
-    /// Whole leading segments; `/` is any.
+    /// Whole leading segments; `/` matches any path.
     #[serde(rename = "path")]
     Prefix(String),
-    /// This one.
+    /// Exactly this path.
     #[serde(rename = "path_exact")]
     Exact(String),
-    /// Those in which this regular expression is found.
+    /// Paths in which this regular expression finds a match.
     #[serde(rename = "path_regex")]
     Regex(String),
 }
@@ -67,25 +67,25 @@ impl Default for PathMatch {
     }
 }
 
-/// What becomes of a request.
+/// What is done with a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// A backend of one of these pools answers, each with its share of the clients.
+    /// It is forwarded to one of these pools, which share the clients as given.
     Pools(Vec<(String, u32)>),
-    /// The client is sent elsewhere.
+    /// The client is redirected.
     Redirect {
-        /// Where.
+        /// The target.
         to: Template,
         /// 301, 302, 303, 307 or 308.
         status: u16,
     },
     /// The balancer answers.
     Respond {
-        /// With this status ...
+        /// The status.
         status: u16,
-        /// ... this text ...
+        /// The body.
         body: String,
-        /// ... of this type.
+        /// The content type.
         content_type: String,
     },
 }
@@ -96,43 +96,43 @@ impl Default for Action {
     }
 }
 
-/// Who may ask.
+/// Restrictions on the clients.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Access {
-    /// Only clients from these; empty is all.
+    /// Only clients in these networks; empty allows all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<IpNet>,
-    /// None from these, whatever `allow` says.
+    /// No clients in these networks, even if `allow` contains them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deny: Vec<IpNet>,
-    /// Who knows a password of this file.
+    /// Only clients with a login from this file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub basic_auth: Option<BasicAuth>,
-    /// Who is let pass by somebody else.
+    /// Only requests that another service approves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forward_auth: Option<ForwardAuth>,
 }
 
-/// A login with a name and a password.
+/// A login with a user name and password.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BasicAuth {
-    /// What people are told that it is for.
+    /// The purpose of the login, shown to users.
     pub realm: String,
-    /// The file with names and hashes, as `htpasswd -B` writes it.
+    /// The file with user names and hashes, as written by `htpasswd -B`.
     pub users: NamedFile,
 }
 
-/// A service that says who may pass.
+/// A service that approves requests.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ForwardAuth {
-    /// Where it is asked, by GET.
+    /// The URL of the service, requested with GET.
     pub url: String,
     /// A PEM file that replaces the system's roots, for `https`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
-    /// Fields of its answer that the backend gets.
+    /// Fields of its answer that are passed to the backend.
     pub pass: Vec<String>,
-    /// How long it may take.
+    /// Time limit for its answer.
     #[serde(serialize_with = "write::duration")]
     pub timeout: Duration,
 }
@@ -146,7 +146,7 @@ impl ForwardAuth {
 }
 
 impl Route {
-    /// Whether no request passes it by.
+    /// Whether the route matches all requests.
     pub fn takes_all(&self) -> bool {
         self.hosts.is_empty()
             && self.path == PathMatch::default()
@@ -155,7 +155,7 @@ impl Route {
             && self.query.is_empty()
     }
 
-    /// The pools that it may lead to.
+    /// The pools that it may forward to.
     pub fn pools(&self) -> impl Iterator<Item = &str> {
         let pools: &[(String, u32)] = match &self.action {
             Action::Pools(pools) => pools,
@@ -164,12 +164,12 @@ impl Route {
         pools.iter().map(|(name, _)| name.as_str())
     }
 
-    /// Whether it may lead to this pool.
+    /// Whether it may forward to this pool.
     pub fn leads_to(&self, pool: &str) -> bool {
         self.pools().any(|name| name == pool)
     }
 
-    /// The files that it names.
+    /// The files that the route names.
     pub(super) fn files(&mut self) -> impl Iterator<Item = (String, &mut NamedFile)> {
         let users =
             self.access.basic_auth.as_mut().map(|auth| ("basic_auth.users".to_owned(), &mut auth.users));

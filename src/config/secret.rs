@@ -1,12 +1,12 @@
-//! Secrets: what is said about a wrong one never repeats it.
+//! Secrets: messages about a wrong one never repeat it.
 
 use super::raw::{Scalar, Value};
 
 const TOKEN: &str = "a secret of visible ASCII characters, or null";
-/// Shorter ones can be found by trying.
+/// Shorter keys can be guessed.
 const LEAST_KEY_BYTES: usize = 16;
 
-/// What callers of the admin listener send.
+/// Reads the token of the admin listener.
 pub(super) fn token(value: &Value<'_>) -> Result<String, String> {
     match value.scalar() {
         Scalar::Text(token) if is_visible(&token) => Ok(token),
@@ -14,7 +14,7 @@ pub(super) fn token(value: &Value<'_>) -> Result<String, String> {
     }
 }
 
-/// What sticky cookies are made with.
+/// Reads the key for sticky cookies.
 pub(super) fn sticky_key(value: &Value<'_>) -> Result<String, String> {
     match value.scalar() {
         Scalar::Text(key) if key.len() >= LEAST_KEY_BYTES && is_visible(&key) => Ok(key),

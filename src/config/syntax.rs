@@ -1,8 +1,8 @@
-//! What is wrong with a file that is no JSON, in words of people who write such files rather than of a parser.
+//! Explains JSON syntax errors in plain words instead of the parser's.
 
 use super::error::Mistake;
 
-/// The mistake that serde_json stumbled over.
+/// The mistake for an error from serde_json.
 pub(super) fn mistake(json: &str, error: &serde_json::Error) -> Mistake {
     let mistake = |line, message| Mistake { path: String::new(), line: Some(line), message };
     if json.trim().is_empty() {
@@ -24,14 +24,14 @@ pub(super) fn mistake(json: &str, error: &serde_json::Error) -> Mistake {
     mistake(line, format!("not valid JSON: {reason} (column {column})"))
 }
 
-/// The text before the place that a parser names, and from there on.
+/// Splits the text at the position that the parser reports.
 fn around(json: &str, line: usize, column: usize) -> (&str, &str) {
     let above: usize = json.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     let offset = (above + column).saturating_sub(1);
     json.split_at_checked(offset).unwrap_or((json, ""))
 }
 
-/// A list that is closed while an object in it is still open, or the other way round.
+/// Detects a list closed while an object in it is still open, or the reverse.
 fn wrong_bracket(before: &str, at: &str, parsers_words: &str) -> Option<String> {
     let closing = at.chars().next().filter(|c| matches!(c, ']' | '}'))?;
     let is_another = parsers_words.starts_with("expected `,` or ") && !before.trim_end().ends_with(',');
@@ -42,7 +42,7 @@ fn wrong_bracket(before: &str, at: &str, parsers_words: &str) -> Option<String> 
     })
 }
 
-/// The slips that people make; `None` for others.
+/// Descriptions of common slips; `None` for others.
 fn in_plain_words(before: &str, at: &str, parsers_words: &str) -> Option<&'static str> {
     let ends_in_a_comma = before.trim_end().ends_with(',');
     let starts_a_comment = at.starts_with('#') || at.starts_with("//") || at.starts_with("/*");
@@ -69,7 +69,7 @@ fn in_plain_words(before: &str, at: &str, parsers_words: &str) -> Option<&'stati
     })
 }
 
-/// What is still open at the end of the text, and the line where that began.
+/// What is still open at the end of the text, and the line where it began.
 fn unclosed(json: &str) -> (usize, String) {
     let (mut open, mut line) = (Vec::new(), 1);
     let mut text_since = None;

@@ -1,4 +1,4 @@
-//! Values with placeholders, as header rules and redirects have them: `https://{host}{path}`.
+//! Values with placeholders, for header rules and redirects: `https://{host}{path}`.
 
 use std::fmt;
 
@@ -8,20 +8,20 @@ use super::error::quoted;
 /// Longest value, in bytes.
 const MOST_BYTES: usize = 8 << 10;
 
-/// What a placeholder stands for.
+/// The placeholders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placeholder {
-    /// `{client}`: the client's address, as far as it is believed.
+    /// `{client}`: the client's address, taking trusted proxies into account.
     Client,
-    /// `{host}`: the host that the client asks for, with its port.
+    /// `{host}`: the requested host with its port.
     Host,
     /// `{scheme}`: `http` or `https`.
     Scheme,
-    /// `{path}`: the path that the client asks for, with its query.
+    /// `{path}`: the requested path with its query.
     Path,
     /// `{request_id}`: the value of `X-Request-ID`.
     RequestId,
-    /// `{backend}`: the backend's URL; empty where none was chosen.
+    /// `{backend}`: the backend's URL; empty if none was chosen.
     Backend,
 }
 
@@ -37,9 +37,9 @@ const PLACEHOLDERS: [(&str, Placeholder); 6] = [
 /// A part of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
-    /// As it is written.
+    /// Literal text.
     Text(String),
-    /// What it stands for.
+    /// A placeholder.
     Placeholder(Placeholder),
 }
 
@@ -48,13 +48,12 @@ pub enum Piece {
 pub struct Template(Vec<Piece>);
 
 impl Template {
-    /// Its parts in order.
+    /// The parts in order.
     pub fn pieces(&self) -> &[Piece] {
         &self.0
     }
 
-    /// Reads a value. Braces around something that could be no placeholder stand for themselves, for values of
-    /// fields may be JSON.
+    /// Parses a value. Braces that can't enclose a placeholder are literal, since values may be JSON.
     pub(super) fn parse(text: &str) -> Result<Template, String> {
         if text.len() > MOST_BYTES {
             return Err(format!("longer than {MOST_BYTES} bytes"));

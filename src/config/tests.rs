@@ -1,5 +1,5 @@
-//! The configuration as a whole: what is true of every file, and files with mistakes beside what is
-//! said about them.
+//! Tests of the configuration as a whole: properties of every file, and files with mistakes and the expected
+//! messages.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ fn example() -> String {
     fs::read_to_string(in_repository("config.json")).unwrap()
 }
 
-/// Everything there is to configure, whether or not it has its effect yet.
+/// Resolves a text without overrides.
 fn resolved(text: &str) -> Result<Config, ConfigErrors> {
     parse(text, &NO_OVERRIDES)
 }
@@ -196,10 +196,10 @@ fn a_variable_that_is_not_set_is_one_mistake_at_its_field() {
         &[("P", "yes")],
         "line 1: via: found the string \"yes\"; write true or false",
     );
-    // Names of fields are as they are written.
+    // Names of fields are not expanded.
     let errors = with_variables(r#"{ "${P}": 1 }"#, &[("P", "workers")]).unwrap_err();
     assert!(errors.to_string().contains("unknown field"), "{errors}");
-    // What is wrong with a secret never repeats it.
+    // Messages about a secret never contain it.
     let errors = with_variables(r#"{ "sticky_key": "${P}" }"#, &[("P", "tooshort")]).unwrap_err();
     assert!(!errors.to_string().contains("tooshort"), "{errors}");
 }
@@ -221,7 +221,7 @@ fn nesting_and_mistakes_without_end_are_bounded() {
     assert_eq!(errors.mistakes()[100].message, "and 199901 more");
 }
 
-/// For each field some values that are right, none of them the default alone.
+/// Valid values for each field, including some that are not the default.
 fn right_values() -> Vec<(&'static str, Vec<Json>)> {
     let backends = json!([
         { "url": "http://Example.com/" },
@@ -279,7 +279,7 @@ fn right_values() -> Vec<(&'static str, Vec<Json>)> {
     ]
 }
 
-/// Every number that a file can have, with the least and the most of it.
+/// All numeric fields, with the smallest and the largest valid value.
 const NUMBERS: [(&str, &str, &str); 24] = [
     ("workers", "1", "4096"),
     ("backends.weight", "0", "65535"),
@@ -307,7 +307,7 @@ const NUMBERS: [(&str, &str, &str); 24] = [
     ("slow_start", "\"0s\"", "\"24h\""),
 ];
 
-/// A file that has nothing but this field.
+/// A file with only this field.
 fn file_with(field: &str, value: &str) -> String {
     match field.split_once('.') {
         Some(("backends", field)) => {
@@ -385,7 +385,7 @@ proptest! {
         let _ = parse(&String::from_utf8_lossy(&bytes), &NO_OVERRIDES);
     }
 
-    /// A piece of the example is replaced by another piece, or by text.
+    /// Replaces a piece of the example by another piece, or by text.
     #[test]
     fn no_damage_to_the_example_makes_it_panic(
         at in any::<prop::sample::Index>(),

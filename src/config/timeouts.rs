@@ -1,4 +1,4 @@
-//! `timeouts`: every limit in time.
+//! `timeouts`: all time limits.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use super::raw::Fields;
 use super::read::{duration, duration_or_zero};
 use super::write;
 
-/// Longer than the 60 s for which the usual cloud balancers keep an idle connection to us: whoever closes
-/// first must be the one that sends, or its next request meets a connection that is being closed. nginx's
-/// default, too.
+/// Longer than the 60 s for which common cloud load balancers keep idle connections to us: the side that
+/// sends requests should close first, otherwise its next request may meet a closing connection. Also nginx's
+/// default.
 const CLIENT_IDLE: Duration = Duration::from_secs(75);
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Timeouts {
-    /// To open a connection to a backend, all its addresses together.
+    /// Opening a connection to a backend, for all its addresses together.
     #[serde(serialize_with = "write::duration")]
     pub connect: Duration,
-    /// One attempt up to the answer's head, then each wait for more of its body.
+    /// One attempt up to the answer's head, then each wait for more of the body.
     #[serde(serialize_with = "write::duration")]
     pub request: Duration,
     /// Each wait for more of an event stream, or of an answer that has left the worker pool.
@@ -28,10 +28,10 @@ pub struct Timeouts {
     /// How long an idle connection to a backend is kept.
     #[serde(serialize_with = "write::duration")]
     pub backend_idle: Duration,
-    /// How long a request waits for a worker.
+    /// How long a request waits for a worker, or for a backend below `max_connections`.
     #[serde(serialize_with = "write::duration")]
     pub queue: Duration,
-    /// From a head's first byte to its last.
+    /// From the first byte of a request's head to its last.
     #[serde(serialize_with = "write::duration")]
     pub client_header: Duration,
     /// Each wait for more of a request's body.
@@ -40,16 +40,16 @@ pub struct Timeouts {
     /// How long a kept-alive connection may be silent.
     #[serde(serialize_with = "write::duration")]
     pub client_idle: Duration,
-    /// Each wait for a client to take more of an answer.
+    /// Each wait until a client accepts more of an answer.
     #[serde(serialize_with = "write::duration")]
     pub client_write: Duration,
-    /// How long `/lb-health` says 503 before the listener closes.
+    /// How long `/lb-health` answers 503 before the listener closes.
     #[serde(serialize_with = "write::duration")]
     pub pre_drain: Duration,
-    /// The longest drain.
+    /// Limit for the whole drain.
     #[serde(serialize_with = "write::duration")]
     pub drain: Duration,
-    /// How often backend names are looked up again.
+    /// Interval at which backends' names are resolved again.
     #[serde(serialize_with = "write::duration")]
     pub resolve: Duration,
 }

@@ -1,4 +1,4 @@
-//! `tls`: the listener that speaks TLS.
+//! `tls`: the TLS listener.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -11,22 +11,22 @@ use super::{ListenAddress, TlsVersion, names, write};
 
 const CERTIFICATES: &str = r#"a list such as [ { "certificate": "cert.pem", "private_key": "key.pem" } ]"#;
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8443);
-/// The port of https (RFC 9110 section 4.2.2).
+/// The default port of https (RFC 9110 section 4.2.2).
 const HTTPS_PORT: u16 = 443;
-/// TLS before it is broken (RFC 8996).
+/// Older versions are broken (RFC 8996).
 const MIN_VERSION: TlsVersion = TlsVersion::Tls12;
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TlsConfig {
-    /// Where TLS clients connect; never empty.
+    /// The listening addresses; never empty.
     #[serde(serialize_with = "write::one_or_several")]
     pub listen: Vec<ListenAddress>,
-    /// The first is for clients that name no known host.
+    /// The first is used for clients that name no known host.
     pub certificates: Vec<CertificateConfig>,
-    /// The lowest version that is spoken.
+    /// The lowest TLS version accepted.
     pub min_version: TlsVersion,
-    /// Whether the plain listener only redirects.
+    /// Whether the plain listener redirects all requests here.
     pub redirect_http: bool,
     /// Whether connections begin with a PROXY header.
     pub proxy_protocol: bool,
@@ -42,8 +42,8 @@ pub struct CertificateConfig {
 }
 
 impl TlsConfig {
-    /// The port that clients are sent to: the usual one if somebody listens there, else the first. Behind a Unix
-    /// socket there is a proxy, which has the usual one.
+    /// The port for redirects: 443 if there is a listener on it, else that of the first listener. With only
+    /// Unix sockets it is 443, the port of the proxy in front of them.
     pub fn port(&self) -> u16 {
         let ports = || self.listen.iter().filter_map(|listen| Some(listen.tcp()?.port()));
         let usual = ports().find(|port| *port == HTTPS_PORT);

@@ -1,5 +1,5 @@
-//! Durations `"1m30s"`, sizes `"64KiB"` and status ranges `"200-399"`: from text and back. What is
-//! written here reads back as the same value.
+//! Durations such as `"1m30s"`, sizes such as `"64KiB"` and status ranges such as `"200-399"`: parsing and
+//! writing. Written values parse to the same value.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -12,23 +12,23 @@ use super::StatusRanges;
 use super::as_text::written_as_text;
 use super::error::quoted;
 
-/// What a duration looks like, for messages.
+/// The form of a duration, for messages.
 pub(super) const DURATION: &str = r#"a duration such as "50ms", "3s" or "1m30s""#;
-/// What a size looks like, for messages.
+/// The form of a size, for messages.
 pub(super) const SIZE: &str = r#"a number of bytes, or a size such as "64KiB""#;
-/// What status ranges look like, for messages.
+/// The form of status ranges, for messages.
 pub(super) const STATUS_RANGES: &str = r#"status ranges such as "200-399" or "200-299,301""#;
 
-/// What a list of statuses looks like, for messages.
+/// The form of a list of statuses, for messages.
 pub(super) const STATUSES: &str = "a list of statuses such as [502, 503]";
 
-/// The statuses there are.
+/// The valid statuses.
 pub(super) const STATUS: RangeInclusive<u16> = 100..=599;
 
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A duration from 1 ms to 24 h.
+/// Parses a duration from 1 ms to 24 h.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     match duration_or_zero(text)? {
         Duration::ZERO => {
@@ -41,7 +41,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A duration from 0 to 24 h.
+/// Parses a duration from 0 to 24 h.
 pub(super) fn duration_or_zero(text: &str) -> Result<Duration, String> {
     let duration = parse_duration(text)
         .ok_or_else(|| format!("{} is not a duration; write {DURATION}", quoted(text)))?;
@@ -51,8 +51,8 @@ pub(super) fn duration_or_zero(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// humantime 2.4.0 panics where seconds sum up to 2^64 ("18446744073709551615s 1000ms"), so numbers
-/// that long don't reach it. `a_sum_past_all_seconds_is_no_panic` tells when this can go.
+/// humantime 2.4.0 panics if seconds sum up to 2^64 ("18446744073709551615s 1000ms"), so such long numbers
+/// are not passed to it. The test `a_sum_past_all_seconds_is_no_panic` shows when this workaround can go.
 fn parse_duration(text: &str) -> Option<Duration> {
     const MOST_BYTES: usize = 64;
     const MOST_DIGITS: usize = 9;
@@ -64,7 +64,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
     humantime::parse_duration(&compact).ok()
 }
 
-/// `"50ms"`, `"90s"`, `"2m30s"`.
+/// Writes `"50ms"`, `"90s"`, `"2m30s"`.
 pub fn write_duration(duration: Duration) -> String {
     const LONGEST_IN_SECONDS: u64 = 120;
     if duration.subsec_nanos() == 0 && duration.as_secs() <= LONGEST_IN_SECONDS {
@@ -73,11 +73,11 @@ pub fn write_duration(duration: Duration) -> String {
     humantime::format_duration(duration).to_string().replace(' ', "")
 }
 
-/// A size in bytes, with or without a unit.
+/// Parses a size in bytes, with or without a unit.
 pub(super) fn size(text: &str, range: &RangeInclusive<u64>) -> Result<u64, String> {
     let ByteSize(bytes) =
         text.parse().map_err(|_| format!("{} is not a size; write {SIZE}", quoted(text)))?;
-    // What does not fit saturates.
+    // A size that overflows saturates in `ByteSize`.
     if !range.contains(&bytes) || (bytes == u64::MAX && !text.trim().bytes().all(|b| b.is_ascii_digit())) {
         let (least, most) = (write_size(*range.start()), write_size(*range.end()));
         return Err(format!("{} is out of range; write a size from {least} to {most}", quoted(text)));
@@ -85,7 +85,7 @@ pub(super) fn size(text: &str, range: &RangeInclusive<u64>) -> Result<u64, Strin
     Ok(bytes)
 }
 
-/// `"64KiB"` where that is exact, else the number of bytes.
+/// Writes `"64KiB"` if that is exact, else the number of bytes.
 pub(super) fn write_size(bytes: u64) -> Json {
     let units = [(bytesize::GIB, "GiB"), (bytesize::MIB, "MiB"), (bytesize::KIB, "KiB")];
     match units.into_iter().find(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit)) {
@@ -94,7 +94,7 @@ pub(super) fn write_size(bytes: u64) -> Json {
     }
 }
 
-/// Inclusive ranges of statuses, separated by commas.
+/// Parses inclusive ranges of statuses, separated by commas.
 pub(super) fn status_ranges(text: &str) -> Result<StatusRanges, String> {
     text.split(',')
         .map(|range| status_range(range.trim()))
@@ -114,7 +114,7 @@ fn status(text: &str) -> Option<u16> {
 }
 
 impl StatusRanges {
-    /// Whether `status` lies in one of the ranges.
+    /// Whether one of the ranges contains `status`.
     pub fn contain(&self, status: u16) -> bool {
         self.0.iter().any(|(first, last)| (*first..=*last).contains(&status))
     }

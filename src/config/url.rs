@@ -1,6 +1,5 @@
-//! Where a backend is: `http://host:port`, `https://host:port`, `unix:/path`. Nothing else is a
-//! backend URL: what a URL may carry beyond that (a user, a path, a query) would have no effect, and
-//! is refused with its reason.
+//! Backend URLs: `http://host:port`, `https://host:port`, `unix:/path`. Anything more in a URL (a user, a
+//! path, a query) would have no effect, so it is refused with the reason.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -8,28 +7,28 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::as_text::written_as_text;
 use super::error::quoted;
 
-/// What a backend URL looks like, for messages.
+/// The form of a backend URL, for messages.
 pub(super) const BACKEND_URL: &str = "http://HOST:PORT, https://HOST:PORT or unix:/PATH";
 
 const HTTP_PORT: u16 = 80;
 const HTTPS_PORT: u16 = 443;
-/// What `sockaddr_un` holds, less the final NUL.
+/// Size of the path in `sockaddr_un` without the final NUL.
 const MOST_SOCKET_PATH_BYTES: usize = 107;
-/// RFC 1035's limits.
+/// Limits of RFC 1035.
 const MOST_NAME_BYTES: usize = 253;
 const MOST_LABEL_BYTES: usize = 63;
 
-/// Where a backend is. `Display` writes it as `http://localhost:3001`, without a trailing slash.
+/// A backend's URL. `Display` writes it as `http://localhost:3001`, without a trailing slash.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum BackendUrl {
-    /// `http://host:port`; IPv6 literals in brackets. The port is 80 where the URL has none.
+    /// `http://host:port`; IPv6 addresses in brackets. The default port is 80.
     Http {
         /// A name or a literal address, without brackets, lower-cased.
         host: String,
         /// TCP port.
         port: u16,
     },
-    /// `https://host:port`; the port is 443 where the URL has none.
+    /// `https://host:port`; the default port is 443.
     Https {
         /// A name or a literal address, without brackets, lower-cased.
         host: String,
@@ -44,14 +43,14 @@ pub enum BackendUrl {
 }
 
 impl BackendUrl {
-    /// Reads a URL; scheme and host in any case, a lone `/` after the host allowed.
+    /// Parses a URL; scheme and host may be in any case, and a single `/` may follow the host.
     ///
     /// # Errors
     ///
-    /// Why `text` is not a backend URL and what would be, as a sentence for people.
+    /// A message for operators: why `text` is not a backend URL, and what would be one.
     pub fn parse(text: &str) -> Result<BackendUrl, String> {
         parse(text).map_err(|reason| match text.contains('@') {
-            // What stands before an `@` may be a password.
+            // The part before an `@` may contain a password.
             true => format!("the URL {reason}; write {BACKEND_URL}"),
             false => format!("{} {reason}; write {BACKEND_URL}", quoted(text)),
         })
@@ -77,7 +76,7 @@ fn parse(text: &str) -> Result<BackendUrl, &'static str> {
     }
 }
 
-/// Host and port of what follows `http:`.
+/// Parses host and port after `http:`.
 fn authority(rest: &str) -> Result<(String, Option<u16>), &'static str> {
     let rest = rest.strip_prefix("//").ok_or("lacks // after the scheme")?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -93,7 +92,7 @@ fn authority(rest: &str) -> Result<(String, Option<u16>), &'static str> {
     }
 }
 
-/// Of `host:port` or `host`; an IPv6 address has its brackets, and loses them.
+/// Parses `host:port` or `host`; removes the brackets of an IPv6 address.
 pub(super) fn host_and_port(authority: &str) -> Result<(String, Option<u16>), &'static str> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
@@ -122,7 +121,7 @@ fn port(digits: &str) -> Result<u16, &'static str> {
     port.ok_or("has a port that is not a number from 1 to 65535")
 }
 
-/// A name or an IPv4 address, lower-cased.
+/// Validates a name or an IPv4 address and converts it to lower case.
 pub(super) fn host_name(text: &str) -> Result<String, &'static str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     let labels = text.strip_suffix('.').unwrap_or(text);
@@ -134,7 +133,7 @@ pub(super) fn host_name(text: &str) -> Result<String, &'static str> {
     if labels.len() > MOST_NAME_BYTES || !labels.split('.').all(valid) {
         return Err("has a host that is neither a name nor an address");
     }
-    // A name never ends in a number, so this one was meant to be an address.
+    // No name ends in a number, so this was meant to be an IPv4 address.
     let last = labels.rsplit('.').next().unwrap_or_default();
     if last.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<Ipv4Addr>().is_err() {
         return Err("has a host that is neither a name nor an address");
@@ -143,12 +142,12 @@ pub(super) fn host_name(text: &str) -> Result<String, &'static str> {
 }
 
 fn socket_path(rest: &str) -> Result<String, &'static str> {
-    // Some write unix:///path, with an empty host.
+    // Also accepts unix:///path, with an empty host.
     let path = rest.strip_prefix("//").unwrap_or(rest);
     if !path.starts_with('/') || path.ends_with('/') {
         return Err("has no absolute path of a socket");
     }
-    // `//a` is `/a`, and after the scheme it would read as an empty host.
+    // `//a` means `/a`; written after the scheme, it would read as an empty host.
     let path = format!("/{}", path.trim_start_matches('/'));
     if path.len() > MOST_SOCKET_PATH_BYTES {
         return Err("has a path longer than a socket's can be, which is 107 bytes");

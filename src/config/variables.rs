@@ -1,5 +1,5 @@
-//! `${NAME}` in a string of the file: the environment's. `$${` is the two characters themselves; any other `$` is
-//! nothing special. Names of fields are as they are written.
+//! `${NAME}` in a string of the file is replaced by the environment's value. `$${` stands for the characters
+//! `${`; any other `$` is literal. Names of fields are not expanded.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::error::quoted;
 
-/// What the environment says, as it was when the process started. Read by `cli`.
+/// The environment at the start of the process. Read by `cli`.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Variables(BTreeMap<OsString, OsString>);
 
@@ -20,7 +20,7 @@ impl FromIterator<(OsString, OsString)> for Variables {
     }
 }
 
-/// Passwords stand there, and names of no concern to anybody.
+/// Hides names and values: they may contain passwords.
 impl fmt::Debug for Variables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} variables", self.0.len())
@@ -28,11 +28,11 @@ impl fmt::Debug for Variables {
 }
 
 const REFERENCE: &str = "${";
-/// Longer messages than this name nobody's variable.
+/// Names are longer than this only by mistake.
 const MOST_NAME_BYTES: usize = 256;
 
 impl Variables {
-    /// The text with what the environment says in it.
+    /// The text with its variables replaced.
     pub(super) fn expand<'t>(&self, text: &'t str) -> Result<Cow<'t, str>, String> {
         if !text.contains(REFERENCE) {
             return Ok(Cow::Borrowed(text));
@@ -65,7 +65,7 @@ impl Variables {
     }
 }
 
-/// The name behind `${`, and what stands behind its `}`.
+/// The name after `${`, and the text after its `}`.
 fn name_in(text: &str) -> Result<(&str, &str), String> {
     let is_name = |name: &str| {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -81,14 +81,14 @@ fn name_in(text: &str) -> Result<(&str, &str), String> {
     })
 }
 
-/// Whether a string is one variable and nothing else: only then may it stand for a number, too.
+/// Whether a string is exactly one variable; only then may it stand for a number, too.
 pub(super) fn is_reference(text: &str) -> bool {
     text.strip_prefix(REFERENCE)
         .and_then(|text| name_in(text).ok())
         .is_some_and(|(_, behind)| behind.is_empty())
 }
 
-/// So that every text reads back as itself.
+/// Escapes all strings, so that they read back unchanged.
 pub(super) fn escape(json: &mut Json) {
     match json {
         Json::String(text) if text.contains(REFERENCE) => *text = text.replace(REFERENCE, "$${"),

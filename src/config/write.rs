@@ -1,5 +1,5 @@
-//! A `Config` in config.json's own words, every field present: what `check` prints, and what reads
-//! back as the same `Config`. Each type derives `Serialize`; here is how its values are written.
+//! Writes a `Config` as JSON with every field: printed by `check`, and read back as the same `Config`. Each
+//! type derives `Serialize`; the functions here write their values.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use serde_json::{Value as Json, json};
 use super::units::{write_duration, write_size};
 use super::{Config, variables};
 
-/// Stands for a secret, and is long enough for any of them.
+/// Replaces a secret; long enough to be valid for each of them.
 const HIDDEN: &str = "****************";
 
 impl Config {
-    /// The same with what nobody should read on a screen made unreadable.
+    /// The configuration with its secrets hidden.
     #[must_use]
     pub fn without_secrets(&self) -> Config {
         let mut shown = self.clone();
@@ -26,47 +26,47 @@ impl Config {
         shown
     }
 
-    /// The configuration as config.json would say it, defaults included. Its secrets are in it.
+    /// The configuration as JSON, including defaults and secrets.
     pub fn to_json(&self) -> Json {
-        // Nothing in a configuration is beyond JSON: every key is a string.
+        // Can't fail: every key is a string.
         let mut whole = serde_json::to_value(self).unwrap_or_default();
         variables::escape(&mut whole);
         whole
     }
 }
 
-/// `"1m30s"`
+/// Writes `"1m30s"`.
 pub(super) fn duration<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(&write_duration(*value))
 }
 
-/// The same, or null.
+/// Writes a duration, or null.
 pub(super) fn optional_duration<S: Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
     value.map(write_duration).serialize(to)
 }
 
-/// `"64KiB"`
+/// Writes `"64KiB"`.
 pub(super) fn size<S: Serializer>(bytes: &usize, to: S) -> Result<S::Ok, S::Error> {
     write_size(*bytes as u64).serialize(to)
 }
 
-/// The same, or null.
+/// Writes a size, or null.
 pub(super) fn optional_size<S: Serializer>(bytes: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
     bytes.map(write_size).serialize(to)
 }
 
-/// 100 rather than 100.0.
+/// Writes 100 rather than 100.0.
 pub(super) fn number<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
     whole_if_it_is(*value).serialize(to)
 }
 
-/// The same, or null.
+/// Writes a number, or null.
 pub(super) fn optional_number<S: Serializer>(value: &Option<f64>, to: S) -> Result<S::Ok, S::Error> {
     value.map(whole_if_it_is).serialize(to)
 }
 
 fn whole_if_it_is(value: f64) -> Json {
-    // Below this every whole f64 is exact.
+    // Every whole f64 below this is exact.
     const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
     match value.fract() == 0.0 && (0.0..MOST_EXACT).contains(&value) {
         true => json!(value as u64),
@@ -74,7 +74,7 @@ fn whole_if_it_is(value: f64) -> Json {
     }
 }
 
-/// What can be switched off: its fields, or the defaults while it is off.
+/// Writes `enabled` and the fields; those of the default if switched off.
 pub(super) fn switched<T: Serialize + Default, S: Serializer>(
     value: &Option<T>,
     to: S,
@@ -89,7 +89,7 @@ pub(super) fn switched<T: Serialize + Default, S: Serializer>(
     Switched { enabled: value.is_some(), fields: value.as_ref().unwrap_or(&default) }.serialize(to)
 }
 
-/// Of a patch only the fields that say something.
+/// Writes only the fields of a patch that are set.
 pub(super) fn patch<T: Serialize, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
     let mut json = serde_json::to_value(value).map_err(S::Error::custom)?;
     if let Json::Object(fields) = &mut json {
@@ -98,7 +98,7 @@ pub(super) fn patch<T: Serialize, S: Serializer>(value: &T, to: S) -> Result<S::
     json.serialize(to)
 }
 
-/// Pairs as an object, in their order.
+/// Writes pairs as an object, in order.
 pub(super) fn object<K: Display, V: Serialize, S: Serializer>(
     pairs: &[(K, V)],
     to: S,
@@ -110,7 +110,7 @@ pub(super) fn object<K: Display, V: Serialize, S: Serializer>(
     map.end()
 }
 
-/// One as itself, several as a list, none as null.
+/// Writes one value as itself, several as a list, none as null.
 pub(super) fn one_or_several<T: Serialize, S: Serializer>(all: &[T], to: S) -> Result<S::Ok, S::Error> {
     match all {
         [] => to.serialize_none(),

@@ -1,22 +1,22 @@
-//! Words and blocks of words: what nginx's files and Caddy's are made of.
+//! Directives, of which the files of nginx and Caddy consist: words, and blocks of directives.
 
 use super::report::Place;
 
 /// One directive with its block, if it has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directive {
-    /// Where it stands.
+    /// The directive's position.
     pub place: Place,
-    /// Its first word.
+    /// The first word.
     pub name: String,
-    /// The others.
+    /// The other words.
     pub args: Vec<String>,
-    /// What is in its braces.
+    /// The directives in braces.
     pub block: Option<Vec<Directive>>,
 }
 
 impl Directive {
-    /// As it was written, but for its block.
+    /// The directive as written, without its block.
     pub fn text(&self) -> String {
         let mut text = self.name.clone();
         for arg in &self.args {
@@ -29,12 +29,12 @@ impl Directive {
         text
     }
 
-    /// The word at this place.
+    /// The argument at this index; empty if missing.
     pub fn arg(&self, at: usize) -> &str {
         self.args.get(at).map_or("", String::as_str)
     }
 
-    /// What is in its braces; nothing where there are none.
+    /// The directives in braces; none without a block.
     pub fn inside(&self) -> &[Directive] {
         self.block.as_deref().unwrap_or_default()
     }

@@ -1,5 +1,5 @@
-//! Our configuration while it is being written. Parts are JSON objects, as they will stand in the file; a field is
-//! named by its path (`timeouts.request`).
+//! Our configuration under construction. Its parts are JSON objects as in the finished file; a field is named
+//! by its path (`timeouts.request`).
 
 use serde_json::{Map, Value as Json, json};
 
@@ -8,29 +8,29 @@ use super::report::Place;
 /// An object of the file.
 pub type Object = Map<String, Json>;
 
-/// A route, and where the old file says it.
+/// A route, with its origin in the old file.
 #[derive(Debug, Clone)]
 pub struct DraftRoute {
-    /// As it will stand in the file.
+    /// The fields as in our file.
     pub fields: Object,
-    /// Where it comes from.
+    /// The position in the old file.
     pub place: Place,
-    /// How the old file names it.
+    /// The name in the old file.
     pub name: String,
 }
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Draft {
-    /// What stands on top.
+    /// The fields of the top level.
     pub top: Object,
     /// Pools by name.
     pub(super) pools: Vec<(String, Object)>,
-    /// In the order in which the old program would try them.
+    /// The routes in the order in which the old program tries them.
     pub routes: Vec<DraftRoute>,
 }
 
-/// Sets a field; objects on the way come into being.
+/// Sets a field, creating the objects on its path.
 pub fn put(object: &mut Object, path: &str, value: impl Into<Json>) {
     let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
     match rest {
@@ -44,7 +44,7 @@ pub fn put(object: &mut Object, path: &str, value: impl Into<Json>) {
     }
 }
 
-/// Appends to a list.
+/// Appends to a list unless the value is in it already.
 pub fn push(object: &mut Object, field: &str, value: impl Into<Json>) {
     if let Json::Array(list) = object.entry(field).or_insert_with(|| json!([])) {
         let value = value.into();
@@ -54,7 +54,7 @@ pub fn push(object: &mut Object, field: &str, value: impl Into<Json>) {
     }
 }
 
-/// A rule about a field of requests or answers (`request_headers`, `response_headers`). Names may have dots.
+/// Adds a header rule (`request_headers`, `response_headers`). The field's name may contain dots.
 pub fn header(object: &mut Object, which: &str, how: &str, name: &str, value: &str) {
     let rules = object.entry(which).or_insert_with(|| json!({}));
     let Json::Object(rules) = rules else { return };
@@ -69,7 +69,7 @@ pub fn header(object: &mut Object, which: &str, how: &str, name: &str, value: &s
 }
 
 impl Draft {
-    /// Adds a pool under this name or one like it, or finds the one that is the same; its name in our file.
+    /// Adds a pool under this name or a similar one, or finds an equal pool; returns the name in our file.
     pub fn pool(&mut self, name: &str, fields: Object) -> String {
         let plain: String = name
             .chars()
@@ -90,19 +90,19 @@ impl Draft {
         candidate
     }
 
-    /// Whether something on top was said for the field at this path of two names.
+    /// Whether the top level sets the field with this path of two names.
     pub fn says(&self, path: &str) -> bool {
         let (first, second) = path.split_once('.').unwrap_or((path, ""));
         self.top.get(first).is_some_and(|it| it.get(second).is_some())
     }
 
-    /// A route.
+    /// Adds a route.
     pub fn route(&mut self, fields: Object, place: &Place, name: &str) {
         self.routes.push(DraftRoute { fields, place: place.clone(), name: name.to_owned() });
     }
 }
 
-/// Objects are laid over each other, all else is replaced.
+/// Merges objects recursively; other values are replaced.
 pub fn merge(object: &mut Object, field: String, value: Json) {
     match (object.get_mut(&field), value) {
         (Some(Json::Object(there)), Json::Object(new)) => {

@@ -1,16 +1,16 @@
-//! Regular expressions of other programs: whether ours can have them, and what they find.
+//! Regular expressions of other programs: whether we support them, and what they match.
 
 use regex::{Regex, RegexBuilder};
 
-/// As the configuration bounds them.
+/// The same memory limit as in the configuration.
 const MOST_BYTES: usize = 1 << 20;
 
-/// The expression; `None` where it can't be said here (look-around, back-references) or would be too large.
+/// Compiles the expression; `None` if we don't support it (look-around, back-references) or it is too large.
 pub fn read(expression: &str) -> Option<Regex> {
     RegexBuilder::new(expression).size_limit(MOST_BYTES).build().ok()
 }
 
-/// An expression that finds this text.
+/// An expression that matches this text literally.
 pub fn literal(text: &str) -> String {
     regex::escape(text)
 }

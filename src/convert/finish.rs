@@ -1,4 +1,4 @@
-//! A draft becomes our file: what can go without saying does.
+//! Turns a draft into our file, without redundant parts.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use super::report::{Report, Verdict};
 use super::text::MOST_ROUTES;
 
 impl Draft {
-    /// The file. Where there is one pool it stands on top, and a route that says nothing goes without saying.
+    /// The finished file. A single pool moves to the top level, and routes without an effect are dropped.
     pub fn finish(mut self, report: &mut Report) -> Object {
         if self.routes.len() > MOST_ROUTES {
             let note = format!("the first {MOST_ROUTES} of {} routes", self.routes.len());
@@ -58,7 +58,7 @@ impl Draft {
         in_order(self.top)
     }
 
-    /// What all routes say stands on top, and is not said again.
+    /// Moves settings that all routes share to the top level.
     fn move_up_what_all_say(&mut self) {
         const OF_BACKENDS: [&str; 7] =
             ["request_headers", "host_header", "timeouts", "limits", "retry", "circuit_breaker", "compress"];
@@ -85,7 +85,7 @@ impl Draft {
         }
     }
 
-    /// A route for all requests whose words may stand on top as well has them there.
+    /// If the only route matches all requests, moves its settings to the top level where possible.
     fn hoist_the_only_route(&mut self) {
         const ONLY_IN_ROUTES: [&str; 7] =
             ["allow", "deny", "basic_auth", "forward_auth", "strip_prefix", "add_prefix", "pools"];
@@ -102,7 +102,7 @@ impl Draft {
         }
     }
 
-    /// Without those that another one stands before for the same requests.
+    /// Drops routes whose conditions equal those of an earlier route.
     fn distinct_routes(&mut self, report: &mut Report) -> Vec<DraftRoute> {
         let mut kept: Vec<DraftRoute> = Vec::new();
         let mut known: HashMap<String, usize> = HashMap::new();
@@ -126,7 +126,7 @@ impl Draft {
     }
 }
 
-/// As people read a file: where it listens, who answers, who gets what, and then the rest.
+/// Sorts fields for readers: listeners, backends, routes, then the rest.
 fn in_order(object: Object) -> Object {
     const FIRST: [&str; 21] = [
         "listen",
@@ -168,7 +168,7 @@ fn in_order(object: Object) -> Object {
     fields.into_iter().map(|(field, value)| (field, ordered(value))).collect()
 }
 
-/// What a route asks of a request.
+/// The conditions of a route.
 fn conditions(route: &Object) -> Vec<Option<Json>> {
     let path = route.get("path").cloned().filter(|path| path != "/");
     ["host", "path_exact", "path_regex", "methods", "headers", "query"]
@@ -186,7 +186,7 @@ fn is_just_the_default(route: &Object) -> bool {
     takes_all(route) && route.keys().all(|field| field == "pool" || field == "path")
 }
 
-/// Takes rules about names out that our reader refuses: the field, and the name.
+/// Removes header rules with names that our reader refuses; returns the fields and names.
 pub fn without_odd_names(config: &mut Json) -> Vec<(String, String)> {
     let mut gone = Vec::new();
     match config {

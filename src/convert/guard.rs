@@ -1,5 +1,5 @@
-//! HAProxy's `deny` and Caddy's `respond` come before every choice of a backend. Here the most specific route wins, so whom it keeps
-//! out has to be said in each route that it is for.
+//! HAProxy's `deny` and Caddy's `respond` apply before a backend is chosen. Here the most specific route
+//! wins, so a restriction must be repeated in every route that it concerns.
 
 use serde_json::Value as Json;
 
@@ -8,21 +8,22 @@ use super::order::{hosts_meet, path_is_within, paths_meet};
 use super::report::{Place, Report, Verdict};
 use super::text::MOST_ROUTES;
 
-/// Who is kept out of what.
+/// A restriction on some requests.
 #[derive(Debug, Clone)]
 pub struct Guard {
-    /// Conditions of routes.
+    /// The conditions, as in a route.
     pub terms: Object,
-    /// `allow` or `deny` with networks; or `respond`, for everybody.
+    /// `allow` or `deny` with networks; or `respond`, for all clients.
     pub networks: Object,
-    /// Where it stands.
+    /// The restriction's position.
     pub place: Place,
-    /// As it was written.
+    /// The restriction as written.
     pub text: String,
 }
 
 impl Guard {
-    /// Says it in all routes that it is for; where it is for a part of one, that part is a route of its own.
+    /// Adds the restriction to all routes that it concerns. If it concerns only a part of a route's requests,
+    /// that part becomes a route of its own.
     pub fn keep_out(&self, routes: &mut Vec<DraftRoute>, report: &mut Report) {
         if routes.len() > MOST_ROUTES {
             report.note(&self.place, &self.text, Verdict::NotHere, "too many routes; say it in each");
@@ -81,11 +82,11 @@ impl Guard {
     }
 }
 
-/// What is said where somebody may be kept out in a way that can't be said here.
+/// The note for a restriction that we can't express.
 pub const CLOSED: &str = "the route is closed (`deny`) until it says who may ask";
 
-/// Lets only these networks ask. Where others were named already both would have to fit, which can't be said: then
-/// nobody may, and this is true.
+/// Allows only these networks. If the route already allows others, a client would have to be in both lists,
+/// which we can't express: then the route is closed to all clients, and the result is true.
 pub fn allow_only(route: &mut Object, networks: &Json) -> bool {
     match route.get("allow") {
         Some(there) if there != networks => {
@@ -99,7 +100,7 @@ pub fn allow_only(route: &mut Object, networks: &Json) -> bool {
     }
 }
 
-/// Nobody may ask.
+/// Closes the route to all clients.
 pub fn close(route: &mut Object) {
     for all in ["0.0.0.0/0", "::/0"] {
         push(route, "deny", all);

@@ -1,4 +1,4 @@
-//! Addresses to listen on, as they come together from all over a file.
+//! Listening addresses, collected from the whole file.
 
 use serde_json::{Value as Json, json};
 
@@ -10,11 +10,11 @@ pub struct Listeners {
     plain: Vec<String>,
     tls: Vec<String>,
     certificates: Vec<Json>,
-    /// Whether plain requests are sent to https.
+    /// Whether plain requests are redirected to https.
     pub redirect_http: bool,
 }
 
-/// Adds one; both families of a port are one listener.
+/// Adds an address; IPv4 and IPv6 on one port become a single listener.
 fn add(list: &mut Vec<String>, address: &str) {
     let port = address.strip_prefix("0.0.0.0:").or_else(|| address.strip_prefix("[::]:"));
     let other = port.map(|port| match address.starts_with('[') {
@@ -32,29 +32,29 @@ fn add(list: &mut Vec<String>, address: &str) {
 }
 
 impl Listeners {
-    /// One more, with TLS or without.
+    /// Adds an address with or without TLS.
     pub fn add(&mut self, address: &str, is_tls: bool) {
         add(if is_tls { &mut self.tls } else { &mut self.plain }, address);
     }
 
-    /// A certificate and its key.
+    /// Adds a certificate and its key.
     pub fn certificate(&mut self, pair: Json) {
         if !self.certificates.contains(&pair) {
             self.certificates.push(pair);
         }
     }
 
-    /// Whether there is one with TLS and a certificate for it.
+    /// Whether there is a TLS listener and a certificate.
     pub fn has_tls(&self) -> bool {
         !self.tls.is_empty() && !self.certificates.is_empty()
     }
 
-    /// Whether there is one without TLS.
+    /// Whether there is a plain listener.
     pub fn has_plain(&self) -> bool {
         !self.plain.is_empty()
     }
 
-    /// Into the file. TLS without a certificate is left out, which is said by `false`.
+    /// Writes the listeners. Returns `false` if TLS listeners are left out for lack of a certificate.
     pub fn finish(self, top: &mut Object) -> bool {
         let is_complete = self.tls.is_empty() || !self.certificates.is_empty();
         if !self.tls.is_empty() && is_complete {

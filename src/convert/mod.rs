@@ -1,5 +1,5 @@
-//! `loadbalancer convert`: the configuration of another program as ours, and what became of each of its lines. It
-//! reads files and sends nothing anywhere.
+//! `loadbalancer convert`: converts the configuration of another program and reports what became of each of
+//! its lines. Reads files and sends nothing.
 
 mod caddy;
 mod defaults;
@@ -27,7 +27,7 @@ use crate::cli::ConvertOptions;
 use crate::config::{Mistake, Overrides, parse};
 use report::{Report, Verdict};
 
-/// Which program a file is for.
+/// The program that a file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Program {
     Nginx,
@@ -36,14 +36,14 @@ enum Program {
     Traefik,
 }
 
-/// What came of it.
+/// The result of a conversion.
 #[derive(Debug)]
 pub struct Converted {
-    /// For standard output: our file.
+    /// Our file, for standard output.
     pub config: String,
-    /// For standard error.
+    /// The report, for standard error.
     pub report: String,
-    /// Whether something can't be said here.
+    /// Whether we can't express a part of the file.
     pub is_partial: bool,
 }
 
@@ -71,7 +71,8 @@ fn convert(text: &str, file: &Path, program: Program, options: &ConvertOptions) 
         Program::Traefik => traefik::convert(text, file, &mut report)?,
     };
     let mut config = Json::Object(draft.finish(&mut report));
-    // Caddy's and HAProxy's variables are the environment's as ours are; elsewhere the characters stand for themselves.
+    // Caddy and HAProxy expand `${NAME}` from the environment as we do; in other programs' files it is
+    // literal text.
     if matches!(program, Program::Nginx | Program::Traefik) {
         escape_variables(&mut config);
     }
@@ -89,7 +90,7 @@ fn convert(text: &str, file: &Path, program: Program, options: &ConvertOptions) 
             "none was found in this file (labels of containers are not read)",
         );
     }
-    // What our own reader refuses is said, with its words: whoever converts mends it at once.
+    // Mistakes found by our own reader are reported, so that the user can correct them at once.
     if let Err(mistakes) = parse(&written, &Overrides::default()) {
         let is_elsewhere = |it: &Mistake| {
             it.message.contains("is not set in the environment") || (is_empty && it.path == "backends")
@@ -120,7 +121,7 @@ fn escape_variables(value: &mut Json) {
     }
 }
 
-/// Converts a text that stands in no file, such as a fuzzer's. `--from` has to say whose it is.
+/// Converts a text that is not in a file, such as a fuzzer's. `--from` must name the program.
 ///
 /// # Errors
 /// What can't be read, with its line.
@@ -152,7 +153,7 @@ impl Program {
         }
     }
 
-    /// By its name, else by words that only one of them has.
+    /// Guesses the program from the file's name, or else from words that only one program has.
     fn guess(file: &Path, text: &str) -> Result<Program, String> {
         let name =
             file.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();

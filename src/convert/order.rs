@@ -1,4 +1,5 @@
-//! Others try rules in an order of their own, we take the most specific one: where that makes a difference.
+//! Other programs try rules in their own order, we use the most specific route: reports where this makes a
+//! difference.
 
 use super::expression;
 use serde_json::Value as Json;
@@ -6,10 +7,10 @@ use serde_json::Value as Json;
 use super::draft::{DraftRoute, Object};
 use super::report::{Report, Verdict};
 
-/// Past this many routes no pairs are compared, which is said.
+/// Above this number of routes, only the first ones are compared, which is reported.
 const MOST_COMPARED: usize = 300;
 
-/// Says of each route that wins here over one that stood before it there.
+/// Reports each route that takes precedence here over an earlier one.
 pub fn compare(routes: &[DraftRoute], report: &mut Report) {
     if routes.len() > MOST_COMPARED {
         let note = format!("the most specific one wins here; the first {MOST_COMPARED} were compared");
@@ -30,7 +31,7 @@ pub fn compare(routes: &[DraftRoute], report: &mut Report) {
     }
 }
 
-/// As `rules` orders them: host, path, further conditions.
+/// Specificity as ordered by `rules`: host, path, further conditions.
 fn specificity(route: &Object) -> (u8, u8, usize, usize) {
     let host = match hosts(route).first() {
         None => 0,
@@ -55,12 +56,12 @@ fn hosts(route: &Object) -> Vec<&str> {
     }
 }
 
-/// Whether a request may be for both.
+/// Whether a request can match both routes.
 fn meet(one: &Object, other: &Object) -> bool {
     hosts_meet(one, other) && paths_meet(one, other)
 }
 
-/// Whether a host may be meant by both.
+/// Whether a host can match both routes.
 pub fn hosts_meet(one: &Object, other: &Object) -> bool {
     let (left, right) = (hosts(one), hosts(other));
     let is_for = |wanted: &str, host: &str| {
@@ -71,7 +72,7 @@ pub fn hosts_meet(one: &Object, other: &Object) -> bool {
         || left.iter().any(|a| right.iter().any(|b| is_for(a, b) || is_for(b, a)))
 }
 
-/// Whether a path may be meant by both.
+/// Whether a path can match both routes.
 pub fn paths_meet(one: &Object, other: &Object) -> bool {
     let text = |route: &Object, name: &str| route.get(name).and_then(Json::as_str).map(str::to_owned);
     if let (Some(left), Some(right)) = (text(one, "path_exact"), text(other, "path_exact")) {
@@ -102,11 +103,11 @@ fn expressions_meet(one: &Object, other: &Object) -> bool {
     start.starts_with(&path) || path.starts_with(&start)
 }
 
-/// What paths begin with in which `^/img/[0-9]+` is found.
+/// The literal beginning of all paths that `^/img/[0-9]+` or the like matches.
 fn literal_start(expression: &str) -> Option<String> {
     let text = expression.strip_prefix('^')?;
     let end = text.find(['[', '(', '.', '*', '+', '?', '{', '|', '\\', '$']).unwrap_or(text.len());
-    // A sign behind a character makes it optional, or there are others in its place.
+    // A quantifier makes the preceding character optional; an alternative replaces it.
     let end = match text[end..].chars().next() {
         Some('*' | '?' | '{') => end.saturating_sub(1),
         Some('|') => return None,
@@ -115,7 +116,7 @@ fn literal_start(expression: &str) -> Option<String> {
     (!text.contains('|')).then(|| text.get(..end).unwrap_or_default().to_owned())
 }
 
-/// Whether every path that the one is for is one of the other's, as far as can be told.
+/// Whether every path that matches `inner` also matches `outer`, as far as can be determined.
 pub fn path_is_within(inner: &Object, outer: &Object) -> bool {
     let text = |route: &Object, name: &str| route.get(name).and_then(Json::as_str).map(str::to_owned);
     for kind in ["path_exact", "path_regex"] {

@@ -1,13 +1,14 @@
-//! Times and sizes as other programs write them, and as our file has them.
+//! Times and sizes in other programs' notation, and in ours.
 
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-/// The longest time and the shortest one that our file takes.
+/// The longest time in our file, in milliseconds.
 const LONGEST_MILLIS: f64 = 24.0 * 60.0 * 60.0 * 1000.0;
 
-/// A time such as `90`, `1m30s`, `1.5h` or `250ms`; `bare` is what a number without a unit counts, in milliseconds.
+/// Parses a time such as `90`, `1m30s`, `1.5h` or `250ms`; `bare` is the unit of a number without one, in
+/// milliseconds.
 pub fn time(text: &str, bare: f64) -> Option<Duration> {
     let mut rest = text.trim();
     let mut millis = 0.0;
@@ -39,13 +40,14 @@ pub fn time(text: &str, bare: f64) -> Option<Duration> {
     (millis.is_finite() && millis >= 0.0).then(|| Duration::from_secs_f64(millis.min(1e15) / 1e3))
 }
 
-/// As our file has a time: within 1 ms and 24 h.
+/// The time in our notation, limited to between 1 ms and 24 h.
 pub fn written(time: Duration) -> Json {
     let millis = (time.as_secs_f64() * 1e3).round().clamp(1.0, LONGEST_MILLIS);
     json!(crate::config::write_duration(Duration::from_millis(millis as u64)))
 }
 
-/// A size such as `8k`, `10m`, `1g` (nginx) or `10MB`, `10MiB` (Caddy), in bytes. `k`, `m` and `g` alone are 1024s.
+/// Parses a size such as `8k`, `10m`, `1g` (nginx) or `10MB`, `10MiB` (Caddy) into bytes. `k`, `m` and `g`
+/// alone are powers of 1024.
 pub fn size(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

@@ -1,28 +1,28 @@
-//! What became of each directive: a table for people, or JSON for programs.
+//! The report on each directive: a table for people, or JSON for programs.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use serde_json::{Value as Json, json};
 
-/// What became of a directive.
+/// The result for a directive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {
-    /// It holds here as it did there.
+    /// Has the same effect here.
     Same,
-    /// It holds, but not in everything.
+    /// Has an effect that differs in some respect.
     Differs,
-    /// It can't be said here.
+    /// Can't be expressed here.
     NotHere,
-    /// It has nothing to say about a load balancer, or is so anyway.
+    /// Has no meaning for a load balancer, or applies anyway.
     Ignored,
 }
 
-/// What became of a line, and what people should know of it.
+/// The result for a line, with a note for the user.
 pub type Remark = (Verdict, String);
 
 impl Verdict {
-    /// As the report says it.
+    /// The word in the report.
     pub fn word(self) -> &'static str {
         match self {
             Verdict::Same => "same",
@@ -33,68 +33,68 @@ impl Verdict {
     }
 }
 
-/// Where a directive stands.
+/// The position of a directive.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
 pub struct Place {
-    /// The file; empty for what no file says.
+    /// The file; empty for an implicit default.
     pub file: String,
-    /// Its line, from 1; 0 for what no file says.
+    /// The line, from 1; 0 for an implicit default.
     pub line: usize,
 }
 
-/// One directive.
+/// One row of the report.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Row {
-    /// Where.
+    /// The position.
     pub place: Place,
-    /// Its words.
+    /// The directive's words.
     pub directive: String,
-    /// What became of it.
+    /// The result.
     pub verdict: Verdict,
-    /// How it differs, what there is instead, or why it is ignored.
+    /// The difference, the replacement, or the reason for ignoring it.
     pub note: String,
 }
 
-/// All of them, in the order in which they were read.
+/// All rows in the order in which they were added.
 #[derive(Debug, Default)]
 pub struct Report {
     rows: Vec<Row>,
     seen: HashSet<Row>,
 }
 
-/// A directive is shown up to this many characters.
+/// A directive is shortened to this many characters.
 const SHOWN_CHARS: usize = 60;
 
 impl Report {
-    /// One more.
+    /// Adds a row.
     pub fn note(&mut self, place: &Place, directive: &str, verdict: Verdict, note: impl Into<String>) {
-        // A note may have a word of the file in it.
+        // The note may contain words of the file.
         let note = plain(&note.into());
         let row = Row { place: place.clone(), directive: shown(directive), verdict, note };
-        // What is handed down is read once for each who gets it.
+        // An inherited directive is read once for each level that inherits it.
         if self.seen.insert(row.clone()) {
             self.rows.push(row);
         }
     }
 
-    /// What the old program does without being told to.
+    /// Adds a row for an implicit default of the old program.
     pub fn unsaid(&mut self, directive: &str, verdict: Verdict, note: impl Into<String>) {
         self.note(&Place::default(), directive, verdict, note);
     }
 
-    /// In the order of the lines; what no file says comes last.
+    /// Sorts by position; implicit defaults come last.
     pub fn sort(&mut self) {
         let files: Vec<String> = self.rows.iter().map(|row| row.place.file.clone()).collect();
         let number = |row: &Row| files.iter().position(|file| *file == row.place.file);
         self.rows.sort_by_key(|row| (row.place.line == 0, number(row), row.place.line));
     }
 
-    /// How many there are of a kind.
+    /// Number of rows with this result.
     pub fn count(&self, verdict: Verdict) -> usize {
         self.rows.iter().filter(|row| row.verdict == verdict).count()
     }
 
-    /// One line a row, and how many of each kind.
+    /// One line for each row, and the number of rows for each result.
     pub fn text(&self) -> String {
         let mut text = String::new();
         let place = |row: &Row| match row.place.line {
@@ -126,7 +126,7 @@ impl Report {
         text
     }
 
-    /// For `--report json`: a list of objects.
+    /// The rows as a list of objects, for `--report json`.
     pub fn json(&self) -> Json {
         let row = |row: &Row| {
             json!({
@@ -141,12 +141,12 @@ impl Report {
     }
 }
 
-/// On one line, without what would move a terminal's cursor.
+/// Replaces control characters, which could break the line or move a terminal's cursor.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// The same, and not too long.
+/// The same, shortened.
 fn shown(text: &str) -> String {
     let plain = plain(text);
     match plain.char_indices().nth(SHOWN_CHARS) {

@@ -1,31 +1,31 @@
-//! Conditions of other programs, as conditions of routes.
+//! Converts conditions of other programs into conditions of routes.
 
 use serde_json::Value as Json;
 
 use super::draft::{Object, push, put};
 
-/// Conditions that all have to hold.
+/// Conditions that must all hold.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Terms {
     /// Fields of a route: `host`, `path`, `methods` and so on.
     pub fields: Object,
-    /// Only these clients.
+    /// Allowed client networks; empty allows all.
     pub from: Vec<String>,
-    /// All but these clients.
+    /// Excluded client networks.
     pub not_from: Vec<String>,
-    /// Whether by TLS or not.
+    /// Whether the request must come by TLS or without; `None` allows both.
     pub secure: Option<bool>,
-    /// How it differs.
+    /// A note on a difference.
     pub note: Option<&'static str>,
 }
 
-/// Alternatives past this many are no configuration that somebody has written.
+/// More alternatives are not a configuration written by a person.
 const MOST_ALTERNATIVES: usize = 64;
 
-/// Alternatives that fit one of both: each with each.
+/// The alternatives for requests that fit both sides: each combined with each.
 ///
 /// # Errors
-/// Two are about the same, or there are too many.
+/// Two conditions are on the same thing, or there are too many.
 pub fn each_with_each(left: &[Terms], right: &[Terms]) -> Result<Vec<Terms>, String> {
     let mut both = Vec::new();
     for (one, other) in left.iter().flat_map(|one| right.iter().map(move |other| (one, other))) {
@@ -35,7 +35,7 @@ pub fn each_with_each(left: &[Terms], right: &[Terms]) -> Result<Vec<Terms>, Str
     Ok(both)
 }
 
-/// Refuses more alternatives than anybody writes.
+/// Checks the number of alternatives.
 ///
 /// # Errors
 /// There are too many.
@@ -55,7 +55,7 @@ impl Terms {
         if paths.iter().filter(|name| both.fields.contains_key(**name)).count() > 1 {
             return Err("two conditions on the path".to_owned());
         }
-        // Addresses of one list are alternatives, and two lists would both have to have it.
+        // Addresses of one list are alternatives; a client would have to be in both lists.
         if !both.from.is_empty() && !other.from.is_empty() && both.from != other.from {
             return Err("two conditions on the client".to_owned());
         }
@@ -68,10 +68,10 @@ impl Terms {
         Ok(both)
     }
 
-    /// The opposite; only what is said of the client or of TLS can be turned round.
+    /// The opposite; possible only for conditions on the client or on TLS.
     ///
     /// # Errors
-    /// It is about something else.
+    /// The conditions are on something else.
     pub fn negated(&self) -> Result<Terms, String> {
         let kinds = [!self.from.is_empty(), !self.not_from.is_empty(), self.secure.is_some()];
         let count = kinds.iter().filter(|is_said| **is_said).count();
@@ -87,21 +87,21 @@ impl Terms {
     }
 }
 
-/// A field of a route with this text.
+/// Conditions with this field of a route set to a text.
 pub fn field(name: &str, value: &str) -> Terms {
     let mut terms = Terms::default();
     put(&mut terms.fields, name, value);
     terms
 }
 
-/// A field of a route with these texts.
+/// Conditions with this field of a route set to a list of texts.
 pub fn list(name: &str, values: &[&str]) -> Terms {
     let mut terms = Terms::default();
     values.iter().for_each(|value| push(&mut terms.fields, name, *value));
     terms
 }
 
-/// A field of a route that is an object, with one in it.
+/// Conditions with this field of a route set to an object with one entry.
 pub fn inner(name: &str, key: &str, value: Json) -> Terms {
     let mut terms = Terms::default();
     let mut object = Object::new();

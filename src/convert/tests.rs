@@ -1,4 +1,4 @@
-//! What holds for every program: no line is dropped in silence, and what is written can be read.
+//! Laws for all programs: the report mentions every line, and the written file can be read.
 
 mod access;
 
@@ -18,7 +18,7 @@ fn converted(program: &str, text: &str) -> (Json, Vec<Json>) {
     (serde_json::from_str(&done.config).unwrap(), serde_json::from_str(&done.report).unwrap())
 }
 
-/// The lines of which the report says nothing; `from` and `to` are those that say something.
+/// The lines that the report does not mention, without lines that say nothing, such as braces and comments.
 fn untold(text: &str, rows: &[Json]) -> Vec<String> {
     let is_told = |number: usize| rows.iter().any(|row| row["line"] == number);
     let says = |line: &str| line.chars().any(|c| !c.is_whitespace() && !"{}#".contains(c));
@@ -99,7 +99,7 @@ fn some_of(lines: &'static [&'static str]) -> impl Strategy<Value = Vec<&'static
     proptest::collection::vec(proptest::sample::select(lines), 0..12)
 }
 
-/// What is written is read, or the report says what to mend.
+/// Whether our reader accepts the written file, or the report says what to correct.
 fn readable(config: &Json, rows: &[Json]) -> bool {
     parse(&config.to_string(), &Overrides::default()).is_ok()
         || rows.iter().any(|row| row["note"].as_str().is_some_and(|note| note.starts_with("to be mended")))
@@ -199,7 +199,7 @@ fn braces_of_others_are_no_variables_of_ours() {
     assert!(!text.contains("\"${x"), "{text}");
 }
 
-/// What keeps people out and can't be said closes the route, and is said.
+/// A restriction that we can't express closes the route and is reported.
 #[test]
 fn what_keeps_people_out_is_never_lost() {
     let routes = |config: &Json| config["routes"].as_array().cloned().unwrap_or_default();

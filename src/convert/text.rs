@@ -1,22 +1,22 @@
-//! What all readers share: their bounds, and how files are read.
+//! Limits for all readers, and reading of files.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// Of all files together.
+/// Size limit for all files together.
 pub const MOST_BYTES: u64 = 4 << 20;
-/// Blocks within blocks, and files within files.
+/// Limit of nested blocks and of nested includes.
 pub const MOST_DEPTH: usize = 32;
-/// Directives of all files, with what snippets and aliases make of them.
+/// Limit of directives in all files, including copies from snippets and aliases.
 pub const MOST_DIRECTIVES: usize = 20_000;
-/// Routes of a whole configuration.
+/// Limit of routes.
 pub const MOST_ROUTES: usize = 2_000;
 
-/// A file's text, up to [`MOST_BYTES`]; only of regular files, for others may never end.
+/// Reads a file up to [`MOST_BYTES`]. Only regular files, because others may never end.
 ///
 /// # Errors
-/// In words, with its name.
+/// A message with the file's name.
 pub fn read_file(path: &Path) -> Result<String, String> {
     let named = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
     let file = File::open(path).map_err(|why| named(&why))?;
@@ -26,10 +26,10 @@ pub fn read_file(path: &Path) -> Result<String, String> {
     text_of(file).map_err(|why| named(&why))
 }
 
-/// All that comes, up to [`MOST_BYTES`].
+/// Reads up to [`MOST_BYTES`].
 ///
 /// # Errors
-/// In words.
+/// A message.
 pub fn text_of(source: impl Read) -> Result<String, String> {
     let mut bytes = Vec::new();
     source.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|why| why.to_string())?;

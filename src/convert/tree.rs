@@ -1,4 +1,4 @@
-//! YAML, and JSON, which is YAML: a tree whose parts know their lines.
+//! Parses YAML, including JSON, into a tree whose nodes have line numbers.
 
 use std::collections::HashMap;
 
@@ -6,38 +6,38 @@ use saphyr_parser::{Event, Parser};
 
 use super::text::{MOST_DEPTH, MOST_DIRECTIVES};
 
-/// A part of a document.
+/// A node of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
-    /// Its line, from 1.
+    /// The line, from 1.
     pub line: usize,
-    /// What it is.
+    /// The content.
     pub value: Value,
 }
 
-/// See [`Node`].
+/// The content of a [`Node`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
-    /// Text, a number, a boolean or nothing: as it was written.
+    /// A text, number, boolean or null, as written.
     Text(String),
     /// A list.
     List(Vec<Node>),
-    /// Names and what they are.
+    /// Names with their nodes.
     Map(Vec<(String, Node)>),
 }
 
 impl Node {
-    /// What this name is, in a map.
+    /// The node with this name, in a map.
     pub fn get(&self, name: &str) -> Option<&Node> {
         self.entries().iter().find(|(known, _)| known == name).map(|(_, node)| node)
     }
 
-    /// What is at the end of these names.
+    /// The node at this path of names.
     pub fn at(&self, path: &str) -> Option<&Node> {
         path.split('.').try_fold(self, |node, name| node.get(name))
     }
 
-    /// All names, in a map.
+    /// All entries of a map.
     pub fn entries(&self) -> &[(String, Node)] {
         match &self.value {
             Value::Map(entries) => entries,
@@ -45,7 +45,7 @@ impl Node {
         }
     }
 
-    /// All members, in a list.
+    /// All items of a list.
     pub fn items(&self) -> &[Node] {
         match &self.value {
             Value::List(items) => items,
@@ -53,7 +53,7 @@ impl Node {
         }
     }
 
-    /// The text, where it is one.
+    /// The text of a scalar.
     pub fn text(&self) -> &str {
         match &self.value {
             Value::Text(text) => text,
@@ -61,7 +61,7 @@ impl Node {
         }
     }
 
-    /// One text or a list of them.
+    /// A single text, or the texts of a list.
     pub fn texts(&self) -> Vec<&str> {
         match &self.value {
             Value::Text(text) => vec![text],
@@ -69,7 +69,7 @@ impl Node {
         }
     }
 
-    /// On one line.
+    /// The node on one line.
     pub fn shown(&self) -> String {
         match &self.value {
             Value::Text(text) => text.clone(),
@@ -92,14 +92,14 @@ impl Node {
     }
 }
 
-/// What is open while events come.
+/// A node that is still open while events arrive.
 struct Open {
     node: Node,
     anchor: usize,
     key: Option<String>,
 }
 
-/// The documents of this text. Aliases are copies, bounded with all else.
+/// Parses the documents in a text. Aliases are copied, which counts towards the limit.
 ///
 /// # Errors
 /// What can't be read, with its line.
@@ -160,7 +160,7 @@ impl Open {
         match (&mut self.node.value, self.key.take()) {
             (Value::List(items), _) => items.push(child),
             (Value::Map(_), None) => self.key = Some(child.shown()),
-            // `<<` lays a map under this one.
+            // `<<` merges a map into this one; its own entries take precedence.
             (Value::Map(entries), Some(key)) if key == "<<" => {
                 for (name, node) in child.entries() {
                     if !entries.iter().any(|(known, _)| known == name) {

@@ -1,8 +1,8 @@
-//! The echo backend: says what it was asked. Used by `loadbalancer demo`, by `backend_server` and by
-//! the tests.
+//! The echo backend, whose answers describe the request. Used by `loadbalancer demo`, by `backend_server` and
+//! by the tests.
 //!
-//! Sockets and httparse, a thread a connection: small enough to be sure of what it does on the wire,
-//! which a backend to try things out against has to be.
+//! Uses sockets and httparse with one thread for each connection: small enough to be sure of what it sends,
+//! as a test backend must be.
 
 use std::collections::HashMap;
 use std::io::{self, BufReader, Write};
@@ -18,21 +18,21 @@ use serde_json::{Map, Value, json};
 use super::requests::{self, Request};
 use crate::shutdown::{ShutdownSignal, ShutdownTrigger, shutdown_pair};
 
-/// Connections at once; further ones are closed.
+/// Limit of connections; further ones are closed.
 const MAX_CONNECTIONS: usize = 1024;
-/// A connection that is silent for so long is closed.
+/// A connection that is silent for this long is closed.
 const IDLE: Duration = Duration::from_secs(60);
-/// The stack of a connection's thread.
+/// Stack of a connection's thread.
 const STACK_BYTES: usize = 256 << 10;
 
-/// How an echo backend behaves.
+/// The behaviour of an echo backend.
 #[derive(Debug, Clone, Default)]
 pub struct EchoOptions {
-    /// What it calls itself in its answers.
+    /// The server name in its answers.
     pub name: String,
-    /// Delays every answer but `/health`'s.
+    /// Delay of every answer except that to `/health`.
     pub latency: Duration,
-    /// Closes the connection without an answer on every path but `/health`.
+    /// Whether to close the connection without an answer, except for `/health`.
     pub fail: bool,
 }
 
@@ -51,7 +51,7 @@ struct Connections {
 }
 
 impl Echo {
-    /// Starts to answer on this listener.
+    /// Starts answering on this listener.
     ///
     /// # Errors
     /// The operating system's, for the listener and the thread.
@@ -68,7 +68,7 @@ impl Echo {
         Ok(Echo { address, listener, connections, trigger: Some(trigger) })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -107,7 +107,7 @@ fn accept(
         connections.open.lock().insert(number, held);
         let (table, options, shutdown) = (Arc::clone(connections), Arc::clone(options), shutdown.clone());
         let work = move || {
-            // A client that breaks off is no event for a backend to try things out against.
+            // A client that breaks off is normal for a test backend.
             let _ = serve(stream, &options, &shutdown);
             if let Some(held) = table.open.lock().remove(&number) {
                 let _ = held.shutdown(Shutdown::Both);
@@ -120,7 +120,7 @@ fn accept(
     }
 }
 
-/// Answers one request after the other.
+/// Answers requests one after the other.
 fn serve(stream: TcpStream, options: &EchoOptions, shutdown: &ShutdownSignal) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(IDLE))?;
@@ -164,7 +164,7 @@ fn answer(request: &Request, options: &EchoOptions, body_bytes: u64) -> Vec<u8> 
     text.into_bytes()
 }
 
-/// Lower-cased names; a repeated one has a list of its values.
+/// The fields by lower-case name; a repeated field becomes a list of its values.
 fn headers(request: &Request) -> Map<String, Value> {
     let mut map: Map<String, Value> = Map::new();
     for (name, value) in request.headers.iter() {

@@ -1,4 +1,4 @@
-//! `loadbalancer demo`: three embedded backends and a balancer before them, with nothing to set up.
+//! `loadbalancer demo`: three embedded backends and a balancer before them, without any setup.
 
 pub mod echo;
 pub(crate) mod requests;
@@ -16,12 +16,12 @@ use crate::renewal::Succession;
 use crate::shutdown::ControlReceiver;
 use echo::{Echo, EchoOptions};
 
-/// What a run of the balancer comes to.
+/// The result of a run.
 pub type Result = std::result::Result<(), StartError>;
 
-/// How many backends there are.
+/// Number of backends.
 const BACKENDS: usize = 3;
-/// Where people expect the balancer; another port is taken where this one is.
+/// The usual port; if it is taken, the system chooses another one.
 const USUAL_PORT: u16 = 8080;
 
 /// Runs until a signal asks for the end.
@@ -35,7 +35,7 @@ pub fn run(logs: Arc<Logs>, requests: &ControlReceiver) -> Result {
         backends.push(Echo::start(TcpListener::bind("127.0.0.1:0")?, options)?);
     }
     let app = start_balancer(&backends, logs)?;
-    // Where nobody reads it, the demo still runs.
+    // If nobody reads standard output, the demo runs all the same.
     let _ = io::stdout().write_all(guide(&backends, app.address()).as_bytes());
     app.wait(requests);
     Ok(())

@@ -1,4 +1,4 @@
-//! A backend that misbehaves when it is told to, and remembers what it was asked.
+//! A backend that misbehaves on demand and counts the requests that it got.
 
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Write};
@@ -16,29 +16,29 @@ use super::plan::HEALTH_PATH;
 use crate::demo::requests::{self, Request};
 use crate::shutdown::{ShutdownSignal, ShutdownTrigger, shutdown_pair};
 
-/// Half of an answer has to arrive as such, and a head before a reset.
+/// Pause that lets half an answer, or a head, arrive before the connection is closed or reset.
 const MOMENT: Duration = Duration::from_millis(20);
-/// Connections that may wait to be accepted.
+/// Limit of connections waiting to be accepted.
 const BACKLOG: i32 = 128;
-/// The stack of a connection's thread.
+/// Stack of a connection's thread.
 const STACK_BYTES: usize = 256 << 10;
 
-/// What it does with each request but a probe, which passes all the while.
+/// The behaviour for all requests but probes, which always pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Answers after this time.
+    /// Answers after this delay.
     Answers(Duration),
     /// Reads the request, then resets the connection.
     ResetsBeforeHead,
     /// Sends the answer's head, then resets the connection.
     ResetsAfterHead,
-    /// Sends half of the answer, then closes.
+    /// Sends half of the answer, then closes the connection.
     BreaksOffHalfWay,
-    /// Reads the request and says nothing.
+    /// Reads the request and never answers.
     Stalls,
 }
 
-/// How often each POST has reached a backend, by its id; shared by all backends.
+/// How often each POST has reached a backend, by request id; shared by all backends.
 pub type Posts = Arc<Mutex<HashMap<String, u32>>>;
 
 /// A running backend; stops when dropped.
@@ -46,7 +46,8 @@ pub struct Backend {
     address: SocketAddr,
     shared: Arc<Shared>,
     listener: Mutex<Option<(TcpListener, ShutdownTrigger)>>,
-    /// Bound and never listening, so that nobody else gets the port while this backend refuses.
+    /// Bound without listening, so that no other process gets the port while this backend refuses
+    /// connections.
     _reservation: Socket,
 }
 
@@ -61,7 +62,7 @@ struct Shared {
 }
 
 impl Backend {
-    /// Starts one on a free port.
+    /// Starts a backend on a free port.
     ///
     /// # Errors
     /// The operating system's.
@@ -82,27 +83,27 @@ impl Backend {
         Ok(backend)
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What it does from now on.
+    /// Sets the behaviour from now on.
     pub fn set(&self, mode: Mode) {
         *self.shared.mode.lock() = mode;
     }
 
-    /// Requests that it has answered, probes excluded.
+    /// Number of requests answered, without probes.
     pub fn answered(&self) -> u64 {
         self.shared.answered.load(SeqCst)
     }
 
-    /// Requests that it has not answered as it should.
+    /// Number of requests with which it has misbehaved.
     pub fn misbehaved(&self) -> u64 {
         self.shared.misbehaved.load(SeqCst)
     }
 
-    /// Those of them that were POSTs.
+    /// Number of POSTs with which it has misbehaved.
     pub fn misbehaved_posts(&self) -> u64 {
         self.shared.misbehaved_posts.load(SeqCst)
     }
@@ -123,7 +124,7 @@ impl Backend {
         Ok(())
     }
 
-    /// Closes its port and its connections, as a process that dies does.
+    /// Closes the port and all connections, like a process that dies.
     pub fn refuse(&self) {
         if let Some((listener, trigger)) = self.listener.lock().take() {
             drop(trigger);
@@ -158,7 +159,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>, shutdown: &ShutdownSigna
         shared.open.lock().insert(number, held);
         let (theirs, shutdown) = (Arc::clone(shared), shutdown.clone());
         let work = move || {
-            // A balancer that closes is part of every scenario.
+            // The balancer closing a connection is part of every scenario.
             let _ = serve(&stream, &theirs, &shutdown);
             let _ = stream.shutdown(Shutdown::Both);
             theirs.open.lock().remove(&number);
@@ -173,7 +174,7 @@ fn serve(stream: &TcpStream, shared: &Shared, shutdown: &ShutdownSignal) -> io::
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream);
     while let Some(request) = requests::read_head(&mut reader)? {
-        // One that was accepted at the very moment the port was closed.
+        // The connection was accepted just as the port was closed.
         if shutdown.has_ended() {
             return Ok(());
         }
@@ -194,7 +195,7 @@ fn serve(stream: &TcpStream, shared: &Shared, shutdown: &ShutdownSignal) -> io::
     Ok(())
 }
 
-/// Whether the connection stays open.
+/// Returns whether the connection stays open.
 fn behave(
     mut stream: &TcpStream,
     shared: &Shared,
@@ -227,13 +228,13 @@ fn behave(
             stream.write_all(&[&head, &body[..body.len() / 2]].concat())?;
             shutdown.wait(MOMENT);
         }
-        // The balancer loses its patience, or the backend is stopped and closes.
+        // Until the balancer's timeout, or until the backend is stopped.
         Mode::Stalls => while stream.read(&mut [0; 512])? > 0 {},
     }
     Ok(false)
 }
 
-/// Head and body, by length or chunked: broken off, each looks otherwise.
+/// Head and body, with a length or chunked: a broken-off answer looks different in each case.
 fn answer(id: &str, is_chunked: bool) -> (Vec<u8>, Vec<u8>) {
     let body = client::body_of(id);
     if !is_chunked {
@@ -244,7 +245,7 @@ fn answer(id: &str, is_chunked: bool) -> (Vec<u8>, Vec<u8>) {
     (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec(), chunks.into())
 }
 
-/// Disconnecting resets, whatever other handles of the socket there are.
+/// Disconnecting the socket resets the connection, even if there are other handles of it.
 fn reset(stream: &TcpStream) -> io::Result<()> {
     Ok(rustix::net::connect_unspec(stream)?)
 }

@@ -1,4 +1,4 @@
-//! The balancer under drill: a child process of the same binary, its configuration file, and its log.
+//! The balancer of a drill: a child process of the same binary, its configuration file, and its log.
 
 use std::collections::VecDeque;
 use std::fs::{self, DirBuilder};
@@ -17,16 +17,16 @@ use serde_json::Value;
 
 use crate::shutdown::ShutdownSignal;
 
-/// How long the child may take to listen.
+/// Time limit until the child listens.
 const START_LIMIT: Duration = Duration::from_secs(20);
-/// How often its log is looked at.
+/// How often the log is checked.
 const LOOK: Duration = Duration::from_millis(10);
-/// Lines of its log that are kept.
+/// Limit of log lines kept.
 const MAX_LINES: usize = 10_000;
-/// What would win over the file.
+/// Variables that would take precedence over the file.
 const OVERRIDES: [&str; 4] = ["LB_CONFIG", "LB_ALGORITHM", "LB_LISTEN", "LB_DEBUG"];
 
-/// A running balancer; killed when dropped, its folder removed.
+/// A running balancer; when dropped, it is killed and its folder removed.
 pub struct Balancer {
     child: Child,
     folder: PathBuf,
@@ -35,7 +35,7 @@ pub struct Balancer {
     shutdown: ShutdownSignal,
 }
 
-/// Its lines, and how many came before those that are kept.
+/// The kept lines, and the number of earlier ones.
 #[derive(Default)]
 struct Log {
     lines: VecDeque<String>,
@@ -43,13 +43,13 @@ struct Log {
 }
 
 impl Balancer {
-    /// Starts it and waits until it listens.
+    /// Starts the balancer and waits until it listens.
     ///
     /// # Errors
-    /// The operating system's, or what its log said last.
+    /// The operating system's, or the last line of its log.
     pub fn start(config: &Value, shutdown: &ShutdownSignal) -> io::Result<Balancer> {
         let folder = std::env::temp_dir().join(format!("loadbalancer-drill-{:016x}", fastrand::u64(..)));
-        // Nobody else's: another user could write a configuration of his own into it.
+        // Not accessible to other users, who could write another configuration into it.
         DirBuilder::new().mode(0o700).create(&folder)?;
         let file = folder.join("config.json");
         fs::write(&file, config.to_string())?;
@@ -78,18 +78,18 @@ impl Balancer {
         })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many lines its log has.
+    /// Number of lines logged so far.
     pub fn log_length(&self) -> usize {
         let log = self.log.lock();
         log.dropped + log.lines.len()
     }
 
-    /// The first such line from the number `from` on, as soon as there is one.
+    /// Waits for a matching line, starting at line number `from`, and returns the first one.
     pub fn wait_for_log(&self, is_it: impl Fn(&str) -> bool, from: usize, limit: Duration) -> Option<String> {
         let deadline = Instant::now() + limit;
         loop {
@@ -104,7 +104,7 @@ impl Balancer {
         }
     }
 
-    /// Replaces its configuration and asks it to read it.
+    /// Replaces the configuration file and asks the balancer to reload it.
     ///
     /// # Errors
     /// The operating system's.
@@ -113,7 +113,7 @@ impl Balancer {
         self.signal(Signal::HUP)
     }
 
-    /// Asks it to drain and end.
+    /// Asks the balancer to drain and end.
     ///
     /// # Errors
     /// The operating system's.
@@ -121,7 +121,7 @@ impl Balancer {
         self.signal(Signal::TERM)
     }
 
-    /// How it has ended, within this time.
+    /// Waits for the balancer to end and returns its status; `None` if it takes longer than `limit`.
     ///
     /// # Errors
     /// The operating system's.

@@ -1,5 +1,5 @@
-//! The drill's client: one request and what came of it, told by the framing alone, as any client would
-//! tell. Whether what looks whole is whole can be told because the body is known beforehand.
+//! The drill's client: sends one request and classifies the answer only by its framing, as any client would.
+//! The expected body is known, so an answer that only looks complete is detected.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
@@ -7,56 +7,57 @@ use std::time::Duration;
 
 use crate::http_client::{Whole, read_answer};
 
-/// What an answer is filled up to, so that half of it is more than one line.
+/// Length to which bodies are padded, so that half a body is more than one line.
 const BODY_BYTES: usize = 2000;
-/// What PUT and POST carry.
+/// The body of PUT and POST.
 const REQUEST_BODY: &str = "drill-drill-drill";
-/// Clients' addresses are from this network on (RFC 2544 keeps it for tests), so that hashes spread them.
+/// Start of the network for clients' addresses (reserved for tests by RFC 2544); many addresses let hash
+/// algorithms spread the requests.
 const FIRST_CLIENT: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
 const CLIENT_ADDRESSES: u32 = 1 << 16;
 
-/// What is asked.
+/// A request.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// Its method.
+    /// The method.
     pub method: &'static str,
-    /// What it is for.
+    /// The request target.
     pub target: &'static str,
-    /// Its `X-Request-ID`, by which backends tell requests apart.
+    /// The `X-Request-ID`, by which backends distinguish requests.
     pub id: String,
-    /// Whose request it is said to be.
+    /// The client's address in `X-Forwarded-For`.
     pub client: IpAddr,
 }
 
 impl Request {
-    /// One that a backend is to answer, of a client of its own.
+    /// A request for a backend to answer, from a random client.
     pub fn new(method: &'static str, id: String) -> Request {
         let address = FIRST_CLIENT.to_bits() + fastrand::u32(..CLIENT_ADDRESSES);
         Request { method, target: "/drill", id, client: IpAddr::V4(Ipv4Addr::from_bits(address)) }
     }
 }
 
-/// What came of it.
+/// The result of a request.
 #[derive(Debug)]
 pub enum Answer {
-    /// An answer that is complete as far as its framing tells.
+    /// An answer that is complete according to its framing.
     Whole(Whole),
-    /// The answer began and broke off.
+    /// The answer began and was broken off.
     Cut,
-    /// Not a byte came; why.
+    /// Nothing arrived, for this reason.
     Nothing(String),
 }
 
 /// One connection to the balancer.
 pub struct Connection {
     reader: BufReader<TcpStream>,
-    /// Whether it has served already.
+    /// Whether it has been used for a request.
     pub is_used: bool,
-    /// Whether it can serve again.
+    /// Whether it can be used for another request.
     pub is_open: bool,
 }
 
-/// What a whole answer to this request says.
+/// The body of a complete answer to this request.
 pub fn body_of(id: &str) -> String {
     let end = format!(" end of {id}\n");
     let mut body = format!("answer to {id} ");
@@ -67,7 +68,7 @@ pub fn body_of(id: &str) -> String {
 }
 
 impl Connection {
-    /// A new one; no wait for the answer may be longer than `patience`.
+    /// Opens a connection on which no wait may exceed `patience`.
     ///
     /// # Errors
     /// The operating system's.

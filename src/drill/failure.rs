@@ -1,13 +1,13 @@
-//! Why a drill was not held.
+//! Errors that prevent a drill.
 
 use std::io;
 
 /// Why there is no result.
 #[derive(Debug)]
 pub enum Failure {
-    /// There is no such scenario.
+    /// There is no scenario with this name.
     Usage(String),
-    /// The drill could not be held.
+    /// The drill could not be run.
     Run(String),
 }
 

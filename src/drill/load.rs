@@ -1,4 +1,4 @@
-//! Clients that ask all the while a scenario plays, and the tally of what came of it.
+//! Clients that send requests throughout a scenario, and the count of their results.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,54 +13,54 @@ use super::client::{Answer, Connection, Request, body_of};
 use crate::http_client::Whole;
 use crate::shutdown::{ShutdownSignal, ShutdownTrigger, shutdown_pair};
 
-/// Clients at once.
+/// Number of clients.
 const CLIENTS: usize = 8;
-/// Between two requests of one client: some hundred requests a second in all.
+/// Pause between two requests of a client; leads to a few hundred requests per second in all.
 const PAUSE: Duration = Duration::from_millis(10);
-/// What they ask, by chance: in turn, it would keep step with the backends' turns.
+/// The methods, chosen at random: a fixed order would stay in step with the rotation of backends.
 const METHODS: [&str; 5] = ["GET", "GET", "PUT", "POST", "POST"];
-/// Lost requests that are told of.
+/// Limit of lost requests shown.
 pub const MAX_EXAMPLES: usize = 3;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-/// What is to be expected of answers.
+/// The results expected of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Each request is answered by a backend.
+    /// A backend answers each request.
     Serving,
-    /// No backend is there: refusals are right.
+    /// No backend is available: refusals are correct.
     NoBackends,
-    /// The balancer is going: new connections are refused, what was not begun may be dropped.
+    /// The balancer is ending: new connections are refused, and requests not begun may be dropped.
     Draining,
 }
 
-/// What came of a scenario's requests.
+/// The results of a scenario's requests.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// GET and PUT.
+    /// Number of GET and PUT requests.
     pub idempotent: u64,
-    /// Those of them that got no good answer.
+    /// GET and PUT requests without a good answer.
     pub lost: u64,
-    /// POST.
+    /// Number of POST requests.
     pub posts: u64,
-    /// Answers that began and broke off.
+    /// Answers that were broken off.
     pub cut: u64,
-    /// Those to GET and PUT.
+    /// Broken-off answers to GET and PUT.
     pub cut_idempotent: u64,
-    /// Answers that looked whole and were not.
+    /// Answers that looked complete but were not.
     pub false_wholes: u64,
-    /// Answers of a backend, whole.
+    /// Complete answers of a backend.
     pub good: u64,
-    /// Asked while there was no backend, and refused with a reason.
+    /// Requests without a backend that were refused with a reason.
     pub refused: u64,
-    /// Asked while there was no backend, and got something else.
+    /// Requests without a backend that got another answer or none.
     pub unexplained: u64,
-    /// The first few that were lost or wrong, for people.
+    /// The first few lost or wrong answers, to be shown.
     pub examples: Vec<String>,
 }
 
-/// ShutdownSignal clients.
+/// Running clients.
 pub struct Load {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -76,7 +76,7 @@ struct Shared {
 }
 
 impl Load {
-    /// Starts to ask.
+    /// Starts the clients.
     ///
     /// # Errors
     /// The operating system's, for the threads.
@@ -98,17 +98,17 @@ impl Load {
         Ok(Load { shared, threads, trigger })
     }
 
-    /// What is to be expected of the requests that are sent from now on.
+    /// Sets the results expected of requests from now on.
     pub fn expect(&self, phase: Phase) {
         *self.shared.phase.lock() = phase;
     }
 
-    /// Whole answers of backends so far.
+    /// Number of complete answers of backends so far.
     pub fn good(&self) -> u64 {
         self.shared.tally.lock().good
     }
 
-    /// Lets the requests under way end, and counts up.
+    /// Lets requests in progress end, and returns the results.
     pub fn end(self) -> Tally {
         self.shared.is_over.store(true, SeqCst);
         drop(self.trigger);
@@ -125,7 +125,7 @@ fn ask_on(shared: &Shared, shutdown: &ShutdownSignal) {
         let request = next_request();
         let phase = *shared.phase.lock();
         let Some(answer) = answer(&mut connection, &request, shared, phase) else { return };
-        // Where the phase has changed meanwhile, either may hold.
+        // If the phase has changed in the meantime, the later one is tolerated.
         let phase = if phase == Phase::Serving { *shared.phase.lock() } else { phase };
         shared.tally.lock().note(&request, &answer, phase);
         shutdown.wait(PAUSE);
@@ -137,7 +137,7 @@ fn next_request() -> Request {
     Request::new(METHODS[fastrand::usize(..METHODS.len())], format!("drill-{number}"))
 }
 
-/// `None` where the balancer takes no more connections and is not expected to.
+/// `None` if the balancer accepts no more connections and is not expected to.
 fn answer(
     connection: &mut Option<Connection>,
     request: &Request,
@@ -156,8 +156,8 @@ fn answer(
         let was_used = current.is_used;
         let answer = current.exchange(request);
         *connection = Some(current);
-        // The connection may have been closed at the very moment it was used; any client asks again on
-        // a new one, where the request may arrive twice.
+        // A kept connection may have been closed just as it was used; like any client, repeat the request on
+        // a new connection, although it may then arrive twice.
         if was_used && request.method != "POST" && matches!(answer, Answer::Nothing(_)) {
             continue;
         }

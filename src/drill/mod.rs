@@ -1,9 +1,9 @@
 //! `loadbalancer drill`: does this configuration keep its promises when backends misbehave?
 //!
-//! The balancer is a child process of the same binary, not an `App` in this one: reload and drain are
-//! asked for by signal and end a process, as they do in production, and the account is read off a real log.
-//! Backends and clients are threads here. Each scenario is a script ([`scenarios`]) that plays while
-//! clients ask ([`load`]); afterwards each of its promises is checked ([`promises`]).
+//! The balancer is a child process of the same binary, not an `App` in this process: reload and drain are
+//! requested by signals and end a process, as in production, and the account of the drain is read from a real
+//! log. Backends and clients are threads of this process. Each scenario is a script ([`scenarios`]) that runs
+//! while clients send requests ([`load`]); its promises are checked afterwards ([`promises`]).
 
 mod backend;
 mod balancer;
@@ -27,9 +27,9 @@ use promises::{Played, Verdict};
 use scenarios::{SCENARIOS, Scenario};
 use stage::Stage;
 
-/// What a drill came to.
+/// The result of a drill.
 pub struct Outcome {
-    /// For standard output.
+    /// The text for standard output.
     pub table: String,
     /// Whether every promise was kept.
     pub all_kept: bool,
@@ -41,7 +41,7 @@ struct Row {
     verdicts: Vec<Verdict>,
 }
 
-/// Plays the named scenarios, or all, over this configuration.
+/// Runs the named scenarios, or all, with this configuration.
 ///
 /// # Errors
 /// See [`Failure`].
@@ -88,12 +88,13 @@ fn choose(names: &[String]) -> Result<Vec<&'static Scenario>, Failure> {
     }
 }
 
-/// Ends at the first signal: waits are over at once, the child is stopped, and the exit status is 1.
+/// A signal that comes with the first signal to the process: waits end at once, the child is stopped, and the
+/// exit status is 1.
 fn until_signal() -> io::Result<ShutdownSignal> {
     let (_, requests) = shutdown::listen()?;
     let (trigger, shutdown) = shutdown_pair();
     let wait = move || {
-        // The balancers under test are children, and end.
+        // The balancers under test are children, whose end is no reason to stop.
         while requests.recv() == Ok(Control::ChildEnded) {}
         drop(trigger);
     };
@@ -154,6 +155,6 @@ fn result(verdict: &Verdict) -> String {
 }
 
 fn say(line: &str) {
-    // Nobody watches: the table is on standard output all the same.
+    // Ignored: the table is on standard output anyway.
     let _ = writeln!(io::stderr(), "{line}");
 }

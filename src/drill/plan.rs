@@ -1,5 +1,5 @@
-//! What of a configuration holds in a drill: the same choices, with every wait short enough that all is
-//! over in a minute, and without what has nothing to do with backends. Pure; says what it changed.
+//! Adapts a configuration for a drill: the same choices, with all waits short enough for a drill of about a
+//! minute, and without parts that do not concern backends. Pure; reports its changes.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::config::{BackendConfig, Config, EventLogConfig, HealthCheckKind, Unmatched, write_duration};
 
-/// Waits are no longer than these in a drill.
+/// Upper limits for times in a drill.
 const MAX_REQUEST: Duration = Duration::from_secs(1);
 const MAX_CONNECT: Duration = Duration::from_millis(500);
 const MAX_INTERVAL: Duration = Duration::from_millis(500);
@@ -18,32 +18,32 @@ const MAX_DELAY: Duration = Duration::from_millis(200);
 const MAX_SLOW_START: Duration = Duration::from_secs(1);
 const MAX_DRAIN: Duration = Duration::from_secs(10);
 const MAX_QUEUE: Duration = Duration::from_secs(5);
-/// Probes in a row that change a verdict.
+/// Upper limit for thresholds of consecutive probes.
 const MAX_THRESHOLD: u32 = 3;
-/// More backends than these don't make a drill better.
+/// Upper limit for backends; more would not improve a drill.
 const MAX_BACKENDS: usize = 8;
-/// Attempts that a client's patience reckons with.
+/// Upper limit for attempts in a client's patience.
 const MAX_ATTEMPTS: u32 = 10;
-/// What probes ask for; requests ask for something else.
+/// The target of probes, which requests never use.
 pub const HEALTH_PATH: &str = "/drill-health";
-/// Probes are spread by a tenth, and a busy machine takes its time.
+/// Intervals between probes vary by a tenth, and a busy machine adds delays.
 const JITTER: f64 = 1.1;
 const SLACK: Duration = Duration::from_secs(2);
 
 /// See the module.
 pub struct Plan {
-    /// The configuration as it holds in the drill; its backends are not the drill's.
+    /// The configuration for the drill, except for the backends.
     config: Config,
-    /// What each backend of the drill takes over from a configured one.
+    /// The configured backends whose settings the drill's backends take over.
     pub backends: Vec<BackendConfig>,
-    /// The one that misbehaves.
+    /// Index of the backend that misbehaves.
     pub victim: usize,
-    /// What was changed, for people.
+    /// The changes, for the user.
     pub notes: Vec<String>,
 }
 
 impl Plan {
-    /// For this configuration.
+    /// The plan for this configuration.
     pub fn new(original: &Config) -> Plan {
         let mut config = original.clone();
         let mut scaled = Vec::new();
@@ -63,7 +63,7 @@ impl Plan {
         Plan { config, backends, victim, notes }
     }
 
-    /// What is drilled, in a line.
+    /// A summary in one line.
     pub fn summary(&self) -> String {
         let count = self.backends.len();
         let plural = if count == 1 { "" } else { "s" };
@@ -71,7 +71,7 @@ impl Plan {
         format!("{count} backend{plural}, {}, {} retries", pool.algorithm, self.config.retry.max_retries)
     }
 
-    /// The balancer's configuration over the backends at these addresses, with these weights.
+    /// The balancer's configuration with backends at these addresses and with these weights.
     pub fn json(&self, backends: &[(SocketAddr, u32)]) -> Value {
         let mut config = self.config.to_json();
         let backend = |((address, weight), config): (&(SocketAddr, u32), &BackendConfig)| {
@@ -84,15 +84,15 @@ impl Plan {
         };
         config["backends"] = backends.iter().zip(&self.backends).map(backend).collect();
         config["listen"] = json!("127.0.0.1:0");
-        // So that every request can have a client of its own and an id that backends see.
+        // Lets each request have its own client address and an id that backends see.
         config["trusted_proxies"] = json!(["127.0.0.0/8"]);
-        // Whoever looks whether all is well has such an address, too.
+        // The checks between scenarios use such an address, too.
         config["pages"] = json!(true);
         config
     }
 
-    /// How long after the last failure requests reach a backend again: by its probes, or where those
-    /// never failed, by its breaker.
+    /// How long after a failure the backend gets requests again: through its probes, or if those never
+    /// failed, through its breaker.
     pub fn recovery(&self) -> Duration {
         let check = &self.config.default_pool.health_check;
         let probes = check.interval.mul_f64(JITTER) * check.healthy_threshold + check.timeout;
@@ -100,24 +100,24 @@ impl Plan {
         probes.max(breaker) + self.config.slow_start + SLACK
     }
 
-    /// Whether its backends are asked how they are.
+    /// Whether the backends are probed.
     pub fn is_probed(&self) -> bool {
         self.config.default_pool.health_check.kind != HealthCheckKind::None
     }
 
-    /// How long a client waits for more of an answer before it calls that lost.
+    /// How long a client waits for more of an answer before it counts as lost.
     pub fn patience(&self) -> Duration {
         let timeouts = &self.config.timeouts;
         let attempts = self.config.retry.max_retries.min(MAX_ATTEMPTS) + 1;
         (timeouts.connect + timeouts.request + self.config.retry.delay) * attempts + timeouts.queue + SLACK
     }
 
-    /// How long a stalled backend has to say nothing.
+    /// Time limit of an attempt, which ends a stall.
     pub fn request_timeout(&self) -> Duration {
         self.config.timeouts.request
     }
 
-    /// The longest drain, and what comes before it.
+    /// Limit of a drain including the time before it.
     pub fn drain(&self) -> Duration {
         self.config.timeouts.pre_drain + self.config.timeouts.drain
     }
@@ -148,7 +148,7 @@ fn scale(config: &mut Config, scaled: &mut Vec<String>) {
     check.unhealthy_threshold = check.unhealthy_threshold.min(MAX_THRESHOLD);
 }
 
-/// Takes out what has no part in it; answers what a user could miss.
+/// Removes the parts that do not concern the drill; returns a note on those that the user may miss.
 fn leave_out(config: &mut Config) -> Option<String> {
     let mut left_out = Vec::new();
     let mut note = |name: &'static str, is_set: bool| left_out.extend(is_set.then_some(name));

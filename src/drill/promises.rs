@@ -1,4 +1,4 @@
-//! What is promised while backends misbehave, and whether a scenario's tally bears it out. Pure.
+//! The promises, and checks of whether a scenario's results keep them. Pure.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,20 +6,20 @@ use std::time::Duration;
 use super::load::{MAX_EXAMPLES, Tally};
 use super::plan::Plan;
 
-/// What only the script can tell.
+/// Results that only the script knows.
 #[derive(Debug, Default)]
 pub struct Played {
-    /// How long it took until the backend had requests again.
+    /// How long it took until the backend got requests again.
     pub recovery: Option<Duration>,
-    /// Requests that met the failure, where backends can count them.
+    /// Number of requests that met the failure, if backends can count them.
     pub misbehaved: Option<u64>,
-    /// Those of them that were POSTs.
+    /// Number of POSTs that met the failure.
     pub misbehaved_posts: Option<u64>,
-    /// POSTs that reached backends more than once; known when all requests have ended.
+    /// POSTs that reached backends more than once; known once all requests have ended.
     pub posts_sent_twice: Vec<String>,
     /// What did not go as promised.
     pub problem: Option<String>,
-    /// What did.
+    /// Details of what did.
     pub detail: String,
 }
 
@@ -28,48 +28,48 @@ pub struct Played {
 pub enum Promise {
     /// Every GET and PUT got its answer.
     NoneLost,
-    /// Only those GETs and PUTs got no answer whose answer had begun to arrive.
+    /// GETs and PUTs without a good answer are only those whose answer had begun to arrive.
     NoneLostButCut,
-    /// No backend saw a POST that another one had seen.
+    /// No POST was sent to a backend twice.
     NoPostTwice,
-    /// An answer that broke off ends in a way that any client can tell.
+    /// Every broken-off answer is recognizable as such by any client.
     CutsShow,
-    /// Each request without a backend is refused, and told why.
+    /// Requests without a backend are refused with a reason.
     RefusedWithReason,
-    /// The backend gets requests again soon after it is well.
+    /// The backend soon gets requests again after its failure.
     Recovers,
     /// Each new configuration took effect.
     Reloads,
-    /// The account of the drain has nothing cut.
+    /// The account of the drain shows no request cut off.
     DrainAccount,
 }
 
-/// What became of a promise.
+/// The result of checking a promise.
 #[derive(Debug)]
 pub struct Verdict {
     /// The promise, in words.
     pub promise: String,
-    /// The requests that put it to the test, where that can be counted.
+    /// The number of requests that tested it, if that can be counted.
     pub requests: Option<u64>,
-    /// Said behind "kept".
+    /// Text after "kept".
     pub detail: String,
-    /// Why it does not count as kept.
+    /// Why it does not count as kept; `None` if it does.
     pub problem: Option<Problem>,
-    /// The first few requests that show it.
+    /// The first few requests that show the problem.
     pub examples: Vec<String>,
 }
 
 /// Why a promise does not count as kept.
 #[derive(Debug)]
 pub enum Problem {
-    /// It was broken; how often.
+    /// The promise was broken; with how often.
     Broken(String),
     /// No request met the failure, so nothing is proved.
     NotTried(&'static str),
 }
 
 impl Promise {
-    /// Judges.
+    /// Checks the promise.
     pub fn check(self, tally: &Tally, played: &Played, plan: &Plan) -> Verdict {
         let promise = self.words(plan);
         let (requests, problem) = match self {

@@ -1,4 +1,4 @@
-//! The scripts: what backends do while clients ask. One function each, and one line each in
+//! The scripts: what backends do while clients send requests. Each is one function and one entry in
 //! [`SCENARIOS`].
 
 use std::time::Duration;
@@ -12,43 +12,43 @@ use super::promises::Promise::{
 };
 use super::stage::Stage;
 
-/// Before anything fails, requests flow.
+/// Time in which requests are served before the failure.
 const BEFORE: Duration = Duration::from_millis(500);
-/// How long a failure lasts.
+/// Duration of a failure.
 const FAILURE: Duration = Duration::from_secs(3);
-/// How much longer it may last, until all kinds of requests have met it.
+/// Extension of a failure until all kinds of requests have met it.
 const MAX_EXTENSION: Duration = Duration::from_secs(10);
-/// A stall has to last for some timeouts in a row.
+/// A stall lasts for several consecutive timeouts.
 const STALLED_TIMEOUTS: u32 = 4;
-/// How long a flapping backend is away, and how often.
+/// Duration of each absence of a flapping backend, and the number of absences.
 const FLAP: Duration = Duration::from_millis(300);
 const FLAPS: usize = 7;
-/// Before a drain: its account is worth more with more in it.
+/// Time before a drain, so that its account covers many requests.
 const BEFORE_DRAIN: Duration = Duration::from_secs(2);
-/// New configurations under load.
+/// Number of reloads under load.
 const RELOADS: usize = 6;
 const RELOAD_LIMIT: Duration = Duration::from_secs(5);
-/// An answer's latency in a drain, so that there is something in flight.
+/// Latency of answers before a drain, so that requests are in flight.
 const DRAIN_LATENCY: Duration = Duration::from_millis(300);
-/// The process's own end comes after its drain.
+/// Time for the process to end after its drain.
 const END_SLACK: Duration = Duration::from_secs(5);
 
-/// One script with what is promised.
+/// A script with its promises.
 pub struct Scenario {
-    /// As on the command line.
+    /// The name on the command line.
     pub name: &'static str,
-    /// What happens, in a line.
+    /// What happens, in one line.
     pub story: &'static str,
-    /// What has to hold all the while.
+    /// What must hold meanwhile.
     pub promises: &'static [Promise],
     /// The script.
     pub play: Play,
 }
 
-/// Plays while clients ask.
+/// Runs while clients send requests.
 pub type Play = fn(&mut Stage) -> Result<Played, Failure>;
 
-/// In the order in which they are played. The last one ends the balancer.
+/// The scenarios in order. The last one ends the balancer.
 pub const SCENARIOS: [Scenario; 9] = [
     Scenario {
         name: "refuse",
@@ -131,7 +131,7 @@ fn misbehave_for(stage: &mut Stage, mode: Mode, time: Duration) -> Result<Played
     let (all, posts) = counts();
     victim.set(mode);
     stage.pass(time);
-    // Behind an open breaker few requests meet the failure, and a POST has to be one of them.
+    // Few requests get past an open breaker, and at least one POST must meet the failure.
     stage.wait_until(MAX_EXTENSION, || counts().1 > posts);
     victim.set(Mode::Answers(Duration::ZERO));
     let met = (counts().0 - all, counts().1 - posts);

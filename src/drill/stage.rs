@@ -1,4 +1,4 @@
-//! What all scenarios share: the balancer, its backends, the clients, and the waits of a script.
+//! The parts shared by all scenarios: the balancer, its backends, the clients, and the waits of a script.
 
 use std::io;
 use std::sync::Arc;
@@ -14,20 +14,20 @@ use super::load::{Load, Phase, Tally};
 use super::plan::Plan;
 use crate::shutdown::ShutdownSignal;
 
-/// How often a script looks whether what it waits for has come.
+/// How often a script checks what it waits for.
 const LOOK: Duration = Duration::from_millis(20);
-/// Before a scenario all backends have to be well; more than any recovery takes.
+/// Multiple of the recovery time within which all backends must be healthy before a scenario.
 const CALM_FACTOR: u32 = 3;
 
 /// See the module.
 pub struct Stage {
-    /// What is drilled.
+    /// The plan of the drill.
     pub plan: Plan,
     /// The balancer; `None` once it has drained.
     pub balancer: Option<Balancer>,
-    /// In the order of the plan.
+    /// The backends in the plan's order.
     pub backends: Vec<Backend>,
-    /// Ends at a signal.
+    /// Comes with a signal to the process.
     pub shutdown: ShutdownSignal,
     load: Option<Load>,
     posts: Posts,
@@ -50,7 +50,7 @@ impl Stage {
         &self.backends[self.plan.victim]
     }
 
-    /// The balancer's configuration over the first so many backends.
+    /// The balancer's configuration with the first `count` backends.
     pub fn config(&self, count: usize, first_weight: u32) -> Value {
         let weight = |index: usize| if index == 0 { first_weight } else { self.plan.backends[index].weight };
         let backends: Vec<_> =
@@ -58,15 +58,15 @@ impl Stage {
         self.plan.json(&backends)
     }
 
-    /// The configuration as it is planned.
+    /// The planned configuration with all backends.
     pub fn whole_config(&self) -> Value {
         self.config(self.backends.len(), self.plan.backends[0].weight)
     }
 
-    /// A balancer runs, every backend answers and is known to.
+    /// Waits until a balancer runs and sees all backends as healthy.
     ///
     /// # Errors
-    /// It does not come to that.
+    /// That does not happen in time.
     pub fn calm(&mut self) -> Result<(), Failure> {
         self.backends.iter().for_each(|backend| backend.set(Mode::Answers(Duration::ZERO)));
         if self.balancer.is_none() {
@@ -79,7 +79,8 @@ impl Stage {
         }
     }
 
-    /// As `/lb-metrics` has it. A breaker closes only by a request, so each look is one as well.
+    /// Whether `/lb-metrics` shows all backends as healthy. A request is sent, too, because only a request
+    /// can close a breaker.
     fn is_calm(&self) -> bool {
         let _ = self.ask("/drill");
         let Some(Answer::Whole(page)) = self.ask("/lb-metrics") else { return false };
@@ -98,7 +99,7 @@ impl Stage {
         Some(connection.exchange(&Request { target, ..Request::new("GET", "drill-look".to_owned()) }))
     }
 
-    /// Clients begin to ask.
+    /// Starts the clients.
     ///
     /// # Errors
     /// The operating system's.
@@ -109,19 +110,19 @@ impl Stage {
         Ok(())
     }
 
-    /// Clients stop; what came of their requests.
+    /// Stops the clients and returns the results.
     pub fn end_load(&mut self) -> Tally {
         self.load.take().map(Load::end).unwrap_or_default()
     }
 
-    /// What clients are to expect from now on.
+    /// Sets what clients must expect from now on.
     pub fn expect(&self, phase: Phase) {
         if let Some(load) = &self.load {
             load.expect(phase);
         }
     }
 
-    /// Whole answers of backends so far.
+    /// Number of complete answers of backends so far.
     pub fn good(&self) -> u64 {
         self.load.as_ref().map_or(0, Load::good)
     }
@@ -136,12 +137,12 @@ impl Stage {
             .collect()
     }
 
-    /// Time passes while clients ask.
+    /// Waits while clients send requests.
     pub fn pass(&self, time: Duration) {
         self.shutdown.wait(time);
     }
 
-    /// How long it took until it was so; `None` where it was not in time.
+    /// Waits until `is_so`; returns how long that took, or `None` after `limit`.
     pub fn wait_until(&self, limit: Duration, is_so: impl Fn() -> bool) -> Option<Duration> {
         let started = Instant::now();
         loop {
@@ -154,7 +155,7 @@ impl Stage {
         }
     }
 
-    /// The victim has just become well: how long until it answers requests again.
+    /// Waits until the victim, which has just become healthy, answers requests again.
     pub fn recovery(&self) -> Option<Duration> {
         let before = self.victim().answered();
         self.wait_until(self.plan.recovery(), || self.victim().answered() > before)

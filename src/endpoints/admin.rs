@@ -1,8 +1,8 @@
-//! The admin listener's pages: what people may ask of backends while it runs.
+//! The admin listener's endpoints: what operators can ask of backends at run time.
 //!
-//! Who may ask: callers from this machine where the listener is on loopback, else those who know the
-//! token, which a browser asks its user for. A browser is a caller that others may steer, so a page from
-//! elsewhere is refused by its `Origin`, and a name that was rebound to this address by its `Host`.
+//! Without a token, only callers on this machine are allowed, since the listener is on loopback; otherwise
+//! callers need the token, for which a browser asks its user. Because other sites can make a browser send
+//! requests, requests from their pages are refused by `Origin`, and names rebound to this address by `Host`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,16 +22,16 @@ use crate::pool::{AdminState, Backend, Live};
 use crate::proxy::{End, Outcome, Refusal};
 use crate::reload::Reloader;
 
-/// The largest weight, as in the configuration.
+/// The largest weight, the same limit as in the configuration.
 const MAX_WEIGHT: u32 = 65_535;
 
 /// Answers the admin listener's requests.
 pub struct Admin {
-    /// Where the figures come from.
+    /// The sources of the figures.
     pub figures: Arc<Figures>,
-    /// Reads the configuration again.
+    /// Reloads the configuration.
     pub reloader: Arc<Reloader>,
-    /// What callers must know.
+    /// The token that callers must send.
     pub token: Option<String>,
 }
 
@@ -99,7 +99,7 @@ impl Admin {
     }
 }
 
-/// What the other listeners refuse before anything is asked.
+/// Refuses malformed and oversized heads, as the other listeners do.
 fn refusal(request: &ClientRequest, live: &Live) -> Option<Refusal> {
     let is_too_long = request.head.byte_len() > live.config.limits.max_header_bytes;
     request.flaw().map(Refusal::Flawed).or(is_too_long.then_some(Refusal::HeadTooLarge))
@@ -111,13 +111,13 @@ fn is_known(path: &str) -> bool {
         || ["/reload", "/explain", "/lb-metrics", "/lb-health", "/lb-ready", "/lb-dashboard"].contains(&path)
 }
 
-/// In a time that does not tell how much of it was right.
+/// Compares in constant time, so that timing does not reveal how much of a token is right.
 fn is_same(one: &[u8], other: &[u8]) -> bool {
     let differing = one.iter().zip(other).fold(0, |all, (one, other)| all | (one ^ other));
     std::hint::black_box(differing) == 0 && one.len() == other.len()
 }
 
-/// A literal address, or a name that can't be anybody else's.
+/// A literal address or `localhost`, which nobody else can own.
 fn is_this_machine(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
@@ -126,7 +126,7 @@ fn is_this_machine(host: &str) -> bool {
     name.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost")
 }
 
-/// The backends that `url` names, in every pool or in the one that `pool` names.
+/// The backends with this `url`, in all pools or in the one given by `pool`.
 fn named<'a>(live: &'a Live, head: &RequestHead) -> Result<Vec<(&'a str, &'a Arc<Backend>)>, Refused> {
     let Some(url) = query(head, "url") else {
         return Err((400, "bad_parameter", "Bad Request: say which with ?url=http://…".to_owned()));
@@ -192,7 +192,7 @@ fn refuse(request: &mut ClientRequest, (status, word, text): Refused) -> Outcome
     }
     let text = format!("{text}\n");
     request.responder.start(status, &headers, Framing::Length(text.len() as u64));
-    // A caller that is gone does not hear it.
+    // A caller that has left does not get it.
     let _ = request.responder.write(text.as_bytes()).and_then(|()| request.responder.finish());
     Outcome { status, backend: None, pool: None, attempts: 0, end: End::Own }
 }

@@ -1,5 +1,5 @@
-//! `GET /explain` on the admin listener: why a request went where it went (`?id=`), which took longest
-//! (`?slowest=`), or where one would go now (`?client=`, with `path`, `host`, `method`).
+//! `GET /explain` on the admin listener: why a request went where it went (`?id=`), which requests took
+//! longest (`?slowest=`), or where a request would go now (`?client=`, with `path`, `host`, `method`).
 
 use std::net::IpAddr;
 use std::time::{Instant, SystemTime};
@@ -12,10 +12,10 @@ use crate::http::{Headers, RequestHead, Version};
 use crate::pool::{ClientKey, Live, Tried};
 use crate::proxy::client_key;
 
-/// Requests that are told of at once.
+/// Limit of requests in one answer.
 const MOST_SLOWEST: usize = 1000;
 
-/// Why there is no page: status, word and text.
+/// Why there is no page: status, reason and text.
 type Refused = (u16, &'static str, String);
 
 pub(super) fn page(figures: &Figures, head: &RequestHead, live: &Live) -> Result<Value, Refused> {
@@ -49,7 +49,7 @@ fn explain(figures: &Figures, id: &str) -> Result<Value, Refused> {
     })
 }
 
-/// Asks as a retry does, which takes no turn.
+/// Asks like a retry, which does not advance any rotation.
 fn forecast(head: &RequestHead, client: &str, live: &Live) -> Result<Value, Refused> {
     let Ok(address) = client.parse::<IpAddr>() else {
         return Err((400, "bad_parameter", "Bad Request: client is an IP address".to_owned()));
@@ -77,7 +77,7 @@ fn forecast(head: &RequestHead, client: &str, live: &Live) -> Result<Value, Refu
     Ok(words::forecast(&story, client))
 }
 
-/// The request that is asked about. Of its fields only the host is known.
+/// The hypothetical request; `Host` is its only field.
 fn head_of(head: &RequestHead) -> RequestHead {
     let given = |name: &str, otherwise: &str| query(head, name).unwrap_or_else(|| otherwise.to_owned());
     let mut headers = Headers::default();

@@ -1,4 +1,4 @@
-//! Keeps the history up: a thread that takes a sample every few seconds, whatever else goes on.
+//! The thread that samples the history every few seconds.
 
 use std::io;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use crate::pool::{Live, SharedLive};
 use crate::shutdown::ShutdownSignal;
 use crate::supervised;
 
-/// The stack of a thread that only reads figures.
+/// Stack of a thread that only reads figures.
 const STACK_BYTES: usize = 128 << 10;
 
-/// Starts the thread. The first sample is taken at once, before there is a request: what is seen a moment
-/// later has something to be compared with.
+/// Starts the thread. The first sample is taken at once, before any request, so that the first figures have
+/// something to be compared with.
 ///
 /// # Errors
 /// The operating system's, for the thread.

@@ -1,15 +1,16 @@
-//! How a caller of the admin listener shows the token: as a bearer token, which programs send, or as the
-//! password of HTTP Basic (RFC 7617), which browsers ask their user for. Pure.
+//! Reads the token that a caller of the admin listener sends: as a bearer token (programs), or as the
+//! password of HTTP Basic (RFC 7617), for which browsers ask their user. Pure.
 
 use std::borrow::Cow;
 
 use crate::http::basic;
 
-/// What a 401 asks for. A browser takes the first that it knows.
+/// The challenges of a 401; a browser uses the first that it supports.
 pub(super) const CHALLENGES: [&[u8]; 2] =
     [b"Basic realm=\"load balancer: any user, the admin token as password\", charset=\"UTF-8\"", b"Bearer"];
 
-/// The token in a value of `Authorization`. Names of schemes have no case (RFC 9110 section 11.1).
+/// The token in the value of an `Authorization` field. Scheme names are case-insensitive (RFC 9110 section
+/// 11.1).
 pub(super) fn token(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     let space = value.iter().position(|byte| *byte == b' ')?;
     let (scheme, rest) = (&value[..space], value[space..].trim_ascii_start());

@@ -1,5 +1,5 @@
-//! The balancer's own pages on the main listener: a table from path to function. Everything else is
-//! proxied.
+//! The balancer's own endpoints on the public listeners: a table from path to function. All other requests
+//! are proxied.
 
 mod admin;
 mod explain;
@@ -19,19 +19,19 @@ use crate::middleware::{Middleware, Next};
 use crate::pool::Live;
 use crate::proxy::{Outcome, Refusal};
 
-/// Answers for a path.
+/// Answers the requests for a path.
 type Page = fn(&Figures, &mut ClientRequest, &Live) -> Outcome;
 
-/// Who may ask for one on a public listener.
+/// Who may read an endpoint on a public listener.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum For {
-    /// Whoever sends requests here has to know whether they can be served.
+    /// All clients: whoever sends requests here must be able to find out whether they can be served.
     Everybody,
-    /// Those whom `pages` names: these pages tell of backends and of how much goes on.
+    /// Clients in `pages`: these endpoints reveal backends and load.
     Operators,
 }
 
-/// All of them.
+/// All endpoints.
 const PAGES: [(&str, For, Page); 4] = [
     ("/lb-metrics", For::Operators, public::metrics),
     ("/lb-health", For::Everybody, public::health),
@@ -44,7 +44,7 @@ pub fn is_own(path: &str) -> bool {
     PAGES.iter().any(|(known, ..)| *known == path)
 }
 
-/// Answers the paths in [`PAGES`] and passes the rest on.
+/// Answers the paths in [`PAGES`] and passes other requests on.
 pub struct Endpoints(pub Arc<Figures>);
 
 impl Middleware for Endpoints {

@@ -1,4 +1,4 @@
-//! What the operating system says of this process, read for each page that tells it.
+//! Figures about this process from the operating system, read anew for each page.
 
 use std::fs;
 use std::time::Duration;
@@ -7,22 +7,23 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::metrics::operation::Process;
 
-/// The unit of times in `/proc` (USER_HZ), the same on every Linux.
+/// Unit of times in `/proc` (USER_HZ), the same on every Linux.
 const MILLISECONDS_PER_TICK: u64 = 10;
-/// Where user time, system time and resident pages stand in `/proc/self/stat` behind the program's name.
+/// Positions of user time (followed by system time) and resident pages in `/proc/self/stat`, counted after
+/// the program's name.
 const USER_TIME: usize = 11;
 const RESIDENT_PAGES: usize = 21;
 
-/// The machine's name.
+/// The machine's host name.
 pub(super) fn hostname() -> Option<String> {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
-/// As it is now.
+/// Reads the current figures.
 pub(super) fn read() -> Process {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The name may have spaces and parentheses in it, so the last one ends it.
+    // The name may contain spaces and parentheses, so it ends at the last one.
     let fields: Vec<u64> = stat.rsplit_once(')').map_or_else(Vec::new, |(_, rest)| {
         rest.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect()
     });

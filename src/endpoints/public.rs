@@ -18,43 +18,43 @@ use crate::proxy::{End, Outcome};
 use crate::traffic::Traffic;
 use crate::workers::InFlight;
 
-/// Needs nothing but itself and `/lb-metrics`.
+/// The dashboard's page, which loads nothing but `/lb-metrics`.
 const DASHBOARD: &str = include_str!("dashboard.html");
-/// Stands in it for what each answer has anew.
+/// Placeholder in the page for the nonce of each answer.
 const NONCE: &str = "{nonce}";
 
-/// Before an audit looks at its figures again; longer than a thread that is ready waits for a processor.
+/// Pause before an audit reads its figures again; longer than a runnable thread waits for a processor.
 const AUDIT_PAUSE: Duration = Duration::from_millis(5);
 
-/// Where the figures come from.
+/// The sources of the figures.
 pub struct Figures {
-    /// When the process started, by both clocks.
+    /// When the process started, by the monotonic and the system clock.
     pub started: (Instant, SystemTime),
-    /// What has happened.
+    /// The counters.
     pub metrics: Arc<Metrics>,
-    /// What it was of late.
+    /// The samples of the last quarter of an hour.
     pub history: History,
-    /// Bytes from clients and to them.
+    /// Bytes from and to clients.
     pub traffic: Arc<Traffic>,
-    /// Why requests went where they went; `None` where nobody can ask.
+    /// The recorded requests for `explain`; `None` without an admin listener.
     pub explanations: Option<Arc<Explanations>>,
-    /// What is happening.
+    /// The requests in flight.
     pub in_flight: Arc<InFlight>,
-    /// Requests that wait for a worker now.
+    /// Number of requests waiting for a worker.
     pub queued: Box<dyn Fn() -> usize + Send + Sync>,
-    /// Open connections of clients now.
+    /// Number of open client connections.
     pub client_connections: Box<dyn Fn() -> u64 + Send + Sync>,
-    /// Answers and tunnels outside of the worker pool now.
+    /// Number of answers and tunnels outside the worker pool.
     pub streams: Box<dyn Fn() -> u64 + Send + Sync>,
-    /// Workers that have a request now.
+    /// Number of workers with a request.
     pub busy_workers: Box<dyn Fn() -> u64 + Send + Sync>,
-    /// How the configuration was last read.
+    /// The state of the configuration.
     pub reload: Box<dyn Fn() -> LastReload + Send + Sync>,
     /// The TLS listener's certificates.
     pub certificates: Box<dyn Fn() -> Vec<CertificateLife> + Send + Sync>,
-    /// What is known of names whose addresses are backends of their own.
+    /// The state of names whose addresses are each a backend.
     pub names: Box<dyn Fn() -> Vec<NameLife> + Send + Sync>,
-    /// Whether a drain is under way.
+    /// Whether the process is draining.
     pub draining: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
@@ -92,7 +92,7 @@ pub(super) fn metrics(figures: &Figures, request: &mut ClientRequest, live: &Liv
     if query(&request.head, "audit").is_some() {
         page["audit"] = audit::audit(|| reading(figures, live), || thread::park_timeout(AUDIT_PAUSE));
     }
-    // For a program, or for people.
+    // Compact for programs, indented for people.
     let text = if buckets { format!("{page}\n") } else { format!("{page:#}\n") };
     answer(request, 200, "application/json", text.as_bytes())
 }
@@ -102,7 +102,7 @@ fn reading(figures: &Figures, live: &Live) -> Reading {
     let (answered, accepted, counted) =
         (in_flight.answered(), in_flight.accepted(), figures.metrics.snapshot());
     let of_backend = |backend: &Arc<Backend>| {
-        // In this order: an attempt that ends meanwhile is not missed, one that begins does no harm.
+        // In this order: an attempt that ends in between is still counted, and one that begins does no harm.
         let (active, failures) = (u64::from(backend.active()), backend.total_failures());
         BackendFigures {
             name: backend.name().to_owned(),
@@ -130,7 +130,7 @@ fn reading(figures: &Figures, live: &Live) -> Reading {
     }
 }
 
-/// As `format` in the query says; without one, as `Accept` prefers.
+/// Follows `format` in the query, or else the preference in `Accept`.
 fn wants_prometheus(head: &RequestHead) -> bool {
     match query(head, "format").as_deref() {
         Some("prometheus") => return true,
@@ -141,7 +141,8 @@ fn wants_prometheus(head: &RequestHead) -> bool {
     text > 0.0 && text > preference(head, &["application/json"])
 }
 
-/// The highest quality (RFC 9110 section 12.5.1) that `Accept` gives one of these by name; 0 for none.
+/// The highest quality (RFC 9110 section 12.5.1) that `Accept` gives one of these types by name; 0 if it
+/// names none.
 fn preference(head: &RequestHead, kinds: &[&str]) -> f32 {
     let quality = |range: &[u8]| {
         let text = String::from_utf8_lossy(range).to_ascii_lowercase();
@@ -153,14 +154,14 @@ fn preference(head: &RequestHead, kinds: &[&str]) -> f32 {
     head.headers.tokens("accept").map(quality).fold(0.0, f32::max)
 }
 
-/// A parameter of the query, decoded.
+/// The decoded value of a query parameter.
 pub(super) fn query(head: &RequestHead, name: &str) -> Option<String> {
     let (_, query) = head.target.split_once('?')?;
     let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     pairs.find(|(key, _)| *key == name).map(|(_, value)| decoded(value))
 }
 
-/// Without `%xx` and `+` (the forms' encoding); what is no such thing stays as it is.
+/// Decodes `%xx` and `+` (form encoding); invalid sequences are kept.
 fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -189,8 +190,8 @@ pub(super) fn health(figures: &Figures, request: &mut ClientRequest, live: &Live
     }
 }
 
-/// As `/lb-health`, but a drain does not matter: it tells whether requests can be served, not whether more
-/// of them should come.
+/// Like `/lb-health`, but independent of a drain: says whether requests can be served, not whether more of
+/// them should be sent.
 pub(super) fn ready(_: &Figures, request: &mut ClientRequest, live: &Live) -> Outcome {
     if live.backends().any(|backend| backend.is_usable()) {
         answer(request, 200, "text/plain; charset=utf-8", b"ok\n")
@@ -206,9 +207,9 @@ fn unwell(request: &mut ClientRequest, reason: &str, text: &[u8]) -> Outcome {
     answer_with(request, 503, headers, "text/plain; charset=utf-8", text)
 }
 
-/// One page that draws the same figures live.
+/// The dashboard, which draws the figures live.
 pub(super) fn dashboard(_: &Figures, request: &mut ClientRequest, _: &Live) -> Outcome {
-    // The page's own style and script have this mark; a browser runs no others.
+    // Only the page's own style and script have this nonce; a browser runs no others.
     let nonce = request_id::new();
     let policy = format!(
         "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; \
@@ -238,7 +239,7 @@ fn answer_with(
     headers.push("X-Request-ID", request.id.as_bytes());
     let responder = &mut request.responder;
     responder.start(status, &headers, Framing::Length(body.len() as u64));
-    // A client that is gone does not hear it.
+    // A client that has left does not get it.
     let _ = responder.write(body).and_then(|()| responder.finish());
     Outcome { status, backend: None, pool: None, attempts: 0, end: End::Own }
 }

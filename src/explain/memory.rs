@@ -1,4 +1,4 @@
-//! The last requests, for as long as there is room for them.
+//! Keeps the last requests in a bounded memory.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -9,30 +9,30 @@ use parking_lot::Mutex;
 use super::story::Story;
 use crate::watch::Spans;
 
-/// Requests that are remembered, where they fit into [`MAX_BYTES`].
+/// Limit of recorded requests, provided that they fit into [`MAX_BYTES`].
 pub const MAX_RECORDS: usize = 10_000;
-/// What they may take in all. One of a single attempt on three backends takes some 600 bytes.
+/// Limit of their size in all. A request with one attempt on three backends takes about 600 bytes.
 const MAX_BYTES: usize = 32 << 20;
 
-/// One request.
+/// One recorded request.
 pub struct Record {
-    /// Its `X-Request-ID`.
+    /// The value of `X-Request-ID`.
     pub id: String,
-    /// When its head was complete.
+    /// When the request's head was complete.
     pub time: SystemTime,
     /// Method and target.
     pub request: String,
     /// The client's address.
     pub client: IpAddr,
-    /// Where its time went.
+    /// How its time was spent.
     pub spans: Spans,
-    /// The status that the client got.
+    /// The status sent to the client.
     pub status: u16,
-    /// The word of a refusal or of a break-off.
+    /// The reason of a refusal or of a broken-off answer.
     pub reason: Option<&'static str>,
-    /// The route that took it, and what was done by its rules; `None` where no route did.
+    /// The matching route and the effect of its rules; `None` if no route matched.
     pub rules: Option<String>,
-    /// What happened on its way to a backend; `None` where it was not on its way to one.
+    /// The way to a backend; `None` if the request was not forwarded.
     pub story: Option<Box<Story>>,
 }
 
@@ -40,7 +40,7 @@ pub struct Record {
 #[derive(Default)]
 pub struct Explanations(Mutex<Remembered>);
 
-/// Each with what it takes.
+/// The records, each with its size in bytes.
 #[derive(Default)]
 struct Remembered {
     records: VecDeque<(usize, Record)>,
@@ -48,7 +48,7 @@ struct Remembered {
 }
 
 impl Record {
-    /// What it takes in memory, about.
+    /// Approximate size in memory.
     fn bytes(&self) -> usize {
         let story = self.story.as_ref().map_or(0, |story| story.bytes());
         size_of::<Record>() + self.id.len() + self.request.len() + story
@@ -56,7 +56,7 @@ impl Record {
 }
 
 impl Explanations {
-    /// Remembers one more; the oldest go. Takes a lock.
+    /// Adds a record and drops the oldest ones as necessary. Takes a lock.
     pub fn add(&self, record: Record) {
         let bytes = record.bytes();
         let mut oldest = Vec::new();
@@ -69,16 +69,16 @@ impl Explanations {
         all.bytes += bytes;
         all.records.push_back((bytes, record));
         drop(all);
-        drop(oldest); // frees memory, so not under the lock
+        drop(oldest); // outside the lock, since it frees memory
     }
 
-    /// What is remembered of the latest request with this id, told by `tell`. Takes a lock.
+    /// Calls `tell` with the latest record of this id. Takes a lock.
     pub fn find<R>(&self, id: &str, tell: impl FnOnce(&Record) -> R) -> Option<R> {
         let all = self.0.lock();
         all.records.iter().rev().map(|(_, record)| record).find(|record| record.id == id).map(tell)
     }
 
-    /// What is remembered of the requests that took longest, at most so many, told by `tell`. Takes a lock.
+    /// Calls `tell` with the records of the slowest requests, at most `most`. Takes a lock.
     pub fn slowest<R>(&self, most: usize, tell: impl FnMut(&Record) -> R) -> Vec<R> {
         let all = self.0.lock();
         let mut records: Vec<&Record> = all.records.iter().map(|(_, record)| record).collect();
@@ -86,12 +86,12 @@ impl Explanations {
         records.into_iter().take(most).map(tell).collect()
     }
 
-    /// How many are remembered. Takes a lock.
+    /// Number of records. Takes a lock.
     pub fn len(&self) -> usize {
         self.0.lock().records.len()
     }
 
-    /// Whether none is. Takes a lock.
+    /// Whether there are no records. Takes a lock.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -1,9 +1,9 @@
-//! Why each of the last requests went where it went: the facts, noted as the request goes its way, and the
-//! words for them.
+//! Explains why each of the last requests went where it went: facts recorded while the request is handled,
+//! and the words for them.
 //!
-//! Only the admin listener tells of it, so without one nothing is noted ([`Trace::default`] notes nothing).
-//! Memory is bounded (`memory`): so many requests and so many bytes in all, `MAX_TRIES` choices of each and
-//! `MAX_SHOWN` backends of each choice.
+//! Only the admin listener shows them, so without one nothing is recorded ([`Trace::default`] records
+//! nothing). Memory is bounded (`memory`): by the number of requests and their total size, and for each
+//! request by `MAX_TRIES` choices with `MAX_SHOWN` backends each.
 
 mod memory;
 mod story;

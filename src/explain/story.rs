@@ -1,4 +1,4 @@
-//! The facts of one request's way, noted as it goes.
+//! The facts of one request's way, recorded while it is handled.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -7,59 +7,59 @@ use crate::config::Algorithm;
 use crate::http::RequestHead;
 use crate::pool::{Backend, CandidateStatus, ClientKey, Pool, Tried};
 
-/// Choices of a request that are told of: the first ones, and the last. A configuration may allow a hundred
-/// retries, and a request that waits for a place makes one choice after the other.
+/// Limit of choices recorded for a request: the first ones and the last. A configuration may allow a hundred
+/// retries, and a request that waits for a backend chooses again and again.
 pub(super) const MAX_TRIES: usize = 8;
-/// Backends that are told of in an attempt, for pools may have hundreds.
+/// Limit of backends recorded for a choice; pools may have hundreds.
 pub(super) const MAX_SHOWN: usize = 16;
-/// Longest method and target that are remembered, in bytes.
+/// Limit of recorded texts such as method and target, in bytes.
 pub(super) const MAX_TEXT_BYTES: usize = 256;
 
-/// What happened on a request's way to a backend.
+/// The way of a request to a backend.
 pub struct Story {
     /// The pool's name.
     pub pool: String,
-    /// How it chooses.
+    /// The pool's algorithm.
     pub algorithm: Algorithm,
-    /// What was hashed, where it was not the client's address.
+    /// The hashed value, if it was not the client's address.
     pub key: Option<String>,
-    /// The attempts, and at the end perhaps a choice that found nothing.
+    /// The attempts, possibly followed by a choice without a usable backend.
     pub tries: Vec<Try>,
-    /// Attempts between the last of `tries` and the one before it that are not told of.
+    /// Number of attempts left out before the last of `tries`.
     pub left_out: usize,
 }
 
 /// One choice, and the attempt that followed.
 pub struct Try {
-    /// The backend chosen; `None` where none could be.
+    /// The backend chosen; `None` if none was usable.
     pub chosen: Option<Arc<Backend>>,
-    /// It was chosen because the client's sticky cookie names it.
+    /// Whether it was chosen because the client's sticky cookie names it.
     pub by_cookie: bool,
-    /// How it stood, and how the others did: the first [`MAX_SHOWN`] of them.
+    /// The status of the backends, beginning with the chosen one: the first [`MAX_SHOWN`] of them.
     pub statuses: Vec<(Arc<Backend>, CandidateStatus)>,
-    /// Backends that are not shown.
+    /// Number of backends left out.
     pub not_shown: usize,
-    /// When the choice was made, from the request's head on.
+    /// When the choice was made, counted from the request's head.
     pub began: Duration,
-    /// How the attempt ended, and how long it took; `None` where there was none.
+    /// The duration and the result of the attempt; `None` if there was none.
     pub ended: Option<(Duration, AttemptResult)>,
 }
 
-/// How an attempt ended.
+/// The result of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttemptResult {
-    /// With the head of an answer.
+    /// The head of an answer arrived, with this status.
     Answered(u16),
-    /// With this error.
+    /// The attempt failed with this error.
     Failed(String),
 }
 
-/// Notes one request's way, if anybody may ask.
+/// Records one request's way if it may be asked for.
 #[derive(Default)]
 pub struct Trace(pub(super) Option<Box<Story>>);
 
 impl Trace {
-    /// One that takes notes.
+    /// A trace that records.
     pub fn on() -> Trace {
         Trace(Some(Box::new(Story {
             pool: String::new(),
@@ -70,12 +70,12 @@ impl Trace {
         })))
     }
 
-    /// What was noted; `None` where nothing was.
+    /// The recorded story; `None` if nothing was recorded.
     pub fn into_story(self) -> Option<Box<Story>> {
         self.0.filter(|story| !story.tries.is_empty())
     }
 
-    /// A choice was made; `tried` is what was tried before it.
+    /// Records a choice; `tried` are the backends tried before it.
     pub fn chose(
         &mut self,
         pool: &Pool,
@@ -98,7 +98,7 @@ impl Trace {
         story.add(one);
     }
 
-    /// The attempt that followed has ended.
+    /// Records the end of the attempt that followed the last choice.
     pub fn ended(&mut self, took: Duration, fate: impl FnOnce() -> AttemptResult) {
         if let Some(last) = self.0.as_mut().and_then(|story| story.tries.last_mut()) {
             let fate = match fate() {
@@ -126,14 +126,14 @@ impl Story {
 }
 
 impl Try {
-    /// The facts of a choice: how all backends stood before it.
+    /// The facts of a choice, with the status of all backends before it.
     pub fn new(
         client: &ClientKey<'_>,
         chosen: Option<&Arc<Backend>>,
         mut statuses: Vec<(Arc<Backend>, CandidateStatus)>,
     ) -> Try {
         let is_chosen = |backend: &Arc<Backend>| chosen.is_some_and(|chosen| chosen.id() == backend.id());
-        // The chosen one is always among those shown.
+        // Puts the chosen backend first, so that it is always shown.
         statuses.sort_by_key(|(backend, _)| !is_chosen(backend));
         let not_shown = statuses.len().saturating_sub(MAX_SHOWN);
         statuses.truncate(MAX_SHOWN);
@@ -163,7 +163,7 @@ impl Try {
     }
 }
 
-/// Method and target, as far as they are remembered.
+/// Method and target, shortened for recording.
 pub fn request_text(head: &RequestHead) -> String {
     format!("{} {}", shortened(&head.method), shortened(&head.target))
 }

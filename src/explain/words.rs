@@ -1,4 +1,4 @@
-//! The words for what was noted: a page for programs, and one plain sentence for people.
+//! Describes recorded requests: as JSON for programs, with one plain sentence for people.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::config::Algorithm;
 use crate::pool::{Backend, CandidateStatus, IdleSource};
 use crate::watch::Spans;
 
-/// Shorter waits are left out of the sentence.
+/// Shorter waits are omitted from the sentence.
 const WORTH_TELLING: Duration = Duration::from_millis(1);
 
-/// All that is known of a request.
+/// Everything recorded about a request.
 pub fn page(record: &Record) -> Value {
     let mut page = json!({
         "id": record.id,
@@ -41,7 +41,7 @@ pub fn page(record: &Record) -> Value {
     page
 }
 
-/// Where a request would go now.
+/// The answer to where a request would go now.
 pub fn forecast(story: &Story, client: &str) -> Value {
     let Some(one) = story.tries.first() else { return Value::Null };
     let mut page = attempt(story, one);
@@ -61,13 +61,13 @@ pub fn forecast(story: &Story, client: &str) -> Value {
     page
 }
 
-/// The same for one that no route takes.
+/// The answer to where a request would go now, if no route matches.
 pub fn no_route(client: &str, status: u16) -> Value {
     let text = format!("A request of {client} would be answered {status} now: no route takes it (no_route).");
     json!({ "backend": null, "status": status, "reason": "no_route", "sentence": text })
 }
 
-/// What is said where a route answers itself.
+/// The answer to where a request would go now, if a route answers itself.
 pub fn route_answers(client: &str, rules: &str) -> Value {
     let text = format!("A request of {client} would be answered by the balancer itself now, by {rules}.");
     json!({ "backend": null, "reason": "route_answer", "rules": rules, "sentence": text })
@@ -100,7 +100,7 @@ fn attempt(story: &Story, one: &Try) -> Value {
     page
 }
 
-/// One plain sentence.
+/// Describes the request in one plain sentence.
 fn sentence(record: &Record) -> String {
     let what = format!("{} of {}", record.request, record.client);
     let Some(story) = &record.story else {
@@ -116,7 +116,7 @@ fn sentence(record: &Record) -> String {
         let Some(chosen) = &one.chosen else {
             let which = if parts.is_empty() { "no backend" } else { "no other backend" };
             let why = none_usable(story, one);
-            // A request that waits for a backend finds it so again and again.
+            // A request waiting for a backend comes to this result repeatedly.
             if !parts.iter().any(|part: &String| part.ends_with(&why)) {
                 parts.push(format!("{which} could be used: {why}"));
             }
@@ -142,7 +142,7 @@ fn sentence(record: &Record) -> String {
     format!("{what} {waited}went to pool {pool}{by} ({algorithm}): {}; {end}{slow}.", parts.join("; then "))
 }
 
-/// What kept it from its backends; `None` where that was nothing worth a word.
+/// The waits before an answer; `None` if none is worth mentioning.
 fn waited(spans: &Spans) -> Option<String> {
     let turn = spans.queue.saturating_sub(spans.worker);
     let waits = [(spans.worker, "for a worker"), (turn, "for its turn"), (spans.connect, "for connections")];
@@ -158,7 +158,7 @@ fn fate_text(fate: &AttemptResult) -> String {
     }
 }
 
-/// Why the chosen one was.
+/// Why the chosen backend was chosen.
 fn why(story: &Story, one: &Try) -> String {
     let Some((_, standing)) = one.statuses.first().filter(|_| one.chosen.is_some()) else {
         return none_usable(story, one);
@@ -182,7 +182,7 @@ fn why(story: &Story, one: &Try) -> String {
         CandidateStatus::Newcomer => "it has just joined, and no other could be used".to_owned(),
         CandidateStatus::BreakerOpen(None) => "the trial of its breaker, which is half open".to_owned(),
         CandidateStatus::BreakerOpen(Some(_)) => "no other was left, although its breaker is open".to_owned(),
-        // It has changed since.
+        // The status has changed since the choice.
         CandidateStatus::Full { .. } | CandidateStatus::TakenOut(_) | CandidateStatus::Unhealthy { .. } => {
             "it could be used at that moment".to_owned()
         }
@@ -197,7 +197,7 @@ fn is_candidate(standing: &CandidateStatus) -> bool {
     matches!(standing, CandidateStatus::Candidate { .. })
 }
 
-/// Why another one was not chosen.
+/// Why a backend was not chosen.
 fn lost(story: &Story, one: &Try, standing: &CandidateStatus) -> String {
     match standing {
         CandidateStatus::TakenOut(why) => (*why).to_owned(),

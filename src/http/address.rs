@@ -1,9 +1,9 @@
-//! Addresses as limits see them.
+//! Client addresses as rate limits count them.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Who counts as one client: an IPv4 address, or an IPv6 /64, for whoever has one address of it has
-/// them all (RFC 6177).
+/// What counts as one client: an IPv4 address, or an IPv6 /64, because whoever has one address of a /64 has
+/// all of them (RFC 6177).
 pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),

@@ -1,19 +1,19 @@
-//! HTTP Basic (RFC 7617): a name and a password in a value of `Authorization`. Pure.
+//! HTTP Basic (RFC 7617): the user name and password in an `Authorization` field. Pure.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// Who somebody says to be.
+/// A user name and the password sent with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
-    /// Without a colon.
+    /// The user name, which contains no colon.
     pub user: Vec<u8>,
-    /// As it was sent.
+    /// The password as sent.
     pub password: Vec<u8>,
 }
 
-/// The login in a value of `Authorization`; `None` for another scheme, or for what is none. Names of schemes
-/// have no case (RFC 9110 section 11.1).
+/// The login in the value of an `Authorization` field; `None` for another scheme or an invalid value. Scheme
+/// names are case-insensitive (RFC 9110 section 11.1).
 pub fn credentials(value: &[u8]) -> Option<Login> {
     let space = value.iter().position(|byte| *byte == b' ')?;
     let (scheme, rest) = (&value[..space], value[space..].trim_ascii_start());

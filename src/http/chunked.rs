@@ -1,13 +1,13 @@
-//! Reads the chunked coding (RFC 9112 section 7.1) as it arrives: strict about what two parsers could
-//! read in two ways, indifferent to extensions, which end here. Trailers are kept for whoever passes them on.
+//! Decodes the chunked coding (RFC 9112 section 7.1) as it arrives. Strict where two parsers could read it in
+//! two ways; chunk extensions are dropped, trailers are kept to be forwarded.
 
 use super::Headers;
 use super::headers::{is_token, trim};
 
-/// Longest line of a chunk's size with its extensions, and all trailers together, in bytes.
+/// Limit for the line with a chunk's size and extensions, and for all trailers together, in bytes.
 const MAX_LINE_BYTES: usize = 4096;
 
-/// Where the decoder stands.
+/// The decoder's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Size {
@@ -26,7 +26,7 @@ enum State {
     DataEnd {
         seen_cr: bool,
     },
-    /// At the start of a trailer's line, or in one.
+    /// At the start of a trailer line or inside it.
     Trailer {
         line_bytes: usize,
     },
@@ -36,7 +36,7 @@ enum State {
     Done,
 }
 
-/// Reads one body.
+/// Decodes one body.
 #[derive(Debug, Clone)]
 pub struct Decoder {
     state: State,
@@ -45,8 +45,8 @@ pub struct Decoder {
     trailers: Vec<u8>,
 }
 
-/// Fields that mean nothing, or too much, behind a body: whoever reads them there could take the message for
-/// another one (RFC 9110 section 6.5.1).
+/// Fields that are dropped from trailers because they have no meaning after a body or could change how the
+/// message is read (RFC 9110 section 6.5.1).
 const NOT_IN_TRAILERS: [&str; 20] = [
     "authorization",
     "connection",
@@ -70,7 +70,7 @@ const NOT_IN_TRAILERS: [&str; 20] = [
     "x-request-id",
 ];
 
-/// What is no chunked coding.
+/// The bytes are not valid chunked coding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadChunk;
 
@@ -81,10 +81,11 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// Takes bytes in and hands the body's to `data`; how many were taken. What follows the body is left.
+    /// Decodes bytes and hands those of the body to `data`; returns how many were consumed. Bytes after the
+    /// body are not consumed.
     ///
     /// # Errors
-    /// This is no chunked coding; nothing after it can be read.
+    /// The bytes are not valid chunked coding; nothing after them can be read.
     pub fn take(&mut self, bytes: &[u8], data: &mut impl FnMut(&[u8])) -> Result<usize, BadChunk> {
         let mut at = 0;
         while at < bytes.len() && self.state != State::Done {
@@ -104,8 +105,8 @@ impl Decoder {
         Ok(at)
     }
 
-    /// Takes as many bytes in as `buf` is long, at most; how many were taken, and how much of the body was
-    /// written to `buf`.
+    /// Decodes at most as many bytes as fit into `buf`; returns how many were consumed, and how many bytes of
+    /// the body were written to `buf`.
     ///
     /// # Errors
     /// As [`Decoder::take`].
@@ -123,8 +124,7 @@ impl Decoder {
         self.state == State::Done
     }
 
-    /// The fields behind the body, as far as they may be passed on; those of a line that is no field are
-    /// dropped.
+    /// The trailers that may be forwarded; malformed lines are dropped.
     pub fn trailers(&self) -> Headers {
         let mut headers = Headers::default();
         for line in self.trailers.split(|byte| *byte == b'\n') {
@@ -151,7 +151,7 @@ impl Decoder {
         Ok(match (self.state, byte) {
             (State::Size { digits, size }, byte) if byte.is_ascii_hexdigit() => {
                 let digit = char::from(byte).to_digit(16).ok_or(BadChunk)?;
-                // 15 digits can't overflow, and no body is longer.
+                // 15 digits can't overflow, and no real body is longer.
                 if digits >= 15 {
                     return Err(BadChunk);
                 }
@@ -172,7 +172,7 @@ impl Decoder {
                 State::Trailer { line_bytes: line_bytes + 1 }
             }
             (State::TrailerEnd { line_bytes: 0 }, b'\n') => State::Done,
-            // All trailers share one allowance, so the count goes on.
+            // All trailers share one limit, so the count continues.
             (State::TrailerEnd { .. }, b'\n') => State::Trailer { line_bytes: 0 },
             _ => return Err(BadChunk),
         })
@@ -190,7 +190,7 @@ mod tests {
 
     use super::*;
 
-    /// The body, and what was left; `None` where it is no chunked coding.
+    /// The body, the number of bytes consumed, and whether the body has ended; `None` for invalid coding.
     fn decode(text: &[u8], step: usize) -> Option<(Vec<u8>, usize, bool)> {
         let (mut decoder, mut body, mut taken) = (Decoder::default(), Vec::new(), 0);
         for piece in text.chunks(step) {

@@ -1,4 +1,4 @@
-//! What is malformed or ambiguous in a request's head: whatever two parsers could read in two ways
+//! Finds what is malformed or ambiguous in a request's head. A head that two parsers could read in two ways
 //! is refused, never repaired. The caller answers 400 and closes the connection.
 //!
 //! Rules: RFC 9112 sections 3.2 (target, Host), 5 (fields), 6.1 to 6.3 (framing) and 11.2 (smuggling).
@@ -6,20 +6,20 @@
 use super::headers::{is_token, trim};
 use super::{BodyLength, RequestHead, Version};
 
-/// Fields that a head may have, and members that its `Connection` may have: what costs work for each
-/// field is bounded, however short they are. Browsers send some 20, proxies before us 20 more.
+/// Limit for the fields of a head, and for the members of its `Connection`: bounds the work for a head whose
+/// fields are many and short. Browsers send some 20 fields, proxies before us 20 more.
 pub const MAX_FIELDS: usize = 256;
 
-/// Why a head is refused; [`FramingError::word`] is what users see.
+/// Why a head is refused; users see [`FramingError::word`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FramingError {
-    /// Method, target or a field has a character that it must not have.
+    /// The method, the target or a field contains a forbidden character.
     Malformed,
     /// `Content-Length` or `Transfer-Encoding` could be read in two ways.
     AmbiguousFraming,
-    /// No, repeated or impossible `Host`.
+    /// `Host` is missing, repeated or invalid.
     BadHost,
-    /// More than [`MAX_FIELDS`] fields, or members of `Connection`.
+    /// More than [`MAX_FIELDS`] fields or members of `Connection`.
     TooManyFields,
 }
 
@@ -35,10 +35,10 @@ impl FramingError {
     }
 }
 
-/// How long the body of this request is.
+/// Checks the head and returns the length of the request's body.
 ///
 /// # Errors
-/// The first flaw found.
+/// The first error found.
 pub fn check(head: &RequestHead) -> Result<BodyLength, FramingError> {
     check_number(head)?;
     check_characters(head)?;
@@ -46,7 +46,7 @@ pub fn check(head: &RequestHead) -> Result<BodyLength, FramingError> {
     body_length(head)
 }
 
-/// First of all, so that nothing else has to count.
+/// Checked first, so that the work of the later checks is bounded.
 fn check_number(head: &RequestHead) -> Result<(), FramingError> {
     let fits =
         head.headers.len() <= MAX_FIELDS && head.headers.tokens("connection").nth(MAX_FIELDS).is_none();
@@ -54,14 +54,14 @@ fn check_number(head: &RequestHead) -> Result<(), FramingError> {
 }
 
 fn check_characters(head: &RequestHead) -> Result<(), FramingError> {
-    // A fragment is the client's own business and has no place in a target; where one is sent, a backend
-    // may read it as a part of the path, and the next one not.
+    // A client must not send a fragment. If one is in a target, one backend may read it as a part of the path
+    // and another may not.
     let target_fits = head.target.bytes().all(|byte| byte > b' ' && byte != 0x7f && byte != b'#');
     if !is_token(head.method.as_bytes()) || head.target.is_empty() || !target_fits {
         return Err(FramingError::Malformed);
     }
-    // A tunnel (CONNECT) is a forward proxy's to give; a backend that gave one would take what follows for
-    // its tunnel's bytes, and we for requests.
+    // CONNECT asks a forward proxy for a tunnel. A backend that granted one would read the bytes that follow
+    // as the tunnel's, while we would read them as requests.
     let form_fits = match head.target.as_str() {
         _ if head.method == "CONNECT" => false,
         "*" => head.method == "OPTIONS",
@@ -99,8 +99,8 @@ fn check_host(head: &RequestHead) -> Result<(), FramingError> {
     }
 }
 
-/// A name, an IPv4 address or a bracketed IPv6 address, perhaps with a port. Looser than RFC 3986
-/// (backends know their names), but with nothing that could end a header or start a path.
+/// A name, an IPv4 address or a bracketed IPv6 address, with an optional port. Looser than RFC 3986, since
+/// backends know their own names, but without any character that could end a header field or begin a path.
 pub fn is_host(host: &[u8]) -> bool {
     let (name, port) = match host {
         [b'[', ..] => match host.iter().position(|byte| *byte == b']') {

@@ -1,16 +1,16 @@
 //! An ordered list of header fields: repeats are kept apart and in order, names keep their case.
 //!
-//! Names share one buffer and values another, so a head costs three allocations and not two a field. Names are text,
-//! so looking for one checks no UTF-8.
+//! All names share one buffer and all values another, so a head costs three allocations instead of two for
+//! each field. Names are text, so that a lookup need not check UTF-8.
 
 use std::fmt::Display;
 use std::io::Write as _;
 use std::ops::Range;
 
-/// Names of fields are seldom longer.
+/// For the initial capacity: field names are seldom longer.
 const USUAL_NAME_BYTES: usize = 20;
 
-/// Header fields in the order they came.
+/// Header fields in the order in which they arrived.
 #[derive(Debug, Clone, Default)]
 pub struct Headers {
     names: String,
@@ -39,13 +39,13 @@ impl Headers {
         self.push_written(name, |text| text.extend_from_slice(value));
     }
 
-    /// Adds a field at the end, its value as it is shown.
+    /// Adds a field at the end; the value is formatted by `Display`.
     pub fn push_shown(&mut self, name: &str, value: impl Display) {
         // Writing to a Vec can't fail.
         self.push_written(name, |text| drop(write!(text, "{value}")));
     }
 
-    /// Adds a field at the end, its value as `write` appends it to what is given.
+    /// Adds a field at the end; `write` appends its value to the buffer.
     pub fn push_written(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
         let (name_start, value_start) = (self.names.len(), self.values.len());
         self.names.push_str(name);
@@ -64,7 +64,7 @@ impl Headers {
         self.fields.len()
     }
 
-    /// Whether there are none.
+    /// Whether the list has no fields.
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
@@ -74,7 +74,7 @@ impl Headers {
         self.fields.iter().map(|field| field.name.len() + field.value.len() + 4).sum()
     }
 
-    /// The first value of that name, whatever its case.
+    /// The first value with this name; names are case-insensitive.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.fields
             .iter()
@@ -82,41 +82,41 @@ impl Headers {
             .map(|field| &self.values[field.value.clone()])
     }
 
-    /// All values of that name, in order.
+    /// All values with this name, in order.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let fields = self.fields.iter().filter(move |field| self.is_named(field, name));
         fields.map(|field| &self.values[field.value.clone()])
     }
 
-    /// Removes all fields of that name.
+    /// Removes all fields with this name.
     pub fn remove(&mut self, name: &str) {
         self.remove_all(|found| found.eq_ignore_ascii_case(name.as_bytes()));
     }
 
-    /// Removes all fields whose name is one of those.
+    /// Removes all fields for whose name `is_one` returns true.
     pub fn remove_all(&mut self, is_one: impl Fn(&[u8]) -> bool) {
         let names = self.names.as_bytes();
         self.fields.retain(|field| !is_one(&names[field.name.clone()]));
     }
 
-    /// Replaces all fields of that name by one at the end.
+    /// Replaces all fields with this name by one at the end.
     pub fn set(&mut self, name: &str, value: &[u8]) {
         self.remove(name);
         self.push(name, value);
     }
 
-    /// Keeps the fields for which `keep` says so.
+    /// Keeps only the fields for which `keep` returns true.
     pub fn retain(&mut self, mut keep: impl FnMut(&str, &[u8]) -> bool) {
         let (names, values) = (&self.names, &self.values);
         self.fields.retain(|field| keep(&names[field.name.clone()], &values[field.value.clone()]));
     }
 
-    /// Whether a field of that name, read as a comma-separated list, has the token, whatever its case.
+    /// Whether a field with this name, read as a comma-separated list, contains the token in any case.
     pub fn has_token(&self, name: &str, token: &str) -> bool {
         self.tokens(name).any(|found| found.eq_ignore_ascii_case(token.as_bytes()))
     }
 
-    /// The members of all fields of that name, read as comma-separated lists (RFC 9110 section 5.6.1).
+    /// The members of all fields with this name, read as comma-separated lists (RFC 9110 section 5.6.1).
     pub fn tokens<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.get_all(name)
             .flat_map(|value| value.split(|byte| *byte == b','))
@@ -125,12 +125,12 @@ impl Headers {
     }
 
     fn is_named(&self, field: &Field, name: &str) -> bool {
-        // Most names differ in length, which costs no look at the text.
+        // Most names differ in length, which is cheap to compare.
         field.name.len() == name.len() && self.names[field.name.clone()].eq_ignore_ascii_case(name)
     }
 }
 
-/// Without optional white space, that is blanks and tabs (RFC 9110 section 5.6.3), at either end.
+/// Strips optional white space, that is blanks and tabs (RFC 9110 section 5.6.3), from both ends.
 pub fn trim(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = value {
         value = rest;
@@ -141,7 +141,7 @@ pub fn trim(mut value: &[u8]) -> &[u8] {
     value
 }
 
-/// Whether this is a token (RFC 9110 section 5.6.2), as methods and field names must be.
+/// Whether `text` is a token (RFC 9110 section 5.6.2), as methods and field names must be.
 pub fn is_token(text: &[u8]) -> bool {
     let tchar = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     !text.is_empty() && text.iter().all(tchar)

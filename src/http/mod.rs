@@ -1,5 +1,5 @@
-//! Words of HTTP/1.1, pure: what a head is, what is ambiguous in one, what a status is called.
-//! Used by everything above; knows no socket, no library and no clock.
+//! The vocabulary of HTTP/1.1, pure: heads, their framing, statuses. Used by all layers above; knows no
+//! socket, no library and no clock.
 
 pub mod address;
 pub mod basic;
@@ -18,16 +18,16 @@ pub use headers::Headers;
 /// The protocol versions that a client may speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
-    /// HTTP/1.0, or the older HTTP/0.9 that is treated like it.
+    /// HTTP/1.0, or HTTP/0.9, which is treated like it.
     Http10,
     /// HTTP/1.1.
     Http11,
 }
 
-/// How long a request's body is, as its head says.
+/// The length of a request's body according to its head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyLength {
-    /// There is none.
+    /// There is no body.
     None,
     /// `Content-Length`, in bytes; may be 0.
     Known(u64),
@@ -42,9 +42,9 @@ pub struct RequestHead {
     pub method: String,
     /// The request target: origin form, absolute form or `*`.
     pub target: String,
-    /// What the client speaks.
+    /// The client's version.
     pub version: Version,
-    /// In the client's order, repeats kept.
+    /// In the client's order, including repeated fields.
     pub headers: Headers,
 }
 
@@ -54,13 +54,13 @@ impl RequestHead {
         matches!(self.method.as_str(), "GET" | "HEAD")
     }
 
-    /// The path without its query; `/` for targets that have none (`*`, `http://host`).
+    /// The path without the query; `/` for targets without a path (`*`, `http://host`).
     pub fn path(&self) -> &str {
         let path = self.behind_authority().split(['?', '#']).next().unwrap_or("/");
         if path.starts_with('/') { path } else { "/" }
     }
 
-    /// The target in origin form: the path, `/` where there is none, and the query, whatever stands in it.
+    /// The target in origin form: the path, or `/` if there is none, and the query unchanged.
     pub fn path_and_query(&self) -> Cow<'_, str> {
         let origin = self.behind_authority().split('#').next().unwrap_or_default();
         match origin.as_bytes().first() {
@@ -70,8 +70,8 @@ impl RequestHead {
         }
     }
 
-    /// The target as whoever answers the request is to get it: absolute form is for proxies alone (RFC 9112
-    /// section 3.2).
+    /// The target to send to a backend. The absolute form is only for requests to proxies (RFC 9112 section
+    /// 3.2).
     pub fn origin_target(&self) -> Cow<'_, str> {
         match self.authority() {
             Some(_) if self.method == "OPTIONS" && self.behind_authority().is_empty() => "*".into(),
@@ -98,18 +98,18 @@ impl RequestHead {
         rest.split(['/', '?', '#']).next()
     }
 
-    /// The host that the client asks for: the target's, else `Host`'s, else empty.
+    /// The requested host: the target's, else that of `Host`, else empty.
     pub fn host(&self) -> &str {
         let field = || self.headers.get("host").and_then(|value| std::str::from_utf8(value).ok());
         self.authority().or_else(field).unwrap_or("")
     }
 
-    /// Bytes of the method, the target and the fields.
+    /// Size of the method, the target and the fields in bytes.
     pub fn byte_len(&self) -> usize {
         self.method.len() + self.target.len() + self.headers.byte_len()
     }
 
-    /// Whether the client means to send another request on this connection (RFC 9112 section 9.3).
+    /// Whether the client wants to keep the connection open after this request (RFC 9112 section 9.3).
     pub fn keep_alive(&self) -> bool {
         if self.headers.has_token("connection", "close") {
             return false;
@@ -117,7 +117,7 @@ impl RequestHead {
         self.version == Version::Http11 || self.headers.has_token("connection", "keep-alive")
     }
 
-    /// Whether a repeat of this request does no more than the request itself (RFC 9110 section 9.2.2).
+    /// Whether sending this request twice has the effect of sending it once (RFC 9110 section 9.2.2).
     pub fn is_idempotent(&self) -> bool {
         matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
     }

@@ -1,36 +1,36 @@
-//! The PROXY header, by which whoever stands before us says who the client is: versions 1 and 2 of
-//! <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>. Strict, for what two programs read in two
-//! ways lets a client choose its own address. Pure.
+//! The PROXY header, with which a proxy in front of us names the client's address: versions 1 and 2 of
+//! <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>. Strict, because a header that two programs
+//! read in two ways lets a client choose its own address. Pure.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-/// What version 2 begins with.
+/// The first bytes of version 2.
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Signature, version and command, family, length.
 const FIXED_BYTES: usize = 16;
-/// The longest line of version 1, with its end.
+/// Longest line of version 1, including its line end.
 const MAX_LINE_BYTES: usize = 107;
-/// Addresses, ports and extensions of version 2; 4 KiB of extensions is more than anybody sends.
+/// Limit for addresses, ports and extensions of version 2; no proxy sends 4 KiB of extensions.
 const MAX_REST_BYTES: usize = 8 << 10;
-/// The most that a header takes.
+/// Size of the longest header.
 pub const MAX_BYTES: usize = FIXED_BYTES + MAX_REST_BYTES;
-/// The extension that has a checksum of the whole header.
+/// The extension with a checksum of the whole header.
 const CRC32C: u8 = 3;
 
-/// What the bytes so far are.
+/// What the bytes received so far are.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Parsed {
-    /// The start of a header.
+    /// The beginning of a header.
     Partial,
-    /// A whole one of so many bytes, and the client that it names; `None` where the proxy asks for itself (a
-    /// health check) or has no words for the client's address.
+    /// A complete header: the client's address and the header's length in bytes. The address is `None` if the
+    /// proxy speaks for itself (a health check) or the address family is not IP.
     Whole(Option<SocketAddr>, usize),
-    /// No header.
+    /// Not a valid header.
     Malformed,
 }
 
-/// Reads a header.
+/// Parses the header at the beginning of a connection.
 pub fn parse(bytes: &[u8]) -> Parsed {
     let start = bytes.len().min(SIGNATURE.len());
     if bytes[..start] == SIGNATURE[..start] {
@@ -72,13 +72,13 @@ fn version_1(line: &[u8]) -> Option<Option<SocketAddr>> {
     words.next().is_none().then_some(Some(SocketAddr::new(source, source_port)))
 }
 
-/// The first, where the second is an address of that kind, too.
+/// The first address, provided that the second is one of the same kind.
 fn both<A: FromStr>(source: &str, target: &str) -> Option<A> {
     target.parse::<A>().ok()?;
     source.parse().ok()
 }
 
-/// Digits only and no zero before them: a sign is a number to Rust as well.
+/// Digits only, without leading zeros; Rust would also accept a sign.
 fn port(text: &str) -> Option<u16> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     if is_plain { text.parse().ok() } else { None }
@@ -93,7 +93,7 @@ fn version_2(bytes: &[u8]) -> Option<Parsed> {
     }
     let Some(whole) = bytes.get(..FIXED_BYTES + length) else { return Some(Parsed::Partial) };
     let rest = &whole[FIXED_BYTES..];
-    // By the upper half of the family's byte; the lower one says stream or datagram.
+    // The upper half of the byte is the address family; the lower half says stream or datagram.
     let addresses = match family >> 4 {
         0 => 0,
         1 => 12,
@@ -104,7 +104,7 @@ fn version_2(bytes: &[u8]) -> Option<Parsed> {
     let extensions = rest.get(addresses..)?;
     check_extensions(whole, FIXED_BYTES + addresses, extensions)?;
     let client = match command & 0xf {
-        // The proxy for itself: its addresses mean nothing.
+        // The LOCAL command: the proxy speaks for itself, and the addresses mean nothing.
         0 => None,
         1 => source_of(family, rest),
         _ => return None,
@@ -121,7 +121,7 @@ fn source_of(family: u8, rest: &[u8]) -> Option<SocketAddr> {
     }
 }
 
-/// `None` where they run past the end, or a checksum is wrong.
+/// Checks the extensions; `None` if one exceeds the header or a checksum is wrong.
 fn check_extensions(whole: &[u8], start: usize, mut extensions: &[u8]) -> Option<()> {
     let mut at = start;
     while !extensions.is_empty() {
@@ -137,7 +137,7 @@ fn check_extensions(whole: &[u8], start: usize, mut extensions: &[u8]) -> Option
     Some(())
 }
 
-/// CRC32c of the header, with zeros in place of the four bytes at `hole`, where the checksum itself stands.
+/// CRC32c of the header, counting the four bytes at `hole`, where the checksum itself is, as zeros.
 fn checksum(whole: &[u8], hole: usize) -> u32 {
     const POLYNOMIAL: u32 = 0x82f6_3b78;
     let step = |crc: u32| if crc & 1 == 1 { (crc >> 1) ^ POLYNOMIAL } else { crc >> 1 };
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_checksum_has_to_be_right() {
-        // The check value that catalogues of such sums give.
+        // The standard check value for CRC32c.
         assert_eq!(checksum(b"123456789", 100), 0xe306_9283);
         let mut header = version_2(0x11, &IPV4, &[CRC32C, 0, 4, 0, 0, 0, 0]);
         let sum = checksum(&header, 31).to_be_bytes();

@@ -1,6 +1,6 @@
 //! The id that follows one request through logs, backends and answers.
 
-/// Longest id that is taken over from a trusted proxy, in bytes.
+/// Longest id accepted from a trusted proxy, in bytes.
 const MAX_KEPT: usize = 128;
 
 /// A new id: 128 random bits as 32 hexadecimal digits. Unique in practice, not secret.
@@ -8,7 +8,7 @@ pub fn new() -> String {
     format!("{:032x}", fastrand::u128(..))
 }
 
-/// The id that a trusted proxy sent, where it is fit for logs and headers: 1 to 128 characters of
+/// The id sent by a trusted proxy, if it is fit for logs and headers: 1 to 128 characters of
 /// `A-Z a-z 0-9 . _ : + / = @ -`.
 pub fn kept(value: &[u8]) -> Option<&str> {
     let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"._:+/=@-".contains(byte);

@@ -1,9 +1,9 @@
-//! What statuses are called, and which answers have no body.
+//! Reason phrases, and which answers have no body.
 
-/// `Retry-After` of our own 503s, in seconds: a health check or a drained queue is that far away.
+/// `Retry-After` of our own 503s, in seconds: health checks and queues usually recover in that time.
 pub const RETRY_SOON: u64 = 1;
 
-/// The reason phrase of a status (the IANA registry); empty for one that has none.
+/// The reason phrase of a status (IANA registry); empty for an unknown status.
 pub fn reason(status: u16) -> &'static str {
     match status {
         100 => "Continue",

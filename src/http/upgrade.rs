@@ -1,20 +1,19 @@
 //! Which protocols a request may leave HTTP for (RFC 9110 section 7.8). Pure.
 //!
-//! What clients put into `Upgrade`, and what becomes of it: `websocket`, `tcp` (docker's attach and exec),
-//! `SPDY/3.1` (kubectl exec) and whatever else begins behind a 101 are passed on, for bytes are carried
-//! both ways unread. `h2c` (Java's HttpClient, curl `--http2`), `h2`, `HTTP/…` and `TLS/…` are not: what
-//! follows such an upgrade are more requests, which would run past every rule here, and `h2c` needs a
-//! field (`HTTP2-Settings`) that is for the next hop alone. Such a request is answered as though it had
-//! not asked.
+//! `websocket`, `tcp` (docker's attach and exec), `SPDY/3.1` (kubectl exec) and all other protocols that
+//! begin after a 101 are forwarded, since a tunnel relays bytes without reading them. `h2c` (Java's
+//! HttpClient, curl `--http2`), `h2`, `HTTP/…` and `TLS/…` are not: more requests follow such an upgrade,
+//! which would bypass every rule here, and `h2c` needs a hop-by-hop field (`HTTP2-Settings`). Such a request
+//! is answered as if it had not asked for the upgrade.
 
 use super::RequestHead;
 use super::Version;
 
-/// Protocols that carry requests of HTTP, open or encrypted.
+/// Protocols that carry HTTP requests, in the clear or encrypted.
 const CARRY_HTTP: [&str; 5] = ["h2c", "h2", "h3", "http", "tls"];
 
-/// What the backend may be asked to change to: the members of `Upgrade` that we can carry, as the client
-/// wrote them. `None` where there are none, or `Connection` does not name the field, or in HTTP/1.0.
+/// The members of `Upgrade` that may be forwarded, as the client wrote them. `None` if there are none, if
+/// `Connection` does not name the field, or in HTTP/1.0.
 pub fn wanted(head: &RequestHead) -> Option<Vec<u8>> {
     if head.version == Version::Http10 || !head.headers.has_token("connection", "upgrade") {
         return None;

@@ -7,15 +7,15 @@ use std::time::SystemTime;
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// What stands in a line.
+/// The fields of a line.
 pub struct Combined<'a> {
     /// `$remote_addr`
     pub client: IpAddr,
-    /// `$remote_user`: who the client says that it is.
+    /// `$remote_user`: the user name that the client claims.
     pub user: Option<&'a [u8]>,
     /// `$time_local`, here always UTC.
     pub time: SystemTime,
-    /// Of `$request`: method, target, and the protocol's version.
+    /// The parts of `$request`: method, target, and the protocol's version.
     pub request: (&'a str, &'a str, &'a str),
     /// `$status`
     pub status: u16,
@@ -28,7 +28,7 @@ pub struct Combined<'a> {
 }
 
 impl Combined<'_> {
-    /// The line, without its end.
+    /// The line, without its line end.
     pub fn line(&self) -> String {
         let mut line = String::with_capacity(256);
         let (method, target, version) = self.request;
@@ -50,20 +50,21 @@ impl Combined<'_> {
     }
 }
 
-/// `10/Oct/2000:13:55:36 +0000`
+/// Writes `10/Oct/2000:13:55:36 +0000`.
 fn push_time(line: &mut String, time: SystemTime) {
     let text = humantime::format_rfc3339_seconds(time).to_string();
     let (Some((year, month, day)), Some(clock)) = (date(&text), text.get(11..19)) else { return };
     let _ = write!(line, "{day}/{month}/{year}:{clock} +0000");
 }
 
-/// Year, the month's name and the day of an RFC 3339 time.
+/// The year, the month's name and the day of an RFC 3339 time.
 fn date(text: &str) -> Option<(&str, &'static str, &str)> {
     let month: usize = text.get(5..7)?.parse().ok()?;
     Some((text.get(..4)?, MONTHS.get(month.checked_sub(1)?)?, text.get(8..10)?))
 }
 
-/// As nginx does by default: quotes, backslashes, and all that is not printable ASCII, as `\xXX`.
+/// Escapes as nginx does by default: quotes, backslashes and all bytes other than printable ASCII become
+/// `\xXX`.
 fn push_escaped(line: &mut String, value: &[u8]) {
     for byte in value {
         match byte {

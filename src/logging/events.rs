@@ -8,10 +8,10 @@ use log::Level;
 
 use super::line::{Encoding, Line};
 
-/// Marks our own records; what libraries log is not ours to pass on, it is not escaped.
+/// Marks our own records. Records of libraries are not passed on, because their texts are not escaped.
 pub(super) const TARGET: &str = "loadbalancer";
 
-/// Fields of events that are numbers wherever they stand.
+/// Event fields that are always numbers.
 const NUMBERS: [&str; 13] = [
     "accepted",
     "answered",
@@ -60,7 +60,7 @@ fn event_encoding() -> Encoding {
     if AS_JSON.load(Relaxed) { Encoding::Json } else { Encoding::Logfmt }
 }
 
-/// A panic costs one request and one log line, not a backtrace on the terminal.
+/// Logs a panic as one line, instead of a backtrace on the terminal.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|info| {
         let what = info.payload_as_str().unwrap_or("(no message)");

@@ -1,20 +1,20 @@
-//! One line of a log under construction, as logfmt or as a JSON object. What a client sent can't forge a line
-//! or a field, for every value is escaped here.
+//! Builds one log line, as logfmt or as a JSON object. Every value is escaped here, so that a client can't
+//! forge a line or a field.
 
 use std::fmt::{Display, Write};
 use std::time::SystemTime;
 
-/// How a line is written.
+/// The encoding of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Encoding {
-    /// `key=value` pairs; a value is quoted where it has to be.
+    /// `key=value` pairs; a value is quoted if necessary.
     #[default]
     Logfmt,
-    /// One JSON object with the same names; numbers are numbers, what is not there is null.
+    /// One JSON object with the same names; numbers are JSON numbers, missing values are null.
     Json,
 }
 
-/// One line under construction, without its line end. Keys are ours and plain.
+/// One line under construction, without its line end. Keys are our own and need no escaping.
 #[derive(Default)]
 pub struct Line {
     encoding: Encoding,
@@ -27,7 +27,7 @@ impl Line {
         Line::encoded(Encoding::Logfmt)
     }
 
-    /// A line that begins with `time=`, in RFC 3339 and always of one width.
+    /// A line that begins with the time, in RFC 3339 with a fixed width.
     pub fn at(time: SystemTime, encoding: Encoding) -> Line {
         let mut line = Line::encoded(encoding);
         line.key("time");
@@ -45,11 +45,11 @@ impl Line {
         Line { encoding, text: String::with_capacity(512) }
     }
 
-    /// Adds a pair; the value is quoted where it needs to be.
+    /// Adds a pair; the value is quoted if necessary.
     pub fn field(&mut self, key: &str, value: &dyn Display) -> &mut Line {
         self.key(key);
         let start = self.text.len();
-        // A Display that errs leaves what it wrote.
+        // If a `Display` fails, the part that it wrote is kept.
         let _ = write!(self.text, "{value}");
         let is_plain = self.text.len() > start && self.text[start..].bytes().all(is_plain);
         match self.encoding {
@@ -66,14 +66,14 @@ impl Line {
         self
     }
 
-    /// Adds a pair whose value is a number or a boolean of ours.
+    /// Adds a pair whose value is a number or a boolean, which needs no escaping.
     pub fn number(&mut self, key: &str, value: &dyn Display) -> &mut Line {
         self.key(key);
         let _ = write!(self.text, "{value}");
         self
     }
 
-    /// Adds a pair whose value is most likely a number, as text.
+    /// Adds a pair whose value is a number in most cases, given as text.
     pub fn number_or_text(&mut self, key: &str, value: &str) -> &mut Line {
         match value.parse::<f64>().is_ok_and(f64::is_finite)
             && value.starts_with(|c: char| c.is_ascii_digit())
@@ -83,7 +83,7 @@ impl Line {
         }
     }
 
-    /// Adds a pair of which there may be no value.
+    /// Adds a pair whose value may be missing.
     pub fn optional(&mut self, key: &str, value: Option<&str>) -> &mut Line {
         match (value, self.encoding) {
             (Some(value), _) => self.field(key, &value),
@@ -92,14 +92,14 @@ impl Line {
         }
     }
 
-    /// Adds a pair whose value is quoted even where it need not be.
+    /// Adds a pair whose value is always quoted.
     pub fn quoted(&mut self, key: &str, value: &str) -> &mut Line {
         self.key(key);
         self.push_quoted(value);
         self
     }
 
-    /// The line so far; leaves an empty one.
+    /// Returns the finished line and leaves an empty one.
     pub fn finish(&mut self) -> String {
         if self.encoding == Encoding::Json {
             self.text.push_str(if self.text.is_empty() { "{}" } else { "}" });
@@ -135,7 +135,7 @@ impl Line {
                 c if needs_escape(c) => {
                     let _ = match self.encoding {
                         Encoding::Logfmt => write!(self.text, "\\u{{{:x}}}", c as u32),
-                        // All of them are below U+10000, so one escape is enough.
+                        // All of these characters are below U+10000, so one escape is enough.
                         Encoding::Json => write!(self.text, "\\u{:04x}", c as u32),
                     };
                 }
@@ -146,13 +146,13 @@ impl Line {
     }
 }
 
-/// Bytes that stand for themselves in a bare value.
+/// Whether a byte can be in a value without quotes.
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'"' | b'=' | b'\\')
 }
 
-/// Controls, and the characters that end a line or (Unicode's `Bidi_Control`) turn its direction in some
-/// terminals.
+/// Control characters, line separators, and characters that change the text direction in some terminals
+/// (Unicode's `Bidi_Control`).
 fn needs_escape(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -1,9 +1,9 @@
-//! Reading logfmt back: `key=value` pairs on one line, as [`super::line::Line`] writes them.
+//! Parses logfmt: `key=value` pairs on one line, as written by [`super::line::Line`].
 
 use std::borrow::Cow;
 
-/// Reads a line back into its pairs, for tests and for reading access logs.
-/// `None` where the text is not such a line.
+/// Parses a line into its pairs, for tests and for reading access logs. `None` if the text is not such a
+/// line.
 pub fn parse(line: &str) -> Option<Vec<(String, String)>> {
     let mut pairs = Vec::new();
     let mut rest = line;
@@ -15,8 +15,8 @@ pub fn parse(line: &str) -> Option<Vec<(String, String)>> {
     Some(pairs)
 }
 
-/// The first pair of a line that is not empty, and what follows it. Copies only what is escaped, so that
-/// a million lines can be read in a second.
+/// The first pair of a line that is not empty, and the text after it. Copies only values with escapes, so
+/// that a million lines can be read in a second.
 pub fn first_pair(line: &str) -> Option<(&str, Cow<'_, str>, &str)> {
     let (key, after) = line.split_once('=')?;
     let (value, after) = match after.strip_prefix('"') {
@@ -34,7 +34,7 @@ pub fn first_pair(line: &str) -> Option<(&str, Cow<'_, str>, &str)> {
     Some((key, value, rest))
 }
 
-/// The text up to the closing quote, unescaped, and what follows.
+/// The unescaped text up to the closing quote, and the text after it.
 fn unquote(text: &str) -> Option<(Cow<'_, str>, &str)> {
     let special = text.find(['"', '\\'])?;
     if text.as_bytes()[special] == b'"' {

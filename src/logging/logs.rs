@@ -1,5 +1,5 @@
-//! Both logs of a process and where they go: decided by the configuration, changed by a reload, opened again
-//! when somebody has moved the files.
+//! Both logs of the process and their outputs: chosen by the configuration, changed by a reload, reopened
+//! after log rotation.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -20,18 +20,18 @@ use crate::config::{Config, LogFormat};
 pub struct Logs {
     events: LineWriter,
     access: LineWriter,
-    /// Where they go now; `None` is the standard stream.
+    /// The current outputs; `None` means the standard stream.
     files: Mutex<Files>,
 }
 
-/// The files' names.
+/// The names of the files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Files {
     events: Option<String>,
     access: Option<String>,
 }
 
-/// Files that were opened and are not used yet.
+/// Files that are opened but not in use yet.
 pub struct Opened {
     names: Files,
     events: Option<File>,
@@ -44,7 +44,7 @@ impl Files {
         Files { events: config.event_log.file.clone(), access: config.access_log.file.clone() }
     }
 
-    /// Opens those that differ from `present`.
+    /// Opens the files whose names differ from `present`.
     fn open(&self, present: &Files) -> Result<[Option<File>; 2], String> {
         let open = |field: &str, new: &Option<String>, old: &Option<String>| match new {
             Some(path) if new != old => output::open(path).map(Some).map_err(|why| format!("{field}: {why}")),
@@ -57,7 +57,7 @@ impl Files {
 }
 
 impl Logs {
-    /// On the standard streams. Called once, by `main`: there is one event log in a process.
+    /// Starts both logs on the standard streams. Called once, by `main`: a process has one event log.
     pub fn start(debug: bool) -> Logs {
         let events = LineWriter::start(EVENTS, Box::new(io::stderr()));
         let access = LineWriter::start("log-access", Box::new(io::stdout()));
@@ -65,22 +65,22 @@ impl Logs {
         Logs { events, access, files: Mutex::default() }
     }
 
-    /// Where access lines are handed over.
+    /// The sender for access log lines.
     pub fn access(&self) -> LineSender {
         self.access.sender()
     }
 
-    /// Opens the files that this configuration names and that are not open yet; nothing is written to them.
+    /// Opens the files in this configuration that are not open yet, without writing to them.
     ///
     /// # Errors
-    /// For people: the field, the file, and why it can't be used.
+    /// A message for operators: the field, the file, and why it can't be used.
     pub fn open(&self, config: &Config) -> Result<Opened, String> {
         let (names, present) = (Files::of(config), self.files.lock().clone());
         let [events, access] = names.open(&present)?;
         Ok(Opened { names, events, access, as_json: config.event_log.format == LogFormat::Json })
     }
 
-    /// What was opened is used from now on.
+    /// Switches the logs to the opened files.
     pub fn switch_to(&self, opened: Opened) {
         AS_JSON.store(opened.as_json, Relaxed);
         let mut files = self.files.lock();
@@ -93,8 +93,8 @@ impl Logs {
         *files = opened.names;
     }
 
-    /// Somebody has moved the files away: they are made anew under their names. Where that fails the old ones
-    /// are written on.
+    /// Reopens the files after they have been moved away (log rotation). If that fails, the old files remain
+    /// in use.
     pub fn open_again(&self) {
         let names = self.files.lock().clone();
         match names.open(&Files::default()) {
@@ -108,14 +108,14 @@ impl Logs {
         }
     }
 
-    /// Waits until all lines so far are written, at most `patience` for each log.
+    /// Waits until all lines so far are written; see [`LineWriter::flush`].
     pub fn flush(&self, patience: Duration) {
         self.access.flush(patience);
         self.events.flush(patience);
     }
 }
 
-/// What is wrong with the files that this configuration names, as far as that can be told without making them.
+/// Problems with the files in this configuration, as far as they can be detected without creating files.
 pub fn problems(config: &Config) -> Vec<String> {
     let files = [("event_log.file", &config.event_log.file), ("access_log.file", &config.access_log.file)];
     let problem = |(field, file): (&str, &Option<String>)| {
@@ -128,7 +128,7 @@ fn boxed(file: File) -> Box<dyn Write + Send> {
     Box::new(file)
 }
 
-/// Events go to this writer from now on. Called once.
+/// Sends events to this writer from now on. Called once.
 fn pass_events_to(lines: LineSender, debug: bool) {
     let level = if debug { LevelFilter::Debug } else { LevelFilter::Info };
     let config = ConfigBuilder::new()
@@ -139,11 +139,11 @@ fn pass_events_to(lines: LineSender, debug: bool) {
         .set_time_level(LevelFilter::Off)
         .add_filter_allow_str(TARGET)
         .build();
-    // Only a second call fails, and the first one's logger then stays.
+    // Only a second call fails; the logger of the first then stays.
     let _ = WriteLogger::init(level, config, Assembler { line: Vec::new(), lines });
 }
 
-/// Puts together what simplelog writes in pieces and hands over whole lines.
+/// Joins the pieces that simplelog writes into whole lines.
 struct Assembler {
     line: Vec<u8>,
     lines: LineSender,

@@ -1,8 +1,8 @@
 //! Two logs: the event log on standard error and the access log on standard output, or in files ([`Logs`]).
 //!
-//! A line is built whole here, so that every value is escaped in one place ([`line`](mod@line)); simplelog passes the
-//! lines of the event log on. They are handed over to a writer thread through a bounded queue ([`writer`]):
-//! no request ever waits for a terminal, a pipe or a disk.
+//! A line is built completely in this module, so that every value is escaped in one place
+//! ([`line`](mod@line)); simplelog passes on the lines of the event log. A bounded queue ([`writer`]) hands
+//! the lines to a writer thread, so that no request ever waits for a terminal, a pipe or a disk.
 
 pub mod combined;
 mod events;

@@ -1,21 +1,22 @@
-//! Where a log is written: a standard stream, or a file that is appended to.
+//! The output of a log: a standard stream, or a file to append to.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Addresses and targets of clients are nobody's but the operator's: owner and group.
+/// Readable only by owner and group: the log has clients' addresses and request targets.
 const FILE_MODE: u32 = 0o640;
 
-/// Opens a log for appending, and makes it where there is none.
+/// Opens a log for appending, creating the file if necessary.
 ///
 /// # Errors
-/// For people: the file's name and what is wrong with it. A pipe is refused, for nobody may read it.
+/// A message for operators: the file's name and what is wrong with it. Pipes are refused, since a pipe may
+/// have no reader.
 pub(super) fn open(path: &str) -> Result<File, String> {
     let fault = |error: io::Error| format!("{path}: cannot be written: {error}");
     check(path)?;
-    // It may have become a pipe in between, and opening one waits unless asked not to.
+    // The file may have been replaced by a pipe since; opening one would block without this flag.
     let file = OpenOptions::new()
         .append(true)
         .create(true)
@@ -27,10 +28,10 @@ pub(super) fn open(path: &str) -> Result<File, String> {
     kind(path, &metadata).map(|()| file)
 }
 
-/// Whether a log could be written there, as far as that can be told without making a file.
+/// Whether a log can be written there, as far as that can be determined without creating the file.
 ///
 /// # Errors
-/// For people: the file's name and what is wrong with it.
+/// A message for operators: the file's name and what is wrong with it.
 pub fn check(path: &str) -> Result<(), String> {
     match std::fs::metadata(path) {
         Ok(metadata) => kind(path, &metadata),

@@ -1,8 +1,8 @@
-//! Lines on their way to a slow place: a bounded hand-over to one thread that writes.
+//! Hands lines through a bounded queue to a thread that writes them to a slow output.
 //!
-//! Whoever logs never waits. What does not fit is dropped, counted, and said in the log as soon as
-//! there is room again. Each output has a writer of its own, so that a stuck access log (a pipe that
-//! nobody reads) can't silence the events.
+//! A thread that logs never waits. Lines that do not fit are dropped and counted, and the log reports the
+//! count as soon as there is room again. Each output has its own writer, so that a blocked access log (a pipe
+//! that nobody reads) can't silence the events.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -17,24 +17,25 @@ use super::events::{event, event_line};
 
 /// The name of the event log's writer.
 pub const EVENTS: &str = "log-events";
-/// Lines that may wait; at 150 bytes a line some 1.2 MB.
+/// Limit of waiting lines; at 150 bytes each, about 1.2 MB.
 const MAX_LINES: usize = 8192;
-/// Bytes that may wait, for a line can be as long as a client's target.
+/// Limit of waiting bytes, since one line can be as long as a client's target.
 const MAX_BYTES: usize = 4 << 20;
-/// So long the writer lets lines gather once there is one: to wake it for each would cost more than they do.
+/// How long the writer lets lines accumulate after the first: waking it for each line would cost more than
+/// writing the line.
 const GATHER: Duration = Duration::from_millis(1);
-/// The writer gathers up to this much for one write.
+/// The writer collects up to this much for one write.
 const BATCH_BYTES: usize = 64 << 10;
-/// A batch buffer that one long line blew up is given back.
+/// A batch buffer that one long line enlarged is shrunk to this.
 const KEEP_BYTES: usize = 2 * BATCH_BYTES;
 
-/// Where lines go.
+/// The output of lines.
 pub type Output = Box<dyn Write + Send>;
 
 enum Message {
     Line(Vec<u8>),
     Flush(Sender<()>),
-    /// From now on lines go there.
+    /// Lines after this message go to another output.
     WriteTo(Output),
 }
 
@@ -42,16 +43,16 @@ enum Message {
 struct Shared {
     waiting_bytes: AtomicUsize,
     dropped: AtomicU64,
-    /// Dropped lines are told of among the lines themselves, for they are events.
+    /// Dropped lines are reported among the lines themselves, since they are events.
     are_events: bool,
 }
 
-/// The owner's handle: makes senders, and can wait until all is written.
+/// The owner's handle: creates senders, and can wait until all lines are written.
 pub struct LineWriter {
     sender: LineSender,
 }
 
-/// Hands lines over; cheap to clone.
+/// Hands over lines; cheap to clone.
 #[derive(Clone)]
 pub struct LineSender {
     messages: Sender<Message>,
@@ -59,12 +60,13 @@ pub struct LineSender {
 }
 
 impl LineWriter {
-    /// Starts the thread that writes to `output`. It lives as long as the process.
+    /// Starts the thread that writes to `output`. The thread lives as long as the process.
     pub fn start(name: &str, output: Output) -> LineWriter {
         let (messages, inbox) = bounded(MAX_LINES);
         let shared = Arc::new(Shared { are_events: name == EVENTS, ..Shared::default() });
         let theirs = Arc::clone(&shared);
-        // Without the thread (no memory) lines are dropped and counted, and the balancer still runs.
+        // If the thread can't be started (out of memory), lines are dropped and counted, and the balancer
+        // runs.
         let _ = thread::Builder::new()
             .name(name.to_owned())
             .stack_size(128 << 10)
@@ -72,13 +74,13 @@ impl LineWriter {
         LineWriter { sender: LineSender { messages, shared } }
     }
 
-    /// A handle for those who write lines.
+    /// A sender for this writer.
     pub fn sender(&self) -> LineSender {
         self.sender.clone()
     }
 
-    /// What is handed over from now on goes there. Waits for nobody: where the queue is full, the steps up to it
-    /// are taken by a thread of its own.
+    /// Writes lines sent from now on to `output`. Does not block: if the queue is full, a temporary thread
+    /// waits for room.
     pub fn write_to(&self, output: Output) {
         let message = Message::WriteTo(output);
         if let Err(full) = self.sender.messages.try_send(message) {
@@ -89,7 +91,8 @@ impl LineWriter {
         }
     }
 
-    /// Waits until all lines so far are written, at most `patience`.
+    /// Waits until all lines so far are written, at most `patience` for room in the queue and again
+    /// `patience` for the output.
     pub fn flush(&self, patience: Duration) {
         let (done, written) = bounded(1);
         if self.sender.messages.send_timeout(Message::Flush(done), patience).is_ok() {
@@ -99,7 +102,7 @@ impl LineWriter {
 }
 
 impl LineSender {
-    /// Hands over a line with its line end, or drops and counts it. Never waits.
+    /// Hands over a line including its line end, or drops and counts it. Never waits.
     pub fn send(&self, line: Vec<u8>) {
         let length = line.len();
         let fits = self.shared.waiting_bytes.fetch_add(length, Relaxed) + length <= MAX_BYTES;
@@ -135,7 +138,7 @@ fn write_lines(inbox: &Receiver<Message>, shared: &Shared, mut output: Output) {
     }
 }
 
-/// Lines for one write.
+/// Lines collected for one write.
 #[derive(Default)]
 struct Batch {
     bytes: Vec<u8>,
@@ -148,14 +151,14 @@ impl Batch {
         self.lines += 1;
     }
 
-    /// What can't be written (a full disk, a closed terminal) is counted as dropped, and told of when there is
-    /// room again.
+    /// Writes the batch. Lines that can't be written (a full disk, a closed terminal) count as dropped, which
+    /// is reported when writing works again.
     fn write_to(&mut self, output: &mut Output, shared: &Shared) {
         let dropped = shared.dropped.swap(0, Relaxed);
         match shared.are_events {
             _ if dropped == 0 => {}
             true => self.bytes.extend_from_slice(dropped_line(dropped).as_bytes()),
-            // An access log may be in a format that has no such line.
+            // The access log may have a format without such a line.
             false => event(Warn, "log", "access lines dropped", &[("count", &dropped)]),
         }
         if self.bytes.is_empty() {
@@ -185,7 +188,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    /// Takes nothing until its gate is opened (the other end of `gate` dropped).
+    /// An output that blocks until the other end of `gate` is dropped.
     struct Gated {
         gate: Receiver<()>,
         taken: Arc<Mutex<Vec<u8>>>,
@@ -203,8 +206,8 @@ mod tests {
         }
     }
 
-    /// Sends `lines` while nothing is taken, then opens the gate: how many were written, and how many
-    /// the log says were dropped.
+    /// Sends `lines` while the output is blocked, then unblocks it. Returns how many lines were written, and
+    /// how many the log reports as dropped.
     fn written_and_dropped(lines: impl Iterator<Item = Vec<u8>>) -> (usize, usize) {
         let (open, gate) = bounded(0);
         let taken = Arc::new(Mutex::new(Vec::new()));
@@ -221,7 +224,7 @@ mod tests {
     #[test]
     fn a_stuck_output_drops_lines_and_says_how_many() {
         let sent = 3 * MAX_LINES;
-        // Long enough that the batch under way can't hold them all.
+        // Longer than the batch being written can hold.
         let line = [vec![b'x'; 100], b"\n".to_vec()].concat();
         let (written, said) = written_and_dropped((0..sent).map(|_| line.clone()));
         assert!(said > 0);

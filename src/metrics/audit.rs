@@ -1,10 +1,10 @@
-//! `/lb-metrics?audit=1`: the laws that the figures obey, each checked against figures that are counted
-//! apart from each other, and whether it holds at this instant.
+//! `/lb-metrics?audit=1`: the laws that the figures obey. Each law compares figures that are counted
+//! independently, and says whether it holds at this instant.
 //!
-//! Nothing is locked for it, so figures are read one after the other while requests go on. Where a figure
-//! moves meanwhile it is read before and after, and the law is that the other side lies between the two.
-//! What can be seen in the middle of a step all the same is looked at again ([`TURNS`]): a law that is
-//! broken stays broken.
+//! The audit takes no lock over all figures, so they are read one after the other while requests go on. A
+//! figure that may change in the meantime is read before and after, and the law requires the other side to
+//! lie between the two. Since a reading may still fall into the middle of a step, it is repeated ([`TURNS`]):
+//! a law that is really broken stays broken.
 
 use serde_json::{Value, json};
 
@@ -16,54 +16,53 @@ pub const TURNS: usize = 20;
 /// One backend's figures.
 #[derive(Debug, Clone, Default)]
 pub struct BackendFigures {
-    /// Its URL.
+    /// The backend's URL.
     pub name: String,
     /// Attempts.
     pub requests: u64,
-    /// Those of them that failed.
+    /// Failed attempts.
     pub failures: u64,
-    /// Those of them that are under way.
+    /// Attempts in progress.
     pub active: u64,
 }
 
-/// The figures, read once.
+/// One reading of all figures.
 #[derive(Debug, Clone, Default)]
 pub struct Reading {
-    /// Requests taken in, before and after all others were read.
+    /// Accepted requests, read before and after all other figures.
     pub accepted: (u64, u64),
-    /// Requests that have ended, likewise.
+    /// Ended requests, likewise.
     pub answered: (u64, u64),
     /// Requests in the list of those in flight, counted one by one.
     pub listed: u64,
-    /// Requests that wait for a worker.
+    /// Requests waiting for a worker.
     pub queued: u64,
-    /// Requests that somebody handles: `active_requests`.
+    /// Requests being handled: `active_requests`.
     pub handled: u64,
-    /// Requests for the balancer's own pages.
+    /// Requests for the balancer's own endpoints.
     pub own_pages: u64,
-    /// What has been counted at the end of requests, before and after.
+    /// The counters of ended requests, read before and after.
     pub counted: (Snapshot, Snapshot),
-    /// Latencies that were recorded, for requests that count.
+    /// Recorded latencies of proxied requests.
     pub latencies: u64,
-    /// All backends'.
+    /// The figures of all backends.
     pub backends: Vec<BackendFigures>,
-    /// Whether those are all that there ever were: none has left with a reload.
+    /// Whether these are all backends there ever were, none having left with a reload.
     pub are_all_backends: bool,
 }
 
-/// A law, what it says with the figures in their places, and whether it holds; `None` where that can't be
-/// known.
+/// A law, its formula with the figures, and whether it holds; `None` if that can't be known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Law {
-    /// In words.
+    /// The law in words.
     pub law: &'static str,
-    /// With figures.
+    /// The formula with figures.
     pub says: String,
     /// Whether it holds.
     pub holds: Option<bool>,
 }
 
-/// The laws for these figures.
+/// Checks all laws with these figures.
 pub fn laws(reading: &Reading) -> Vec<Law> {
     let (before, after) = (&reading.counted.0, &reading.counted.1);
     let proxied = (before.success + before.failed, after.success + after.failed);
@@ -137,13 +136,13 @@ fn between(law: &'static str, formula: &str, (least, most): (u64, u64), found: u
     Law { law, says, holds: Some((least..=most).contains(&found)) }
 }
 
-/// Whether none is broken.
+/// Whether no law is broken.
 pub fn hold(laws: &[Law]) -> bool {
     laws.iter().all(|law| law.holds != Some(false))
 }
 
-/// Reads and checks, and after a pause again while a law is broken: a thread may have lost its processor in
-/// the middle of a step.
+/// Reads the figures and checks the laws; repeats both after a pause while a law is broken, since a thread
+/// may have been preempted in the middle of a step.
 pub fn audit(read: impl Fn() -> Reading, pause: impl Fn()) -> Value {
     let mut found = laws(&read());
     for _ in 1..TURNS {
@@ -164,7 +163,7 @@ mod tests {
 
     use super::*;
 
-    /// The figures after so many requests of each kind, all ended but `active` of them.
+    /// The figures after this number of requests of each kind, all ended except `active` of them.
     fn reading(success: u64, failed: u64, limited: u64, retries: u64, active: u64) -> Reading {
         let mut reasons = vec![("backend_timeout", failed)];
         if limited > 0 {
@@ -198,7 +197,7 @@ mod tests {
             prop_assert!(hold(&laws(&reading(s, f, l, r, a))));
         }
 
-        /// Each figure is held by a law: lost or counted twice, it breaks one.
+        /// A law covers each figure: a figure lost or counted twice breaks one.
         #[test]
         fn a_figure_that_is_wrong_breaks_one(s in 1u64..9999, f in 1u64..9999, l in 1u64..99, r in 1u64..99, a in 1u64..99) {
             let right = || reading(s, f, l, r, a);

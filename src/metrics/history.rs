@@ -1,6 +1,6 @@
-//! What the figures were in the last quarter of an hour, for who comes because of an alert: a sample every few
-//! seconds, and the oldest goes for the newest. Some hundred bytes each; those of the last minute have the
-//! backends' figures as well, from which rates and latencies of now are told at first sight.
+//! Samples of the figures over the last quarter of an hour, for someone who looks after an alert. A sample
+//! takes some hundred bytes; those of the last minute include figures of each backend, from which current
+//! rates and latencies are computed.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -13,27 +13,27 @@ use super::{Metrics, Snapshot};
 use crate::histogram::{Percentiles, between};
 use crate::pool::{Backend, Live};
 
-/// Between two samples.
+/// Time between two samples.
 pub const INTERVAL: Duration = Duration::from_secs(5);
-/// A quarter of an hour, and the sample that it begins with.
+/// A quarter of an hour of intervals, plus the sample at its start.
 const MOST: usize = 15 * 60 / INTERVAL.as_secs() as usize + 1;
-/// The newest ones know of each backend, for rates of now ...
+/// Number of newest samples that keep the backends' figures, for current rates.
 const WITH_BACKENDS: usize = 3;
-/// ... and each of so many also has latencies that others can be compared with, and keeps both ...
+/// One sample in this number also has latency buckets, for comparison with later ones. It keeps both ...
 const WITH_BUCKETS: u64 = 3;
-/// ... for a minute and some.
+/// ... while it is one of this many newest samples, a little over a minute.
 const DETAILED: usize = 16;
 
-/// What no counter knows.
+/// Gauges passed in with each sample.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
     /// The time.
     pub at: Instant,
-    /// Requests that somebody handles.
+    /// Requests being handled.
     pub active_requests: u64,
-    /// Requests that wait for a worker.
+    /// Requests waiting for a worker.
     pub queued_requests: u64,
-    /// Open connections of clients.
+    /// Open client connections.
     pub client_connections: u64,
 }
 
@@ -43,16 +43,16 @@ struct Sample {
     counted: Snapshot,
     responses: [u64; 5],
     healthy: usize,
-    /// Of the requests since the sample before, if there were any.
+    /// Latencies of the requests since the previous sample, if there were any.
     latency: Option<Percentiles>,
     backends: Vec<One>,
     buckets: Option<Buckets>,
 }
 
-/// From and to in milliseconds, and how many since the start.
+/// Lower and upper bound in milliseconds, and the count since the start.
 type Buckets = Vec<(f64, f64, u64)>;
 
-/// One backend's.
+/// The figures of one backend.
 struct One {
     pool: String,
     url: String,
@@ -69,14 +69,14 @@ pub struct History(Mutex<Samples>);
 #[derive(Default)]
 struct Samples {
     kept: VecDeque<Sample>,
-    /// How many there have been.
+    /// Number of samples ever taken.
     count: u64,
-    /// How long all requests took, when the newest was made.
+    /// The latency counts at the time of the newest sample.
     latencies: Vec<u64>,
 }
 
 impl History {
-    /// Takes a sample. Takes a lock.
+    /// Takes a sample of the figures. Takes a lock.
     pub fn note(&self, metrics: &Metrics, live: &Live, now: Now) {
         let mut samples = self.0.lock();
         let latencies = metrics.latency().counts();
@@ -106,7 +106,7 @@ impl History {
         samples.forget_details();
     }
 
-    /// All samples, the oldest first, with the names that the page has. Takes a lock.
+    /// All samples, the oldest first, with the field names of the page. Takes a lock.
     pub fn to_json(&self, now: Instant) -> Value {
         let samples = self.0.lock();
         let samples: Vec<_> = samples.kept.iter().map(|sample| sample.to_json(now)).collect();

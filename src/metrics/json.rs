@@ -1,4 +1,4 @@
-//! `/lb-metrics` as JSON. Names are the contract's and stay.
+//! `/lb-metrics` as JSON. The names are part of the documented interface and must not change.
 
 use std::time::{Duration, Instant};
 
@@ -10,31 +10,31 @@ use super::{CLASSES, Metrics};
 use crate::histogram::{Histogram, Percentiles};
 use crate::pool::{Backend, Live};
 
-/// What the counters do not know.
+/// Figures other than counters.
 pub struct Gauges {
-    /// Since the start.
+    /// Time since the start.
     pub uptime: Duration,
-    /// The configuration's word.
+    /// The algorithm's name in the configuration.
     pub algorithm: String,
-    /// Requests that somebody handles; the balancer's own pages are none of them.
+    /// Requests being handled, without those for the balancer's own endpoints.
     pub active_requests: u64,
-    /// Requests that wait for a worker.
+    /// Requests waiting for a worker.
     pub queued_requests: u64,
-    /// Open connections of clients.
+    /// Open client connections.
     pub client_connections: u64,
-    /// Answers and tunnels outside of the worker pool.
+    /// Answers and tunnels outside the worker pool.
     pub streams: u64,
-    /// From clients.
+    /// Bytes received from clients.
     pub received_bytes: u64,
-    /// To clients.
+    /// Bytes sent to clients.
     pub sent_bytes: u64,
-    /// Whether the process drains.
+    /// Whether the process is draining.
     pub draining: bool,
-    /// The process itself.
+    /// Figures of the process itself.
     pub operation: Operation,
 }
 
-/// How to look at it.
+/// The time and the options of a page.
 #[derive(Debug, Clone, Copy)]
 pub struct View {
     now: Instant,
@@ -44,13 +44,13 @@ pub struct View {
 }
 
 impl View {
-    /// Of this configuration at this time, without buckets.
+    /// The view for this configuration at this time, without buckets.
     pub fn at(live: &Live, now: Instant) -> View {
         View { now, idle: live.config.timeouts.backend_idle, buckets: false }
     }
 
-    /// With `latency_buckets` or without: the difference of two of them tells the percentiles of the
-    /// time between.
+    /// Adds or omits `latency_buckets`; the difference of two pages gives the percentiles of the time between
+    /// them.
     pub fn with_buckets(self, buckets: bool) -> View {
         View { buckets, ..self }
     }
@@ -98,7 +98,7 @@ pub(super) fn all_responses(live: &Live) -> [u64; 5] {
     std::array::from_fn(|class| counts.iter().map(|counts| counts[class]).sum())
 }
 
-/// What chooses among the backends of each pool.
+/// The pools with their algorithms.
 fn pools(live: &Live) -> Vec<Value> {
     let config = live.pools().iter().map(|pool| pool.config());
     config.map(|it| json!({ "name": it.name, "algorithm": it.algorithm.to_string() })).collect()
@@ -140,26 +140,26 @@ pub fn entry(pool: &str, backend: &Backend, view: View) -> Value {
         "idle_ms": idle.as_millis() as u64,
         "idle_source": source.word(),
         "last_checked": backend.last_checked().map(rfc3339),
-        // None where the last one has passed, whatever people have set.
+        // 0 if the last probe passed, whatever the admin state.
         "failed_probes": backend.failed_probes(),
     });
     add_buckets(&mut entry, backend.latency(), view);
     entry
 }
 
-/// Answers by class, each named.
+/// Counts of answers by the name of their class.
 pub(super) fn responses(counts: [u64; 5]) -> Value {
     CLASSES.iter().zip(counts).map(|(class, count)| ((*class).to_owned(), json!(count))).collect()
 }
 
-/// As `[from_ms, to_ms, count]`, those that are not empty.
+/// Adds the non-empty buckets as `[from_ms, to_ms, count]`.
 fn add_buckets(value: &mut Value, latency: &Histogram, view: View) {
     if view.buckets {
         value["latency_buckets"] = json!(latency.buckets());
     }
 }
 
-/// To three digits behind the point.
+/// Rounds to three decimals.
 pub(super) fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }

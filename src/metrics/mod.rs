@@ -1,5 +1,5 @@
-//! Counters of what has happened. A request is counted in one call when it has ended, so the figures
-//! add up by construction: total is the sum of success and failed, never a counter of its own.
+//! Counters of requests. Each request is counted by one call after it has ended, so the figures always add
+//! up: the total is computed from success and failed, not counted separately.
 
 pub mod audit;
 pub mod history;
@@ -16,29 +16,29 @@ use parking_lot::Mutex;
 
 use crate::histogram::{Histogram, Percentiles};
 
-/// What answers are counted by: the first digit of their status.
+/// Classes of answers, by the first digit of the status.
 pub const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// How one request ended, as far as figures go.
+/// The end of one request, for the counters.
 #[derive(Debug, Clone, Copy)]
 pub struct Tally {
-    /// Whether it counts as proxied, and then whether a backend's answer was relayed.
+    /// `Some` for a proxied request, with whether a backend's answer was relayed.
     pub counts: Option<bool>,
     /// Attempts after the first.
     pub retries: u64,
-    /// From its head to its answer's last byte.
+    /// Time from the request's head to the last byte of the answer.
     pub latency: Duration,
-    /// The word of a refusal or of a break-off.
+    /// The reason of a refusal or of a broken-off answer.
     pub reason: Option<&'static str>,
 }
 
 impl Tally {
-    /// A head that was refused before it became a request: it is under its reason and nowhere else.
+    /// A head refused before it became a request: counted only under its reason.
     pub fn of_refused_head(reason: &'static str) -> Tally {
         Tally { counts: None, retries: 0, latency: Duration::ZERO, reason: Some(reason) }
     }
 
-    /// A request that was refused without an answer, because too many were.
+    /// A request that was refused without an answer because there were too many.
     pub fn of_unanswered(reason: &'static str, latency: Duration) -> Tally {
         Tally { counts: Some(false), retries: 0, latency, reason: Some(reason) }
     }
@@ -59,26 +59,26 @@ pub struct Metrics {
 /// The counters at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
-    /// A backend's answer was relayed.
+    /// Requests for which a backend's answer was relayed completely.
     pub success: u64,
-    /// The balancer had to answer, or the answer broke off.
+    /// Requests refused, or whose answer was broken off.
     pub failed: u64,
     /// Attempts after the first.
     pub retries: u64,
-    /// Mean time of a proxied request.
+    /// Mean latency of proxied requests.
     pub avg_latency_ms: f64,
-    /// How long proxied requests took.
+    /// Latencies of proxied requests.
     pub latency: Percentiles,
     /// Requests refused by the rate limit.
     pub rate_limited: u64,
-    /// Requests for the balancer's own pages, which the access log leaves out.
+    /// Requests for the balancer's own endpoints.
     pub own_pages: u64,
-    /// How often each word was given, sorted by word.
+    /// Counts by reason, sorted by reason.
     pub reasons: Vec<(&'static str, u64)>,
 }
 
 impl Metrics {
-    /// Counts one request that has ended. Takes a lock where it was refused or broke off.
+    /// Counts one ended request. Takes a lock if it was refused or broken off.
     pub fn record(&self, tally: Tally) {
         if let Some(success) = tally.counts {
             let counter = if success { &self.success } else { &self.failed };
@@ -102,7 +102,7 @@ impl Metrics {
         }
     }
 
-    /// How long proxied requests took.
+    /// Latencies of proxied requests.
     pub fn latency(&self) -> &Histogram {
         &self.latency
     }

@@ -1,5 +1,5 @@
-//! What operators want to know of the process itself: which program and configuration run, how the last
-//! reload went, how much room is left, and until when certificates are valid. Read by others, told here.
+//! Figures of the process for operators: the version and configuration in use, the last reload, limits, and
+//! the expiry of certificates. Collected by other modules and only formatted here.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,42 +11,42 @@ use crate::pool::Live;
 /// The program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// How the configuration was last read.
+/// The state of the configuration.
 #[derive(Debug, Clone)]
 pub struct LastReload {
-    /// When the one that is in force was read.
+    /// When the configuration in force was read.
     pub loaded: SystemTime,
-    /// When one was last read, whatever came of it.
+    /// When a configuration was last read, successfully or not.
     pub tried: SystemTime,
-    /// What was wrong with that one; `None` where it is in force.
+    /// The mistakes of the last one read; `None` if it is in force.
     pub mistakes: Option<String>,
 }
 
 /// A certificate of the TLS listener.
 #[derive(Debug, Clone)]
 pub struct CertificateLife {
-    /// The file that it came from.
+    /// The certificate's file.
     pub file: String,
-    /// Until when it is valid.
+    /// The end of its validity.
     pub expires: SystemTime,
 }
 
-/// What the operating system knows of the process; `None` for what it does not tell.
+/// Figures from the operating system; `None` for those that it does not provide.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Process {
-    /// Processor time so far, of all threads.
+    /// Processor time of all threads.
     pub cpu: Option<Duration>,
-    /// Memory that is really there.
+    /// Resident memory.
     pub resident_bytes: Option<u64>,
     /// Open file descriptors.
     pub open_fds: Option<u64>,
-    /// How many there may be.
+    /// Limit of open file descriptors.
     pub max_fds: Option<u64>,
 }
 
-/// All of it.
+/// All figures of the process.
 pub struct Operation {
-    /// Workers that have a request.
+    /// Workers with a request.
     pub busy_workers: u64,
     /// When the process started.
     pub started: SystemTime,
@@ -54,32 +54,32 @@ pub struct Operation {
     pub reload: LastReload,
     /// See [`CertificateLife`].
     pub certificates: Vec<CertificateLife>,
-    /// Names whose addresses are backends of their own.
+    /// Names whose addresses are each a backend.
     pub names: Vec<NameLife>,
     /// See [`Process`].
     pub process: Process,
-    /// The machine's name, where it has one.
+    /// The machine's host name, if it has one.
     pub hostname: Option<String>,
 }
 
-/// What is known of a backend's name whose addresses are backends of their own.
+/// The state of a backend's name whose addresses are each a backend.
 #[derive(Debug, Clone)]
 pub struct NameLife {
-    /// The pool that it is in.
+    /// The name's pool.
     pub pool: String,
-    /// As configured.
+    /// The name as configured.
     pub name: String,
-    /// Addresses that are used ...
+    /// Number of addresses in use.
     pub addresses: usize,
-    /// ... of which the last answer lacked some ...
+    /// How many of these were missing in the last answer.
     pub absent: usize,
-    /// ... and those beyond the most.
+    /// How many addresses are not used because there are too many.
     pub left_out: usize,
-    /// When it was last answered for.
+    /// Time of the last answer.
     pub last_answer: Option<SystemTime>,
-    /// For how long that holds, where somebody has said so.
+    /// How long that answer is valid, if known.
     pub ttl: Option<Duration>,
-    /// Why the last look-up failed.
+    /// Why the last look-up failed; `None` if it succeeded.
     pub failure: Option<String>,
 }
 
@@ -99,7 +99,7 @@ impl NameLife {
 }
 
 impl Operation {
-    /// As fields of the JSON page.
+    /// The fields of the JSON page.
     pub(super) fn fields(&self, live: &Live) -> Map<String, Value> {
         let (limits, reload, process) = (&live.config.limits, &self.reload, &self.process);
         let certificate = |it: &CertificateLife| json!({ "file": it.file, "expires": rfc3339(it.expires) });

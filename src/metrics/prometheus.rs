@@ -1,5 +1,5 @@
-//! The same figures for Prometheus (text exposition format 0.0.4): base units, `_total` on counters, one
-//! histogram of latency a backend. <https://prometheus.io/docs/instrumenting/exposition_formats/>
+//! The figures for Prometheus (text exposition format 0.0.4): base units, `_total` on counters, one latency
+//! histogram for each backend. <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
 mod operation;
 
@@ -138,7 +138,7 @@ impl Page {
         }
     }
 
-    /// Only of those that are unhealthy: a series that ends says that it is over.
+    /// Only for unhealthy backends: when a backend recovers, its series ends.
     fn troubles(&mut self, backends: &[One<'_>]) {
         let troubled: Vec<_> =
             backends.iter().filter_map(|(pool, it)| Some((labels(pool, it), it.trouble()?))).collect();
@@ -187,19 +187,20 @@ impl Page {
     }
 }
 
-/// Whose a figure is. One address of a name has the name, too, for two names may lead to one address.
+/// The labels of a backend. One address of a name also gets the name, because two names may have the same
+/// address.
 fn labels<'a>(pool: &'a str, backend: &'a Backend) -> Vec<(&'static str, &'a str)> {
     let name = backend.is_endpoint().then(|| ("name", backend.configured_name()));
     [("pool", pool), ("backend", backend.name())].into_iter().chain(name).collect()
 }
 
-/// Since 1970; 0 for none.
+/// Seconds since 1970; 0 if there is no time.
 fn unix_seconds(time: Option<SystemTime>) -> f64 {
     let since = time.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
     since.map_or(0.0, |since| since.as_secs_f64())
 }
 
-/// A label's value, the one place where text that is not ours gets in.
+/// Escapes a label's value; the only place where foreign text enters the page.
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

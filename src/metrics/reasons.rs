@@ -1,7 +1,7 @@
-//! Every word that a refusal or a break-off can be counted under, so that each is on the page from the start:
-//! a rate over a counter that appears with its first event misses that event.
+//! All reasons of refusals and broken-off answers, so that each counter exists from the start: a rate over a
+//! counter that appears with its first event misses that event.
 
-/// In the order of the alphabet.
+/// In alphabetical order.
 pub const REASONS: [&str; 31] = [
     "ambiguous_framing",
     "auth_unavailable",
@@ -36,7 +36,7 @@ pub const REASONS: [&str; 31] = [
     "unauthorized",
 ];
 
-/// All words with how often each was counted; what was counted under another word comes last.
+/// All reasons with their counts, followed by counts of any other reason.
 pub(super) fn from_zero(counted: &[(&'static str, u64)]) -> Vec<(&'static str, u64)> {
     let count = |word: &str| counted.iter().find(|(other, _)| *other == word).map_or(0, |(_, count)| *count);
     let known = REASONS.iter().map(|word| (*word, count(word)));

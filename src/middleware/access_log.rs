@@ -1,4 +1,4 @@
-//! A line a request, handed over to a writer thread: no request waits for it.
+//! Hands one access log line per request to a writer thread, so that no request waits for the log.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -13,7 +13,8 @@ use crate::logging::writer::LineSender;
 use crate::pool::Live;
 use crate::proxy::{End, Outcome};
 
-/// Longest method, target or other text of a client's that is written, in bytes; clients may send 32 KiB of it.
+/// Limit for logged texts of a client (method, target and others), in bytes; a client may send 32 KiB of
+/// them.
 const MAX_LOGGED_BYTES: usize = 2048;
 
 /// Writes access lines.
@@ -30,7 +31,8 @@ impl Middleware for AccessLog {
     }
 }
 
-/// Probes, scrapes and open dashboards would fill the log and say nothing; the metrics count them.
+/// Whether the request only read one of our own endpoints. Probes, scrapes and open dashboards would fill the
+/// log; the metrics count them.
 fn is_look_at_own_page(head: &RequestHead, outcome: &Outcome) -> bool {
     outcome.end == End::Own && matches!(head.method.as_str(), "GET" | "HEAD")
 }
@@ -77,7 +79,7 @@ fn of_fields(
             AccessField::Bytes => line.number(name, &request.responder.body_bytes()),
             AccessField::Tls => line.optional(name, request.tls_version),
             AccessField::RequestId => line.field(name, &request.id),
-            // Most lines have none, and a reader of logfmt does not miss it.
+            // Most requests have no reason, and a logfmt line may omit the field.
             AccessField::Reason if encoding == Encoding::Logfmt && outcome.reason().is_none() => &mut line,
             AccessField::Reason => line.optional(name, outcome.reason()),
             AccessField::Peer => line.field(name, &request.peer),
@@ -114,12 +116,12 @@ fn protocol(head: &RequestHead) -> &'static str {
     }
 }
 
-/// Cut before the character that goes beyond.
+/// Cuts to the limit, at a character boundary.
 fn shortened(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_LOGGED_BYTES)]
 }
 
-/// With three decimals, written without floating point, which would cost more than the rest of the line.
+/// Writes three decimals, with integers: floating point would cost more than the rest of the line.
 struct Milliseconds(Duration);
 
 impl fmt::Display for Milliseconds {

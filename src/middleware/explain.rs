@@ -1,4 +1,4 @@
-//! Remembers why each request went where it went, where an admin listener may be asked for it.
+//! Records why each request went where it went, if there is an admin listener to ask for it.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,7 +9,7 @@ use crate::frontend::ClientRequest;
 use crate::pool::Live;
 use crate::proxy::Outcome;
 
-/// `None` remembers nothing and costs nothing.
+/// With `None`, records nothing and costs nothing.
 pub struct Explain(pub Option<Arc<Explanations>>);
 
 impl Middleware for Explain {

@@ -1,5 +1,6 @@
-//! `forward_auth` of a route: a service is asked for each request whether it may pass, as single sign-on does it. A 2xx
-//! lets it pass, with some fields of that answer; any other answer is the client's.
+//! `forward_auth` of a route: a service (for example single sign-on) is asked whether each request may pass.
+//! A 2xx lets the request pass, with some fields of the service's answer; any other answer is sent to the
+//! client.
 
 use std::sync::Arc;
 
@@ -12,12 +13,12 @@ use crate::pool::{Backend, Live};
 use crate::proxy::{End, Outcome, Refusal, forwarded};
 use crate::transport::{AttemptError, BackendReply, Limits, Outgoing, Transport};
 
-/// Longest answer that is passed on to a client, in bytes: a page that asks for a login.
+/// Longest answer of the service that is passed on to a client, in bytes: usually a login page.
 const MOST_BYTES: usize = 256 << 10;
-/// How much of it is read at once.
+/// Size of the read buffer.
 const PIECE_BYTES: usize = 16 << 10;
 
-/// Asks the service.
+/// Asks the `forward_auth` service.
 pub struct AskService(pub Arc<dyn Transport>);
 
 impl Middleware for AskService {
@@ -74,7 +75,7 @@ impl AskService {
     }
 }
 
-/// The client's own fields, and what it asks for.
+/// The client's own fields, and fields that describe its request.
 fn fields(request: &ClientRequest, service: &Backend) -> Headers {
     let head = &request.head;
     let mut headers = forwarded::asked(&head.headers);
@@ -88,7 +89,7 @@ fn fields(request: &ClientRequest, service: &Backend) -> Headers {
     headers
 }
 
-/// The backend hears what the service says, and never what the client says in its place.
+/// Replaces the listed fields by those of the service's answer, so that a client can't set them itself.
 fn pass(request: &mut ClientRequest, auth: &ForwardAuth, said: &Headers) {
     let head = Arc::make_mut(&mut request.head);
     for name in &auth.pass {
@@ -98,7 +99,7 @@ fn pass(request: &mut ClientRequest, auth: &ForwardAuth, said: &Headers) {
     }
 }
 
-/// The service's answer is the client's.
+/// Sends the service's answer to the client.
 fn answer(request: &mut ClientRequest, mut reply: BackendReply) -> Outcome {
     let code = reply.status;
     let (mut body, mut piece) = (Vec::new(), vec![0; PIECE_BYTES]);
@@ -118,7 +119,7 @@ fn answer(request: &mut ClientRequest, mut reply: BackendReply) -> Outcome {
     headers.remove("Content-Length");
     headers.push("X-LB-Reason", b"not_let_pass");
     request.start((code, &reply.reason), headers, Framing::Length(body.len() as u64), "");
-    // A client that is gone does not hear it.
+    // A client that has left does not get it.
     let _ = request.responder.write(&body).and_then(|()| request.responder.finish());
     Outcome { status: code, backend: None, pool: None, attempts: 0, end: End::NotLetPass }
 }

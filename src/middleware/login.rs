@@ -1,7 +1,8 @@
-//! `basic_auth` of a route: who knows a password of a file may pass.
+//! `basic_auth` of a route: only clients with a user name and password from a file may pass.
 //!
-//! To check one with bcrypt takes a tenth of a second of processor time on purpose, so results are remembered for a
-//! while, and only a few are checked at a time: whoever sends many wrong ones must not take the processors from others.
+//! bcrypt takes a tenth of a second of processor time by design. Results are therefore remembered for a
+//! while, and only a few checks run at once: a client that sends many wrong passwords must not use up the
+//! processors.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -18,21 +19,21 @@ use crate::http::basic::{self, Login};
 use crate::pool::Live;
 use crate::proxy::{Outcome, Refusal};
 
-/// For so long a result is remembered.
+/// How long a result is remembered.
 const REMEMBERED: Duration = Duration::from_secs(300);
-/// Results that are remembered.
+/// Limit of remembered results.
 const MOST_RESULTS: usize = 4096;
-/// Requests that may wait for a check of their own beside those being checked.
+/// Requests that may wait for a check in addition to those being checked.
 const MOST_WAITING: usize = 8;
 
-/// Asks for a name and a password where a route wants that.
+/// Requires a login if the route asks for one.
 pub struct CheckLogin {
     results: Mutex<HashMap<u128, (bool, Instant)>>,
-    /// Makes what is remembered useless to others.
+    /// Makes the remembered digests useless outside this process.
     salt: [u8; 16],
     checks: AtomicUsize,
     most_checks: usize,
-    /// Whoever holds one of these checks.
+    /// A check runs while it holds one of these locks.
     turns: Vec<Mutex<()>>,
 }
 
@@ -58,7 +59,7 @@ impl Middleware for CheckLogin {
             Ok(true) => next.run(request, live),
             Ok(false) => {
                 let challenge = format!("Basic realm=\"{}\", charset=\"UTF-8\"", auth.realm);
-                // A client that is gone does not hear it.
+                // A client that has left does not get it.
                 let _ = Refusal::Unauthorized.send_with(request, &[("WWW-Authenticate", &challenge)]);
                 Outcome::of_refusal(Refusal::Unauthorized)
             }
@@ -67,14 +68,14 @@ impl Middleware for CheckLogin {
     }
 }
 
-/// Too many passwords are being checked already.
+/// Error: too many passwords are being checked already.
 struct TooMany;
 
 impl CheckLogin {
     fn is_known(&self, login: &Login, auth: &BasicAuth) -> Result<bool, TooMany> {
         let users = crate::config::htpasswd_users(&auth.users.content).unwrap_or_default();
         let found = users.iter().find(|(name, _)| name.as_bytes() == login.user);
-        // Nobody can find out which names there are by how long it takes: for an unknown one a hash is tried, too.
+        // A hash is checked for an unknown user name, too, so that timing does not reveal which names exist.
         let hash = found.or(users.first()).map_or("", |(_, hash)| hash);
         let key = self.key(login, hash);
         if let Some(result) = self.remembered(key) {
@@ -83,7 +84,7 @@ impl CheckLogin {
         let _place = Place::take(&self.checks, self.most_checks).ok_or(TooMany)?;
         let turn = fastrand::usize(..self.turns.len());
         let _turn = self.turns.iter().find_map(Mutex::try_lock).unwrap_or_else(|| self.turns[turn].lock());
-        // Another request with the same may have been checked meanwhile.
+        // Another request with the same login may have been checked in the meantime.
         if let Some(result) = self.remembered(key) {
             return Ok(result && found.is_some());
         }
@@ -118,7 +119,7 @@ impl CheckLogin {
     }
 }
 
-/// One of a bounded number.
+/// One of a limited number of checks; released when dropped.
 struct Place<'a>(&'a AtomicUsize);
 
 impl Place<'_> {

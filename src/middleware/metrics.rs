@@ -1,4 +1,4 @@
-//! Counts every request once, when it has ended.
+//! Counts every request once, after it has ended.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::metrics::{Metrics, Tally};
 use crate::pool::Live;
 use crate::proxy::Outcome;
 
-/// The one place where requests are counted.
+/// The only place where requests are counted.
 pub struct CountRequests(pub Arc<Metrics>);
 
 impl Middleware for CountRequests {

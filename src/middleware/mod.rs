@@ -1,5 +1,5 @@
-//! What surrounds every request: a chain of small links, each of which may pass, wrap or answer.
-//! Their order is one list, [`chain`].
+//! The middleware chain around every request: each link passes the request on, wraps it or answers it. The
+//! order is one list, [`chain`].
 
 mod access_log;
 mod explain;
@@ -25,7 +25,7 @@ pub use recover::Recover;
 pub use redirect::RedirectToTls;
 pub use route::{AnswerRoutes, FindRules};
 
-/// The order: what is first sees the request first and its outcome last.
+/// The links in order: the first sees the request first and its outcome last.
 pub fn chain(
     explain: Explain,
     access_log: AccessLog,

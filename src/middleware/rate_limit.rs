@@ -1,5 +1,5 @@
-//! A token bucket for each client, an IPv6 /64 being one. The table is bounded: a flood of addresses
-//! makes it forget old buckets, never grow.
+//! A token bucket for each client, an IPv6 /64 counting as one. The table is bounded: a flood of addresses
+//! evicts old buckets.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -15,14 +15,14 @@ use crate::http::address::network_of;
 use crate::pool::Live;
 use crate::proxy::{Outcome, Refusal};
 
-/// Locks that clients share out among them.
+/// Number of locks; each client belongs to one of them.
 const SHARDS: usize = 16;
-/// Buckets a lock guards; all in all 65,536, some 5 MB.
+/// Buckets behind each lock; 65,536 in all, about 5 MB.
 const MAX_BUCKETS: usize = 4096;
-/// Buckets looked at to find an old one.
+/// Buckets examined when one must be evicted.
 const SAMPLE: usize = 16;
 
-/// Nobody is told to come back later than in a day.
+/// Upper limit of `Retry-After`.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Debug, Clone, Copy)]
@@ -31,10 +31,10 @@ struct Bucket {
     at: Instant,
 }
 
-/// Whose limit it is, and of which client.
+/// The owner of the limit, and the client.
 type Key = (u64, IpAddr);
 
-/// Takes a token a request.
+/// Takes a token for each request.
 pub struct RateLimiter {
     shards: [Mutex<HashMap<Key, Bucket>>; SHARDS],
     hasher: RandomState,
@@ -47,10 +47,10 @@ impl Default for RateLimiter {
 }
 
 impl RateLimiter {
-    /// Takes a token of this client's bucket. Takes a lock.
+    /// Takes a token from this client's bucket. Takes a lock.
     ///
     /// # Errors
-    /// There is none; says when there will be one.
+    /// The bucket is empty; the error is the time until it has a token.
     pub fn take(
         &self,
         (owner, client): (u64, IpAddr),
@@ -82,7 +82,8 @@ fn refilled(bucket: &Bucket, limit: &RateLimit, now: Instant) -> f64 {
     (bucket.tokens + since * limit.requests_per_second).min(f64::from(limit.burst))
 }
 
-/// Full buckets say nothing and go first; else the one of a few that was touched longest ago.
+/// Evicts a bucket: a full one, which holds no information, or else the least recently used of a small
+/// sample.
 fn make_room(buckets: &mut HashMap<Key, Bucket>, limit: &RateLimit, now: Instant) {
     let sampled = || buckets.iter().take(SAMPLE);
     let full = sampled().find(|(_, bucket)| refilled(bucket, limit, now) >= f64::from(limit.burst));

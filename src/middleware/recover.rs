@@ -1,4 +1,4 @@
-//! A panic while a request is handled costs that request and nothing else.
+//! Limits the effect of a panic to the request being handled.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -7,13 +7,13 @@ use crate::frontend::ClientRequest;
 use crate::pool::Live;
 use crate::proxy::{End, Outcome, Refusal};
 
-/// Turns a panic into a 500, or breaks an answer off that had begun.
+/// Turns a panic into a 500, or breaks off an answer that has begun.
 pub struct Recover;
 
 impl Middleware for Recover {
     fn handle(&self, request: &mut ClientRequest, live: &Live, next: Next<'_>) -> Outcome {
-        // Unwinding leaves the request in a state that only its answer depends on, and that is
-        // looked at here; the pool's counts are kept by leases, which end while unwinding.
+        // Unwind safety: only the answer depends on the request's state after a panic, and that state is
+        // checked below; leases release their counts while unwinding.
         let result = catch_unwind(AssertUnwindSafe(|| next.run(request, live)));
         result.unwrap_or_else(|_| {
             request.responder.close_after();

@@ -1,5 +1,5 @@
-//! Sends plain requests to the TLS listener, where the configuration asks for that. The balancer's own
-//! endpoints come before it: whoever watches the balancer may do so without TLS.
+//! Redirects plain requests to the TLS listener if so configured. The balancer's own endpoints come first in
+//! the chain: monitoring may use them without TLS.
 
 use super::link::{Middleware, Next};
 use crate::frontend::{ClientRequest, Framing};
@@ -8,7 +8,7 @@ use crate::http::framing::FramingError;
 use crate::pool::Live;
 use crate::proxy::{End, Outcome, Refusal, client_address};
 
-/// What clients reach TLS at where the port is not the usual one.
+/// The default port of `https`, which URLs omit.
 const USUAL_PORT: u16 = 443;
 
 /// Answers 308, which keeps the method and the body (RFC 9110 section 15.4.9).
@@ -23,7 +23,7 @@ impl Middleware for RedirectToTls {
             return next.run(request, live);
         }
         if request.head.host().is_empty() {
-            // Only HTTP/1.0 comes so far without one, and there is nowhere to send it.
+            // Only an HTTP/1.0 request without `Host` gets here; there is no host to redirect it to.
             return Outcome::refused(request, Refusal::Flawed(FramingError::BadHost));
         }
         let location = location(request.head.host(), tls.port(), &request.head.path_and_query());
@@ -34,13 +34,13 @@ impl Middleware for RedirectToTls {
         headers.push("Content-Type", b"text/plain; charset=utf-8");
         let text = b"Permanent Redirect: use https\n";
         request.start_own(308, headers, Framing::Length(text.len() as u64));
-        // A client that is gone does not hear it.
+        // A client that has left does not get it.
         let _ = request.responder.write(text).and_then(|()| request.responder.finish());
         Outcome { status: 308, backend: None, pool: None, attempts: 0, end: End::Redirected }
     }
 }
 
-/// To a trusted proxy, which has passed it on.
+/// Whether a trusted proxy received this request by TLS.
 fn came_by_tls(request: &ClientRequest, live: &Live) -> bool {
     let said = request.head.headers.get("x-forwarded-proto");
     said == Some(b"https") && client_address::is_trusted(request.peer.ip(), &live.config.trusted_proxies)

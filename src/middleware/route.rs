@@ -1,5 +1,4 @@
-//! Finds the rules that hold for a request, and does what they say before a backend is chosen: who may ask, and
-//! answers that need none.
+//! Finds the rules for a request and applies those that need no backend: who may send it, and fixed answers.
 
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use crate::pool::Live;
 use crate::proxy::{End, Outcome, Refusal};
 use crate::rules::{Answer, headers};
 
-/// Looks the rules up, and refuses who may not ask.
+/// Looks up the rules, and refuses clients that they do not allow.
 pub struct FindRules;
 
 impl Middleware for FindRules {
@@ -31,7 +30,7 @@ impl Middleware for FindRules {
     }
 }
 
-/// Whoever is denied is, whatever is allowed.
+/// Whether the client is allowed; `deny` takes precedence over `allow`.
 fn may_ask(access: &Access, request: &ClientRequest) -> bool {
     let client = request.client.to_canonical();
     let denied = access.deny.iter().any(|network| network.contains(&client));
@@ -39,7 +38,7 @@ fn may_ask(access: &Access, request: &ClientRequest) -> bool {
     allowed && !denied
 }
 
-/// Gives the answers that routes have themselves.
+/// Sends the fixed answers of routes.
 pub struct AnswerRoutes;
 
 impl Middleware for AnswerRoutes {
@@ -74,7 +73,7 @@ impl Middleware for AnswerRoutes {
             false => Framing::Length(body.len() as u64),
         };
         request.start_own(code, fields, framing);
-        // A client that is gone does not hear it.
+        // A client that has left does not get it.
         let _ = request.responder.write(body.as_bytes()).and_then(|()| request.responder.finish());
         Outcome { status: code, backend: None, pool: None, attempts: 0, end: End::Answered }
     }

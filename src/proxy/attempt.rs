@@ -1,4 +1,4 @@
-//! One try: what all attempts share is prepared once, then each is aimed at its backend.
+//! Attempts: what all attempts of a request share is prepared once, then sent to one backend after the other.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use crate::rules::{self, Rules};
 use crate::transport::{AttemptError, BackendReply, Cause, Limits, Outgoing, Transport};
 use crate::watch::Watch;
 
-/// A request ready to be sent, as often as need be.
+/// A request ready to be sent, any number of times.
 pub struct Prepared<'a> {
     head: Arc<RequestHead>,
     headers: Headers,
     length: BodyLength,
     body: ReplayBody<'a>,
-    /// What the backend is to see as `Host`; `None` is its own name.
+    /// The `Host` field for the backend; `None` means the backend's own authority.
     host: Option<String>,
-    /// What the backend is asked for.
+    /// The request target sent to the backend.
     target: String,
-    /// Rules about fields that depend on the backend, and what else they depend on.
+    /// Header rules that depend on the backend, with the data they need.
     of_backend: Option<OfBackend<'a>>,
     watch: Arc<Watch>,
     upgrade: bool,
@@ -40,7 +40,7 @@ struct OfBackend<'a> {
 }
 
 impl<'a> Prepared<'a> {
-    /// Takes the request's body; its answer can be written when this is dropped.
+    /// Borrows the client's side to read the body from; the answer can be written once this is dropped.
     pub fn new(request: &'a mut ClientRequest, headers: Headers, rules: &'a Rules) -> Prepared<'a> {
         let (head, watch) = (Arc::clone(&request.head), Arc::clone(&request.watch));
         let upgrade = forwarded::upgrade(&headers).is_some();
@@ -65,9 +65,9 @@ impl<'a> Prepared<'a> {
         Prepared { head, headers, length, body, host, target, of_backend, watch, upgrade }
     }
 
-    /// Sends it to this backend. A connection that had been idle and died before a byte of an answer
-    /// was most likely closed by the backend at that very moment: what may arrive twice is sent once
-    /// more, on a fresh one, and that is nobody's failure.
+    /// Sends the request to this backend. If a reused connection closes before the first byte of the answer,
+    /// the backend has most likely just closed it as idle. A request that may be repeated is then sent once
+    /// more on a fresh connection, and no failure is counted.
     pub fn attempt(
         &mut self,
         transport: &dyn Transport,
@@ -92,7 +92,7 @@ impl<'a> Prepared<'a> {
         self.head.is_idempotent() || config.non_idempotent
     }
 
-    /// Touches the `Host` and nothing else of what was prepared.
+    /// Changes only the `Host` field of what was prepared.
     fn send(
         &mut self,
         transport: &dyn Transport,
@@ -111,7 +111,7 @@ impl<'a> Prepared<'a> {
         let own = self.of_backend.as_ref().map(|it| it.applied(&self.headers, &self.head, backend));
         let repeatable = self.may_repeat(&rules.retry);
         let limits = Limits {
-            // An attempt is over after `request`, whatever it has come to.
+            // `request` limits the whole attempt, including the time to connect.
             connect: config.timeouts.connect.min(rules.request_timeout),
             request: rules.request_timeout,
             client_body: config.timeouts.client_body,
@@ -133,7 +133,7 @@ impl<'a> Prepared<'a> {
         transport.send(backend, request)
     }
 
-    /// What the retry rule asks of the request; the count of attempts is the caller's.
+    /// The facts that the retry decision depends on; the caller sets the number of attempts.
     pub fn facts(&self) -> RequestFacts {
         RequestFacts {
             idempotent: self.head.is_idempotent(),
@@ -142,12 +142,12 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    /// The prepared fields.
+    /// The prepared header fields.
     pub fn headers(&self) -> &Headers {
         &self.headers
     }
 
-    /// Whether the client has gone, so that nobody wants an answer.
+    /// Whether the client has gone, so that no answer is needed.
     pub fn client_is_gone(&self) -> bool {
         self.watch.is_client_gone()
     }
@@ -157,7 +157,7 @@ impl<'a> Prepared<'a> {
         self.watch.is_body_timed_out()
     }
 
-    /// What the attempt that was answered has not taken of the body.
+    /// The part of the body that the answered attempt has not sent.
     pub fn rest_of_body(mut self) -> Rest {
         self.body.rest()
     }

@@ -1,6 +1,6 @@
-//! Whose fault is a failed attempt? A backend's, for its breaker; or the client's, or this very request's:
-//! servers with small buffers close the connection over a head that is too long for them, and a request that
-//! opens the breakers of all its backends takes them from everybody.
+//! Decides whose fault a failed attempt is: the backend's, which its breaker counts, the client's, or the
+//! request's own. Servers with small buffers close the connection when a request's head is too long for them;
+//! without this decision, one such request would open the breakers of all its backends.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -14,16 +14,16 @@ use crate::logging::event;
 use crate::pool::{Backend, BreakerState, Lease, Undecided};
 use crate::transport::{AttemptError, Cause, Stage};
 
-/// Whose fault it was that no backend answered.
+/// Whose fault it is that no backend answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Blame {
     Backends,
     Request,
 }
 
-/// Ends a failed attempt. The client's fault is nobody else's and not worth a warning, and an answer that we
-/// do not take is no failure of its backend. A connection that was closed before the answer is decided about
-/// when more is known.
+/// Ends a failed attempt. The client's fault is logged at debug level only; neither it nor an answer that we
+/// do not accept counts as the backend's failure. If the backend closed the connection before answering, the
+/// decision waits for [`settle`].
 pub(super) fn failed(lease: Lease, error: &AttemptError, prepared: &Prepared<'_>) -> Option<Undecided> {
     let is_clients = error.cause == Cause::Client;
     let backend = Arc::clone(lease.backend());
@@ -44,8 +44,8 @@ pub(super) fn failed(lease: Lease, error: &AttemptError, prepared: &Prepared<'_>
     }
 }
 
-/// What several backends have answered alike, by closing, is the request's fault; where another one has
-/// `answered`, it was theirs.
+/// Decides the open cases. If at least two backends closed the connection and none `answered`, the request is
+/// to blame; otherwise the failures count for the backends' breakers.
 pub(super) fn settle(undecided: Vec<Undecided>, answered: bool) -> Blame {
     let backends: HashSet<u64> = undecided.iter().map(|failure| failure.backend().id()).collect();
     if backends.len() > 1 && !answered {
@@ -63,7 +63,7 @@ pub(super) fn request_id_of(prepared: &Prepared<'_>) -> String {
     String::from_utf8_lossy(id).into_owned()
 }
 
-/// A breaker has changed its state.
+/// Logs a breaker's change of state.
 pub(super) fn note_breaker(change: Option<BreakerState>, backend: &Backend) {
     match change {
         Some(BreakerState::Open) => event(Warn, "breaker", "breaker OPEN", &[("backend", &backend.name())]),

@@ -1,6 +1,6 @@
-//! The request body on its way through: what is read is kept, up to a limit, so that a second attempt
-//! can send it again. Nothing is read ahead, so a body that trickles is passed on as it comes; a worker with
-//! one that takes long leaves the pool.
+//! The request body on its way to the backend. The bytes read are kept, up to a limit, so that a second
+//! attempt can send them again. Nothing is read ahead, so a slow body is passed on as it arrives; a worker
+//! whose body takes long is detached from the pool.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -11,27 +11,27 @@ use crate::client_side::ClientSide;
 use crate::http::{BodyLength, Headers};
 use crate::watch::WorkerHandle;
 
-/// A client's body that can be read again from its start while it is not too large.
+/// A client's body that can be read again from its start unless it exceeds the buffer.
 pub struct ReplayBody<'a> {
     source: &'a mut dyn ClientSide,
     kept: Vec<u8>,
     most_kept: usize,
-    /// More was read than is kept.
+    /// More was read than may be kept.
     overflowed: bool,
-    /// Where in `kept` the current attempt reads.
+    /// Position in `kept` where the current attempt reads.
     position: usize,
     /// Bytes read from the client.
     read_bytes: u64,
     max_bytes: u64,
     too_large: bool,
     length: BodyLength,
-    /// Told when reading begins and ends.
+    /// The worker, which is notified when reading begins and ends.
     place: Option<Arc<dyn WorkerHandle>>,
     trailers: Headers,
 }
 
 impl<'a> ReplayBody<'a> {
-    /// Nothing read yet. Beyond `max_bytes` reading fails.
+    /// A body of which nothing has been read. Reading more than `max_bytes` fails.
     pub fn new(source: &'a mut dyn ClientSide, most_kept: usize, max_bytes: Option<u64>) -> ReplayBody<'a> {
         ReplayBody {
             source,
@@ -48,17 +48,17 @@ impl<'a> ReplayBody<'a> {
         }
     }
 
-    /// Of this length, for the worker at this place.
+    /// Sets the body's length and the worker that handles the request.
     pub fn at(self, place: Option<Arc<dyn WorkerHandle>>, length: BodyLength) -> ReplayBody<'a> {
         ReplayBody { place, length, ..self }
     }
 
-    /// Whether the next attempt would find all of it.
+    /// Whether another attempt can send the whole body.
     pub fn is_replayable(&self) -> bool {
         !self.overflowed
     }
 
-    /// What the current attempt has not taken.
+    /// The part of the body that the current attempt has not read.
     pub fn rest(&mut self) -> Rest {
         let mut kept = std::mem::take(&mut self.kept);
         kept.drain(..self.position.min(kept.len()));
@@ -66,7 +66,7 @@ impl<'a> ReplayBody<'a> {
         Rest { kept, trailers: self.trailers.clone(), left }
     }
 
-    /// Starts again from the beginning.
+    /// Starts the next attempt at the first byte.
     pub fn rewind(&mut self) {
         self.position = 0;
     }
@@ -89,7 +89,7 @@ impl<'a> ReplayBody<'a> {
 }
 
 impl ReplayBody<'_> {
-    /// What is kept comes first, then what `more` reads from the client.
+    /// Reads the kept bytes first, then calls `more` to read from the client.
     fn read_with(
         &mut self,
         buf: &mut [u8],
@@ -148,24 +148,24 @@ impl ClientSide for ReplayBody<'_> {
     }
 }
 
-/// What is left of a body whose answer has begun: it is passed on, and never sent again.
+/// The rest of a body whose answer has begun: it is passed on once and not kept.
 #[derive(Debug)]
 pub struct Rest {
-    /// Was read from the client for an attempt before, and has not gone to the backend that answers.
+    /// Bytes read from the client for an earlier attempt that the answering backend has not received.
     kept: Vec<u8>,
     trailers: Headers,
-    /// Bytes that may still come from the client.
+    /// How many more bytes the client may send.
     left: u64,
 }
 
-/// The rest and the client that it comes from.
+/// The rest of a body together with the client that sends it.
 pub struct RestOfBody<'a> {
     source: &'a mut dyn ClientSide,
     rest: &'a mut Rest,
 }
 
 impl<'a> RestOfBody<'a> {
-    /// Of this client.
+    /// Reads `rest` first, then from `source`.
     pub fn new(source: &'a mut dyn ClientSide, rest: &'a mut Rest) -> RestOfBody<'a> {
         RestOfBody { source, rest }
     }
@@ -241,7 +241,7 @@ mod tests {
         fn interim(&mut self, _: u16, _: &Headers) {}
     }
 
-    /// All of it, piece by piece.
+    /// The whole body, read piece by piece.
     fn read_to_end(body: &mut dyn ClientSide) -> io::Result<Vec<u8>> {
         let (mut whole, mut piece) = (Vec::new(), [0; 7]);
         loop {
@@ -253,7 +253,7 @@ mod tests {
     }
 
     proptest! {
-        /// However it is read, and however often it is begun again, a kept body is the whole body.
+        /// Read in any pieces and rewound any number of times, a kept body stays the whole body.
         #[test]
         fn replays_byte_for_byte(body: Vec<u8>, steps in proptest::collection::vec((1usize..40, any::<bool>()), 0..40), kept in 0usize..200) {
             let mut source = Sent(&body);

@@ -1,10 +1,10 @@
-//! The retry budget: retries in flight stay below a share of the requests in flight, so that an outage
-//! does not multiply the load on what is left. A fixed number of retries a request can't do that: when
-//! every request fails, each of them is sent three times.
+//! The retry budget: retries in flight stay below a share of the requests in flight, so that an outage does
+//! not multiply the load on the remaining backends. A maximum number of retries per request does not prevent
+//! that: when every request fails, each is sent three times.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Retries that may be in flight whatever the share; a quiet balancer must be able to retry, too.
+/// Retries always allowed in flight, whatever the share: a quiet balancer must be able to retry, too.
 const MIN_RETRIES: u64 = 3;
 
 /// Counts requests and retries in flight.
@@ -14,14 +14,14 @@ pub struct Budget {
     retries: AtomicU64,
 }
 
-/// One request in flight, and whether it is being retried. Gives its place back when dropped.
+/// One request in flight, and whether it is being retried. Releases both counts when dropped.
 pub struct Account<'a> {
     budget: &'a Budget,
     retrying: bool,
 }
 
 impl Budget {
-    /// A request has come.
+    /// Counts a request as in flight.
     pub fn enter(&self) -> Account<'_> {
         self.requests.fetch_add(1, Relaxed);
         Account { budget: self, retrying: false }
@@ -29,7 +29,8 @@ impl Budget {
 }
 
 impl Account<'_> {
-    /// Whether this request may be retried now. From its first retry to its end it takes a place.
+    /// Whether this request may be retried now. From its first retry to its end, the request counts as one
+    /// retry in flight.
     pub fn may_retry(&mut self, percent: u32) -> bool {
         if self.retrying {
             return true;
@@ -55,7 +56,7 @@ impl Drop for Account<'_> {
 mod tests {
     use super::*;
 
-    /// How many of that many requests in flight may retry.
+    /// How many of this number of requests in flight may retry.
     fn retrying(requests: usize, percent: u32) -> usize {
         let budget = Budget::default();
         let mut accounts: Vec<_> = (0..requests).map(|_| budget.enter()).collect();

@@ -1,4 +1,4 @@
-//! Who the client is, where proxies stand between it and us. Pure.
+//! The client's address behind trusted proxies. Pure.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,15 +6,15 @@ use ipnet::IpNet;
 
 use crate::http::Headers;
 
-/// Whether what this peer says of others is believed.
+/// Whether forwarding fields sent by this address are trusted.
 pub fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
     let address = address.to_canonical();
     trusted.iter().any(|network| network.contains(&address))
 }
 
-/// The client's address: the peer's, or, where the peer is trusted, the rightmost address of
-/// `X-Forwarded-For` that is not itself trusted. Where all are, the leftmost; where one can't be read,
-/// the one to its right, for nobody we trust wrote it.
+/// The client's address: the peer's, or, if the peer is trusted, the rightmost address in `X-Forwarded-For`
+/// that is not itself trusted. If all are trusted, the leftmost; if one can't be parsed, the one to its
+/// right, because the unreadable one was not written by a trusted proxy.
 pub fn client_address(peer: IpAddr, headers: &Headers, trusted: &[IpNet]) -> IpAddr {
     let mut client = peer.to_canonical();
     if !is_trusted(client, trusted) {
@@ -31,7 +31,7 @@ pub fn client_address(peer: IpAddr, headers: &Headers, trusted: &[IpNet]) -> IpA
     client
 }
 
-/// An address, perhaps with a port, as proxies write them: `192.0.2.1`, `192.0.2.1:4711`, `::1`,
+/// Parses an address with an optional port, as proxies write it: `192.0.2.1`, `192.0.2.1:4711`, `::1`,
 /// `[::1]`, `[::1]:4711`.
 fn parse(hop: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(hop).ok()?;
@@ -82,7 +82,7 @@ mod tests {
     }
 
     proptest! {
-        /// What an untrusted client puts in front never changes who it is.
+        /// Whatever an untrusted client prepends, its own address is found.
         #[test]
         fn a_client_can_not_choose_its_address(forged in "[ -~]{0,40}") {
             check("127.0.0.1", &[&forged, "1.1.1.1"], "1.1.1.1");

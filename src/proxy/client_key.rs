@@ -1,5 +1,5 @@
-//! What an algorithm gets to know of a request: the address, what `hash_key` names, and the sticky
-//! cookie. Pure.
+//! The part of a request that algorithms see: the client's address, the value that `hash_key` names, and the
+//! sticky cookie. Pure.
 
 use std::net::IpAddr;
 
@@ -20,7 +20,8 @@ pub fn of<'a>(address: IpAddr, head: &'a RequestHead, pool: &PoolConfig) -> Clie
     ClientKey { address, key: key.filter(|key| !key.is_empty()), sticky, is_retry: false, policy: None }
 }
 
-/// What keeps the client with this backend, where its request does not say so already.
+/// The `Set-Cookie` value that keeps the client with this backend; `None` if the request has that cookie
+/// already.
 pub fn set_cookie(
     pool: &PoolConfig,
     client: &ClientKey<'_>,
@@ -36,7 +37,7 @@ pub fn set_cookie(
     Some(format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}"))
 }
 
-/// The first cookie of that name (RFC 6265 section 4.2.1).
+/// The first cookie with this name (RFC 6265 section 4.2.1).
 fn cookie<'a>(head: &'a RequestHead, name: &str) -> Option<&'a [u8]> {
     let pairs = head.headers.get_all("cookie").flat_map(|field| field.split(|byte| *byte == b';')).map(trim);
     let mut values = pairs.filter_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="));

@@ -1,5 +1,6 @@
-//! gzip on the way to the client, of answers that their backend did not compress. One decision a request, from
-//! what both have said; then each piece is flushed as it comes, so that nothing is held back.
+//! gzip towards the client, for answers that the backend did not compress. Decided once per answer, from the
+//! fields of the request and the answer; each piece is then flushed as it arrives, so that no bytes are held
+//! back.
 
 use std::io::{self, Write};
 
@@ -10,35 +11,35 @@ use crate::config::CompressConfig;
 use crate::frontend::{Framing, Responder};
 use crate::http::Headers;
 
-/// Most of what the highest level wins, for a fraction of its time.
+/// Nearly the compression of the highest level for a fraction of its processor time.
 const LEVEL: u32 = 5;
-/// Ranges count bytes of the answer as it was, and digests are of them.
+/// Fields removed from compressed answers: ranges count, and digests cover, the uncompressed bytes.
 const OF_THE_BYTES: [&str; 5] = ["Accept-Ranges", "Content-MD5", "Digest", "Content-Digest", "Repr-Digest"];
 
-/// What becomes of an answer.
+/// What is done with an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// It is passed on as it is.
+    /// Pass it on unchanged.
     Leave,
-    /// The same, and caches have to know that another client might get it compressed.
+    /// Pass it on, with `Vary`: a cache must know that another client may get it compressed.
     Vary,
-    /// It is compressed.
+    /// Compress it.
     Gzip,
 }
 
-/// What is known of an answer before its body comes.
+/// What is known of an answer before its body arrives.
 pub struct Facts<'a> {
-    /// Of the request.
+    /// The request's fields.
     pub request: &'a Headers,
-    /// Of the answer.
+    /// The answer's status.
     pub status: u16,
     /// The answer's fields.
     pub answer: &'a Headers,
-    /// How long it is, where that is said.
+    /// The answer's length, if known.
     pub framing: Framing,
 }
 
-/// The one decision.
+/// Decides what is done with an answer.
 pub fn decide(compress: Option<&CompressConfig>, facts: &Facts<'_>) -> Decision {
     let Some(compress) = compress else { return Decision::Leave };
     let Facts { request, status, answer, framing } = facts;
@@ -58,7 +59,7 @@ pub fn decide(compress: Option<&CompressConfig>, facts: &Facts<'_>) -> Decision 
     }
 }
 
-/// Whether the client likes gzip, and no less than the bytes themselves (RFC 9110 section 12.5.3).
+/// Whether the client accepts gzip and does not prefer `identity` (RFC 9110 section 12.5.3).
 fn accepts_gzip(request: &Headers) -> bool {
     let (mut gzip, mut any, mut identity) = (None, None, None);
     for member in request.tokens("accept-encoding") {
@@ -78,7 +79,7 @@ fn accepts_gzip(request: &Headers) -> bool {
     gzip > 0 && gzip >= identity.unwrap_or(0)
 }
 
-/// In thousandths; `None` where it is none.
+/// The quality in thousandths; `None` if it is invalid.
 fn quality<'a>(mut parameters: impl Iterator<Item = &'a [u8]>) -> Option<u32> {
     let weight = |it: &'a [u8]| it.strip_prefix(b"q=").or_else(|| it.strip_prefix(b"Q="));
     let Some(text) = parameters.find_map(weight) else { return Some(1000) };
@@ -95,7 +96,7 @@ fn quality<'a>(mut parameters: impl Iterator<Item = &'a [u8]>) -> Option<u32> {
     }
 }
 
-/// Changes the answer's fields and framing as it was decided.
+/// Changes the answer's fields according to the decision and returns its new framing.
 pub fn rewrite(decision: Decision, headers: &mut Headers, framing: Framing) -> Framing {
     if decision == Decision::Leave {
         return framing;
@@ -107,7 +108,7 @@ pub fn rewrite(decision: Decision, headers: &mut Headers, framing: Framing) -> F
     headers.retain(|name, _| !OF_THE_BYTES.iter().any(|gone| name.eq_ignore_ascii_case(gone)));
     headers.remove("Content-Length");
     headers.push("Content-Encoding", b"gzip");
-    // The bytes are no longer those that the strong one stands for.
+    // A strong ETag stands for the exact bytes, so it becomes a weak one.
     let tag = headers.get("etag").filter(|tag| !tag.starts_with(b"W/")).map(|tag| [b"W/", tag].concat());
     if let Some(tag) = tag {
         headers.set("ETag", &tag);
@@ -127,17 +128,17 @@ fn add_vary(headers: &mut Headers) {
     }
 }
 
-/// Where pieces of a body go.
+/// The writer of an answer's body, which compresses it if so decided.
 pub struct Body(Option<GzEncoder<Vec<u8>>>);
 
 impl Body {
-    /// As it was decided.
+    /// A writer for this decision.
     pub fn new(decision: Decision) -> Body {
         let encoder = || GzEncoder::new(Vec::new(), Compression::new(LEVEL));
         Body((decision == Decision::Gzip).then(encoder))
     }
 
-    /// Passes a piece on; all of it can be read by the client when this returns.
+    /// Passes a piece on, flushed: the client can decode all of it when this returns.
     ///
     /// # Errors
     /// The client is gone or too slow.
@@ -150,7 +151,7 @@ impl Body {
         sent
     }
 
-    /// Passes on what ends the body.
+    /// Writes the end of the gzip stream.
     ///
     /// # Errors
     /// The client is gone or too slow.

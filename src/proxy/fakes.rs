@@ -1,4 +1,4 @@
-//! A client and backends without sockets, for the tests of everything above them.
+//! A client and backends without sockets, for unit tests of the layers above.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,7 +19,7 @@ use crate::transport::{
     AttemptError, BackendReply, Cause, Outgoing, ReplyBody, ReplyLength, Stage, Transport,
 };
 
-/// What a client sent and saw.
+/// What a client has received, and how its connection was left.
 #[derive(Clone, Default)]
 pub(crate) struct Seen(Arc<Mutex<(Vec<u8>, Option<Ending>)>>);
 
@@ -97,12 +97,12 @@ pub(crate) fn request(method: &str, target: &str, body: &[u8]) -> (ClientRequest
     (ClientRequest::new(head, Ok(length), peer, false, Arc::default(), Box::new(stream)), seen)
 }
 
-/// The default configuration on that many backends.
+/// The default configuration with this number of backends.
 pub(crate) fn live(count: u16) -> Live {
     live_of(backends(count))
 }
 
-/// The same with changes.
+/// Like [`live`], with changes to the configuration.
 pub(crate) fn live_with(count: u16, change: impl FnOnce(&mut Config)) -> Live {
     live_of_with(backends(count), change)
 }
@@ -111,7 +111,7 @@ pub(crate) fn live_of(backends: Vec<Arc<Backend>>) -> Live {
     live_of_with(backends, |_| {})
 }
 
-/// The same with changes.
+/// Like [`live_of`], with changes to the configuration.
 pub(crate) fn live_of_with(backends: Vec<Arc<Backend>>, change: impl FnOnce(&mut Config)) -> Live {
     let mut config: Config =
         crate::config::load(None, &Overrides::default()).expect("the defaults are valid");
@@ -125,11 +125,11 @@ pub(crate) fn live_of_with(backends: Vec<Arc<Backend>>, change: impl FnOnce(&mut
 pub(crate) enum Step {
     Fails(AttemptError),
     Answers(u16, &'static str),
-    /// Announces ten bytes, sends these and errs.
+    /// Announces ten bytes, sends these and fails.
     BreaksOff(&'static str),
 }
 
-/// Backends that follow a script, whichever of them is asked; keeps what they got.
+/// Backends that follow one common script in the order of attempts; records the bodies they received.
 #[derive(Default)]
 pub(crate) struct Script {
     pub(crate) steps: Mutex<VecDeque<Step>>,

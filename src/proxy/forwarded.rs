@@ -1,7 +1,7 @@
-//! Header rules of both directions. Pure.
+//! Header fields in both directions. Pure.
 //!
-//! Hop-by-hop fields end here (RFC 9110 section 7.6.1), the forwarding fields are set, and nothing
-//! else is added that the client, or the backend, did not send.
+//! Hop-by-hop fields are removed (RFC 9110 section 7.6.1) and the forwarding fields are set; no other field
+//! is added that the client, or the backend, did not send.
 
 mod hop_by_hop;
 mod story;
@@ -11,30 +11,31 @@ use std::net::IpAddr;
 use crate::http::{Headers, RequestHead, Version};
 use hop_by_hop::HopByHop;
 
-/// Carries our name where `Via` is switched off; one field for each instance that was passed.
+/// Carries our name if `Via` is switched off; one field for each balancer that the request has passed.
 const PASSED: &str = "X-LB-Passed";
-/// Upgrade Required: the one answer that `Upgrade` is a part of, besides 101 (RFC 9110 section 15.5.22).
+/// Upgrade Required: besides 101, the only answer whose `Upgrade` field is passed on (RFC 9110 section
+/// 15.5.22).
 const UPGRADE_REQUIRED: u16 = 426;
 
-/// What the forwarding fields say.
+/// The input for the forwarding fields.
 pub struct Forwarding<'a> {
     /// The other end of the client's connection.
     pub peer: IpAddr,
-    /// Whether that one is a trusted proxy.
+    /// Whether the peer is a trusted proxy.
     pub peer_is_trusted: bool,
     /// The client's address.
     pub client: IpAddr,
-    /// Whether the connection is TLS.
+    /// Whether the client's connection is TLS.
     pub secure: bool,
     /// The request's id.
     pub request_id: &'a str,
-    /// Our name, by which a request that comes round again is known.
+    /// This balancer's name, which detects forwarding loops.
     pub name: &'a str,
-    /// Whether the name stands in `Via`; else in a field of our own.
+    /// Whether the name is sent in `Via`; otherwise in a field of our own.
     pub via: bool,
 }
 
-/// The fields for the backend, `Host` first; empty where the client sent none.
+/// The fields for the backend, beginning with `Host`, which is empty if the client sent none.
 pub fn to_backend(head: &RequestHead, forwarding: &Forwarding<'_>) -> Headers {
     let mut headers = Headers::with_capacity(head.headers.len() + 8, head.headers.byte_len() + 256);
     headers.push("Host", head.host().as_bytes());
@@ -52,7 +53,7 @@ pub fn to_backend(head: &RequestHead, forwarding: &Forwarding<'_>) -> Headers {
     let ours: &[u8] = if forwarding.secure { b"https" } else { b"http" };
     headers.push("X-Forwarded-Proto", believed.and_then(story::scheme).unwrap_or(ours));
     let host = believed.and_then(story::host).unwrap_or(head.host().as_bytes());
-    // HTTP/1.0 may come without one.
+    // An HTTP/1.0 request may have no host.
     if !host.is_empty() {
         headers.push("X-Forwarded-Host", host);
     }
@@ -74,14 +75,14 @@ pub fn upgrade(prepared: &Headers) -> Option<&[u8]> {
     prepared.get("upgrade")
 }
 
-/// Adds what asks the backend, or grants the client, an upgrade (RFC 9110 section 7.8).
+/// Adds the fields that ask the backend for an upgrade, or grant it to the client (RFC 9110 section 7.8).
 pub fn add_upgrade(headers: &mut Headers, protocol: &[u8]) {
     headers.push("Connection", b"Upgrade");
     headers.push("Upgrade", protocol);
 }
 
-/// The client's fields for a service that is asked about it: without what is for one connection, about a body that
-/// it does not get, or said of the way here.
+/// The client's fields for the `forward_auth` service, without hop-by-hop fields, fields about the body
+/// (which the service does not get), and forwarding fields.
 pub fn asked(sent: &Headers) -> Headers {
     let hop_by_hop = HopByHop::of(sent);
     let is_of_body = |name: &str| {
@@ -99,7 +100,7 @@ pub fn asked(sent: &Headers) -> Headers {
     headers
 }
 
-/// The fields for the client of an answer with this status, with the request's id at the end.
+/// The fields for the client of a final answer with this status; ends with the request id.
 pub fn to_client(status: u16, backend: &Headers, request_id: &str) -> Headers {
     let mut headers = Headers::with_capacity(backend.len() + 2, backend.byte_len() + 64);
     let hop_by_hop = HopByHop::of(backend);
@@ -118,7 +119,7 @@ pub fn to_client(status: u16, backend: &Headers, request_id: &str) -> Headers {
     headers
 }
 
-/// The fields for the client of an interim answer.
+/// The fields for the client of an interim answer (1xx).
 pub fn interim(backend: &Headers) -> Headers {
     let hop_by_hop = HopByHop::of(backend);
     let mut headers = Headers::with_capacity(backend.len(), backend.byte_len());
@@ -129,15 +130,15 @@ pub fn interim(backend: &Headers) -> Headers {
     headers
 }
 
-/// Whether the request has been here before: our name stands in its `Via`, or in the field that takes its
-/// place. Both are looked at, for a reload may have changed which one is sent.
+/// Whether the request has been here before: our name is in its `Via` or in the field used instead. Checks
+/// both, because a reload may have changed which of them is sent.
 pub fn has_passed(head: &RequestHead, name: &str) -> bool {
     let name = name.as_bytes();
     head.headers.tokens("via").any(|hop| hop.split(|byte| *byte == b' ').nth(1) == Some(name))
         || head.headers.tokens(PASSED).any(|passed| passed == name)
 }
 
-/// `X-Forwarded-For` with the peer appended; where the peer is not trusted, the peer alone.
+/// Adds `X-Forwarded-For`: the received list and the peer, or the peer alone if it is not trusted.
 fn push_forwarded_for(headers: &mut Headers, head: &RequestHead, forwarding: &Forwarding<'_>) {
     let peer = forwarding.peer.to_canonical();
     if !forwarding.peer_is_trusted || head.headers.get("x-forwarded-for").is_none() {

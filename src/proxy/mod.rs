@@ -1,8 +1,8 @@
-//! A request's way to a backend and back: [`Proxy::handle`] is the line to read first.
+//! The way of a request to a backend and back; start reading at [`Proxy::handle`].
 //!
-//! Helpers compute, [`Proxy::handle`] branches. What can be decided without I/O is decided in pure
-//! files: `client_address`, `forwarded`, `retry`, `refusal`. No socket type and no library is named
-//! here; the client is a [`ClientRequest`], the backend's side a [`Transport`].
+//! Helpers compute; [`Proxy::handle`] and `forward` branch. Decisions without I/O are in pure files:
+//! `client_address`, `forwarded`, `retry`, `refusal`. This layer names no socket type and no library: the
+//! client is a [`ClientRequest`], the backends are behind a [`Transport`].
 
 pub mod client_address;
 pub mod client_key;
@@ -42,7 +42,7 @@ use blame::{Blame, note_breaker, request_id_of};
 use budget::{Account, Budget};
 use retry::{RequestFacts, RetryDecision};
 
-/// A request waits a second in all for a place in the retry budget.
+/// A request waits about a second in all for the retry budget.
 const BUDGET_TURNS: u32 = 50;
 const BUDGET_TURN: Duration = Duration::from_millis(20);
 
@@ -52,7 +52,7 @@ struct Answer {
     lease: Lease,
 }
 
-/// What holds for a request, and where it goes.
+/// The rules for a request and the pool it goes to.
 struct Way<'a> {
     live: &'a Live,
     rules: &'a Rules,
@@ -64,14 +64,14 @@ struct Way<'a> {
 pub struct Proxy {
     transport: Arc<dyn Transport>,
     budget: Budget,
-    /// Our name in `Via`, or where that is switched off: by it we know a request that comes round again.
+    /// Our name in `Via` or the field used instead; detects forwarding loops.
     name: String,
-    /// Waits between attempts end when the process does.
+    /// Interrupts the waits between attempts when the process stops.
     shutdown: ShutdownSignal,
 }
 
 impl Proxy {
-    /// A proxy with a name of its own.
+    /// Creates a proxy with a random name.
     pub fn new(transport: Arc<dyn Transport>, shutdown: ShutdownSignal) -> Proxy {
         Proxy {
             transport,
@@ -81,7 +81,7 @@ impl Proxy {
         }
     }
 
-    /// Says who the client is and gives the request its id. Before anything is logged or limited.
+    /// Determines the client's address and the request id. Must run before logging and rate limits.
     pub fn identify(request: &mut ClientRequest, live: &Live) {
         let trusted = &live.config.trusted_proxies;
         request.client = client_address::client_address(request.peer.ip(), &request.head.headers, trusted);
@@ -93,7 +93,7 @@ impl Proxy {
         request.error_pages.clone_from(error_pages);
     }
 
-    /// Brings the request to a backend and the answer back; answers for the backends where none can.
+    /// Forwards the request to a backend and relays its answer; sends a refusal if no backend answers.
     pub fn handle(&self, request: &mut ClientRequest, live: &Live) -> Outcome {
         if forwarded::has_passed(&request.head, &self.name) {
             return Outcome::refused(request, Refusal::Loop);
@@ -120,19 +120,20 @@ impl Proxy {
         let mut prepared = Prepared::new(request, headers, rules);
         let mut tried = Tried::default();
         let mut attempts = 0;
-        // The last failure: an error, or an answer whose status is to be tried again.
+        // The last failure: an error, or an answer whose status is to be retried.
         let mut last_error: Option<AttemptError> = None;
         let mut held: Option<Answer> = None;
-        // Backends that closed the connection instead of answering: perhaps because of this request.
+        // Failures of backends that closed the connection without answering, possibly because of this
+        // request.
         let mut undecided: Vec<Undecided> = Vec::new();
         let refusal = loop {
             let found = match &held {
-                // It is better than waiting.
+                // Rather pass the held answer on than wait for a slot.
                 Some(_) => place::at_once(pool, &client, &tried).map_err(|_| Refusal::NoBackend),
                 None => place::wait_for(pool, &client, &tried, (live, &watch, &self.shutdown)),
             };
             let chosen = found.as_ref().ok().map(Lease::backend);
-            // An answer that is held is passed on where no other can be had.
+            // If no other backend is available, the held answer is passed on and no choice is traced.
             if chosen.is_some() || held.is_none() {
                 trace.chose(pool, &client, &tried, chosen, received, || (Instant::now(), SystemTime::now()));
             }
@@ -140,7 +141,7 @@ impl Proxy {
                 Ok(lease) => lease,
                 Err(refusal) => break refusal,
             };
-            // Whoever was too slow for this request once would be so again.
+            // A backend that was too slow for this request would be so again.
             if let Some(error) = last_error.as_ref().filter(|error| error.was_too_slow())
                 && tried.has(lease.backend())
             {
@@ -174,7 +175,8 @@ impl Proxy {
                         (Some(error), verdict)
                     }
                 };
-            // Such a retry is no load on anybody, so the budget does not count it.
+            // The retry of a request that never reached a backend adds no load, so it is exempt from the
+            // budget.
             let never_arrived = error.as_ref().is_some_and(|error| error.stage == Stage::Connect);
             last_error = error;
             let pausing = Instant::now();
@@ -217,8 +219,8 @@ impl Proxy {
         Outcome::refused(request, refusal).after(attempts)
     }
 
-    /// A place in the retry budget, or none within a moment. When a backend dies, all that it had comes
-    /// back at once: in turns, most of it can be had elsewhere.
+    /// Whether the retry budget allows a retry, waiting up to a second for it. When a backend dies, all its
+    /// requests want a retry at once: by taking turns, most of them succeed elsewhere.
     fn wait_for_budget(&self, account: &mut Account<'_>, rules: &Rules) -> bool {
         let percent = rules.retry.budget_percent;
         (0..BUDGET_TURNS).any(|turn| {

@@ -1,5 +1,5 @@
-//! How a request ended. Travels back by value; log and metrics read it in one place each, so that a
-//! request counts once by construction.
+//! How a request ended. The outcome is returned by value; the access log and the metrics each read it in one
+//! place, so that every request counts exactly once.
 
 use super::Refusal;
 use crate::frontend::ClientRequest;
@@ -7,48 +7,48 @@ use crate::frontend::ClientRequest;
 /// How a request ended.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// The status that the client got; 0 where it got none.
+    /// The status sent to the client; 499 if the client left before an answer.
     pub status: u16,
     /// The backend that answered.
     pub backend: Option<String>,
-    /// The pool that it was for, by its place among all; `None` where none was asked.
+    /// Index of the pool that the request was for; `None` if it was for none.
     pub pool: Option<usize>,
     /// Attempts made.
     pub attempts: u32,
-    /// How it ended.
+    /// The way in which it ended.
     pub end: End,
 }
 
-/// The ways to end.
+/// The ways in which a request ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// A backend's answer was relayed whole.
+    /// A backend's answer was relayed completely.
     Relayed,
-    /// A backend's answer was begun, and the backend broke it off.
+    /// The backend broke its answer off.
     BackendBrokeOff,
-    /// The client went away, in the middle of a backend's answer or before it.
+    /// The client left before or during the answer.
     ClientGone,
-    /// The balancer answered for the backends.
+    /// The balancer refused the request.
     Refused(Refusal),
     /// One of the balancer's own endpoints answered.
     Own,
     /// The client was sent to the TLS listener.
     Redirected,
-    /// A route's own answer: a redirect, or what it has to respond.
+    /// A route answered itself, with a redirect or a fixed response.
     Answered,
-    /// Whoever is asked who may pass has not let it pass, and the client got that answer.
+    /// The `forward_auth` service denied the request, and the client got its answer.
     NotLetPass,
 }
 
 impl Outcome {
-    /// Answers with the refusal and says so.
+    /// Sends the refusal and returns its outcome.
     pub fn refused(request: &mut ClientRequest, refusal: Refusal) -> Outcome {
-        // A client that is gone does not hear it; the outcome is the same.
+        // A client that has left does not get it; the outcome is the same.
         let _ = refusal.send(request);
         Outcome::of_refusal(refusal)
     }
 
-    /// It was answered with the refusal.
+    /// The outcome of a refusal that was already sent.
     pub fn of_refusal(refusal: Refusal) -> Outcome {
         Outcome {
             status: refusal.status(),
@@ -59,18 +59,18 @@ impl Outcome {
         }
     }
 
-    /// The client went away before there was an answer. Nobody hears the status; nginx logs the same.
+    /// The client left before there was an answer. The status is only logged; nginx logs the same one.
     pub fn client_gone() -> Outcome {
         Outcome { status: 499, backend: None, pool: None, attempts: 0, end: End::ClientGone }
     }
 
-    /// The same outcome after that many attempts.
+    /// The same outcome with this number of attempts.
     pub fn after(self, attempts: u32) -> Outcome {
         Outcome { attempts, ..self }
     }
 
-    /// Whether it counts as a proxied request, and if so, whether a backend's answer was relayed.
-    /// Refusals that came before any backend could be asked for count in neither.
+    /// `Some` if the request counts as a proxied one, with whether a backend's answer was relayed. `None` for
+    /// own answers, and for refusals of requests that were not meant for a backend.
     pub fn counts(&self) -> Option<bool> {
         match self.end {
             End::Relayed => Some(true),
@@ -91,7 +91,7 @@ impl Outcome {
         }
     }
 
-    /// The word of a refusal, for log and metrics.
+    /// The reason, for the log and the metrics; `None` if the request ended normally.
     pub fn reason(&self) -> Option<&'static str> {
         match self.end {
             End::Refused(refusal) => Some(refusal.word()),

@@ -1,4 +1,4 @@
-//! A place with a backend, for one attempt: at once, or in the pool's line.
+//! Leases a backend for one attempt: at once, or after waiting in the pool's wait queue.
 
 use std::time::{Duration, Instant};
 
@@ -7,11 +7,10 @@ use crate::pool::{ClientKey, Lease, Live, NoLease, Pool, Tried};
 use crate::shutdown::ShutdownSignal;
 use crate::watch::{Wait, Watch};
 
-/// How long a request that waits for a place with a backend sleeps at most: so soon it is noticed that
-/// its client has gone.
+/// How long a waiting request sleeps at most before it checks whether its client has gone.
 const PLACE_TURN: Duration = Duration::from_millis(50);
 
-/// A backend for one attempt; where all have as many requests as they may have, waits for a place.
+/// Leases a backend for one attempt; if all are at `max_connections`, waits in the queue.
 pub(super) fn wait_for(
     pool: &Pool,
     client: &ClientKey<'_>,
@@ -53,7 +52,7 @@ fn in_line(
     }
 }
 
-/// A backend for one attempt, unless somebody waits for one already: who waits comes first.
+/// Leases a backend for one attempt, unless other requests wait already: those come first.
 pub(super) fn at_once(pool: &Pool, client: &ClientKey<'_>, tried: &Tried) -> Result<Lease, NoLease> {
     match pool.wait_queue().is_empty() {
         true => pool.lease(client, tried, Instant::now()),

@@ -1,4 +1,4 @@
-//! The balancer's own answers: status, word, text and `Retry-After` of each are one `match`.
+//! The balancer's own answers. One `match` has the status, the word and the text of each.
 //!
 //! The words are a closed list, the same in `X-LB-Reason`, in the log and in the metrics.
 
@@ -10,12 +10,12 @@ use crate::http::framing::FramingError;
 use crate::http::{Headers, status};
 use crate::transport::{AttemptError, Cause, Stage};
 
-/// Why the balancer answers for a request itself.
+/// Why the balancer answers a request itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// The request is malformed or ambiguous, or has too many fields.
     Flawed(FramingError),
-    /// The client broke off its body, or its chunks are malformed.
+    /// The client broke off its body, or the chunked coding is malformed.
     BodyIncomplete,
     /// The client stopped in the middle of its body.
     BodyTimeout,
@@ -23,31 +23,31 @@ pub enum Refusal {
     BodyTooLarge,
     /// The head is over `limits.max_header_bytes`.
     HeadTooLarge,
-    /// The client has used its requests up.
+    /// The client is over its rate limit.
     RateLimited {
-        /// When there is a token again.
+        /// Time until a token is available.
         retry_after: Duration,
     },
-    /// The request has passed here before.
+    /// The request has passed this balancer before.
     Loop,
-    /// The page asked for is not for clients with this address.
+    /// The client's address may not have what it asks for.
     ForbiddenAddress,
-    /// It needs a name and a password, and has none that are known.
+    /// A login is required, and the request has none or an unknown one.
     Unauthorized,
-    /// Too many passwords are being checked; each costs processor time.
+    /// Too many passwords are being checked, which costs processor time.
     TooManyLogins,
-    /// Nobody could be asked whether it may pass.
+    /// The `forward_auth` service could not be asked.
     AuthUnavailable,
-    /// No route takes it, and the configuration says that such requests are refused.
+    /// No route matches, and the configuration refuses such requests.
     NoRoute {
         /// 404 or 421.
         status: u16,
     },
-    /// A method that an endpoint of ours does not have.
+    /// A method that the balancer's own endpoint does not support.
     MethodNotAllowed,
-    /// Something of ours panicked.
+    /// The balancer panicked.
     Internal,
-    /// The last backend tried broke the connection off before its head was complete.
+    /// The last backend tried closed the connection before the end of its answer's head.
     BackendClosed,
     /// The last backend tried answered with something that is not HTTP.
     BackendNotHttp,
@@ -55,15 +55,15 @@ pub enum Refusal {
     NoBackend,
     /// A backend granted an upgrade, and there are too many streams and tunnels already.
     TooManyStreams,
-    /// All workers are busy and the queue is full.
+    /// The queue for workers or for backends is full.
     QueueFull,
-    /// The request has waited too long for a worker.
+    /// The request has waited too long for a worker or a backend.
     QueueTimeout,
     /// The last backend tried did not answer in time.
     BackendTimeout,
 }
 
-/// What a refusal looks like.
+/// How a refusal looks to the client.
 struct Look {
     status: u16,
     word: &'static str,
@@ -141,12 +141,12 @@ impl Refusal {
         self.look().status
     }
 
-    /// The word that says why.
+    /// The word for the reason.
     pub fn word(self) -> &'static str {
         self.look().word
     }
 
-    /// What the client is told after its last attempt failed this way.
+    /// The refusal after the last attempt failed with this error.
     pub fn after(error: &AttemptError) -> Refusal {
         match (&error.cause, error.stage) {
             (Cause::Client, _) => Refusal::BodyIncomplete,
@@ -167,7 +167,7 @@ impl Refusal {
         }
     }
 
-    /// Answers with it.
+    /// Sends the refusal.
     ///
     /// # Errors
     /// The client is gone.
@@ -175,7 +175,7 @@ impl Refusal {
         self.send_with(request, &[])
     }
 
-    /// The same with these fields.
+    /// Sends the refusal with additional fields.
     ///
     /// # Errors
     /// The client is gone.

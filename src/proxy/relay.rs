@@ -1,5 +1,5 @@
-//! Passes a backend's answer on as it arrives: nothing is held back, and what breaks off in the middle
-//! breaks off towards the client, too.
+//! Relays a backend's answer piece by piece as it arrives. If the backend breaks it off, it is broken off
+//! towards the client, too.
 
 use std::io;
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use crate::http::{Headers, status};
 use crate::pool::Lease;
 use crate::transport::{BackendReply, ReplyLength};
 
-/// One piece of a body whose length is unknown, or larger than this.
+/// Size of the read buffer if the answer's length is unknown or larger than this.
 const PIECE_BYTES: u64 = 32 << 10;
 
-/// Which side ended an answer too early.
+/// The side that ended an answer too early.
 enum Broken {
     Backend,
     Client,
 }
 
-/// Relays the answer, with this cookie of ours; the lease lives until its last byte went out. The rest of the
-/// request's body may still be under way. A stream may be silent for `stream`.
+/// Relays the answer, adding the sticky cookie if there is one. Keeps the lease until the last byte is sent.
+/// The rest of the request's body may still be on its way. `stream` is how long a stream may be silent.
 pub fn relay(
     request: &mut ClientRequest,
     mut reply: BackendReply,
@@ -74,7 +74,7 @@ fn framing(method: &str, reply: &BackendReply) -> Framing {
     }
 }
 
-/// It will take long, whatever else happens.
+/// Whether the answer is an event stream, which certainly takes long.
 fn is_event_stream(headers: &Headers) -> bool {
     headers
         .get("content-type")
@@ -102,8 +102,8 @@ fn relay_body(
     if is_stream {
         reply.body.wait_at_most(stream);
     }
-    // Small answers are here already and go out with their head in one write; otherwise the head
-    // must not wait for a body that may take its time.
+    // A small answer has already arrived and goes out with its head in one write. Otherwise the head is sent
+    // at once, since the body may take its time.
     if !reply.body_is_here {
         responder.flush().map_err(|_| Broken::Client)?;
     }
@@ -125,7 +125,7 @@ fn relay_body(
             }
             Ok(amount) => body.write(&piece[..amount], responder).map_err(|_| Broken::Client)?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // The wait was ended because of the client, not by the backend.
+            // The client's end interrupted the read; the backend is not to blame.
             Err(_) if request.watch.is_client_gone() => return Err(Broken::Client),
             Err(_) => return Err(Broken::Backend),
         }

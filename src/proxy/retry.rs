@@ -1,16 +1,16 @@
-//! May a request be tried again? A pure table.
+//! Decides whether a request may be retried. Pure.
 
 use std::time::Duration;
 
 use crate::config::RetryConfig;
 use crate::transport::{AttemptError, Cause, Stage};
 
-/// What the answer depends on besides the error.
+/// The facts about a request that the decision depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestFacts {
-    /// Its method may be repeated by definition (RFC 9110 section 9.2.2).
+    /// The method is idempotent (RFC 9110 section 9.2.2).
     pub idempotent: bool,
-    /// Its body can be sent again from the start: there is none, or all that was read of it is kept.
+    /// The body can be sent again from the start: there is none, or all bytes read so far are kept.
     pub replayable: bool,
     /// Attempts made so far.
     pub attempts: u32,
@@ -19,18 +19,18 @@ pub struct RequestFacts {
 /// What to do after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryDecision {
-    /// Try again after this time, elsewhere if there is an elsewhere.
+    /// Retry after this time, on another backend if there is one.
     Retry {
-        /// How long to wait first.
+        /// The time to wait before the retry.
         after: Duration,
     },
-    /// Answer with what the error says.
+    /// Answer with the refusal for the error.
     GiveUp,
 }
 
-/// A failure to connect is always tried again: the backend knows nothing of the request. Once any of
-/// it was sent, only what may arrive twice is. An error of the client is not retried, and an
-/// answer that we do not take would be the same elsewhere.
+/// Decides after an error. Failing to connect is always retried: the backend has not seen the request. Once
+/// part of it was sent, only a request that may be repeated is retried. Client errors are not retried, nor
+/// are answers that we do not accept, since other backends would give the same.
 pub fn decide(error: &AttemptError, request: RequestFacts, config: &RetryConfig) -> RetryDecision {
     let may_repeat = error.stage == Stage::Connect || request.idempotent || config.non_idempotent;
     let left = request.attempts <= config.max_retries;
@@ -42,8 +42,8 @@ pub fn decide(error: &AttemptError, request: RequestFacts, config: &RetryConfig)
     }
 }
 
-/// An answer with one of the statuses in `on_status` counts as a failed attempt, after which only what
-/// may arrive twice is tried again; else it is passed on as it is.
+/// Decides after an answer. A status in `on_status` counts as a failed attempt, which is retried only if the
+/// request may be repeated; otherwise the answer is passed on.
 pub fn decide_status(status: u16, request: RequestFacts, config: &RetryConfig) -> RetryDecision {
     let may_repeat = request.idempotent || config.non_idempotent;
     let left = request.attempts <= config.max_retries;

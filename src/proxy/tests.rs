@@ -13,12 +13,12 @@ fn closed() -> Step {
     Step::Fails(AttemptError { stage: Stage::AwaitHead, cause: Cause::Closed, reused: false })
 }
 
-/// Handles the request on three backends that follow the script.
+/// Handles the request with three backends that follow the script.
 fn handle(request: &mut ClientRequest, steps: Vec<Step>) -> (Outcome, Arc<Script>) {
     handle_on(3, request, steps)
 }
 
-/// The same on so many backends.
+/// The same with this number of backends.
 fn handle_on(backends: u16, request: &mut ClientRequest, steps: Vec<Step>) -> (Outcome, Arc<Script>) {
     let script = Script::of(steps);
     let proxy = Proxy::new(script.clone(), ShutdownSignal::forever());
@@ -65,7 +65,7 @@ fn a_post_that_was_sent_is_not_sent_again() {
     assert!(seen.text().contains("X-LB-Reason: backend_closed\r\n"));
 }
 
-/// How many of the three backends have an open breaker after `rounds` requests that meet these steps.
+/// How many of three backends have an open breaker after `rounds` requests that meet these steps.
 fn breakers_open_after(rounds: usize, steps: fn() -> Vec<Step>) -> usize {
     let live = fakes::live(3);
     for _ in 0..rounds {
@@ -129,7 +129,7 @@ fn a_request_that_comes_round_again_is_not_sent_on() {
     assert!(seen.text().contains("X-LB-Reason: loop_detected\r\n"));
 }
 
-/// One backend with one place, and a client that asks for it.
+/// One backend with `max_connections` 1.
 fn one_place() -> (Proxy, Live) {
     let live = fakes::live(1);
     let mut config = live.config.default_pool.backends[0].clone();
@@ -164,7 +164,7 @@ fn a_free_place_goes_to_whoever_has_waited_longest() {
                 let place = lease(proxy, live).unwrap();
                 served.lock().push(number);
                 drop(place);
-                // Whoever comes again is the last in the line.
+                // A request that comes again joins the end of the queue.
                 drop(lease(proxy, live).unwrap());
                 served.lock().push(number);
             });
@@ -224,7 +224,7 @@ fn waiting_has_its_limits() {
     assert!(live.default_pool().wait_queue().is_empty());
 }
 
-/// Handles a POST of 100,000 bytes where five are allowed.
+/// Handles a POST of 100,000 bytes with a limit of five.
 fn handle_too_large(length: crate::http::BodyLength) -> (Outcome, String, usize) {
     let (mut request, seen) = fakes::request("POST", "/", &[b'x'; 100_000]);
     request.body_length = Ok(length);

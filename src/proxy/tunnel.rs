@@ -1,8 +1,8 @@
-//! Passes bytes both ways once a backend has granted an upgrade (WebSocket, mostly).
+//! Passes bytes in both directions once a backend has granted an upgrade (WebSocket, mostly).
 //!
-//! The worker leaves the pool and carries both directions: what has come on one side and finds no room on the
-//! other waits, and is not read past. The tunnel is over when the backend ends its side; when the client ends
-//! its side, the backend is told, and its last bytes still pass.
+//! The worker leaves the pool and serves both directions. Bytes that the receiving side has no room for stay
+//! pending, and no more are read until they are sent. The tunnel ends when the backend ends its side. When
+//! the client ends its side, that end is passed on to the backend, whose last bytes are still relayed.
 
 use std::io;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use crate::http::Headers;
 use crate::pool::Lease;
 use crate::readiness::{self, Interest, is_moment};
 
-/// One read's worth; most frames are small.
+/// Buffer for one read; most frames are small.
 const PIECE_BYTES: usize = 16 << 10;
-/// A backend that has been told that its client has ended may be silent for so long.
+/// How long the backend may be silent after the client's end was passed on to it.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
-/// Answers with these fields and runs the tunnel to its end.
+/// Sends the answer's head with these fields and runs the tunnel to its end.
 pub fn relay(
     request: &mut ClientRequest,
     headers: &Headers,
@@ -42,19 +42,19 @@ pub fn relay(
     Outcome { status: 101, backend: name, pool: None, attempts: 1, end }
 }
 
-/// One direction.
+/// One direction of the tunnel.
 #[derive(Default)]
 struct Flow {
-    /// What was read and not written yet.
+    /// Bytes read and not completely written.
     pending: Vec<u8>,
-    /// How much of it was written.
+    /// How many bytes of `pending` are written.
     written: usize,
-    /// The side that is read has ended.
+    /// The sending side has ended.
     has_ended: bool,
     bytes: u64,
 }
 
-/// Until the backend ends or either side breaks; how many bytes went to the client.
+/// Runs until the backend ends or either side fails; returns the number of bytes sent to the client.
 fn carry(client: &mut dyn Duplex, backend: &mut dyn Duplex) -> u64 {
     let (mut up, mut down) = (Flow::default(), Flow::default());
     let mut is_told = false;
@@ -105,7 +105,7 @@ impl Flow {
         self.pending.is_empty() && !self.has_ended
     }
 
-    /// Whether something moved.
+    /// Moves bytes from one side to the other; returns whether any progress was made.
     fn pass(&mut self, from: &mut dyn Duplex, to: &mut dyn Duplex) -> io::Result<bool> {
         let mut has_moved = false;
         if self.wants() {

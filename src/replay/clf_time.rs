@@ -1,14 +1,14 @@
-//! The time as the common and the combined format write it: `10/Oct/2000:13:55:36 -0700`.
+//! Parses the time of the common and the combined format: `10/Oct/2000:13:55:36 -0700`.
 
 use std::time::Duration;
 
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-/// How long it is.
+/// Length of such a time.
 pub(super) const TIME_BYTES: usize = 26;
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
-/// Since 1970; `None` where it is no such time, or before.
+/// The time since 1970; `None` if the text is not such a time or the time is before 1970.
 pub(super) fn seconds_since_1970(text: &str) -> Option<Duration> {
     let bytes = text.as_bytes();
     let number = |from: usize, to: usize| -> Option<i64> {
@@ -33,7 +33,7 @@ pub(super) fn seconds_since_1970(text: &str) -> Option<Duration> {
     u64::try_from(local - offset).ok().filter(|_| is_real).map(Duration::from_secs)
 }
 
-/// In the Gregorian calendar; years begin in March here, so that the leap day is the last one.
+/// Days in the Gregorian calendar. Years begin in March here, so that the leap day is the last one.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     const DAYS_TO_1970: i64 = 719_468;
     let year = if month <= 2 { year - 1 } else { year };

@@ -1,26 +1,28 @@
-//! Which clients move: one entry for each, of a few bytes, and a bound on their number.
+//! Counts the clients that move to another backend: one entry of a few bytes for each, and a limit of their
+//! number.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
 use crate::pool::ClientKey;
 
-/// Clients that are told apart; those beyond are counted in no total. Some 40 MB.
+/// Limit of clients distinguished; further ones are not counted. About 40 MB.
 const MAX_CLIENTS: usize = 1_000_000;
 
 /// See the module.
 #[derive(Default)]
 pub struct Clients {
-    /// By a hash of its address or key; of each, a bit for each simulation in which it moves.
+    /// By a hash of the client's address or key; each value has one bit for each simulation in which the
+    /// client moves.
     moves: HashMap<u64, u8>,
     hasher: RandomState,
-    /// Whether there was no room for some.
+    /// Whether the limit was reached.
     pub is_full: bool,
     /// Whether there was anything to compare with.
     pub is_compared: bool,
 }
 
-/// One client while its request begins.
+/// The client of a request that begins.
 pub struct Seen<'a> {
     moves: &'a mut u8,
     is_new: bool,
@@ -28,7 +30,7 @@ pub struct Seen<'a> {
 }
 
 impl Clients {
-    /// The client of a request; `None` where there is no room for it.
+    /// The client of a request; `None` if the limit is reached.
     pub fn seen(&mut self, client: &ClientKey<'_>) -> Option<Seen<'_>> {
         let hash = match client.key {
             Some(key) => self.hasher.hash_one(key),
@@ -43,24 +45,24 @@ impl Clients {
         Some(Seen { moves, is_new, is_compared: &mut self.is_compared })
     }
 
-    /// How many there are.
+    /// Number of clients.
     pub fn count(&self) -> usize {
         self.moves.len()
     }
 
-    /// How many move in the simulation of this index.
+    /// Number of clients that move in the simulation with this index.
     pub fn moved(&self, index: usize) -> usize {
         self.moves.values().filter(|moves| **moves & (1 << index) != 0).count()
     }
 }
 
 impl Seen<'_> {
-    /// Whether this is its first request.
+    /// Whether this is the client's first request.
     pub fn is_new(&self) -> bool {
         self.is_new
     }
 
-    /// Notes whether it moves in the simulation of this index; the last word counts.
+    /// Notes whether the client moves in the simulation with this index; the last call counts.
     pub fn set(&mut self, index: usize, moves: bool) {
         *self.is_compared = true;
         *self.moves = *self.moves & !(1 << index) | u8::from(moves) << index;

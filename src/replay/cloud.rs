@@ -1,4 +1,4 @@
-//! Envoy's default format and that of an AWS application load balancer: words with quoted ones among them.
+//! Parses Envoy's default format and that of AWS application load balancers: words, some of them quoted.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -7,18 +7,20 @@ use super::combined;
 use super::entry::{Entry, Line};
 use super::values::{address, closing_quote, latency_in, since_1970};
 
-/// Quoted words at the end of Envoy's line: forwarded for, agent, request id, authority, upstream.
+/// Number of quoted words at the end of Envoy's line: forwarded for, agent, request id, authority, upstream.
 const ENVOYS_QUOTED: usize = 5;
-/// Words between Envoy's request and those: status, flags, bytes twice, duration, the upstream's time.
+/// Number of words between Envoy's request and those: status, flags, bytes twice, duration, the upstream's
+/// time.
 const ENVOYS_NUMBERS: usize = 6;
 
-/// `[2026-11-27T20:28:24.088Z] "GET /x HTTP/1.1" 200 - 0 5 13 12 "XFF" "AGENT" "ID" "HOST" "10.0.0.1:80"`. Quotes in
-/// it are not escaped, so it is read from its end. Its time is that of the beginning. `None` where it is none.
+/// Parses `[2026-11-27T20:28:24.088Z] "GET /x HTTP/1.1" 200 - 0 5 13 12 "XFF" "AGENT" "ID" "HOST"
+/// "10.0.0.1:80"`. Quotes inside are not escaped, so the line is read from its end. The time is that of the
+/// beginning. `None` if the line has another format.
 pub(super) fn envoy(line: &str) -> Option<Result<Line<'_>, &'static str>> {
     let (time, rest) = line.strip_prefix('[')?.split_once("] \"")?;
     let began = since_1970(time).ok()?;
     let inner = rest.strip_suffix('"')?;
-    // The agent may have quotes of its own; what stands before it is found by its numbers.
+    // The agent may contain quotes; the numbers mark the end of the part before it.
     let mut from_the_end = inner.rsplitn(ENVOYS_QUOTED - 1, "\" \"");
     let upstream = from_the_end.next()?;
     let host = from_the_end.next()?;
@@ -61,8 +63,8 @@ fn of_envoy<'a>(
     }))
 }
 
-/// `TYPE END_TIME ELB CLIENT:PORT TARGET:PORT T1 T2 T3 STATUS … "GET http://host:80/x HTTP/1.1" …`; the times are
-/// seconds, -1 where there was none. `None` where it is no such line.
+/// Parses `TYPE END_TIME ELB CLIENT:PORT TARGET:PORT T1 T2 T3 STATUS … "GET http://host:80/x HTTP/1.1"
+/// …`, whose times are in seconds, or -1 if missing. `None` if the line has another format.
 pub(super) fn alb(line: &str) -> Option<Result<Line<'_>, &'static str>> {
     let mut words = line.split(' ');
     let kind = words.next().filter(|kind| ["http", "https", "h2", "grpcs", "ws", "wss"].contains(kind));

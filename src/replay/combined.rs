@@ -1,6 +1,6 @@
-//! The combined format of nginx and Apache (and the common one, which ends earlier), with or without a
-//! virtual host in front: `CLIENT - USER [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.1" 200 2326 "REFERER"
-//! "AGENT"`, and behind it what the format's author liked, see [`super::tail`].
+//! Parses the combined format of nginx and Apache (and the common format, which is shorter), with or without
+//! a virtual host in front: `CLIENT - USER [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.1" 200 2326 "REFERER"
+//! "AGENT"`. Custom fields may follow, see [`super::tail`].
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use super::tail::Tail;
 use super::values::{address, closing_quote};
 use crate::http::headers::is_token;
 
-/// With these a server refuses by itself, before any backend is asked: no request of HTTP, none in time,
-/// too large, or (494 to 497, nginx's own) not as its TLS wants it.
+/// Statuses with which a server refuses a request itself, before asking a backend: not HTTP, too slow, too
+/// large, or (494 to 497, specific to nginx) contrary to its TLS settings.
 const SERVERS_OWN: [&str; 10] = ["400", "408", "413", "414", "431", "494", "495", "496", "497", "505"];
 
 pub(super) fn read(line: &str) -> Result<Line<'_>, &'static str> {
@@ -26,14 +26,15 @@ pub(super) fn read(line: &str) -> Result<Line<'_>, &'static str> {
     if !is_status(status) {
         return Err("no status after the request");
     }
-    // What is no request (a TLS hello, noise) no backend was asked for.
+    // No backend was asked for something that is not a request (a TLS hello, noise).
     let Some(target) = target(request) else { return Ok(Line::Other) };
     let tail = Tail::read(rest);
     if SERVERS_OWN.contains(&status) && !tail.tells_of_backend {
         return Ok(Line::Other);
     }
     Ok(Line::Request(Entry {
-        // Traefik logs the beginning, nginx the end; where nothing tells how long it took, it does not matter.
+        // nginx logs the time of the end, Traefik that of the beginning; without a latency, either counts as
+        // the beginning.
         at: at + tail.traefiks.unwrap_or_default(),
         is_whole_second: true,
         latency: tail.latency.or(tail.traefiks),
@@ -45,7 +46,7 @@ pub(super) fn read(line: &str) -> Result<Line<'_>, &'static str> {
     }))
 }
 
-/// Apache's vhost_combined has `HOST:PORT` first.
+/// Apache's vhost_combined begins with `HOST:PORT`.
 fn behind_host<'a>(first: &'a str, rest: &'a str) -> (Option<&'a str>, &'a str, &'a str) {
     match rest.split_once(' ') {
         Some((second, after))
@@ -57,7 +58,7 @@ fn behind_host<'a>(first: &'a str, rest: &'a str) -> (Option<&'a str>, &'a str, 
     }
 }
 
-/// When it was, and what follows the quote after it. A user's name may look like the start of a time.
+/// The time, and the text after the quote that follows it. A user name may look like the start of a time.
 fn behind_time(text: &str) -> Result<(Duration, &str), &'static str> {
     let mut reason = "no time in [ ]";
     for (start, open) in text.match_indices(" [") {
@@ -71,12 +72,12 @@ fn behind_time(text: &str) -> Result<(Duration, &str), &'static str> {
     Err(reason)
 }
 
-/// Three digits; Traefik writes 0 for a WebSocket.
+/// Three digits, or 0, which Traefik writes for a WebSocket.
 fn is_status(text: &str) -> bool {
     text == "0" || (text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Of a request of HTTP/1.0 or later that can have been passed on.
+/// The target of a request of HTTP/1.0 or later that may have been passed on.
 pub(super) fn target(request: &str) -> Option<&str> {
     let (method, rest) = request.split_once(' ')?;
     let (target, version) = rest.rsplit_once(' ')?;

@@ -1,36 +1,36 @@
-//! What a line of a log says, whatever its format.
+//! The content of a log line, in any format.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// What a line is.
+/// The kinds of line.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Line<'a> {
-    /// A request that a backend was asked for, or that may have been.
+    /// A request that was sent to a backend, or may have been.
     Request(Entry<'a>),
-    /// Something else that belongs in a log: an event, a request to an endpoint, one that the server refused
-    /// by itself.
+    /// Another line that belongs in a log: an event, a request to an own endpoint, or one that the server
+    /// refused itself.
     Other,
 }
 
-/// One request as the log tells it.
+/// One logged request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry<'a> {
-    /// Since 1970: when it ended, where the latency is known, else when it began.
+    /// Time since 1970: of the end if the latency is known, else of the beginning.
     pub at: Duration,
-    /// Whether `at` is no finer than a second.
+    /// Whether `at` has a precision of one second.
     pub is_whole_second: bool,
-    /// How long it took, if the log says so.
+    /// The latency, if logged.
     pub latency: Option<Duration>,
-    /// Who asked.
+    /// The client's address.
     pub client: IpAddr,
-    /// What `X-Forwarded-For` said, if the log says so.
+    /// The value of `X-Forwarded-For`, if logged.
     pub forwarded: Option<&'a str>,
-    /// What for, with its query.
+    /// The target with its query.
     pub target: Cow<'a, str>,
-    /// Who answered, if the log says so.
+    /// The backend that answered, if logged.
     pub backend: Option<Cow<'a, str>>,
-    /// The host that was asked for, if the log says so.
+    /// The requested host, if logged.
     pub host: Option<Cow<'a, str>>,
 }

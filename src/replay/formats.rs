@@ -1,9 +1,9 @@
-//! What a line is that can't be read: the names of others' formats, by what only they have.
+//! Recognizes formats that can't be read, to name them.
 
 use super::clf_time::TIME_BYTES;
 use super::values::address;
 
-/// The format's name, as a reason; `None` where it is none that is known.
+/// The name of the format, as a reason for not reading the line; `None` if it is unknown.
 pub(super) fn name(line: &str) -> Option<&'static str> {
     let first = line.split(' ').next().unwrap_or_default();
     let has = |text: &str| line.contains(text);
@@ -21,17 +21,17 @@ pub(super) fn name(line: &str) -> Option<&'static str> {
     Some(name)
 }
 
-/// `2026-11-27T20:00:00…`
+/// Such as `2026-11-27T20:00:00…`.
 fn is_rfc3339(text: &str) -> bool {
     is_date(text, b'-') && text.as_bytes().get(10) == Some(&b'T')
 }
 
-/// `2026-11-27 20:00:00 …`, blanks or tabs between.
+/// Such as `2026-11-27 20:00:00 …`, separated by blanks or tabs.
 fn is_w3c(line: &str) -> bool {
     is_date(line, b'-') && matches!(line.as_bytes().get(10), Some(b' ' | b'\t'))
 }
 
-/// `2026/11/27 20:00:00.000\tINFO\t…`
+/// Such as `2026/11/27 20:00:00.000\tINFO\t…`.
 fn is_caddys_console(line: &str) -> bool {
     is_date(line, b'/') && line.contains('\t')
 }
@@ -46,7 +46,7 @@ fn is_date(text: &str, mark: u8) -> bool {
         && is_digit(9)
 }
 
-/// `Nov 27 20:15:01 lb1 nginx: 192.0.2.1 - - [`: an address stands somewhere before the time.
+/// Such as `Nov 27 20:15:01 lb1 nginx: 192.0.2.1 - - [`, where an address is somewhere before the time.
 fn is_after_syslog(line: &str) -> bool {
     let Some((before, time)) = line.split_once(" [") else { return false };
     let mut words = before.split(' ');

@@ -1,6 +1,6 @@
-//! HAProxy's httplog: `CLIENT:PORT [27/Nov/2026:20:17:56.846] FRONTEND BACKEND/SERVER TR/Tw/Tc/Tr/Ta STATUS BYTES …
-//! "REQUEST"`, with or without what syslog puts before it. Its time is that of the request's beginning, local and
-//! without an offset: it is taken for UTC.
+//! Parses HAProxy's httplog: `CLIENT:PORT [27/Nov/2026:20:17:56.846] FRONTEND BACKEND/SERVER TR/Tw/Tc/Tr/Ta
+//! STATUS BYTES … "REQUEST"`, with or without syslog's prefix. The time is that of the request's beginning,
+//! in local time without an offset; it is read as UTC.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use super::combined;
 use super::entry::{Entry, Line};
 use super::values::address;
 
-/// `27/Nov/2026:20:17:56.846`
+/// Length of the time.
 const STAMP_BYTES: usize = "27/Nov/2026:20:17:56.846".len();
-/// Up to the milliseconds.
+/// Length of the time up to the seconds.
 const SECONDS_BYTES: usize = "27/Nov/2026:20:17:56".len();
 
-/// `None` where it is no such line.
+/// `None` if the line has another format.
 pub(super) fn read(line: &str) -> Option<Result<Line<'_>, &'static str>> {
     let (before, began, rest) = line.match_indices(" [").find_map(|(at, open)| {
         let text = &line[at + open.len()..];
@@ -40,14 +40,14 @@ fn request<'a>(before: &'a str, began: Duration, rest: &'a str) -> Result<Line<'
     };
     let request = request.strip_suffix('"').unwrap_or(request);
     let total = timers.split('/').nth(4).ok_or("no times of a request")?.trim_start_matches('+');
-    // What it refused by itself, or what was no request.
+    // HAProxy refused it, or it was not a request.
     let Some(target) = combined::target(request) else { return Ok(Line::Other) };
     let is_nobody = server.ends_with("/<NOSRV>") || server.ends_with("/<STATS>");
     if status == "-1" || (is_nobody && !status.starts_with('5')) {
         return Ok(Line::Other);
     }
     let client = before.rsplit(' ').next().unwrap_or_default();
-    // An IPv6 address has no brackets; the last colon is the port's.
+    // IPv6 addresses have no brackets; the last colon is before the port.
     let client = address(client.rsplit_once(':').map_or(client, |(ip, _)| ip))?;
     let latency = total.parse().ok().map(Duration::from_millis);
     Ok(Line::Request(Entry {

@@ -1,5 +1,5 @@
-//! The log as lines: from a file or from standard input, compressed by gzip or not, one at a time and none longer than
-//! a bound.
+//! Reads a log as lines, from a file or from standard input, plain or compressed with gzip, one line at a
+//! time and with a limit for its length.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -10,12 +10,12 @@ use std::rc::Rc;
 
 use flate2::bufread::MultiGzDecoder;
 
-/// Our own lines stay below it (a method and a target of 2 KiB, every character escaped); longer ones are
-/// skipped.
+/// Limit for a line; longer ones are skipped. Our own lines are shorter (a method and a target of 2 KiB, with
+/// every character escaped).
 const MAX_LINE_BYTES: u64 = 64 << 10;
-/// What a compressed file begins with (RFC 1952 section 2.3.1).
+/// The first bytes of a compressed file (RFC 1952 section 2.3.1).
 const GZIP: [u8; 2] = [0x1f, 0x8b];
-/// One read.
+/// Size of one read.
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// See the module.
@@ -27,7 +27,7 @@ pub struct Input {
     text: String,
 }
 
-/// Counts what is read of the file itself.
+/// Counts the bytes read from the file itself.
 struct Counted(Box<dyn Read>, Rc<Cell<u64>>);
 
 impl Read for Counted {
@@ -39,7 +39,7 @@ impl Read for Counted {
 }
 
 impl Input {
-    /// The file, or standard input for `-`.
+    /// Opens the file, or standard input for `-`.
     ///
     /// # Errors
     /// The operating system's.
@@ -62,17 +62,17 @@ impl Input {
         Ok(Input { reader, size_bytes, read_bytes, line: Vec::new(), text: String::new() })
     }
 
-    /// Of the whole log, where that is known.
+    /// Size of the whole log, if known.
     pub fn size_bytes(&self) -> Option<u64> {
         self.size_bytes
     }
 
-    /// So far.
+    /// Number of bytes read so far.
     pub fn read_bytes(&self) -> u64 {
         self.read_bytes.get()
     }
 
-    /// The next line without its end; a reason where it is too long to be one. `None` at the end.
+    /// The next line without its end, or a reason if it is too long. `None` at the end of the log.
     ///
     /// # Errors
     /// The operating system's.
@@ -138,7 +138,7 @@ mod tests {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         io::Write::write_all(&mut encoder, b"one\ntwo\n").unwrap();
         let bytes = encoder.finish().unwrap();
-        // Two of them behind each other are one log, as zcat has it.
+        // Two compressed logs in sequence are one log, as for zcat.
         let twice = [bytes.clone(), bytes.clone()].concat();
         let mut input = Input::of(Box::new(io::Cursor::new(twice)), None).unwrap();
         let mut lines = Vec::new();

@@ -1,4 +1,4 @@
-//! Logs that are a JSON object a line: ours, Caddy's and Traefik's, told apart by what only each has.
+//! Parses logs with one JSON object per line: our own, Caddy's and Traefik's, distinguished by their fields.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::entry::{Entry, Line};
 use super::values::{address, latency_in, since_1970};
 
-/// Reads a line that begins with a brace.
+/// Parses a line that begins with a brace.
 pub(super) fn read(line: &str) -> Result<(Line<'static>, &'static str), &'static str> {
     let object: Value =
         serde_json::from_str(line).map_err(|_| "JSON that is not whole, or of no log that is known")?;
@@ -18,7 +18,7 @@ pub(super) fn read(line: &str) -> Result<(Line<'static>, &'static str), &'static
     if object["DownstreamStatus"].is_number() && object["StartUTC"].is_string() {
         return traefiks(&object).map(|line| (line, "Traefik's (JSON)"));
     }
-    // Caddy writes other things into the same log.
+    // Caddy also writes other events into this log.
     if object["level"].is_string() && object["ts"].is_number() {
         return caddys(&object).map(|line| (line, "Caddy's"));
     }
@@ -43,7 +43,7 @@ fn ours(object: &Value) -> Result<Line<'static>, &'static str> {
     ))
 }
 
-/// The time is that of the end. A duration of 0 is that of an answer that broke off.
+/// The time is that of the end. A duration of 0 means that the answer broke off.
 fn caddys(object: &Value) -> Result<Line<'static>, &'static str> {
     let is_access = object["logger"].as_str().is_some_and(|name| name.starts_with("http.log.access"));
     if !is_access || object["request"]["client_ip"].is_null() {
@@ -66,7 +66,8 @@ fn caddys(object: &Value) -> Result<Line<'static>, &'static str> {
     ))
 }
 
-/// The time is that of the beginning, the duration in nanoseconds. No service: no backend was asked.
+/// The time is that of the beginning, the duration is in nanoseconds. Without a service, no backend was
+/// asked.
 fn traefiks(object: &Value) -> Result<Line<'static>, &'static str> {
     let Some(service) = object["ServiceURL"].as_str() else { return Ok(Line::Other) };
     let began = since_1970(object["StartUTC"].as_str().unwrap_or_default())?;

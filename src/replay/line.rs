@@ -1,6 +1,5 @@
-//! A line of an access log becomes one request: ours (logfmt, as `middleware::access_log` writes it), or
-//! the combined format of nginx and Apache. Pure; a line comes from a file that strangers' requests
-//! have filled, so anything may stand in it.
+//! Parses a line of an access log, in our own format (logfmt, written by `middleware::access_log`) or that of
+//! another program. Pure; clients influence the content of logs, so any text must be handled.
 
 use std::borrow::Cow;
 
@@ -10,20 +9,20 @@ use crate::logging::logfmt;
 
 pub use super::entry::{Entry, Line};
 
-/// What our lines begin with; before version 0.2 they began with the time itself.
+/// Start of our lines; before version 0.2 they began with the time itself.
 const TIME: &str = "time=";
-/// `2026-01-01T`: where an RFC 3339 time has its `T`.
+/// Position of the `T` in an RFC 3339 time: `2026-01-01T`.
 const RFC3339_T: usize = 10;
 
-/// Reads a line without its end.
+/// Parses a line without its end.
 ///
 /// # Errors
-/// What is not as it should be, for people.
+/// What is wrong with the line, for the user.
 pub fn read(line: &str) -> Result<Line<'_>, &'static str> {
     read_with_format(line).map(|(line, _)| line)
 }
 
-/// The same with the name of the format that it is taken for.
+/// Like [`read`], and returns the name of the format.
 ///
 /// # Errors
 /// As [`read`].
@@ -44,7 +43,7 @@ pub fn read_with_format(line: &str) -> Result<(Line<'_>, &'static str), &'static
 
 type Found<'a> = Result<Line<'a>, &'static str>;
 
-/// What no other format looks like.
+/// Tries the formats that can't be mistaken for another.
 fn others(line: &str) -> Option<(&'static str, Found<'_>)> {
     let envoy = || cloud::envoy(line).map(|found| ("Envoy's", found));
     let alb = || cloud::alb(line).map(|found| ("an AWS application load balancer's", found));

@@ -1,10 +1,10 @@
-//! `loadbalancer replay`: a recorded log goes through the code that chooses backends, once for each
+//! `loadbalancer replay`: passes a recorded log through the code that chooses backends, once for each
 //! algorithm, so that a change can be tried on yesterday's traffic instead of today's.
 //!
-//! Nothing is sent anywhere and no time passes: requests begin when the log says, each holds its lease
-//! for as long as it took then, and the clock is the log's. What a backend would have made of another
-//! share (it may be slower with more to do) is not simulated. The log is read once, line by line; what is
-//! kept of it is a window of lines, what runs at once, and one entry a client.
+//! Nothing is sent, and replaying does not wait: requests begin at the times in the log, each holds its lease
+//! for its logged duration, and the clock is that of the log. The effect of a different load on a backend's
+//! speed is not simulated. The log is read once, line by line; only a window of lines, the requests in
+//! progress, and one entry per client are kept.
 
 mod clf_time;
 mod clients;
@@ -45,23 +45,23 @@ use report::Report;
 use simulation::Simulation;
 use time_field::TimeField;
 
-/// What the name `all` of `--algorithm` stands for.
+/// The value of `--algorithm` for all algorithms.
 pub const ALL: &str = "all";
-/// Reasons why lines can't be read that are shown, each with the first line's number.
+/// Limit of reasons shown for unreadable lines, each with the number of its first line.
 const SHOWN_REASONS: usize = 5;
-/// Backends that a log may name besides the configured ones and that are told apart.
+/// Limit of backends distinguished that are in the log but not configured.
 const MAX_UNKNOWN: usize = 1000;
 
 /// Why there is no result.
 #[derive(Debug)]
 pub enum Failure {
-    /// The command line asks for something that is not there.
+    /// The command line names something that does not exist.
     Usage(String),
     /// The log can't be read.
     Log(String),
 }
 
-/// Replays the log and returns what there is to say, for standard output.
+/// Replays the log and returns the report for standard output.
 ///
 /// # Errors
 /// See [`Failure`].
@@ -80,21 +80,22 @@ pub fn run(options: &ReplayOptions, config: &Config) -> Result<String, Failure> 
     replay.finish()
 }
 
-/// Everything between a line and the report.
+/// The state of a replay.
 struct Replay {
     window: Window,
     simulations: Vec<Simulation>,
     clients: Clients,
     report: Report,
-    /// The configured backends, then those that only the log knows, by their pool and name: their place.
+    /// Index of each backend by its pool and name: first the configured ones, then those that are only in the
+    /// log.
     places: HashMap<(u16, String), u16>,
     configured: usize,
-    /// For each pool.
+    /// For each pool, whether it hashes the path.
     hashes_path: Vec<bool>,
-    /// Who finds a request's pool.
+    /// Finds a request's pool.
     book: Book,
     time_field: Option<TimeField>,
-    /// Whose word for the client is taken, as a balancer takes it.
+    /// Peers whose `X-Forwarded-For` is trusted, as in a balancer.
     trusted_proxies: Vec<IpNet>,
 }
 
@@ -105,7 +106,7 @@ impl Replay {
         let reduced = without(config, &options.without)?;
         let algorithms: Vec<Option<Algorithm>> = match options.algorithm.as_deref() {
             Some(ALL) => Algorithm::all().map(Some).collect(),
-            // It has taken the place of the configured one.
+            // `--algorithm` has replaced the configured one.
             Some(_) => vec![Some(config.default_pool.algorithm)],
             None => vec![None],
         };
@@ -150,7 +151,7 @@ impl Replay {
         Ok((line, format))
     }
 
-    /// Without its times, which the window finds; `None` where no backend would be asked.
+    /// The request without its times, which the window determines; `None` if no backend would be asked.
     fn arrival(&mut self, entry: &Entry<'_>) -> Option<Arrival> {
         let client = self.client(entry);
         let Some(pool) = self.pool(entry, client) else {
@@ -164,7 +165,7 @@ impl Replay {
         Some(Arrival::new(client, key, (pool, logged), entry.latency.unwrap_or(ASSUMED_LATENCY)))
     }
 
-    /// The pool that a route finds for it; `None` where the balancer answers by itself.
+    /// The pool of the request's route; `None` if the balancer would answer itself.
     fn pool(&mut self, entry: &Entry<'_>, client: IpAddr) -> Option<u16> {
         let mut headers = Headers::default();
         if let Some(host) = &entry.host {
@@ -177,7 +178,7 @@ impl Replay {
         rules.answer.is_none().then_some(rules.pool as u16)
     }
 
-    /// Who asked: where the log has `X-Forwarded-For`, that is who a balancer would take for the client.
+    /// The client: if the log has `X-Forwarded-For`, the address that a balancer would take for the client.
     fn client(&mut self, entry: &Entry<'_>) -> IpAddr {
         let Some(forwarded) = entry.forwarded else { return entry.client };
         let mut headers = Headers::default();
@@ -199,7 +200,7 @@ impl Replay {
         place
     }
 
-    /// Lets those requests begin that nothing can come before any more; at the end, all.
+    /// Begins the requests that no later line can precede; at the end, all of them.
     fn simulate(&mut self, is_end: bool) {
         while let Some(arrival) = self.window.pop(is_end) {
             self.report.begin(&arrival);
@@ -226,7 +227,7 @@ impl Replay {
     }
 }
 
-/// The configuration less these backends, whatever pools they are in.
+/// The configuration without these backends, in all pools.
 fn without(config: &Config, names: &[String]) -> Result<Config, Failure> {
     let all = || config.all_pools().flat_map(|pool| &pool.backends);
     if all().next().is_none() {
@@ -251,7 +252,7 @@ fn without(config: &Config, names: &[String]) -> Result<Config, Failure> {
     Ok(reduced)
 }
 
-/// What the log can't tell and the configuration asks for.
+/// Notes on settings that depend on data missing from logs.
 fn notes(config: &Config) -> Vec<String> {
     let mut notes = Vec::new();
     let asks_for_more = |route: &Route| !route.methods.is_empty() || !route.headers.is_empty();

@@ -1,44 +1,44 @@
-//! From the log's order to that in which requests began.
+//! Sorts requests by their beginning.
 //!
-//! A log has its lines in the order of their ends, and a request that took long began before many that
-//! stand above it. So the latest lines are held back, and the earliest beginning among them goes first.
-//! nginx and Apache write whole seconds: the lines of one second are spread evenly over it, else a
-//! thousand requests a second would seem to begin at once.
+//! A log has its lines in the order in which requests ended, and a long request began before many that are
+//! logged before it. So the latest lines are held back, and the request among them that began first comes
+//! next. nginx and Apache log whole seconds: the lines of one second are spread evenly over it, because
+//! otherwise a thousand requests a second would seem to begin at once.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// How long a request takes whose log does not say it.
+/// The latency of a request if the log does not have it.
 pub(super) const ASSUMED_LATENCY: Duration = Duration::from_millis(100);
 
-/// Lines that are held back; a request that took longer than these many lines begins late. Some 10 MB.
+/// Number of lines held back, about 10 MB; a request that lasted longer than these lines begins too late.
 const WINDOW: usize = 1 << 16;
-/// Lines of one second that are spread together.
+/// Limit of lines of one second that are spread together.
 const MAX_SECOND: usize = 1 << 16;
 
 /// A request that begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrival {
-    /// Since 1970.
+    /// Time of the beginning since 1970.
     pub began: Duration,
-    /// How long it took.
+    /// The request's latency.
     pub latency: Duration,
-    /// Who asked.
+    /// The client's address.
     pub client: IpAddr,
-    /// What is hashed in place of the client.
+    /// The hashed value, if it is not the client's address.
     pub key: Option<Box<str>>,
-    /// Its pool's place.
+    /// Index of the pool.
     pub pool: u16,
-    /// The place of the backend that answered, if the log says so.
+    /// Index of the backend that answered, if logged.
     pub logged: Option<u16>,
-    /// Keeps the log's order where times are equal.
+    /// Preserves the log's order for equal times.
     number: u64,
 }
 
 impl Arrival {
-    /// Without its time, which [`Window::push`] finds.
+    /// An arrival without its time, which [`Window::push`] determines.
     pub fn new(
         client: IpAddr,
         key: Option<Box<str>>,
@@ -49,7 +49,7 @@ impl Arrival {
     }
 }
 
-/// The earliest is the greatest, as a heap wants it.
+/// Reversed, so that the heap returns the earliest first.
 impl Ord for Arrival {
     fn cmp(&self, other: &Self) -> Ordering {
         (other.began, other.number).cmp(&(self.began, self.number))
@@ -66,14 +66,14 @@ impl PartialOrd for Arrival {
 #[derive(Default)]
 pub struct Window {
     heap: BinaryHeap<Arrival>,
-    /// Lines of one second, each with whether its time is that of its end.
+    /// Lines of one second, each with whether its time is that of the end.
     second: Vec<(Arrival, bool)>,
     second_at: Duration,
     lines: u64,
 }
 
 impl Window {
-    /// Takes in the next line's request; `at` is when it ended if `at_end`, else when it began.
+    /// Adds the next line's request; `at` is the time of its end if `at_end`, else of its beginning.
     pub fn push(&mut self, mut arrival: Arrival, at: Duration, is_whole_second: bool, at_end: bool) {
         arrival.number = self.lines;
         self.lines += 1;
@@ -87,7 +87,7 @@ impl Window {
         self.second.push((arrival, at_end));
     }
 
-    /// No more lines will come of the second that came last.
+    /// Spreads the lines of the last second, of which no more will come.
     pub fn end(&mut self) {
         let (second, at) = (std::mem::take(&mut self.second), self.second_at);
         let step = 1.0 / second.len().max(1) as f64;
@@ -96,7 +96,7 @@ impl Window {
         }
     }
 
-    /// The earliest, as soon as there is more than a window of them, or `all` are wanted.
+    /// The earliest request, once there are more than a window of them or if `all` are wanted.
     pub fn pop(&mut self, all: bool) -> Option<Arrival> {
         if all || self.heap.len() > WINDOW { self.heap.pop() } else { None }
     }

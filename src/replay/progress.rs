@@ -1,14 +1,14 @@
-//! How far a long log is, on standard error: a bar on a terminal, else a line every tenth. Short logs are
-//! done before anybody wonders.
+//! Shows the progress through a long log on standard error: a bar on a terminal, else a line every tenth.
+//! Short logs are done too soon to need it.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Instant;
 
 /// Shorter logs take a fraction of a second.
 const LONG_BYTES: u64 = 16 << 20;
-/// A bar's parts.
+/// Width of the bar.
 const BAR: u64 = 40;
-/// Steps between which a terminal's line is written again, and another output's line is.
+/// Number of updates on a terminal and on another output.
 const TERMINAL_STEPS: u64 = 200;
 const PLAIN_STEPS: u64 = 10;
 
@@ -21,14 +21,14 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of a log of this size; says nothing where that is unknown.
+    /// Progress through a log of this size; shows nothing if the size is unknown.
     pub fn new(size_bytes: Option<u64>) -> Progress {
         let is_terminal = io::stderr().is_terminal();
         let size_bytes = size_bytes.filter(|size| *size >= LONG_BYTES);
         Progress { size_bytes, is_terminal, step: 0, started: Instant::now() }
     }
 
-    /// So much is read. Cheap where there is nothing new to show.
+    /// Updates the number of bytes read. Cheap if there is nothing new to show.
     pub fn advance(&mut self, read_bytes: u64) {
         let Some(size) = self.size_bytes else { return };
         let steps = if self.is_terminal { TERMINAL_STEPS } else { PLAIN_STEPS };
@@ -36,12 +36,12 @@ impl Progress {
         if step > self.step {
             self.step = step;
             let text = line(step * 100 / steps, self.is_terminal);
-            // Nobody watches: the result is on standard output all the same.
+            // Ignored: the result is on standard output anyway.
             let _ = io::stderr().write_all(text.as_bytes());
         }
     }
 
-    /// All is read.
+    /// Shows that the whole log is read.
     pub fn finish(&self) {
         if self.size_bytes.is_some() {
             let end = if self.is_terminal { "\r\x1b[K" } else { "" };

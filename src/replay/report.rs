@@ -1,4 +1,4 @@
-//! What a replay comes to, for people.
+//! The report of a replay.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -14,21 +14,21 @@ pub struct Report {
     pub lines: u64,
     /// Requests replayed.
     pub requests: u64,
-    /// Lines that are no request to a backend.
+    /// Lines that are not requests to a backend.
     pub other: u64,
-    /// Requests that a route answers by itself, or none takes.
+    /// Requests that a route answers itself, or that no route matches.
     pub answered: u64,
-    /// Requests whose host the log does not have.
+    /// Requests whose host is not logged.
     pub without_host: u64,
-    /// Whether routes ask for one.
+    /// Whether routes depend on the host.
     hosts_matter: bool,
-    /// Requests whose `X-Forwarded-For` was not believed.
+    /// Requests whose `X-Forwarded-For` was not trusted.
     pub unbelieved: u64,
     unreadable: u64,
-    /// The first few reasons for that.
+    /// The first few reasons for unreadable lines.
     shown: Vec<Shown>,
     without_latency: u64,
-    /// Formats that lines were taken for, with how many.
+    /// Formats of lines, with their counts.
     formats: Vec<(&'static str, u64)>,
     span: Option<(Duration, Duration)>,
     notes: Vec<String>,
@@ -37,18 +37,18 @@ pub struct Report {
 /// Lines that can't be read for the same reason.
 struct Shown {
     reason: &'static str,
-    /// The first one's number.
+    /// Number of the first such line.
     line: u64,
     lines: u64,
 }
 
 impl Report {
-    /// Begins with these remarks.
+    /// An empty report with these notes.
     pub fn new(notes: Vec<String>, hosts_matter: bool) -> Report {
         Report { notes, hosts_matter, ..Report::default() }
     }
 
-    /// The line read last can't be read; `most` reasons are shown.
+    /// Counts the last line as unreadable; `most` reasons are shown.
     pub fn unreadable(&mut self, reason: &'static str, most: usize) {
         self.unreadable += 1;
         if let Some(shown) = self.shown.iter_mut().find(|shown| shown.reason == reason) {
@@ -58,7 +58,7 @@ impl Report {
         }
     }
 
-    /// A line was taken for one of this format.
+    /// Counts a line of this format.
     pub fn note_format(&mut self, format: &'static str) {
         match self.formats.iter_mut().find(|(known, _)| *known == format) {
             Some((_, lines)) => *lines += 1,
@@ -66,19 +66,19 @@ impl Report {
         }
     }
 
-    /// Whether the log says how long the request took.
+    /// Counts whether the request's latency is logged.
     pub fn note_latency(&mut self, is_known: bool) {
         self.without_latency += u64::from(!is_known);
     }
 
-    /// A request is replayed.
+    /// Counts a replayed request.
     pub fn begin(&mut self, arrival: &Arrival) {
         self.requests += 1;
         let (first, last) = self.span.unwrap_or((arrival.began, arrival.began));
         self.span = Some((first.min(arrival.began), last.max(arrival.began)));
     }
 
-    /// Says on standard error what was not as it should be.
+    /// Writes notes and problems to standard error.
     pub fn say_problems(&self) {
         let formats =
             self.formats.iter().map(|(name, lines)| format!("{name} ({})", counted(*lines, "line")));
@@ -108,11 +108,11 @@ impl Report {
         }
         let mut text = lines.join("\n");
         text.extend((!lines.is_empty()).then_some('\n'));
-        // Nobody reads it: the report is on standard output all the same.
+        // Ignored: the report is on standard output anyway.
         let _ = io::stderr().write_all(text.as_bytes());
     }
 
-    /// The account and a table for each simulation.
+    /// The summary, and a table for each simulation.
     pub fn text(&self, simulations: &[Simulation], clients: &Clients) -> String {
         let mut text = self.account(clients);
         let names = simulations.iter().flat_map(|it| it.tallies.iter().map(|tally| it.shown(tally).len()));
@@ -211,7 +211,7 @@ fn counted(number: u64, what: &str) -> String {
     format!("{} {what}{plural}", grouped(number))
 }
 
-/// `1234567` as `1,234,567`.
+/// Writes `1234567` as `1,234,567`.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! One algorithm's replay: a pool of its own, the leases that are held, and when each of them ends.
+//! The replay with one algorithm: its own pools, the leases held, and the times at which they end.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -10,10 +10,10 @@ use crate::config::{Algorithm, Config};
 use crate::pool::{ClientKey, Lease, Live, Pool, Tried};
 use crate::reload;
 
-/// What a relayed answer's status is; failures of then say nothing of now.
+/// The status of all simulated answers: failures in the log say nothing about the simulated backends.
 const ANSWERED: u16 = 200;
 
-/// A lease that is held, and until when.
+/// A lease, and the time until which it is held.
 struct Held {
     until: Duration,
     latency: Duration,
@@ -40,41 +40,41 @@ impl PartialEq for Held {
 
 impl Eq for Held {}
 
-/// What came of one backend.
+/// The results of one backend.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// The place of its pool.
+    /// Index of the pool.
     pub pool: usize,
-    /// As configured.
+    /// The configured name.
     pub name: String,
-    /// Requests that it got.
+    /// Number of requests.
     pub requests: u64,
-    /// Most that it had at once.
+    /// The largest number of concurrent requests.
     pub peak: u32,
 }
 
 /// See the module.
 pub struct Simulation {
-    /// How each pool's backends are chosen here, and what it is called.
+    /// The algorithm and the name of each pool.
     pub pools: Vec<(Algorithm, String)>,
-    /// By place: the backends of all pools, one pool after the other.
+    /// The results of the backends of all pools, one pool after the other.
     pub tallies: Vec<Tally>,
-    /// The place of each pool's first backend.
+    /// Index of each pool's first backend.
     firsts: Vec<usize>,
-    /// Requests that found every backend full.
+    /// Number of requests for which every backend was full.
     pub full: u64,
     live: Live,
-    /// What clients' places are compared with, where backends were taken away.
+    /// The pools before backends were removed, to find clients that move.
     before: Option<Live>,
     held: BinaryHeap<Reverse<Held>>,
-    /// The log's first moment, and what stands for it.
+    /// The first time in the log, and the instant that stands for it.
     start: Option<(Duration, Instant)>,
     now: Duration,
 }
 
 impl Simulation {
-    /// Over this configuration, each pool by this algorithm or by its own; `before` is what it was before backends
-    /// were taken away.
+    /// A simulation of this configuration, with this algorithm or each pool's own; `before` is the
+    /// configuration before backends were removed.
     pub fn new(algorithm: Option<Algorithm>, config: &Config, before: Option<&Config>) -> Simulation {
         let live = |config: &Config| {
             let mut config = config.clone();
@@ -96,7 +96,7 @@ impl Simulation {
         let pools = algorithms.zip(names).collect();
         let before = before.map(live);
         let held = BinaryHeap::new();
-        // Where chance decides, the same log gives the same result.
+        // Makes random choices reproducible for the same log.
         fastrand::seed(1);
         Simulation {
             pools,
@@ -111,7 +111,7 @@ impl Simulation {
         }
     }
 
-    /// The configured backends with their pools' places, those taken away included.
+    /// The configured backends with their pools' indices, including removed ones.
     pub fn configured(&self) -> impl Iterator<Item = (usize, &str)> {
         let pools = self.before.as_ref().unwrap_or(&self.live).pools();
         pools
@@ -120,7 +120,7 @@ impl Simulation {
             .flat_map(|(place, pool)| pool.backends().iter().map(move |it| (place, it.name())))
     }
 
-    /// What people call a backend: where there are several pools, with its own.
+    /// The backend's name in the report, with its pool if there are several.
     pub fn shown(&self, tally: &Tally) -> String {
         match self.pools.len() {
             1 => tally.name.clone(),
@@ -128,22 +128,22 @@ impl Simulation {
         }
     }
 
-    /// Whether clients of this pool have backends of their own, so that they can move.
+    /// Whether this pool maps each client to a certain backend, so that clients can move.
     pub fn has_homes(&self, pool: usize) -> bool {
         self.pools[pool].0.is_hash()
     }
 
-    /// Whether those of any pool do.
+    /// Whether any pool does so.
     pub fn has_any_homes(&self) -> bool {
         (0..self.pools.len()).any(|pool| self.has_homes(pool))
     }
 
-    /// What [`Simulation::note_move`] compares with, for people.
+    /// What [`Simulation::note_move`] compares with, for the report.
     pub fn compared_with(&self) -> &'static str {
         if self.before.is_some() { "all backends" } else { "the log" }
     }
 
-    /// A request begins: the place of its backend, if there was one with room.
+    /// Begins a request; returns the index of its backend, or `None` if all were full.
     pub fn begin(&mut self, arrival: &Arrival, client: &ClientKey<'_>) -> Option<usize> {
         self.now = self.now.max(arrival.began);
         self.end_until(self.now);
@@ -175,8 +175,8 @@ impl Simulation {
         start.checked_add(now.saturating_sub(first)).unwrap_or(start)
     }
 
-    /// Notes whether the client goes elsewhere than before: than without the change, where backends were
-    /// taken away, else than the log says it did.
+    /// Notes whether the client gets another backend: compared with the configuration before backends were
+    /// removed, or else with the log.
     pub fn note_move(
         &self,
         seen: &mut Seen<'_>,

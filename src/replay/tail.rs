@@ -1,33 +1,33 @@
-//! What stands behind a line's status: bytes, referer and agent, and then what the format's author liked.
-//! Of that, two things are of use and can be told from the rest.
+//! Parses the rest of a line after the status: bytes, referer and agent, and then custom fields. Two of the
+//! latter are useful and can be recognized.
 //!
-//! - nginx's times: seconds with just three decimals (`$gzip_ratio` has two, an address has more points).
+//! - nginx's times: seconds with exactly three decimals (`$gzip_ratio` has two, an address has more points).
 //!   `$upstream_response_time` has one for each attempt, `0.100, 0.200 : 0.050`, and they add up;
-//!   `$request_time` holds all of them, so where several times stand the largest is the request's.
-//! - `X-Forwarded-For`: what is quoted behind the agent and is nothing but addresses.
+//!   `$request_time` includes all of them, so of several times the largest is the request's.
+//! - `X-Forwarded-For`: a quoted word after the agent that consists only of addresses.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::values::{closing_quote, latency_in};
 
-/// Referer and agent: what a client may write whatever it likes into.
+/// Number of quoted words that a client can fill with any text: referer and agent.
 const CLIENTS_OWN: usize = 2;
-/// Of the seconds that nginx writes.
+/// Number of decimals in nginx's seconds.
 const DECIMALS: usize = 3;
 
 /// See the module.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Tail<'a> {
-    /// How long the request took.
+    /// The request's latency.
     pub latency: Option<Duration>,
     /// Traefik's duration.
     pub traefiks: Option<Duration>,
-    /// Whether there is a time besides the request's own, so that a backend was asked.
+    /// Whether there is a second time besides the request's own, which shows that a backend was asked.
     pub tells_of_backend: bool,
-    /// Traefik's backend: the last of its quoted words, a URL.
+    /// Traefik's backend: the last quoted word, a URL.
     pub backend: Option<&'a str>,
-    /// Whom proxies before that server name as client.
+    /// The value of `X-Forwarded-For`.
     pub forwarded: Option<&'a str>,
 }
 
@@ -38,7 +38,7 @@ impl<'a> Tail<'a> {
             rest = after;
             if !is_quoted {
                 match milliseconds(word).filter(|_| tail.backend.is_some()) {
-                    // The beginning is logged there, so that the end is as much later.
+                    // The logged time is that of the beginning; the end is later by this duration.
                     Some(time) => tail.traefiks = Some(time),
                     None => times.take(word),
                 }
@@ -64,12 +64,12 @@ impl<'a> Tail<'a> {
     }
 }
 
-/// `12ms`, as Traefik writes its durations.
+/// Traefik's format of durations, such as `12ms`.
 fn milliseconds(word: &str) -> Option<Duration> {
     word.strip_suffix("ms")?.parse().ok().map(Duration::from_millis)
 }
 
-/// The next word, or what stands between the next quotes; and what comes after it.
+/// The next word, or the text in the next pair of quotes; and the text after it.
 fn next_word(text: &str) -> Option<(&str, bool, &str)> {
     let text = text.trim_start_matches(' ');
     if let Some(inner) = text.strip_prefix('"')
@@ -81,11 +81,11 @@ fn next_word(text: &str) -> Option<(&str, bool, &str)> {
     (!text.is_empty()).then(|| (&text[..end], false, &text[end..]))
 }
 
-/// The times found so far; those of one list added up.
+/// The times found so far, with those of one list added up.
 #[derive(Default)]
 struct Times {
     sums: Vec<Duration>,
-    /// Whether the list goes on.
+    /// Whether the current list continues.
     is_open: bool,
 }
 
@@ -96,12 +96,12 @@ impl Times {
             return;
         }
         let bare = word.strip_suffix(',').unwrap_or(word);
-        // `rt=0.250` and `urt="0.250"` are liked, too.
+        // Also accepts `rt=0.250` and `urt="0.250"`.
         let value = bare.rsplit('=').next().unwrap_or(bare).trim_matches('"');
         match (seconds(value), self.sums.last_mut()) {
             (Some(time), Some(sum)) if self.is_open => *sum = sum.saturating_add(time),
             (Some(time), _) => self.sums.push(time),
-            // An attempt that came to nothing, in a list.
+            // An attempt without a time, in a list.
             (None, _) if value == "-" && self.is_open => {}
             _ => return self.is_open = false,
         }
@@ -113,7 +113,7 @@ fn seconds(text: &str) -> Option<Duration> {
     let (whole, decimals) = text.split_once('.')?;
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let is_time = is_digits(whole) && is_digits(decimals) && decimals.len() == DECIMALS;
-    // What is longer than any request is another number (`$msec`).
+    // A number too large for a latency is something else (`$msec`).
     latency_in(text, 1.0).ok().filter(|_| is_time)
 }
 

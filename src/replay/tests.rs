@@ -13,7 +13,7 @@ fn config(algorithm: &str) -> Config {
     parse(&text, &Overrides::default()).unwrap()
 }
 
-/// Our own lines: every `step_ms` one ends after `latency_ms`, of `clients` in turn, answered by `a`.
+/// Our own lines: one ends every `step_ms` after `latency_ms`, from `clients` in turn, answered by `a`.
 fn log(lines: u64, step_ms: u64, latency_ms: u64, clients: u64) -> String {
     let mut text = String::new();
     for number in 0..lines {
@@ -53,7 +53,7 @@ fn replayed(config: &Config, options: &ReplayOptions, log: &str) -> Result {
 
 #[test]
 fn leases_are_held_for_as_long_as_the_log_says() {
-    // One begins every 10 ms and takes 100 ms: ten at once, over three backends.
+    // One begins every 10 ms and takes 100 ms: ten at once, distributed over three backends.
     let result = replayed(&config("least_conn"), &ReplayOptions::default(), &log(300, 10, 100, 5));
     assert_eq!(result.tallies, [[(100, 4), (100, 4), (100, 4)]]);
     let result = replayed(&config("round_robin"), &ReplayOptions::default(), &log(300, 10, 5, 5));
@@ -86,7 +86,7 @@ fn without_a_backend_only_its_own_clients_move_where_that_is_promised() {
 #[test]
 fn else_clients_move_from_where_the_log_has_them() {
     let result = replayed(&config("ip_hash"), &ReplayOptions::default(), &log(3000, 1, 1, 300));
-    // The log has all of them with the first backend.
+    // In the log, all of them are on the first backend.
     assert!((150..250).contains(&result.moved[0]), "{}", result.moved[0]);
     let rotation = replayed(&config("round_robin"), &ReplayOptions::default(), &log(3000, 1, 1, 300));
     assert_eq!(rotation.moved, [0], "nobody has a place of its own");

@@ -1,4 +1,4 @@
-//! `--time-field`: where a request's time stands in a log that does not tell it by its form.
+//! `--time-field`: the position of a request's time in a log whose format does not show it.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ const EXPECTED: &str = "write one such as -1:us (the last word, microseconds), 1
 /// See the module.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TimeField {
-    /// Among the words of a line: from 1, or from -1 for the last.
+    /// Index among the words of a line: from 1 for the first, or from -1 for the last.
     place: isize,
-    /// So many of its units are a second.
+    /// Number of its units in a second.
     parts: f64,
     is_of_begin: bool,
 }
 
 impl TimeField {
-    /// `PLACE:UNIT`, `PLACE:UNIT:begin`.
+    /// Parses `PLACE:UNIT` or `PLACE:UNIT:begin`.
     ///
     /// # Errors
-    /// What would be right.
+    /// A message with valid forms.
     pub fn parse(text: &str) -> Result<TimeField, String> {
         let wrong = || format!("--time-field {text:?}: {EXPECTED}");
         let mut words = text.split(':');
@@ -46,10 +46,10 @@ impl TimeField {
         }
     }
 
-    /// Puts the time that this line has there into its request.
+    /// Reads the time from the line into its request.
     ///
     /// # Errors
-    /// There is none.
+    /// The line has no such time.
     pub fn put_into(self, entry: &mut Entry<'_>, line: &str) -> Result<(), &'static str> {
         let mut words = line.split_whitespace();
         let place = self.place.unsigned_abs() - 1;

@@ -1,9 +1,9 @@
-//! How formats write times, latencies, addresses and quoted text. Pure.
+//! Parses times, latencies, addresses and quoted text as written by several formats. Pure.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-/// Longer than any request is: what is beyond it is no latency.
+/// Upper limit for a latency; a larger number means something else.
 const MAX_LATENCY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 pub(super) fn since_1970(text: &str) -> Result<Duration, &'static str> {
@@ -11,7 +11,7 @@ pub(super) fn since_1970(text: &str) -> Result<Duration, &'static str> {
     time.duration_since(SystemTime::UNIX_EPOCH).map_err(|_| "a time before 1970")
 }
 
-/// `text` in parts of which a second has so many.
+/// Parses a latency in units of 1/`parts` seconds.
 pub(super) fn latency_in(text: &str, parts: f64) -> Result<Duration, &'static str> {
     let number: f64 = text.parse().map_err(|_| "a latency that is no number")?;
     let latency = Duration::try_from_secs_f64(number / parts).map_err(|_| "a latency that can't be")?;
@@ -23,7 +23,7 @@ pub(super) fn address(text: &str) -> Result<IpAddr, &'static str> {
     Ok(address.to_canonical())
 }
 
-/// The first quote that no backslash stands before.
+/// Position of the first quote that is not escaped by a backslash.
 pub(super) fn closing_quote(text: &str) -> Option<usize> {
     let mut escaped = false;
     text.bytes().position(|byte| {

@@ -1,5 +1,5 @@
-//! Rules about header fields, and values with placeholders. Whatever a client sends, a value stays one value: what
-//! stands for a placeholder has no line end, for no head with one is read.
+//! Rules for header fields, whose values may have placeholders. A client can't inject a second field: what
+//! replaces a placeholder contains no line end, because a head with one in a value is refused.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -8,31 +8,31 @@ use std::sync::Arc;
 use crate::config::{HeaderRules, Local, Piece, Placeholder, Template};
 use crate::http::Headers;
 
-/// One change.
+/// One change of the header fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op {
-    /// All fields of this name go.
+    /// Removes all fields with this name.
     Remove(String),
-    /// One field of this name with this value, in the place of all.
+    /// Replaces all fields with this name by one with this value.
     Set(String, Template),
-    /// One more.
+    /// Adds a field.
     Add(String, Template),
 }
 
-/// What placeholders stand for.
+/// The values of the placeholders.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     /// The client's address.
     pub client: IpAddr,
-    /// The host that it asks for.
+    /// The requested host.
     pub host: &'a str,
-    /// Whether it came by TLS.
+    /// Whether the request was received by TLS.
     pub is_secure: bool,
-    /// The path and query that it asks for.
+    /// The requested path and query.
     pub path: &'a str,
     /// The request's id.
     pub request_id: &'a str,
-    /// The backend's URL; empty where none was chosen.
+    /// The backend's URL; empty if none was chosen.
     pub backend: &'a str,
 }
 
@@ -43,7 +43,7 @@ impl Op {
         }
     }
 
-    /// Whether the value depends on the backend.
+    /// Whether the value has the placeholder for the backend.
     pub fn names_backend(&self) -> bool {
         match self {
             Op::Remove(_) => false,
@@ -54,23 +54,23 @@ impl Op {
     }
 }
 
-/// For what backends get.
+/// The operations on requests to backends.
 pub(super) fn compiled_request(layers: &[&Local]) -> Vec<Op> {
     compiled(layers.iter().map(|layer| &layer.request_headers))
 }
 
-/// For what clients get; `None` where there is nothing to do.
+/// The operations on answers to clients; `None` if there are none.
 pub(super) fn compiled_response(layers: &[&Local]) -> Option<Arc<[Op]>> {
     let ops = compiled(layers.iter().map(|layer| &layer.response_headers));
     (!ops.is_empty()).then(|| Arc::from(ops))
 }
 
-/// Each layer over those before it: of a name that it has, nothing that they say holds.
+/// Merges the layers, widest first. A layer replaces all earlier operations on the names that it mentions.
 fn compiled<'a>(layers: impl Iterator<Item = &'a HeaderRules>) -> Vec<Op> {
     let mut all: Vec<Op> = Vec::new();
     for rules in layers {
         let removed = rules.remove.iter().map(|name| Op::Remove(name.clone()));
-        // Of two that differ in case only, the later one holds.
+        // Of two names that differ only in case, the later one counts.
         let is_last = |at: usize, name: &str| {
             !rules.set.iter().skip(at + 1).any(|(later, _)| later.eq_ignore_ascii_case(name))
         };
@@ -84,7 +84,7 @@ fn compiled<'a>(layers: impl Iterator<Item = &'a HeaderRules>) -> Vec<Op> {
     all
 }
 
-/// Changes the fields as the rules say: in one walk over them for all that goes, for heads have many fields.
+/// Applies the operations. Removes fields in a single pass over the head, which may have many fields.
 pub fn apply<'o>(
     ops: impl IntoIterator<Item = &'o Op, IntoIter: Clone>,
     headers: &mut Headers,
@@ -100,7 +100,7 @@ pub fn apply<'o>(
     }
 }
 
-/// The value with what its placeholders stand for.
+/// The value with its placeholders replaced.
 pub fn rendered(template: &Template, context: &Context<'_>) -> String {
     let mut text = Vec::new();
     write(template, context, &mut text);
@@ -110,7 +110,7 @@ pub fn rendered(template: &Template, context: &Context<'_>) -> String {
 fn write(template: &Template, context: &Context<'_>, text: &mut Vec<u8>) {
     for piece in template.pieces() {
         let part = match piece {
-            // Checked when the file was read.
+            // Validated when the configuration was read.
             Piece::Text(plain) => {
                 text.extend_from_slice(plain.as_bytes());
                 continue;
@@ -126,13 +126,13 @@ fn write(template: &Template, context: &Context<'_>, text: &mut Vec<u8>) {
             Piece::Placeholder(Placeholder::RequestId) => context.request_id,
             Piece::Placeholder(Placeholder::Backend) => context.backend,
         };
-        // A head with a line end in a value is refused when it is read; this holds whatever is read one day.
+        // Heads with a line end in a value are refused already; this holds even if that changes.
         text.extend(part.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n' | b'\0')));
     }
 }
 
-/// Where a redirect leads. What is only a path stays on the host that was asked: two slashes would begin another
-/// one, and browsers read a backslash as a slash.
+/// The `Location` of a redirect. A target that is only a path must stay on the requested host: two leading
+/// slashes would begin another host, and browsers read a backslash as a slash.
 pub fn location(template: &Template, context: &Context<'_>) -> String {
     let text = rendered(template, context);
     match text.starts_with('/') {

@@ -1,19 +1,20 @@
-//! Which route a request belongs to: the most specific one wins, whatever its place in the list.
+//! Finds the route of a request: the most specific one wins, regardless of its position in the list.
 
 use regex::Regex;
 
 use crate::config::{PathMatch, Route};
 use crate::http::RequestHead;
 
-/// Routes in the order to try: exact hosts before `*.` ones before any; then exact paths before regular expressions
-/// before prefixes, longer before shorter; then those with more conditions. Else the list's order.
+/// Routes in the order of matching: exact hosts before `*.` hosts before no host; then exact paths before
+/// regular expressions before prefixes, longer before shorter; then those with more conditions. Otherwise in
+/// the order of the list.
 #[derive(Debug, Default)]
 pub struct Routes(Vec<Entry>);
 
-/// One host of a route.
+/// A route with one of its hosts.
 #[derive(Debug)]
 struct Entry {
-    /// `None` is any.
+    /// `None` matches any host.
     host: Option<String>,
     path: Path,
     methods: Vec<String>,
@@ -30,7 +31,7 @@ enum Path {
 }
 
 impl Routes {
-    /// Of these, each known by its place.
+    /// Sorts the routes; each is identified by its index.
     pub fn new(routes: &[Route]) -> Routes {
         let mut entries = Vec::new();
         for (number, route) in routes.iter().enumerate() {
@@ -42,7 +43,7 @@ impl Routes {
                 let path = match &route.path {
                     PathMatch::Prefix(path) => Path::Prefix(path.clone()),
                     PathMatch::Exact(path) => Path::Exact(path.clone()),
-                    // One that can't be compiled was refused when the file was read.
+                    // An invalid expression was refused when the configuration was read.
                     PathMatch::Regex(text) => match Regex::new(text) {
                         Ok(regex) => Path::Regex(regex),
                         Err(_) => continue,
@@ -62,7 +63,7 @@ impl Routes {
         Routes(entries)
     }
 
-    /// The place of the request's route; `None` where none is for it.
+    /// The index of the route for the request; `None` if no route matches.
     pub fn find(&self, head: &RequestHead) -> Option<usize> {
         if self.0.is_empty() {
             return None;
@@ -100,7 +101,7 @@ fn specificity(entry: &Entry) -> (u8, usize, u8, usize, usize) {
     };
     let (path_kind, path_length) = match &entry.path {
         Path::Prefix(path) => (0, path.len()),
-        // By their order, for which of two says more can't be told.
+        // All equal, so that the list's order decides: which expression is more specific can't be computed.
         Path::Regex(_) => (1, 0),
         Path::Exact(path) => (2, path.len()),
     };
@@ -108,7 +109,8 @@ fn specificity(entry: &Entry) -> (u8, usize, u8, usize, usize) {
     (kind, length, path_kind, path_length, conditions)
 }
 
-/// One of the fields of this name has this value; or there is none, where none is wanted.
+/// Whether one of the fields with this name has the wanted value; with `None`, whether there is no such
+/// field.
 fn has_field(head: &RequestHead, name: &str, wanted: Option<&str>) -> bool {
     match wanted {
         Some(value) => head.headers.get_all(name).any(|sent| sent == value.as_bytes()),
@@ -116,7 +118,7 @@ fn has_field(head: &RequestHead, name: &str, wanted: Option<&str>) -> bool {
     }
 }
 
-/// As it is written in the target: nothing is decoded, for backends differ in how they do it.
+/// Like [`has_field`], for query parameters. Compared undecoded, because backends decode in different ways.
 fn has_parameter(head: &RequestHead, name: &str, wanted: Option<&str>) -> bool {
     let query = head.target.split_once('?').map_or("", |(_, query)| query);
     let values = query.split('&').filter_map(|pair| {
@@ -130,7 +132,7 @@ fn has_parameter(head: &RequestHead, name: &str, wanted: Option<&str>) -> bool {
     }
 }
 
-/// Lower-cased, without port and without the dot that some write at the end.
+/// The host in lower case, without the port and without a trailing dot.
 fn bare_host(host: &str) -> String {
     let end = match host.rfind(':') {
         Some(colon) if !host[colon..].contains(']') => colon,
@@ -139,7 +141,7 @@ fn bare_host(host: &str) -> String {
     host[..end].trim_end_matches('.').to_ascii_lowercase()
 }
 
-/// `*.example.com` is any number of names before `.example.com`, one at least.
+/// `*.example.com` matches one or more labels before `.example.com`.
 fn host_matches(wanted: &str, host: &str) -> bool {
     match wanted.strip_prefix('*') {
         Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
@@ -147,7 +149,7 @@ fn host_matches(wanted: &str, host: &str) -> bool {
     }
 }
 
-/// By whole segments: `/v1` is for `/v1` and `/v1/x`, not for `/v10`.
+/// Matches whole segments: `/v1` matches `/v1` and `/v1/x`, not `/v10`.
 fn path_matches(wanted: &str, path: &str) -> bool {
     let wanted = wanted.trim_end_matches('/');
     path.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -159,7 +161,7 @@ mod tests {
     use crate::config::{Overrides, parse};
     use crate::http::{Headers, Version};
 
-    /// Routes to pools that are called by their place.
+    /// Routes to pools that are named after their index.
     fn routes(list: &str) -> Routes {
         let pools: Vec<String> = (0..10)
             .map(|number| format!(r#""{number}": {{ "backends": [{{ "url": "http://a" }}] }}"#))

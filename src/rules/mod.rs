@@ -1,6 +1,6 @@
-//! What holds for a request: the layers of the configuration (on top, pool, route) put together, once for each
-//! pool and once for each pool of each route. Compiled when a configuration is built, not read at each request.
-//! Pure.
+//! The rules for a request: the layers of the configuration (top level, pool, route) merged, once for each
+//! pool and once for each pool of each route. Compiled when a configuration is built, not evaluated at each
+//! request. Pure.
 
 pub mod headers;
 mod matching;
@@ -20,66 +20,66 @@ use headers::Op;
 use matching::Routes;
 pub use rewrite::Rewrite;
 
-/// What holds for some requests.
+/// The merged rules for a group of requests.
 #[derive(Debug)]
 pub struct Rules {
-    /// What people know them by: `routes[2]`, or `pool api`.
+    /// The name shown to operators: `routes[2]`, or `pool api`.
     pub name: String,
-    /// The pool's place among all.
+    /// The pool's index among all pools.
     pub pool: usize,
-    /// What becomes of them where no backend answers.
+    /// The answer, if the requests go to no backend.
     pub answer: Option<Answer>,
-    /// For what backends get.
+    /// Operations on the fields for backends.
     pub request_headers: Vec<Op>,
-    /// For what clients get; shared with the request.
+    /// Operations on the fields for clients; shared with the request.
     pub response_headers: Option<Arc<[Op]>>,
-    /// Bodies for our own answers.
+    /// Bodies of our own answers.
     pub error_pages: Option<Arc<ErrorPages>>,
-    /// Who may ask.
+    /// Which clients may send such requests.
     pub access: Access,
-    /// What backends see of the path.
+    /// How the path is rewritten for backends.
     pub rewrite: Rewrite,
-    /// What backends see as `Host`.
+    /// The `Host` field for backends.
     pub host_header: HostHeader,
-    /// For one attempt.
+    /// Time limit of one attempt.
     pub request_timeout: Duration,
-    /// Of a request's body.
+    /// Limit for a request's body.
     pub max_body_bytes: Option<u64>,
     /// Which answers are compressed.
     pub compress: Option<CompressConfig>,
-    /// When one may be tried again.
+    /// When a request may be retried.
     pub retry: RetryConfig,
-    /// The limit, and whose it is: clients have a bucket for each.
+    /// The rate limit and its owner: a client has one bucket for each owner.
     pub rate_limit: Option<(RateLimit, u64)>,
-    /// The breaker of a route that has one of its own.
+    /// The breaker of a route with its own settings; `Some(None)` switches it off.
     pub own_breaker: Option<Option<BreakerConfig>>,
 }
 
-/// An answer of ours that somebody has configured.
+/// A configured answer that needs no backend.
 #[derive(Debug)]
 pub enum Answer {
-    /// The client is sent elsewhere.
+    /// Redirects the client.
     Redirect {
-        /// Where.
+        /// The target of the redirect.
         to: Template,
-        /// 3xx.
+        /// The status, 3xx.
         status: u16,
     },
-    /// This.
+    /// Sends a fixed answer.
     Respond {
-        /// With this status.
+        /// The status.
         status: u16,
         /// The body.
         body: String,
-        /// Its type.
+        /// The content type.
         content_type: String,
     },
 }
 
-/// Bodies by status.
+/// Error pages by status.
 pub type ErrorPages = Vec<(u16, ErrorPage)>;
 
-/// One of them.
+/// One error page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorPage {
     /// `Content-Type`.
@@ -88,21 +88,22 @@ pub struct ErrorPage {
     pub body: Arc<[u8]>,
 }
 
-/// The rules of a configuration.
+/// All rules of a configuration.
 #[derive(Debug)]
 pub struct Book {
-    /// Those of pools first, in their order, for what no route takes.
+    /// First the rules of each pool, in the pools' order, for requests without a route; then those of the
+    /// routes.
     rules: Vec<Rules>,
     routes: Routes,
-    /// For each route the rules of its pools, and its share of clients with each.
+    /// For each route, the rules and shares of its pools.
     choices: Vec<Vec<split::Choice>>,
     unmatched: Unmatched,
-    /// For answers to requests that were refused before it was looked for whom they are.
+    /// For answers to requests that are refused before their route is known.
     top: (Option<Arc<[Op]>>, Option<Arc<ErrorPages>>),
 }
 
 impl Book {
-    /// Of this configuration.
+    /// Compiles the rules of this configuration.
     pub fn new(config: &Config) -> Book {
         let pools: Vec<&PoolConfig> = config.all_pools().collect();
         let of_pool = |(index, pool): (usize, &&PoolConfig)| {
@@ -146,10 +147,10 @@ impl Book {
         book
     }
 
-    /// The rules for this request of this client, by their number.
+    /// The number of the rules for this request.
     ///
     /// # Errors
-    /// No route takes it, and then it is to be answered with this status.
+    /// No route matches; the status to answer with.
     pub fn find(&self, head: &RequestHead, client: IpAddr) -> Result<usize, u16> {
         match (self.routes.find(head), self.unmatched) {
             (Some(route), _) => Ok(split::choose(&self.choices[route], client).unwrap_or(0)),
@@ -158,25 +159,25 @@ impl Book {
         }
     }
 
-    /// The rules of this number; those of the pool `default` where there is none.
+    /// The rules with this number; those of the pool `default` if there are none.
     pub fn get(&self, number: usize) -> &Rules {
         self.rules.get(number).unwrap_or(&self.rules[0])
     }
 
-    /// All of them.
+    /// All rules.
     pub fn iter(&self) -> impl Iterator<Item = &Rules> {
         self.rules.iter()
     }
 
-    /// What is said on top for answers.
+    /// The header rules and error pages of the configuration's top level.
     pub fn top(&self) -> &(Option<Arc<[Op]>>, Option<Arc<ErrorPages>>) {
         &self.top
     }
 }
 
 impl Rules {
-    /// For whoever asks what became of a request: the route, and what its rules do. `None` where no route has taken
-    /// it and nothing is done.
+    /// What `explain` shows: the route and what its rules do. `None` if no route matched and the rules do
+    /// nothing.
     pub fn story(&self) -> Option<String> {
         let mut done = Vec::new();
         let mut note = |what: &'static str, is_done: bool| {
@@ -220,7 +221,7 @@ impl Rules {
         }
     }
 
-    /// Each layer over those before it.
+    /// Applies the layers, widest first.
     fn with(mut self, layers: &[&Local], config: &Config) -> Rules {
         for (depth, layer) in layers.iter().enumerate() {
             if let Some(host) = &layer.host_header {
@@ -237,7 +238,7 @@ impl Rules {
             if let Some(patch) = &layer.rate_limit {
                 let default = config.rate_limit.clone().unwrap_or_default();
                 let wider = self.rate_limit.take().map_or(default, |(limit, _)| limit);
-                // The pool's is one for all of its routes that have none.
+                // Routes without a limit of their own share that of their pool.
                 let owner = if depth == 1 && layers.len() == 3 {
                     format!("pool {}", self.pool)
                 } else {
@@ -254,7 +255,7 @@ impl Rules {
     }
 }
 
-/// The breaker that a pool or a route asks for itself.
+/// The breaker settings of a pool or a route; `None` if it has none of its own.
 fn own_breaker(config: &Config, layers: &[&Local]) -> Option<Option<BreakerConfig>> {
     layers.iter().rev().find(|layer| layer.circuit_breaker.is_some()).map(|_| {
         let mut breaker = config.circuit_breaker.clone();
@@ -266,12 +267,12 @@ fn own_breaker(config: &Config, layers: &[&Local]) -> Option<Option<BreakerConfi
     })
 }
 
-/// The breaker of this pool.
+/// The breaker settings in force for a pool.
 pub fn breaker_of(config: &Config, pool: &PoolConfig) -> Option<BreakerConfig> {
     own_breaker(config, &[&pool.local]).unwrap_or_else(|| config.circuit_breaker.clone())
 }
 
-/// Of the narrowest layer that has one for a status.
+/// For each status, the page of the narrowest layer that has one.
 fn pages(layers: &[&Local]) -> Option<Arc<ErrorPages>> {
     let mut pages: ErrorPages = Vec::new();
     for (status, file) in layers.iter().rev().flat_map(|layer| &layer.error_pages) {

@@ -1,10 +1,10 @@
-//! What a backend sees of a path: a beginning that was taken off, and one that was put before it.
+//! Path rewriting for backends: strips a prefix, then adds one.
 
 use std::borrow::Cow;
 
 use crate::config::Route;
 
-/// Prefixes without a slash at their end; `None` does nothing.
+/// The prefixes, without a trailing slash; `None` leaves the path unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rewrite {
     strip: Option<String>,
@@ -12,12 +12,12 @@ pub struct Rewrite {
 }
 
 impl Rewrite {
-    /// As the route says.
+    /// The rewriting that the route configures.
     pub(super) fn of(route: &Route) -> Rewrite {
         Rewrite { strip: route.strip_prefix.clone(), add: route.add_prefix.clone() }
     }
 
-    /// The target for the backend; a path that does not begin with what is taken off keeps its beginning.
+    /// The target for the backend; a path without the prefix to strip keeps its beginning.
     pub fn apply<'t>(&self, target: Cow<'t, str>) -> Cow<'t, str> {
         if (self.strip.is_none() && self.add.is_none()) || !target.starts_with('/') {
             return target;
@@ -32,7 +32,7 @@ impl Rewrite {
     }
 }
 
-/// By whole segments. What is left begins with one slash: with two it could be read as a host.
+/// Strips whole segments. The rest begins with exactly one slash: two could be read as the start of a host.
 fn without(target: &str, prefix: &str) -> Option<String> {
     let rest = target.strip_prefix(prefix)?;
     match rest.as_bytes().first() {

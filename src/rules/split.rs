@@ -1,5 +1,5 @@
-//! Which of a route's pools a client belongs to: the same one each time, in every process, whatever the order of the
-//! pools; and where shares change, only as many clients move as have to. Weighted rendezvous hashing, as in
+//! Chooses one of a route's pools for a client: always the same one, in every process and for any order of
+//! the pools. When shares change, only as many clients move as necessary. Weighted rendezvous hashing, as in
 //! `balance::consistent_hash`.
 
 use std::net::IpAddr;
@@ -22,7 +22,7 @@ impl Choice {
     }
 }
 
-/// The number of the rules; `None` where there is no choice at all.
+/// The number of the chosen rules; `None` if there are no choices.
 pub(super) fn choose(choices: &[Choice], client: IpAddr) -> Option<usize> {
     if let [only] = choices {
         return Some(only.rules);
@@ -34,7 +34,7 @@ pub(super) fn choose(choices: &[Choice], client: IpAddr) -> Option<usize> {
     scored.max_by(|one, other| one.1.total_cmp(&other.1)).map(|(rules, _)| rules)
 }
 
-/// The same in every process.
+/// A digest that is the same in every process.
 pub(super) fn digest(bytes: &[u8]) -> u64 {
     u128::from_be_bytes(Md5::digest(bytes).into()) as u64
 }

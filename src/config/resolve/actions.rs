@@ -1,4 +1,4 @@
-//! What a route lets pass, and what becomes of its requests.
+//! Reads who may send a route's requests, and what is done with them.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -21,11 +21,11 @@ const FIELDS: &str = r#"a list of fields such as ["X-User"]"#;
 const SHARE: std::ops::RangeInclusive<u32> = 0..=1_000_000;
 const RESPONSE: std::ops::RangeInclusive<u16> = 200..=599;
 const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
-/// Longest body that a configuration may have in itself; larger ones are files of a backend.
+/// Limit for a body in the configuration; larger ones belong on a backend.
 const MOST_BODY_BYTES: usize = 64 << 10;
 const AUTH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Who may ask.
+/// Reads which clients are allowed.
 pub(super) fn access(fields: &Fields<'_>) -> Access {
     let networks = |name| {
         let read = list(address::NETWORKS, text(address::NETWORK, address::network));
@@ -72,7 +72,7 @@ fn forward_auth(fields: &Fields<'_>) -> Option<ForwardAuth> {
     Some(ForwardAuth { url: url?, ca, pass, timeout })
 }
 
-/// A backend's URL, and behind it a path.
+/// Validates the URL of a backend followed by a path.
 fn auth_url(text: &str) -> Result<String, String> {
     let (scheme, rest) =
         text.split_once("://").ok_or_else(|| format!("{} is not a URL; write {AUTH_URL}", quoted(text)))?;
@@ -81,7 +81,7 @@ fn auth_url(text: &str) -> Result<String, String> {
     if rest[end..].is_empty() { Ok(text.to_owned()) } else { path(&rest[end..]).map(|_| text.to_owned()) }
 }
 
-/// What becomes of the requests: one of four words. `None` where a mistake was added.
+/// Reads what is done with the requests: one of four fields. `None` if a mistake was added.
 pub(super) fn action(fields: &Fields<'_>, pools: &HashSet<&str>) -> Option<Action> {
     let ways = ["pool", "pools", "redirect", "respond"].map(|name| fields.get(name).filter(not_null));
     if let Some(second) = ways.iter().flatten().nth(1) {
@@ -137,7 +137,8 @@ fn redirect(fields: &Fields<'_>) -> Option<Action> {
     Some(Action::Redirect { to: to?, status })
 }
 
-/// What begins with something that the client says could lead anywhere.
+/// Validates the target of a redirect. It must not begin with text from the client, which could lead
+/// anywhere.
 fn location(text: &str) -> Result<Template, String> {
     let template = Template::parse(text)?;
     let begins_well = match template.pieces().first() {

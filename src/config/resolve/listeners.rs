@@ -1,10 +1,10 @@
-//! What is true of all listeners together.
+//! Checks on all listeners together.
 
 use crate::config::listen::clash;
 use crate::config::raw::Fields;
 use crate::config::{Config, ListenAddress};
 
-/// No two listeners can have one address, and one on all addresses has each of them.
+/// Reports listeners that overlap; a listener on all addresses overlaps each single one.
 pub(super) fn check_distinct(fields: &Fields<'_>, config: &Config) {
     let plain = config.listen.iter().map(|it| ("listen", it.clone()));
     let tls = config.tls.iter().flat_map(|tls| &tls.listen).map(|it| ("tls.listen", it.clone()));

@@ -1,4 +1,4 @@
-//! Routes: which requests each is for, and that no two are for the same.
+//! Reads the routes and reports those that match the same requests.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,10 +16,10 @@ const UNMATCHED: &str = r#""default", or the status 404 or 421"#;
 const METHODS: &str = r#"a list of methods such as ["GET", "HEAD"]"#;
 const CONDITIONS: &str = r#"an object such as { "X-Version": "2", "X-Debug": null }"#;
 const REGEX: &str = r#"a regular expression such as "^/v[0-9]+/""#;
-/// A regular expression is compiled to at most so much memory.
+/// Memory limit for a compiled regular expression.
 const MOST_REGEX_BYTES: usize = 1 << 20;
 
-/// The routes, each to one of `pools` or to the pool `default`, or with an answer of its own.
+/// Reads the routes; each goes to one of `pools` or the pool `default`, or has its own answer.
 pub(super) fn routes(fields: &Fields<'_>, pools: &[PoolConfig]) -> Vec<Route> {
     let Some(value) = fields.get("routes") else { return Vec::new() };
     let Some(items) = value.items() else {
@@ -44,7 +44,7 @@ pub(super) fn routes(fields: &Fields<'_>, pools: &[PoolConfig]) -> Vec<Route> {
     items.iter().enumerate().filter_map(one).collect()
 }
 
-/// `None` where a mistake was added.
+/// Reads one route; `None` if a mistake was added.
 fn route(fields: &Fields<'_>, pools: &HashSet<&str>) -> Option<Route> {
     let hosts = match fields.get("host").filter(not_null) {
         Some(value) => hosts(&value),
@@ -61,7 +61,7 @@ fn route(fields: &Fields<'_>, pools: &HashSet<&str>) -> Option<Route> {
     let prefix = |name| fields.get(name).filter(not_null).map(|value| value.read(text(PATH, route_path)));
     let (strip_prefix, add_prefix) = (prefix("strip_prefix"), prefix("add_prefix"));
     let action = actions::action(fields, pools);
-    // All is read before a mistake ends it: else what was not read would be unknown.
+    // All fields are read before returning early; otherwise the unread ones would be reported as unknown.
     let local = policy::local(fields);
     Some(Route {
         hosts: hosts?,
@@ -77,7 +77,7 @@ fn route(fields: &Fields<'_>, pools: &HashSet<&str>) -> Option<Route> {
     })
 }
 
-/// One of the three ways to say it.
+/// Reads one of the three fields for the path.
 fn path_match(fields: &Fields<'_>) -> Option<PathMatch> {
     let ways = [fields.get("path"), fields.get("path_exact"), fields.get("path_regex")];
     if let Some(second) = ways.iter().flatten().nth(1) {
@@ -99,7 +99,7 @@ fn regex(text: &str) -> Result<String, String> {
             Err(format!("{} is too large; write a simpler one", quoted(text)))
         }
         Err(error) => {
-            // The library draws where it is on several lines; the last one says what.
+            // The library shows the position on several lines; the last line has the reason.
             let why = error.to_string();
             let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
             Err(format!("{} is no regular expression: {why}", quoted(text)))
@@ -117,7 +117,7 @@ fn methods(value: &Value<'_>) -> Result<Vec<String>, String> {
     if is_empty { Err(format!("an empty list; write {METHODS}")) } else { Ok(methods) }
 }
 
-/// Names with the value that they are to have, or `null` where they are not to be there.
+/// Reads names with their required values; `null` means that the name must be absent.
 fn conditions(
     fields: &Fields<'_>,
     name: &'static str,
@@ -145,7 +145,7 @@ fn conditions(
     value.object(|fields| fields.all().iter().filter_map(read).collect())
 }
 
-/// One, or a list of them in which none is twice.
+/// Reads one host, or a list without duplicates.
 fn hosts(value: &Value<'_>) -> Option<Vec<String>> {
     let Some(items) = value.items() else {
         return value.read(text(HOST, host)).map(|host| vec![host]);
@@ -163,7 +163,7 @@ fn hosts(value: &Value<'_>) -> Option<Vec<String>> {
     read.into_iter().collect()
 }
 
-/// What becomes of requests that no route takes.
+/// Reads what happens to requests that no route matches.
 pub(super) fn unmatched(value: &Value<'_>) -> Result<Unmatched, String> {
     match value.scalar() {
         Scalar::Text(text) if text == pool::DEFAULT => Ok(Unmatched::Default),
@@ -173,13 +173,13 @@ pub(super) fn unmatched(value: &Value<'_>) -> Result<Unmatched, String> {
     }
 }
 
-/// No backends at the top level are right where no request can come to them: what no route takes is refused, or
-/// there is nothing that no route takes.
+/// Checks whether the top level may have no backends: only if no request can get there, because unmatched
+/// requests are refused or a route matches everything.
 pub(super) fn check_strays(fields: &Fields<'_>, config: &mut Config) {
     let is_refused = matches!(config.unmatched, Unmatched::Refused(_));
     let to_default = config.routes.iter().position(|route| route.leads_to(pool::DEFAULT));
     if is_refused && to_default.is_none() && fields.get("backends").is_none() {
-        // Its defaults would be for nobody.
+        // No request can get to its default backends.
         config.default_pool.backends.clear();
     }
     let Some(value) = fields.get("backends") else { return };
@@ -206,7 +206,7 @@ fn host(text: &str) -> Result<String, String> {
     }
 }
 
-/// Routes are compared by whole segments, so a final slash says nothing.
+/// Routes match whole segments, so a final slash has no meaning.
 fn route_path(text: &str) -> Result<String, String> {
     let path = exact_path(text)?;
     match path.trim_end_matches('/') {

@@ -1,4 +1,4 @@
-//! What a request passes on its way to a backend.
+//! Converts directives that change or check a request on its way to a backend.
 
 use serde_json::{Value as Json, json};
 
@@ -8,15 +8,15 @@ use crate::convert::draft::{Draft, Object, header, put};
 use crate::convert::quantity::size;
 use crate::convert::report::{Remark, Verdict};
 
-/// What has to be done for a login to be one here.
+/// What the user must do to complete a converted login.
 pub const USERS: &str = "write NAME:HASH of each line into users.htpasswd";
 
-/// A login with that file.
+/// A login with the file of [`USERS`].
 pub fn login() -> Json {
     json!({ "realm": "restricted", "users": "users.htpasswd" })
 }
 
-/// What a request passes on its way.
+/// Converts a directive that does not end the request.
 pub fn handler(
     directive: &Directive,
     args: &[String],
@@ -130,7 +130,7 @@ pub fn handler(
     }
 }
 
-/// `header NAME VALUE`, `-NAME`, `+NAME VALUE`, `?NAME VALUE`, `>NAME VALUE`.
+/// Converts `header NAME VALUE`, `-NAME`, `+NAME VALUE`, `?NAME VALUE` or `>NAME VALUE`.
 pub fn response_header(fields: &mut Object, name: &str, value: Option<&str>, more: &str) -> Remark {
     let (sign, bare) = match name.chars().next() {
         Some(sign @ ('-' | '+' | '?' | '>')) => (sign, &name[1..]),

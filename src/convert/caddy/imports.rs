@@ -1,4 +1,4 @@
-//! Snippets and files in the place of `import`.
+//! Replaces `import` by the contents of snippets and files.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::syntax;
 use crate::convert::directive::Directive;
 use crate::convert::text::{MOST_BYTES, MOST_DEPTH, MOST_DIRECTIVES, read_file};
 
-/// What imports may still make of a file: a snippet that imports another one twice doubles it.
+/// What imports may still add: a snippet that imports another one twice doubles it.
 struct Budget {
     directives: usize,
     bytes: usize,
@@ -18,10 +18,10 @@ struct Imports<'a> {
     budget: Budget,
 }
 
-/// The directives with all that they import.
+/// The directives with all imports replaced.
 ///
 /// # Errors
-/// It is too much, or a file can't be read.
+/// They become too large, or a file can't be read.
 pub fn with_imports(
     block: &[Directive],
     snippets: &[Directive],
@@ -63,7 +63,7 @@ impl Imports<'_> {
         }
     }
 
-    /// What an `import` stands for; `None` where there is no such snippet or file.
+    /// The contents for an `import`; `None` if there is no such snippet or file.
     fn imported(&mut self, directive: &Directive) -> Result<Option<Vec<Directive>>, String> {
         let wanted = format!("({})", directive.arg(0));
         if let Some(snippet) = self.snippets.iter().find(|it| it.name == wanted) {

@@ -1,4 +1,4 @@
-//! Caddy's JSON: its routes, as though they stood in a Caddyfile.
+//! Reads Caddy's JSON into the directives of an equivalent Caddyfile.
 
 use crate::convert::directive::Directive;
 use crate::convert::report::{Place, Report, Verdict};
@@ -78,7 +78,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A site that listens where the server does, with a scheme that says whether there is TLS.
+    /// A site for a server's addresses, with a scheme that says whether they use TLS.
     fn server(&mut self, name: &str, node: &Node) -> Directive {
         let mut block = Vec::new();
         for (field, inner) in node.entries() {
@@ -119,7 +119,7 @@ impl Reader<'_> {
         )
     }
 
-    /// Routes in their order: `handle` with a matcher each.
+    /// The routes in order, each a `handle` with a matcher.
     fn routes(&mut self, node: &Node, depth: usize) -> Vec<Directive> {
         let mut all = Vec::new();
         for route in node.items() {

@@ -1,13 +1,13 @@
-//! Matchers as conditions of routes.
+//! Converts matchers into conditions of routes.
 
 use crate::convert::directive::Directive;
 use crate::convert::expression;
 use crate::convert::terms::{Terms, each_with_each, field, inner, list};
 
-/// Named ones of a site, `@name`.
+/// The named matchers of a site, `@name`.
 pub type Named = Vec<(String, Result<Vec<Terms>, String>)>;
 
-/// One of a site: `@name path /x` on a line, or with a block.
+/// Converts a named matcher: `@name path /x` on one line, or a block.
 pub fn named(directive: &Directive) -> Result<Vec<Terms>, String> {
     match &directive.block {
         None => one(directive.arg(0), directive.args.get(1..).unwrap_or_default(), &[]),
@@ -22,7 +22,7 @@ pub fn named(directive: &Directive) -> Result<Vec<Terms>, String> {
     }
 }
 
-/// The one at the beginning of a directive's words, and how many words it is.
+/// The matcher at the beginning of a directive's arguments, and the other arguments.
 pub fn of<'a>(args: &'a [String], named: &Named) -> (Result<Vec<Terms>, String>, &'a [String]) {
     match args.first().map(String::as_str) {
         Some("*") => (Ok(vec![Terms::default()]), &args[1..]),
@@ -105,7 +105,7 @@ fn path(path: &str) -> Result<Terms, String> {
             Ok(Terms { note: Some("takes the path without the slash as well"), ..field("path", prefix) })
         }
         _ if path == "*" => Ok(Terms::default()),
-        // Caddy compares paths without case.
+        // Caddy ignores the case of paths.
         _ if path.contains('*') => {
             let parts: Vec<String> = path.split('*').map(expression::literal).collect();
             let middle =

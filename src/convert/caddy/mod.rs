@@ -1,4 +1,5 @@
-//! Caddyfiles: sites, snippets and options. Caddy's JSON is read as though somebody had written it as one.
+//! Converts Caddyfiles: sites, snippets and options. Caddy's JSON is first turned into an equivalent
+//! Caddyfile.
 
 mod handlers;
 mod imports;
@@ -23,10 +24,10 @@ use super::report::{Report, Verdict};
 use super::terms::Terms;
 use values::with_variables;
 
-/// The release whose defaults are meant where nobody names one.
+/// The release whose defaults apply if none is named.
 pub const RELEASE: &str = "2.11.7";
 
-/// Reads this text of this file.
+/// Converts the text of this file.
 ///
 /// # Errors
 /// What can't be read, with its line.
@@ -84,7 +85,7 @@ fn address(text: &str) -> Address {
         _ => (authority, None),
     };
     Address {
-        // A variable keeps its name.
+        // Names of variables are case-sensitive.
         host: if host.contains('$') { host.to_owned() } else { host.to_ascii_lowercase() },
         port,
         scheme,
@@ -141,7 +142,7 @@ fn site(
             put(&mut wider, "path", address.path.as_str());
         }
     }
-    // One address without a host is for all.
+    // If one address has no host, the site is for all hosts.
     if names.iter().any(|name| address(name).host.is_empty()) {
         wider.remove("host");
     }
@@ -168,7 +169,7 @@ fn site(
     }
 }
 
-/// Caddy's defaults that would otherwise be ours.
+/// Sets Caddy's implicit defaults where ours differ.
 fn unsaid(draft: &mut Draft, report: &mut Report) {
     if !draft.says("timeouts.connect") {
         put(&mut draft.top, "timeouts.connect", "3s");

@@ -1,4 +1,4 @@
-//! The options at a Caddyfile's head.
+//! Converts the global options at the head of a Caddyfile.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::convert::draft::{Draft, push, put};
 use crate::convert::quantity::{size, time, written};
 use crate::convert::report::{Report, Verdict};
 
-/// Where sites without a port listen.
+/// The ports of sites that name none.
 #[derive(Debug)]
 pub struct Ports {
     /// `http_port`.
@@ -24,7 +24,7 @@ impl Default for Ports {
     }
 }
 
-/// One block of them.
+/// Converts one block of options.
 pub fn read(block: &Directive, draft: &mut Draft, ports: &mut Ports, report: &mut Report) {
     for option in block.inside() {
         let arg = option.arg(0);

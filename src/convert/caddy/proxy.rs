@@ -1,4 +1,4 @@
-//! `reverse_proxy` as a pool, and what it says of a route.
+//! Converts `reverse_proxy` into a pool and fields of a route.
 
 use serde_json::{Value as Json, json};
 
@@ -8,7 +8,7 @@ use crate::convert::draft::{Draft, Object, push, put};
 use crate::convert::quantity::{time, written};
 use crate::convert::report::{Remark, Report, Verdict};
 
-/// A pool while its words are read.
+/// The state of converting one `reverse_proxy`.
 #[derive(Debug, Default)]
 pub(super) struct Proxy {
     pub(super) pool: Object,
@@ -23,7 +23,7 @@ pub(super) struct Proxy {
     pub(super) timeouts: Object,
 }
 
-/// The fields of a route to it; its pool is in the draft.
+/// The fields of a route to the pool, which is added to the draft.
 pub fn reverse_proxy(
     directive: &Directive,
     args: &[String],
@@ -230,7 +230,8 @@ impl Proxy {
         }
     }
 
-    /// Caddy probes where it is told to, and takes nobody out unless `fail_duration` says so.
+    /// Adds Caddy's behaviour: probes only if configured, and backends are taken out only with
+    /// `fail_duration`.
     fn finish(mut self, name: &str, draft: &mut Draft) -> Object {
         if self.is_checked && self.check.contains_key("path") {
             let mut check = Object::new();

@@ -1,4 +1,4 @@
-//! Words of `reverse_proxy` about the choice of a backend, fields and connections.
+//! Subdirectives of `reverse_proxy` on the choice of a backend, header fields and connections.
 
 use super::handlers::response_header;
 use super::proxy::Proxy;

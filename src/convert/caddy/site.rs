@@ -1,4 +1,4 @@
-//! What stands in a site, or in a `handle` within it.
+//! Converts the contents of a site, or of a `handle` in it.
 
 use serde_json::json;
 
@@ -12,14 +12,14 @@ use crate::convert::guard::Guard;
 use crate::convert::report::{Report, Verdict};
 use crate::convert::terms::{Terms, each_with_each};
 
-/// Routes with their place in Caddy's own order of directives.
+/// Routes with their position in Caddy's order of directives.
 type Ordered = Vec<(usize, DraftRoute)>;
 
-/// Those that end a request, as Caddy sorts them.
+/// The directives that end a request, in Caddy's order.
 const ORDER: [&str; 9] =
     ["redir", "handle", "handle_path", "route", "abort", "error", "respond", "reverse_proxy", "file_server"];
 
-/// The routes of a block; `wider` is what holds around it.
+/// The routes of a block; `wider` are the conditions around it.
 pub fn block(
     directives: &[Directive],
     wider: &Terms,
@@ -65,7 +65,7 @@ pub fn block(
             }
         }
     }
-    // Caddy sorts by its own order, and then by the length of paths.
+    // Caddy sorts by its order of directives, then by the length of paths.
     routes.sort_by_key(|(place, route)| {
         let path =
             ["path", "path_exact"].iter().find_map(|name| route.fields.get(*name)?.as_str().map(str::len));
@@ -89,7 +89,7 @@ pub fn block(
     routes
 }
 
-/// What ends a request: its routes.
+/// The routes for a directive that ends a request.
 fn ending(
     directive: &Directive,
     args: &[String],

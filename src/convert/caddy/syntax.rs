@@ -1,4 +1,4 @@
-//! The Caddyfile's language: words, where a line's end ends a directive, and a brace at its end begins a block.
+//! Parses the Caddyfile's syntax: a line is a directive, and a brace at its end begins a block.
 
 use crate::convert::directive::Directive;
 use crate::convert::report::Place;
@@ -8,12 +8,12 @@ use crate::convert::text::{MOST_DEPTH, MOST_DIRECTIVES};
 struct Word {
     text: String,
     line: usize,
-    /// Where it ends: texts may have several lines.
+    /// The line where it ends: quoted texts may have several lines.
     end: usize,
     is_quoted: bool,
 }
 
-/// Reads this text: sites, snippets and the options at its head (whose name is empty).
+/// Parses a text into sites, snippets and the options at its head (whose name is empty).
 ///
 /// # Errors
 /// What can't be read, with its line.
@@ -25,7 +25,7 @@ pub fn read(text: &str, file: &str) -> Result<Vec<Directive>, String> {
     let first_ends_open =
         reader.words.iter().rev().find(|word| word.line == first_line).is_some_and(|word| word.text == "{");
     if !has_blocks || (!first_ends_open && !reader.has_site_block()) {
-        // One site without braces: its addresses are the first line.
+        // A single site without braces: the first line has its addresses.
         let mut site = reader.line()?;
         site.block = Some(reader.block(0, false)?);
         return Ok(vec![site]);
@@ -46,7 +46,7 @@ impl Reader<'_> {
         format!("{}:{line}: {what}", self.file)
     }
 
-    /// Whether a line at the outermost level ends with a brace and names no directive.
+    /// Whether a block at the outermost level belongs to a site rather than a directive.
     fn has_site_block(&self) -> bool {
         let mut depth = 0_usize;
         for (at, word) in self.words.iter().enumerate() {
@@ -101,7 +101,7 @@ impl Reader<'_> {
         self.words.get(self.at).is_some_and(|word| word.text == "{" && !word.is_quoted)
     }
 
-    /// The words of a line; a comma at a line's end goes on. The brace at its end is left.
+    /// The words of a line; a comma at its end continues it. Stops before the brace at its end.
     fn line(&mut self) -> Result<Directive, String> {
         self.count += 1;
         if self.count > MOST_DIRECTIVES {
@@ -126,7 +126,7 @@ impl Reader<'_> {
     }
 }
 
-/// All words with their lines; a heredoc's line is that of its mark.
+/// All words with their lines; the line of a heredoc is that of its opening marker.
 fn words(text: &str) -> Result<Vec<Word>, (usize, &'static str)> {
     let mut words = Vec::new();
     let mut rest = text;
@@ -141,7 +141,7 @@ fn words(text: &str) -> Result<Vec<Word>, (usize, &'static str)> {
         let start = line;
         match c {
             c if c.is_whitespace() => drop(take(&mut rest, &mut line)),
-            // A line goes on behind a backslash at its end.
+            // A backslash at the end of a line continues the line.
             '\\' if rest[1..].starts_with('\n') || rest[1..].starts_with("\r\n") => {
                 if let Some(word) = words.last_mut() {
                     let word: &mut Word = word;
@@ -192,7 +192,7 @@ fn words(text: &str) -> Result<Vec<Word>, (usize, &'static str)> {
             _ => {
                 let mut text = String::new();
                 while let Some(c) = rest.chars().next().filter(|c| !c.is_whitespace()) {
-                    // `{$NAME:default word}` and placeholders are one word.
+                    // Braces are part of a word, as in `{$NAME:default}` and placeholders.
                     text.push(c);
                     take(&mut rest, &mut line);
                 }

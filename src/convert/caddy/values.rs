@@ -1,6 +1,7 @@
-//! Caddy's placeholders as ours.
+//! Converts Caddy's placeholders into ours.
 
-/// The value with our placeholders; what there is none for. `{$NAME}` and `{env.NAME}` become `${NAME}`.
+/// The value with our placeholders; the error is a placeholder that we don't have. `{$NAME}` and `{env.NAME}`
+/// become `${NAME}`.
 pub fn template(value: &str) -> Result<String, String> {
     let mut text = String::new();
     let mut rest = value;
@@ -33,7 +34,7 @@ fn placeholder(name: &str) -> Option<String> {
     )
 }
 
-/// What the environment is for, and nothing else: `${NAME}`.
+/// Converts only variables of the environment, to `${NAME}`.
 pub fn with_variables(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;

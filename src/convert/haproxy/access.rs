@@ -1,4 +1,4 @@
-//! Who is kept out: `deny` and `auth` of frontends and backends, for the routes that they are for.
+//! Restrictions of access: `deny` and `auth` of frontends and backends, for the routes that they concern.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::convert::guard::Guard;
 use crate::convert::report::{Place, Remark, Report, Verdict};
 use crate::convert::terms::Terms;
 
-/// Whether this line keeps requests out, and how that differs from what is done here.
+/// Whether this line refuses requests; the text says how that differs here.
 pub fn refuses(words: &[String]) -> Option<&'static str> {
     let word = |at: usize| words.get(at).map_or("", String::as_str);
     match (word(0), word(1), word(2)) {
@@ -20,14 +20,14 @@ pub fn refuses(words: &[String]) -> Option<&'static str> {
     }
 }
 
-/// Whether a backend's line may keep requests out.
+/// Whether a backend's line may restrict access.
 pub fn keeps_out(words: &[String]) -> bool {
     let is_rule = words.first().is_some_and(|word| word == "http-request");
     let may = words.get(1).is_some_and(|word| word == "auth" || word == "return");
     is_rule && may || refuses(words).is_some()
 }
 
-/// `http-request auth`: a login for all that may be asked for one.
+/// Converts `http-request auth`: a login for all requests that may need one.
 pub fn auth(acls: &Acls, line: &Line, condition: &[String]) -> (Vec<Guard>, Remark) {
     let login = json!({ "realm": "restricted", "users": "users.htpasswd" });
     let alternatives = acls.but_for_logins(condition).unwrap_or_else(|_| vec![Terms::default()]);
@@ -39,10 +39,11 @@ pub fn auth(acls: &Acls, line: &Line, condition: &[String]) -> (Vec<Guard>, Rema
     (guards.collect(), (Verdict::NotHere, note.to_owned()))
 }
 
-/// `deny`, and `return` with such a status: `allow` or `deny` with networks, or an answer for everybody.
+/// Converts `deny`, and `return` with an error status, into `allow` or `deny` with networks, or an answer for
+/// all clients.
 ///
 /// # Errors
-/// Why it can't be said here.
+/// Why we can't express it.
 pub fn deny(
     acls: &Acls,
     line: &Line,
@@ -86,10 +87,10 @@ pub fn deny(
     Ok((guards, told))
 }
 
-/// A backend's `return` that lets nobody in.
+/// Converts a backend's `return` that refuses requests.
 ///
 /// # Errors
-/// It answers, or why it can't be said here.
+/// It does not refuse, or why we can't express it.
 pub fn refusal(
     acls: &Acls,
     line: &Line,
@@ -106,10 +107,11 @@ pub fn refusal(
     }
 }
 
-/// Keeps these clients out. Whoever is not from there is kept out: only those from there may ask.
+/// Restrictions that refuse these clients. Refusing all clients outside of some networks means allowing only
+/// those networks.
 ///
 /// # Errors
-/// Why it can't be said here.
+/// Why we can't express it.
 pub fn networks(terms: &Terms) -> Result<Object, String> {
     let mut guard = Object::new();
     terms.not_from.iter().for_each(|network| push(&mut guard, "allow", network.as_str()));
@@ -120,28 +122,28 @@ pub fn networks(terms: &Terms) -> Result<Object, String> {
     }
 }
 
-/// A backend, as routes lead to it.
+/// A backend as the target of routes.
 #[derive(Debug, Clone)]
 pub struct To {
-    /// Its pool.
+    /// The backend's pool; empty for one that refuses all requests.
     pub pool: String,
-    /// Whom its own rules keep out.
+    /// The restrictions by its own rules.
     pub guards: Vec<Guard>,
 }
 
 impl To {
-    /// A backend without servers, if its rules refuse all that comes there.
+    /// A backend without servers whose rules refuse all requests; `None` for others.
     pub fn nobody(guards: Vec<Guard>) -> Option<To> {
         let is_for_all = |guard: &Guard| guard.terms.is_empty() && guard.networks.contains_key("respond");
         guards.iter().any(is_for_all).then(|| To { pool: String::new(), guards })
     }
 
-    /// Whether all are refused there.
+    /// Whether it refuses all requests.
     pub fn is_nobody(&self) -> bool {
         self.pool.is_empty()
     }
 
-    /// The routes with these conditions that lead there.
+    /// The routes with these conditions that lead to it.
     pub fn routes(
         self,
         mut fields: Object,

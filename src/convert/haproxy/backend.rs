@@ -1,4 +1,4 @@
-//! `backend` sections as pools.
+//! Converts `backend` sections into pools.
 
 use serde_json::json;
 
@@ -8,12 +8,12 @@ use crate::convert::guard::Guard;
 use crate::convert::quantity::{time, written};
 use crate::convert::report::{Remark, Report, Verdict};
 
-/// A pool while its lines are read.
+/// A pool under construction.
 #[derive(Debug, Clone, Default)]
 pub struct Backend {
-    /// Its name.
+    /// The backend's name.
     pub name: String,
-    /// The pool but for its probes and servers.
+    /// The pool's fields except probes and servers.
     pub fields: Object,
     pub(super) servers: Vec<Object>,
     /// Words of `default-server`.
@@ -23,22 +23,22 @@ pub struct Backend {
     is_http_check: bool,
     consistent: bool,
     source: bool,
-    /// Whom its rules keep out.
+    /// The restrictions by its rules.
     pub guards: Vec<Guard>,
 }
 
 impl Backend {
-    /// One of this name.
+    /// An empty backend with this name.
     pub fn named(name: &str) -> Backend {
         Backend { name: name.to_owned(), ..Backend::default() }
     }
 
-    /// Whether it has anybody to ask.
+    /// Whether it has any servers.
     pub fn has_servers(&self) -> bool {
         !self.servers.is_empty()
     }
 
-    /// The pool.
+    /// The finished pool.
     pub fn pool(&self, report: &mut Report) -> Object {
         let mut pool = Object::new();
         put(&mut pool, "backends", self.servers.clone());
@@ -68,7 +68,7 @@ impl Backend {
         pool
     }
 
-    /// Takes what a line says of servers, probes and the choice among them.
+    /// Converts a line on servers, probes or balancing; `None` for other lines.
     pub fn line(&mut self, line: &Line) -> Option<Remark> {
         let same = || Some((Verdict::Same, String::new()));
         match (line.word(0), line.word(1)) {

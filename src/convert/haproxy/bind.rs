@@ -1,4 +1,4 @@
-//! `bind` lines as listeners.
+//! Converts `bind` lines into listeners.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::convert::draft::{Draft, put};
 use crate::convert::listen::Listeners;
 use crate::convert::report::{Report, Verdict};
 
-/// One line.
+/// Converts one line.
 pub fn bind(line: &Line, draft: &mut Draft, listeners: &mut Listeners, report: &mut Report) {
     let after = |name: &str| line.words.iter().position(|word| word == name).map(|at| line.word(at + 1));
     let has = |name: &str| line.words.iter().any(|word| word == name);

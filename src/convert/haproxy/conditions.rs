@@ -1,4 +1,4 @@
-//! ACLs and the conditions made of them, as conditions of routes.
+//! Converts ACLs and the conditions that use them into conditions of routes.
 
 use crate::convert::expression;
 use serde_json::json;
@@ -8,16 +8,16 @@ use crate::convert::draft::push;
 use crate::convert::report::{Remark, Verdict};
 use crate::convert::terms::{Terms, each_with_each, field, inner, list};
 
-/// Named conditions; one name may have several lines.
+/// The named ACLs; several lines may have the same name.
 #[derive(Debug, Default, Clone)]
 pub struct Acls {
     named: Vec<(String, Result<Vec<Terms>, String>)>,
-    /// Those that ask for a login.
+    /// Names of ACLs that require a login.
     logins: Vec<String>,
 }
 
 impl Acls {
-    /// `acl NAME CRITERION VALUES…`; why not, if it can't be said here.
+    /// Reads `acl NAME CRITERION VALUES…`; returns a note on a difference, or why we can't express it.
     pub fn add(&mut self, line: &Line) -> Result<Option<&'static str>, String> {
         let found = criterion(line.words.get(2..).unwrap_or_default());
         let answer = match &found {
@@ -32,7 +32,7 @@ impl Acls {
         answer
     }
 
-    /// As [`Acls::add`], for the report.
+    /// Like [`Acls::add`], as a row of the report.
     pub fn told(&mut self, line: &Line) -> Remark {
         match self.add(line) {
             Ok(None) => (Verdict::Same, String::new()),
@@ -41,7 +41,7 @@ impl Acls {
         }
     }
 
-    /// Whether this is a condition for those with a login, among others.
+    /// Whether the condition requires a login, perhaps among others.
     pub fn has_login(&self, words: &[String]) -> bool {
         let is_login = |at: usize| {
             let is_negated = at > 0 && words[at - 1] == "!";
@@ -67,10 +67,10 @@ impl Acls {
         if all.is_empty() { Err(format!("no acl {name} is known")) } else { Ok(all) }
     }
 
-    /// The alternatives of `if …` or `unless …`; `words` begin with that word. None is: always.
+    /// The alternatives of `if …` or `unless …`; `words` begin with that word. Without words, always true.
     ///
     /// # Errors
-    /// Why it can't be said here.
+    /// Why we can't express it.
     pub fn condition(&self, words: &[String]) -> Result<Vec<Terms>, String> {
         let Some((first, rest)) = words.split_first() else { return Ok(vec![Terms::default()]) };
         let mut alternatives = Vec::new();
@@ -84,10 +84,10 @@ impl Acls {
         }
     }
 
-    /// A condition without what it says of a login: for whom there is one.
+    /// The condition without its parts on logins: the requests for which a login may matter.
     ///
     /// # Errors
-    /// Why it can't be said here.
+    /// Why we can't express it.
     pub fn but_for_logins(&self, words: &[String]) -> Result<Vec<Terms>, String> {
         let mut rest: Vec<String> = Vec::new();
         let mut words = words.iter().peekable();
@@ -102,7 +102,7 @@ impl Acls {
                     rest.push("}".to_owned());
                 }
             } else if name.is_empty() {
-                // A `!` of its own.
+                // A `!` separated by a blank.
                 let next = words.next_if(|next| !self.logins.contains(*next));
                 if let Some(next) = next {
                     rest.extend([word.clone(), next.clone()]);
@@ -146,7 +146,7 @@ impl Acls {
     }
 }
 
-/// `path_beg -i /api /v1` and the like: a list of alternatives.
+/// Reads a criterion such as `path_beg -i /api /v1`, whose values are alternatives.
 fn criterion(words: &[String]) -> Result<Vec<Terms>, String> {
     let Some((what, rest)) = words.split_first() else { return Err("a condition without words".to_owned()) };
     let mut values: Vec<&str> = Vec::new();

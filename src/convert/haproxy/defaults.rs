@@ -1,11 +1,11 @@
-//! What HAProxy does without being told to.
+//! HAProxy's implicit defaults.
 
 use super::proxies::Proxy;
 use crate::convert::defaults::without_breaker_and_via;
 use crate::convert::draft::{Draft, put};
 use crate::convert::report::{Report, Verdict};
 
-/// HAProxy's defaults that would otherwise be ours.
+/// Sets HAProxy's implicit defaults where ours differ.
 pub fn unsaid(proxies: &[Proxy<'_>], draft: &mut Draft, report: &mut Report) {
     let says = |first: &str, second: &str| {
         proxies.iter().any(|proxy| {

@@ -1,4 +1,4 @@
-//! `frontend` sections as routes: who is answered at once, who is kept out, and whose backend it is.
+//! Converts `frontend` sections into routes: immediate answers, restrictions, and the choice of a backend.
 
 use std::collections::BTreeSet;
 
@@ -16,18 +16,18 @@ use crate::convert::report::{Place, Remark, Report, Verdict};
 use crate::convert::terms::Terms;
 use crate::convert::text::MOST_ROUTES;
 
-/// A frontend while its lines are read.
+/// A frontend under construction.
 #[derive(Debug, Default)]
 pub struct Frontend {
     acls: Acls,
-    /// Answers of its own, before any backend.
+    /// Its answers that need no backend.
     answers: Vec<DraftRoute>,
-    /// `use_backend`, and the backend's name.
+    /// The conditions of each `use_backend`, and the backend's name.
     uses: Vec<(Terms, String, Place, String)>,
     default: Option<(String, Place)>,
-    /// Whom it keeps out where: the conditions, and `allow` or `deny` with networks.
+    /// Its restrictions: conditions, and `allow` or `deny` with networks.
     guards: Vec<Guard>,
-    /// For all of its routes.
+    /// Fields for all of its routes.
     common: Object,
 }
 
@@ -35,14 +35,14 @@ fn same() -> Remark {
     (Verdict::Same, String::new())
 }
 
-/// Where the condition begins.
+/// Splits a line where its condition begins.
 fn split(words: &[String]) -> (&[String], &[String]) {
     let at = words.iter().position(|word| word == "if" || word == "unless").unwrap_or(words.len());
     words.split_at(at)
 }
 
 impl Frontend {
-    /// Takes what a line says of requests; `None` is something else.
+    /// Converts a line on requests; `None` for other lines.
     pub fn line(&mut self, line: &Line, listeners: &mut Listeners) -> Option<Remark> {
         let (words, condition) = split(&line.words);
         let word = |at: usize| words.get(at).map_or("", String::as_str);
@@ -82,7 +82,7 @@ impl Frontend {
     fn deny(&mut self, line: &Line, words: &[String], condition: &[String]) -> Result<Remark, String> {
         let (guards, told) = access::deny(&self.acls, line, words, condition)?;
         for guard in guards {
-            // It is answered where no backend is, too.
+            // The refusal also applies where no route leads to a backend.
             if let Some(answer) = guard.networks.get("respond") {
                 let mut fields = guard.terms.clone();
                 put(&mut fields, "respond", answer.clone());
@@ -159,12 +159,12 @@ impl Frontend {
         Ok(same())
     }
 
-    /// A `listen` section has its own servers.
+    /// Sets the default backend of a `listen` section, which has its own servers.
     pub fn serves(&mut self, name: &str, place: &Place) {
         self.default.get_or_insert_with(|| (name.to_owned(), place.clone()));
     }
 
-    /// Its routes. `pool` gives a backend by its name.
+    /// Finishes the routes. `pool` finds a backend by its name.
     pub fn finish(self, draft: &mut Draft, pool: &dyn Fn(&str) -> Option<To>, report: &mut Report) {
         let mut routes: Vec<DraftRoute> = Vec::new();
         let mut guards = self.guards;
@@ -179,7 +179,7 @@ impl Frontend {
             }
             let why = match &terms {
                 terms if terms.secure.is_some() => Some("both listeners serve all routes"),
-                // Who is not from there goes on to what comes next, which can't be said.
+                // Other clients go on to the next rule, which we can't express.
                 _ if is_of_clients => Some("a backend for some clients only"),
                 _ => None,
             };
@@ -202,7 +202,8 @@ impl Frontend {
                 None => report.note(place, &text, Verdict::NotHere, "its backend is not there, or not HTTP"),
             }
         }
-        // The most specific route wins here: what is answered for all hosts has to be said for each that has routes.
+        // Here the most specific route wins: an answer for all hosts must be repeated for each host that has
+        // routes.
         let hosts: BTreeSet<String> =
             routes.iter().filter_map(|it| it.fields.get("host")).map(Json::to_string).collect();
         let mut answers = self.answers.clone();

@@ -1,4 +1,4 @@
-//! haproxy.cfg: `defaults`, `frontend`, `backend` and `listen`.
+//! Converts haproxy.cfg: `defaults`, `frontend`, `backend` and `listen` sections.
 
 mod access;
 mod backend;
@@ -29,10 +29,10 @@ use frontend::Frontend;
 use proxies::{Proxy, proxies};
 use syntax::{Line, Section};
 
-/// The release whose defaults are meant where nobody names one.
+/// The release whose defaults apply if none is named.
 pub const RELEASE: &str = "2.6.12";
 
-/// Reads this text of this file.
+/// Converts the text of this file.
 ///
 /// # Errors
 /// What can't be read, with its line.
@@ -71,7 +71,7 @@ pub fn convert(text: &str, file: &Path, report: &mut Report) -> Result<Draft, St
     Ok(draft)
 }
 
-/// Sections that are no proxies.
+/// Converts sections other than proxies.
 fn others(section: &Section, draft: &mut Draft, report: &mut Report) {
     match section.head.word(0) {
         "global" => {
@@ -119,7 +119,7 @@ fn is_of_frontends(line: &Line) -> bool {
     )
 }
 
-/// The pool, and whom its rules keep out.
+/// The backend's pool and restrictions; `None` if no route can lead to it.
 fn backend(proxy: &Proxy<'_>, draft: &mut Draft, report: &mut Report) -> Option<To> {
     let mut backend = Backend::named(proxy.name());
     if proxy.mode_is_tcp() {
@@ -198,7 +198,7 @@ fn frontend(
         }
         match frontend.line(line, listeners) {
             Some((verdict, note)) => report.note(&line.place, &line.text(), verdict, note),
-            // What is said for backends was taken there.
+            // Lines on backends were converted with the backends.
             None if scratch.line(line).is_some() => {}
             None if words::on_top(line, draft, report) => {}
             None => words::note(line, report),
@@ -210,7 +210,7 @@ fn frontend(
     frontend.finish(draft, &|name| pools.get(name).cloned(), report);
 }
 
-/// Whether nothing but HAProxy's own pages are behind it. A listener here would serve every route.
+/// Whether the proxy only serves HAProxy's own pages. A listener here would serve all routes.
 fn serves_pages_only(proxy: &Proxy<'_>) -> bool {
     let has = |names: &[&str]| proxy.lines.iter().any(|line| names.contains(&line.word(0)));
     has(&["stats"]) && !has(&["server", "server-template", "use_backend", "default_backend", "redirect"])

@@ -1,38 +1,38 @@
-//! Proxies with what `defaults` hand down.
+//! Proxies with the lines that they inherit from `defaults`.
 
 use std::collections::HashMap;
 
 use super::syntax::{Line, Section};
 
-/// A `frontend`, `backend` or `listen` with what its `defaults` say.
+/// A `frontend`, `backend` or `listen` section with its inherited lines.
 pub struct Proxy<'a> {
-    /// Its first line.
+    /// The first line of the section.
     pub head: &'a Line,
-    /// The others.
+    /// The other lines, beginning with the inherited ones.
     pub lines: Vec<&'a Line>,
-    /// How many of them are from `defaults`.
+    /// Number of inherited lines.
     pub inherited: usize,
 }
 
 impl Proxy<'_> {
-    /// Its name.
+    /// The section's name.
     pub fn name(&self) -> &str {
         self.head.word(1)
     }
 
-    /// Whether it is one of these.
+    /// Whether the section is one of these kinds.
     pub fn is(&self, kinds: &[&str]) -> bool {
         kinds.contains(&self.head.word(0))
     }
 
-    /// Whether it is not HTTP.
+    /// Whether its mode is not HTTP.
     pub fn mode_is_tcp(&self) -> bool {
         let mode = self.lines.iter().rev().find(|line| line.word(0) == "mode");
         mode.is_none_or(|line| line.word(1) == "tcp")
     }
 }
 
-/// Each with the lines of the `defaults` that it names, or else of those before it.
+/// The proxies, each with the lines of the `defaults` that it names, or else of the preceding one.
 pub fn proxies(sections: &[Section]) -> Vec<Proxy<'_>> {
     let mut last: Vec<&Line> = Vec::new();
     let mut named: HashMap<&str, Vec<&Line>> = HashMap::new();

@@ -1,4 +1,4 @@
-//! Rules about fields.
+//! Converts rules on header fields.
 
 use super::conditions::Acls;
 use super::values::template;
@@ -6,7 +6,7 @@ use crate::convert::draft::{Object, header, put};
 use crate::convert::report::{Remark, Verdict};
 use crate::convert::terms::Terms;
 
-/// `http-request set-header` and the like, for a frontend's routes or a backend's pool.
+/// Converts `http-request set-header` and the like, for a frontend's routes or a backend's pool.
 pub fn rule(words: &[String], condition: &[String], fields: &mut Object, acls: &Acls) -> Option<Remark> {
     let word = |at: usize| words.get(at).map_or("", String::as_str);
     let which = match word(0) {
@@ -20,7 +20,7 @@ pub fn rule(words: &[String], condition: &[String], fields: &mut Object, acls: &
         "del-header" => "remove",
         _ => return None,
     };
-    // `X-Forwarded-Proto https if { ssl_fc }` is what happens anyway.
+    // We set these fields ourselves, as with `X-Forwarded-Proto https if { ssl_fc }`.
     let is_ours = ["x-forwarded-proto", "x-forwarded-for", "x-forwarded-host", "x-real-ip"]
         .contains(&word(2).to_ascii_lowercase().as_str());
     if which == "request_headers" && how != "remove" && is_ours {

@@ -1,4 +1,4 @@
-//! `server` lines as backends of a pool.
+//! Converts `server` lines into backends of a pool.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::backend::Backend;
 use crate::convert::draft::{Object, put};
 use crate::convert::report::Verdict;
 
-/// Words that are about HAProxy's inside or its own probes, with one word behind them.
+/// Parameters with one argument that concern HAProxy's internals or its own probes.
 const IGNORED_WITH_ONE: [&str; 28] = [
     "cookie",
     "id",
@@ -37,7 +37,7 @@ const IGNORED_WITH_ONE: [&str; 28] = [
     "ssl-max-ver",
     "log-proto",
 ];
-/// The same without one.
+/// Such parameters without an argument.
 const IGNORED_ALONE: [&str; 13] = [
     "no-check",
     "check-ssl",
@@ -54,7 +54,7 @@ const IGNORED_ALONE: [&str; 13] = [
     "inherited",
 ];
 
-/// What is read of a line.
+/// The state of converting one line.
 #[derive(Default)]
 struct Server {
     fields: Object,
@@ -71,7 +71,7 @@ impl Server {
 }
 
 impl Backend {
-    /// `server NAME ADDRESS PARAMETERS…`.
+    /// Converts `server NAME ADDRESS PARAMETERS…`.
     pub(super) fn server(&mut self, words: &[String], address: &str, addresses: &str) -> (Verdict, String) {
         let own = words.get(3..).unwrap_or_default();
         let all: Vec<String> = self.default_server.iter().chain(own).cloned().collect();
@@ -100,7 +100,7 @@ impl Backend {
         (server.verdict.unwrap_or(Verdict::Same), server.notes.join("; "))
     }
 
-    /// One word of it; whether the next one belongs to it.
+    /// Converts one parameter; returns whether the next word is its argument.
     fn word(&mut self, word: &str, value: &str, server: &mut Server) -> bool {
         if let Some(field) =
             [("fall", "unhealthy_threshold"), ("rise", "healthy_threshold"), ("port", "port")]
@@ -183,7 +183,7 @@ impl Backend {
     }
 }
 
-/// HAProxy takes the port that the client has connected to where none is said.
+/// The URL of a server. Without a port, HAProxy uses the port that the client has connected to.
 fn url(address: &str, is_secure: bool) -> (String, Option<&'static str>) {
     let scheme = if is_secure { "https" } else { "http" };
     let bare = ["ipv4@", "ipv6@", "tcp@", "tcp4@", "tcp6@"]

@@ -1,4 +1,4 @@
-//! HAProxy's language: lines of words, in sections.
+//! Parses HAProxy's syntax: sections of lines, which consist of words.
 
 use crate::convert::report::Place;
 use crate::convert::text::MOST_DIRECTIVES;
@@ -6,19 +6,19 @@ use crate::convert::text::MOST_DIRECTIVES;
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// Where it stands.
+    /// The line's position.
     pub place: Place,
-    /// Its words, without quotes.
+    /// The words, without quotes.
     pub words: Vec<String>,
 }
 
 impl Line {
-    /// The word at this place.
+    /// The word at this index; empty if missing.
     pub fn word(&self, at: usize) -> &str {
         self.words.get(at).map_or("", String::as_str)
     }
 
-    /// As it was written.
+    /// The words of the line.
     pub fn text(&self) -> String {
         self.words.join(" ")
     }
@@ -27,9 +27,9 @@ impl Line {
 /// A section and its lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section {
-    /// `frontend clients`.
+    /// The first line, such as `frontend clients`.
     pub head: Line,
-    /// What stands below it.
+    /// The other lines.
     pub lines: Vec<Line>,
 }
 
@@ -55,7 +55,7 @@ const SECTIONS: [&str; 19] = [
     "log-profile",
 ];
 
-/// Reads this text.
+/// Parses a text into sections.
 ///
 /// # Errors
 /// What can't be read, with its line.
@@ -106,7 +106,7 @@ fn words(line: &str) -> Result<Vec<String>, &'static str> {
                     other => other,
                 });
             }
-            // The environment's, in double quotes only; `${NAME}` is ours as it is.
+            // `$NAME` in double quotes is a variable of the environment; `${NAME}` is the same in our file.
             (Some('"'), '$') if chars.as_str().starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') => {
                 let rest = chars.as_str();
                 let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());

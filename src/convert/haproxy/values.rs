@@ -1,6 +1,6 @@
-//! HAProxy's log-format strings as values with our placeholders.
+//! Converts HAProxy's log-format strings into values with our placeholders.
 
-/// The value with our placeholders; what there is none for.
+/// The value with our placeholders; the error is a sample or variable that we have no placeholder for.
 pub fn template(value: &str) -> Result<String, String> {
     let mut text = String::new();
     let mut rest = value;

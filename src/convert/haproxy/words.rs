@@ -1,4 +1,4 @@
-//! Lines that hold for the whole balancer here, and those that have nothing to say to one.
+//! Lines that apply to the whole balancer here, and those that have no meaning for it.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::convert::draft::{Draft, put};
 use crate::convert::quantity::{time, written};
 use crate::convert::report::{Report, Verdict};
 
-/// Takes what stands on top in our file; `false` where it is something else.
+/// Converts a line that belongs to the top level in our file; `false` if it is another line.
 pub fn on_top(line: &Line, draft: &mut Draft, report: &mut Report) -> bool {
     let top = &mut draft.top;
     let (mut verdict, mut note) = (Verdict::Same, "");
@@ -50,7 +50,7 @@ pub fn on_top(line: &Line, draft: &mut Draft, report: &mut Report) -> bool {
     true
 }
 
-/// What is left.
+/// Adds a row for a remaining line.
 pub fn note(line: &Line, report: &mut Report) {
     let (verdict, why) = known(line.word(0), line.word(1));
     report.note(&line.place, &line.text(), verdict, why);

@@ -1,4 +1,4 @@
-//! Directives about who may ask, how often, and what they get then.
+//! Directives for access control, rate limits, and the answers to refused requests.
 
 use serde_json::{Value as Json, json};
 
@@ -43,7 +43,7 @@ impl Settings {
         (Verdict::Differs, note.to_owned())
     }
 
-    /// nginx takes the first that fits, we let `deny` win.
+    /// nginx uses the first match; here `deny` takes precedence.
     pub(super) fn access(&mut self, name: &str, network: &str) -> Remark {
         match (name, network) {
             _ if self.denies_all => return (Verdict::Ignored, "it stands behind `deny all`".to_owned()),

@@ -1,4 +1,4 @@
-//! `return`, `rewrite` and `proxy_pass` as what a route does.
+//! Converts `return`, `rewrite` and `proxy_pass` into the action of a route.
 
 use serde_json::{Value as Json, json};
 
@@ -11,7 +11,7 @@ use crate::convert::directive::Directive;
 use crate::convert::draft::{Draft, Object, put};
 use crate::convert::report::{Report, Verdict};
 
-/// `rewrite ^/api/(.*)$ /$1 break` takes `/api` off.
+/// The prefix that a rewrite strips: `/api` for `rewrite ^/api/(.*)$ /$1 break`.
 pub fn prefix_taken_off(args: &[String]) -> Option<String> {
     let [from, to, rest @ ..] = args else { return None };
     if to != "/$1" || !matches!(rest.first().map(String::as_str), Some("break") | None) {
@@ -24,7 +24,7 @@ pub fn prefix_taken_off(args: &[String]) -> Option<String> {
     is_plain.then(|| prefix.to_owned())
 }
 
-/// `rewrite ^ https://www.example.com$request_uri? permanent` and the like.
+/// Converts a redirecting rewrite, such as `rewrite ^ https://www.example.com$request_uri? permanent`.
 pub fn rewritten(directive: &Directive, settings: &Settings, report: &mut Report) -> Option<Object> {
     let flag = directive.args.get(2).map_or("", String::as_str);
     let to = directive.arg(1).trim_end_matches('?');
@@ -54,7 +54,7 @@ pub fn rewritten(directive: &Directive, settings: &Settings, report: &mut Report
     Some(fields)
 }
 
-/// `return`.
+/// Converts `return`.
 pub fn returned(directive: &Directive, settings: &Settings, report: &mut Report) -> Option<Object> {
     let mut note = |verdict, note: &str| report.note(&directive.place, &directive.text(), verdict, note);
     let (status, text) = match (directive.arg(0).parse::<u16>(), directive.args.get(1)) {
@@ -93,7 +93,7 @@ pub fn returned(directive: &Directive, settings: &Settings, report: &mut Report)
     Some(fields)
 }
 
-/// `proxy_pass`.
+/// Converts `proxy_pass`.
 pub fn passed(
     directive: &Directive,
     settings: &Settings,
@@ -124,7 +124,7 @@ pub fn passed(
     put(&mut fields, "pool", name);
     let host = match (&settings.host, is_named) {
         (Some(host), _) => host.clone(),
-        // A name such as `backend` means something else here.
+        // `backend`, for example, is a keyword of `host_header`.
         (None, true) if is_a_host(&address) => address.clone(),
         (None, true) => {
             note(Verdict::Differs, "Host is the backend's own, where nginx sends the upstream's name");
@@ -154,7 +154,7 @@ fn with_port(scheme: &str, address: &str) -> String {
     }
 }
 
-/// What is taken off and put before the path where a location for `prefix` passes to `path`.
+/// The prefixes to strip and to add if a location for `prefix` passes to `path`.
 fn rewriting(prefix: &str, path: &str) -> Option<(Option<Json>, Option<Json>)> {
     let (from, to) = (prefix.trim_end_matches('/'), path.trim_end_matches('/'));
     if path.is_empty() || from == to && prefix.ends_with('/') == path.ends_with('/') {
@@ -164,7 +164,7 @@ fn rewriting(prefix: &str, path: &str) -> Option<(Option<Json>, Option<Json>)> {
         .then(|| ((!from.is_empty()).then(|| json!(from)), (!to.is_empty()).then(|| json!(to))))
 }
 
-/// Whether `host_header` takes this for a host.
+/// Whether `host_header` accepts this as a host.
 fn is_a_host(text: &str) -> bool {
     let file = json!({ "host_header": text }).to_string();
     let is_fixed = |config: Config| matches!(config.host_header, HostHeader::Fixed(_));

@@ -1,4 +1,4 @@
-//! `location` blocks, and what a server says outside of them, as routes.
+//! Converts `location` blocks, and server directives outside of them, into routes.
 
 use crate::convert::expression;
 use serde_json::json;
@@ -11,7 +11,7 @@ use crate::convert::directive::Directive;
 use crate::convert::draft::{Draft, Object, put};
 use crate::convert::report::{Report, Verdict};
 
-/// What a `location` is for, as the fields of a route; a note where that differs.
+/// The conditions of a `location` as fields of a route, with a note on differences.
 fn conditions(args: &[String]) -> Result<(Object, &'static str), &'static str> {
     let mut fields = Object::new();
     let (how, path) = match args {
@@ -48,7 +48,7 @@ fn conditions(args: &[String]) -> Result<(Object, &'static str), &'static str> {
     Ok((fields, note))
 }
 
-/// One block, and those within it.
+/// Converts one block and those nested in it.
 pub fn location(
     block: &Directive,
     wider: &Settings,
@@ -81,7 +81,7 @@ pub fn location(
                 scope.add_hosts(&mut route);
                 route.extend(conditions.clone());
                 if let Some(except) = others.iter().find(|it| it.name == "limit_except") {
-                    // Whoever may use the other methods; who asks has been told above.
+                    // The route for the other methods; its rows were already added above.
                     let (for_others, _) = settings.below(except.inside(), report);
                     let rest =
                         action(&others, &for_others, Some(prefix), scope, draft, &mut Report::default());
@@ -109,7 +109,7 @@ pub fn location(
     }
 }
 
-/// The methods that the location itself is for; GET stands for HEAD as well.
+/// The methods allowed by the location; GET implies HEAD.
 fn methods_of(except: &Directive) -> Vec<String> {
     let mut methods = except.args.clone();
     if methods.iter().any(|method| method == "GET") && !methods.iter().any(|method| method == "HEAD") {
@@ -118,7 +118,7 @@ fn methods_of(except: &Directive) -> Vec<String> {
     methods
 }
 
-/// What becomes of requests: the first word that says so counts. `prefix` is the location's.
+/// The action for requests: the first directive that determines it counts. `prefix` is the location's.
 pub fn action(
     block: &[&Directive],
     settings: &Settings,

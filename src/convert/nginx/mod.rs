@@ -1,4 +1,4 @@
-//! nginx: `http`, or what is included there (a file of `sites-enabled`).
+//! nginx: converts an `http` block, or a file that is included in one (as in `sites-enabled`).
 
 mod access;
 mod actions;
@@ -24,12 +24,12 @@ use super::report::{Report, Verdict};
 use settings::Settings;
 use upstream::Upstream;
 
-/// The release whose defaults are meant where nobody names one.
+/// The release whose defaults apply if none is named.
 pub const RELEASE: &str = "1.31.3";
-/// The first one that asks backends by HTTP/1.1 without being told to.
+/// The first release that uses HTTP/1.1 to backends by default.
 const HTTP_1_1_SINCE: [u64; 3] = [1, 29, 7];
 
-/// Reads this text of this file.
+/// Converts the text of this file.
 ///
 /// # Errors
 /// What can't be read, with its line.
@@ -68,7 +68,7 @@ fn http(block: &[Directive], draft: &mut Draft, report: &mut Report) {
     let has_tls = |server: &&Directive| {
         server.inside().iter().any(|it| it.name == "listen" && it.args.iter().any(|arg| arg == "ssl"))
     };
-    // Where all plain requests are sent to https that is one word here.
+    // Redirecting all plain requests to https is a single setting here.
     let redirects = servers.iter().any(has_tls)
         && servers.iter().filter(|it| !has_tls(it)).all(|it| server::only_redirects(it))
         && servers.iter().any(|it| !has_tls(it));
@@ -117,7 +117,7 @@ fn redirect_only(block: &Directive, listeners: &mut Listeners, report: &mut Repo
     }
 }
 
-/// nginx's defaults that would otherwise be ours.
+/// Sets nginx's implicit defaults where ours differ.
 fn unsaid(directives: &[Directive], release: &[u64], draft: &mut Draft, report: &mut Report) {
     let says = |name: &str| says(directives, name);
     for (name, field, value) in [
@@ -128,7 +128,7 @@ fn unsaid(directives: &[Directive], release: &[u64], draft: &mut Draft, report: 
         ("proxy_read_timeout", "timeouts.request", json!("60s")),
         ("client_max_body_size", "limits.max_body_bytes", json!("1MiB")),
     ] {
-        // A level may say it, and others not: what is on top is for those.
+        // Some levels may set it and others not: the top level is for the latter.
         if draft.top.get(field).is_none() && !says_on_top(draft, field) {
             put(&mut draft.top, field, value.clone());
         }

@@ -1,4 +1,4 @@
-//! Directives that hold for the whole balancer here.
+//! Directives that apply to the whole balancer here.
 
 use serde_json::json;
 
@@ -7,7 +7,8 @@ use crate::convert::draft::{Draft, push, put};
 use crate::convert::quantity::{size, time, written};
 use crate::convert::report::{Report, Verdict};
 
-/// Takes what stands on top in our file, wherever it stands there; `false` where it is something else.
+/// Converts a directive that belongs to the top level in our file, whatever its level in nginx; `false` if it
+/// is another directive.
 pub fn take(directive: &Directive, draft: &mut Draft, report: &mut Report) -> bool {
     let arg = directive.arg(0);
     let top = &mut draft.top;

@@ -1,18 +1,18 @@
-//! What the locations of a server have in common.
+//! Data shared by the locations of a server.
 
 use super::upstream::Upstream;
 use crate::convert::draft::{Object, put};
 
-/// What a server's locations have to know.
+/// The context of a server's locations.
 pub struct Scope<'a> {
     /// All upstreams.
     pub upstreams: &'a [Upstream],
-    /// The server's names; empty is any.
+    /// The server's names; empty matches any.
     pub hosts: Vec<String>,
 }
 
 impl Scope<'_> {
-    /// Adds the host that a route is for.
+    /// Adds the hosts to a route.
     pub fn add_hosts(&self, route: &mut Object) {
         match &self.hosts[..] {
             [] => {}

@@ -1,4 +1,4 @@
-//! `server` blocks: where they listen, for which names, and what is in them.
+//! Converts `server` blocks: their addresses, their names, and their contents.
 
 use serde_json::{Value as Json, json};
 
@@ -13,7 +13,7 @@ use crate::convert::draft::{Draft, Object, push, put};
 use crate::convert::listen::Listeners;
 use crate::convert::report::{Report, Verdict};
 
-/// Whether all that it does is to send to https, and it has no TLS of its own.
+/// Whether the server has no TLS and only redirects to https.
 pub fn only_redirects(block: &Directive) -> bool {
     let is_plain =
         !block.inside().iter().any(|it| it.name == "listen" && it.args.iter().any(|arg| arg == "ssl"));
@@ -25,7 +25,7 @@ pub fn only_redirects(block: &Directive) -> bool {
         && sends_to_https(block.inside())
 }
 
-/// Whether requests are sent to the same place by https.
+/// Whether requests are redirected to the same host and path with https.
 fn sends_to_https(block: &[Directive]) -> bool {
     block.iter().any(|it| match it.name.as_str() {
         "return" => matches!(it.arg(0), "301" | "302" | "307" | "308") && is_own_https(it.arg(1)),
@@ -41,7 +41,7 @@ fn is_own_https(to: &str) -> bool {
     })
 }
 
-/// One server.
+/// Converts one server.
 pub fn server(
     block: &Directive,
     http: &Settings,
@@ -95,7 +95,7 @@ pub fn server(
             _ => words::note(directive, report),
         }
     }
-    // What stands outside of locations comes before them.
+    // Directives outside of locations take precedence over locations.
     let own = location::action(&others, &settings, None, &scope, draft, report);
     let takes_all = |route: &Object| !route.keys().any(|key| key.starts_with("path"));
     if let Some(mut route) = own {
@@ -156,7 +156,7 @@ fn server_names(directive: &Directive, report: &mut Report) -> Vec<String> {
     names
 }
 
-/// `if ($host = a) { return … }`, as certbot writes it.
+/// Converts `if ($host = a) { return … }`, as written by certbot.
 fn condition(block: &Directive, settings: &Settings, draft: &mut Draft, report: &mut Report) {
     let words: Vec<&str> =
         block.args.iter().map(|arg| arg.trim_matches(['(', ')'])).filter(|arg| !arg.is_empty()).collect();

@@ -1,4 +1,5 @@
-//! What nginx's levels hand down: `http` to `server` to `location`. Here it is gathered as the fields of a route.
+//! Settings that nginx's levels inherit, from `http` to `server` to `location`, collected as the fields of a
+//! route.
 
 use serde_json::{Value as Json, json};
 
@@ -9,34 +10,34 @@ use crate::convert::guard::close;
 use crate::convert::quantity::{size, time, written};
 use crate::convert::report::{Remark, Report, Verdict};
 
-/// What holds at a level. A list of `proxy_set_header` or `add_header` takes the place of the whole list above it.
+/// The settings at a level. A list of `proxy_set_header` or `add_header` replaces the whole inherited list.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// Of a route that proxies.
+    /// The fields of a route with a backend.
     pub fields: Object,
     /// `request_headers`, as `(how, name, value)`.
     set_header: Vec<(&'static str, String, String)>,
-    /// `response_headers`, likewise.
+    /// `response_headers`, as `(how, name, value)`.
     add_header: Vec<(&'static str, String, String)>,
     hidden: Vec<String>,
-    /// What `Host` is; `None` is nginx's own default, the name in `proxy_pass`.
+    /// The `Host` field; `None` is nginx's default, the name in `proxy_pass`.
     pub host: Option<String>,
-    /// `proxy_next_upstream_tries`; 0 is each server once.
+    /// `proxy_next_upstream_tries`; 0 tries each server once.
     pub tries: u64,
-    /// Whether an attempt is made on another server at all.
+    /// Whether other servers are not tried at all.
     pub tries_no_other: bool,
-    /// For https: a file with roots.
+    /// A file with root certificates, for https.
     pub ca: Option<String>,
     pub(super) auth: (Option<String>, Option<String>),
     pub(super) gzip: bool,
     pub(super) denies_all: bool,
-    /// Somebody is asked who may ask, which is to be said in words of ours.
+    /// Another service controls the access, which must be configured in our terms.
     is_closed: bool,
-    /// The type of answers of its own.
+    /// The content type of nginx's own answers.
     pub default_type: Option<String>,
-    /// Where files are.
+    /// The folder of files.
     pub root: Option<String>,
-    /// Zones of `limit_req_zone`, by name: requests a second.
+    /// The zones of `limit_req_zone` by name, in requests per second.
     pub zones: Vec<(String, f64)>,
 }
 
@@ -49,7 +50,8 @@ fn told(verdict: Verdict, note: &str) -> Option<Remark> {
 }
 
 impl Settings {
-    /// The level below: what this block says of itself, over what is handed down. What it did not know is returned.
+    /// The settings of a lower level: those of this block over the inherited ones. Also returns the
+    /// directives that are not settings.
     pub fn below<'d>(&self, block: &'d [Directive], report: &mut Report) -> (Settings, Vec<&'d Directive>) {
         let mut level = self.clone();
         let says = |name: &str| block.iter().any(|it| it.name == name);
@@ -220,7 +222,7 @@ impl Settings {
         (Verdict::Same, String::new())
     }
 
-    /// The fields of a route that hands requests to this many servers.
+    /// The fields of a route that forwards to this number of servers.
     pub fn route(&self, servers: usize) -> Object {
         let mut fields = self.answer();
         if self.gzip {
@@ -247,7 +249,7 @@ impl Settings {
         fields
     }
 
-    /// The fields of a route that answers by itself.
+    /// The fields of a route with its own answer.
     pub fn answer(&self) -> Object {
         let mut fields = Object::new();
         for name in ["allow", "deny", "basic_auth", "rate_limit", "error_pages"] {
@@ -267,7 +269,7 @@ impl Settings {
         fields
     }
 
-    /// Whether nobody may ask.
+    /// Whether all clients are denied.
     pub fn denies_everybody(&self) -> bool {
         self.denies_all && !self.fields.contains_key("allow")
     }

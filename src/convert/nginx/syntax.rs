@@ -1,4 +1,4 @@
-//! nginx's language: words, blocks, and files that include others. Bounded in depth, size and number.
+//! Parses nginx's syntax: words, blocks and includes. Limited in depth, size and number.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use crate::convert::directive::Directive;
 use crate::convert::report::Place;
 use crate::convert::text::{MOST_BYTES, MOST_DEPTH, MOST_DIRECTIVES, read_file};
 
-/// A file that can't be read, with its line.
+/// Why a file can't be read, with its line.
 type Fault = String;
 
-/// What is read so far, over all files.
+/// The state of reading, over all files.
 struct Reader {
     root: PathBuf,
     bytes: u64,
@@ -19,19 +19,19 @@ struct Reader {
     missing: Vec<(Place, String)>,
 }
 
-/// A configuration, and what it includes that is not there.
+/// A configuration, and its includes that were not found.
 #[derive(Debug)]
 pub struct Read {
-    /// Included files stand in their places.
+    /// The directives; those of included files are in place of their includes.
     pub directives: Vec<Directive>,
-    /// What `include` names and nobody finds.
+    /// The includes for which there is no file.
     pub missing: Vec<(Place, String)>,
 }
 
-/// Reads this text of this file, and whatever it includes.
+/// Parses the text of this file and the files that it includes.
 ///
 /// # Errors
-/// In words, with the file and its line.
+/// A message with the file and its line.
 pub fn read(text: &str, file: &Path) -> Result<Read, Fault> {
     let root = file.parent().map_or_else(PathBuf::new, Path::to_path_buf);
     let mut reader = Reader { root, bytes: 0, directives: 0, missing: Vec::new() };
@@ -117,7 +117,7 @@ impl Reader {
     }
 }
 
-/// The files that a pattern names, with `*` and `?` in its last part.
+/// The files that match a pattern with `*` and `?` in its last part.
 fn matching(path: &Path) -> Vec<PathBuf> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if !name.contains(['*', '?']) {
@@ -134,10 +134,10 @@ fn matching(path: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// `*` is any number of characters, `?` is one.
+/// Matches a pattern, in which `*` is any number of characters and `?` is one.
 fn fits(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut read) = (0, 0);
-    // Where the last star stands, and how much of the name it takes.
+    // Position of the last star, and the position in the name up to which it matches.
     let mut star: Option<(usize, usize)> = None;
     while read < name.len() {
         match pattern.get(at) {

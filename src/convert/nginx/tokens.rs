@@ -1,6 +1,6 @@
-//! What nginx's files are made of.
+//! The tokens of nginx's files.
 
-/// What a file is made of.
+/// A token.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Token {
     /// A word, without its quotes.
@@ -13,18 +13,18 @@ pub enum Token {
     End,
 }
 
-/// They, with their lines.
+/// Reads the tokens of a text and tracks their lines.
 pub struct Tokens<'a> {
-    /// What was not read yet.
+    /// The text not yet read.
     pub rest: &'a str,
-    /// From 1.
+    /// The current line, from 1.
     pub line: usize,
-    /// Its file.
+    /// The file's name.
     pub file: String,
 }
 
 impl Tokens<'_> {
-    /// What is wrong, with its place.
+    /// An error message with its position.
     pub fn fault(&self, what: &str) -> String {
         format!("{}:{}: {what}", self.file, self.line)
     }
@@ -38,7 +38,7 @@ impl Tokens<'_> {
         Some(c)
     }
 
-    /// The next one; `None` is the end.
+    /// The next token; `None` at the end.
     ///
     /// # Errors
     /// A quote is not closed.
@@ -77,7 +77,7 @@ impl Tokens<'_> {
         }
     }
 
-    /// Up to a blank or a sign; `${name}` belongs to it.
+    /// Reads up to a blank or a delimiter; `${name}` is part of a word.
     fn word(&mut self) -> Token {
         let mut text = String::new();
         while let Some(c) = self.rest.chars().next() {
@@ -103,10 +103,10 @@ impl Tokens<'_> {
         Token::Word(text)
     }
 
-    /// Another language up to the brace that closes this one.
+    /// Skips code in another language, up to the closing brace of the block.
     ///
     /// # Errors
-    /// There is none.
+    /// The block is not closed.
     pub fn skip_block(&mut self) -> Result<(), String> {
         let mut depth = 1;
         while depth > 0 {

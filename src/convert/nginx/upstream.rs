@@ -1,4 +1,4 @@
-//! `upstream` blocks as pools.
+//! Converts `upstream` blocks into pools.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ use crate::convert::draft::{Object, put};
 use crate::convert::quantity::{time, written};
 use crate::convert::report::{Report, Verdict};
 
-/// One block.
+/// One upstream block.
 #[derive(Debug, Clone)]
 pub struct Upstream {
-    /// Its name.
+    /// The upstream's name.
     pub name: String,
-    /// The pool but for its backends.
+    /// The pool's fields except its backends.
     fields: Object,
-    /// Address and what else is said of it.
+    /// The servers' addresses with their other fields.
     servers: Vec<(String, Object)>,
 }
 
 impl Upstream {
-    /// Of one address that stands in `proxy_pass` itself.
+    /// An upstream for a single address in `proxy_pass`.
     pub fn of_address(address: &str) -> Upstream {
         let mut upstream = Upstream { name: address.to_owned(), fields: Object::new(), servers: Vec::new() };
         upstream.servers.push((address.to_owned(), Object::new()));
@@ -30,7 +30,7 @@ impl Upstream {
         upstream
     }
 
-    /// Of this block.
+    /// Reads the block.
     pub fn read(block: &Directive, report: &mut Report) -> Upstream {
         let mut upstream =
             Upstream { name: block.arg(0).to_owned(), fields: Object::new(), servers: Vec::new() };
@@ -47,12 +47,12 @@ impl Upstream {
         upstream
     }
 
-    /// How many servers share the requests.
+    /// Number of servers.
     pub fn size(&self) -> usize {
         self.servers.len()
     }
 
-    /// The pool, its servers asked in this way.
+    /// The pool, with its servers accessed by this scheme.
     pub fn pool(&self, scheme: &str, ca: Option<&str>) -> Object {
         let backend = |(address, more): &(String, Object)| {
             let mut backend = Object::new();
@@ -158,7 +158,7 @@ impl Upstream {
         (verdict, note.to_owned())
     }
 
-    /// nginx has no probes, takes a server out after `max_fails`, and asks each server once.
+    /// Adds the health check and the breaker: nginx has no probes and takes a server out after `max_fails`.
     fn finish(&mut self, fails: &[(u64, Duration)]) {
         put(&mut self.fields, "health_check", json!({ "type": "tcp" }));
         let (most, window) = fails.iter().copied().max().unwrap_or((1, Duration::from_secs(10)));
@@ -173,7 +173,7 @@ impl Upstream {
     }
 }
 
-/// nginx's port is 80 where none is said, whatever the scheme.
+/// The URL of a server; nginx's default port is 80 for any scheme.
 fn url(scheme: &str, address: &str) -> String {
     if address.starts_with("unix:") {
         return address.trim_end_matches(':').to_owned();

@@ -1,6 +1,6 @@
-//! nginx's variables as our placeholders.
+//! Converts nginx's variables into our placeholders.
 
-/// The value with our placeholders; the name of a variable that there is none for.
+/// The value with our placeholders; the error is the name of a variable without a placeholder.
 pub fn template(value: &str) -> Result<String, String> {
     let mut text = String::new();
     let mut rest = value;
@@ -17,7 +17,7 @@ pub fn template(value: &str) -> Result<String, String> {
     Ok(text)
 }
 
-/// The name behind a dollar sign, and what follows.
+/// The name after a dollar sign, and the text after it.
 fn variable(text: &str) -> (&str, &str) {
     if let Some(inner) = text.strip_prefix('{')
         && let Some(end) = inner.find('}')
@@ -40,7 +40,7 @@ fn placeholder(name: &str) -> Option<&'static str> {
     })
 }
 
-/// What `hash` and `limit_req_zone` go by, as `hash_key`.
+/// Converts the key of `hash` into a `hash_key`.
 pub fn hash_key(key: &str) -> Option<String> {
     let name = key.strip_prefix('$')?.trim_start_matches('{').trim_end_matches('}');
     Some(match name {

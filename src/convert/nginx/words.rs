@@ -1,4 +1,4 @@
-//! Directives that have nothing to say to a balancer, and those that can't be said here.
+//! Directives without a meaning for a balancer, and those that we can't express.
 
 use crate::convert::directive::Directive;
 use crate::convert::report::{Report, Verdict};
@@ -7,7 +7,7 @@ const FILES: &str = "no files here; a program that serves them is a backend";
 const CACHE: &str = "nothing is kept; a cache is a backend, or stands before it";
 const SPEAKS: &str = "backends are asked by HTTP/1.1";
 
-/// What is left: with a reason for what says nothing here, with what there is instead for what is missing.
+/// Adds a row for a remaining directive: why it is ignored, or what replaces it.
 pub fn note(directive: &Directive, report: &mut Report) {
     let (verdict, why) = known(&directive.name, directive.arg(0));
     report.note(&directive.place, &directive.text(), verdict, why);

@@ -1,4 +1,4 @@
-//! Whom the old program kept out is kept out here, or the report says so.
+//! Clients that the old program refuses are refused here, or the report says so.
 
 use serde_json::{Value as Json, json};
 
@@ -36,7 +36,7 @@ fn whom_a_backend_s_own_rules_keep_out_stays_out() {
         "{config}"
     );
     assert_eq!(route("path_exact", "/wp-login.php")["respond"]["status"], 403, "{config}");
-    // What serves HAProxy's own pages is no listener for all routes.
+    // A listener that serves only HAProxy's own pages must not serve all routes.
     assert_eq!(config["listen"], "0.0.0.0:80");
     let bind = rows.iter().find(|row| row["directive"] == "bind :1936").unwrap();
     assert_eq!(bind["verdict"], "differs");

@@ -1,4 +1,4 @@
-//! What Traefik does without being told to.
+//! Traefik's implicit defaults.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::convert::defaults::without_breaker_and_via;
 use crate::convert::draft::{Draft, put};
 use crate::convert::report::{Report, Verdict};
 
-/// Traefik's defaults that would otherwise be ours.
+/// Sets Traefik's implicit defaults where ours differ.
 pub fn unsaid(draft: &mut Draft, report: &mut Report) {
     for (field, value, name) in [
         ("timeouts.connect", "30s", "dialTimeout 30s"),

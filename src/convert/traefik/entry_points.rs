@@ -1,4 +1,4 @@
-//! Entry points as listeners.
+//! Converts entry points into listeners.
 
 use super::walk::{Part, differs, ignored, not_here, same, told};
 use crate::convert::draft::{Draft, push, put};
@@ -16,12 +16,12 @@ struct EntryPoint {
     to_https: bool,
 }
 
-/// All of them, and who uses them how.
+/// All entry points, with how routers use them.
 #[derive(Debug, Default)]
 pub struct EntryPoints(Vec<EntryPoint>);
 
 impl EntryPoints {
-    /// Those of a static file.
+    /// Reads the entry points of a static file.
     pub fn read(&mut self, part: &Part<'_>, draft: &mut Draft, report: &mut Report) {
         for (name, entry) in part.entries() {
             let mut point = EntryPoint { name: name.to_owned(), ..EntryPoint::default() };
@@ -30,7 +30,7 @@ impl EntryPoints {
         }
     }
 
-    /// A router uses these, or all.
+    /// Notes that a router uses these entry points, or all if none is named.
     pub fn used(&mut self, names: &[&str], is_secure: bool, to_https: bool) {
         let all = names.is_empty();
         for point in self.0.iter_mut().filter(|point| all || names.contains(&point.name.as_str())) {
@@ -40,7 +40,7 @@ impl EntryPoints {
         }
     }
 
-    /// Into listeners.
+    /// Adds the listeners.
     pub fn finish(self, listeners: &mut Listeners, report: &mut Report) {
         if self.0.is_empty() {
             listeners.add("0.0.0.0:80", false);

@@ -1,4 +1,4 @@
-//! Middlewares as fields of a route.
+//! Converts middlewares into fields of a route.
 
 use std::collections::HashMap;
 
@@ -10,18 +10,18 @@ use crate::convert::guard::close;
 use crate::convert::quantity::{size, time, written};
 use crate::convert::report::{Remark, Report, Verdict};
 
-/// What a middleware becomes.
+/// A converted middleware.
 #[derive(Debug, Clone, Default)]
 pub struct Middleware {
     /// Fields of a route.
     pub fields: Object,
-    /// Plain requests are sent to https.
+    /// Whether it redirects plain requests to https.
     pub to_https: bool,
-    /// Others in its place.
+    /// The middlewares that it is a chain of.
     pub chain: Vec<String>,
 }
 
-/// All of them by name.
+/// Reads all middlewares by name.
 pub fn read(part: &Part<'_>, report: &mut Report) -> HashMap<String, Middleware> {
     let mut all = HashMap::new();
     for (name, middleware) in part.entries() {
@@ -140,9 +140,10 @@ fn one(kind: &str, part: &Part<'_>, made: &mut Middleware, report: &mut Report) 
     }
 }
 
-/// `^https?://(www\.)?a/(.*)` to `https://b/${1}` keeps the path.
+/// Converts a redirect that keeps the path, such as `^https?://(www\.)?a/(.*)` to `https://b/${1}`, or one to
+/// a fixed target.
 fn redirect(from: &str, to: &str, is_permanent: bool, fields: &mut Object) -> Option<Remark> {
-    // To other methods than GET it answers 308 and 307.
+    // The statuses that Traefik uses for methods other than GET.
     let status = if is_permanent { 308 } else { 307 };
     let keeps_path = ["/(.*)", "/(.+)"].iter().any(|end| from.trim_end_matches('$').ends_with(end));
     let group = from.matches('(').count().max(1);

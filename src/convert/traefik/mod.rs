@@ -1,4 +1,4 @@
-//! Traefik's YAML, static and dynamic, in one file or in what the static one names.
+//! Converts Traefik's YAML, static and dynamic, in one file or in the files that the static one names.
 
 mod defaults;
 mod entry_points;
@@ -23,10 +23,10 @@ use super::tree::{self, Node, Value};
 use entry_points::EntryPoints;
 use walk::{Part, differs, ignored, not_here, same, told};
 
-/// The release whose defaults are meant where nobody names one.
+/// The release whose defaults apply if none is named.
 pub const RELEASE: &str = "3.7.15";
 
-/// Reads this text of this file.
+/// Converts the text of this file.
 ///
 /// # Errors
 /// What can't be read, with its line.
@@ -92,7 +92,7 @@ pub fn convert(text: &str, file: &Path, report: &mut Report) -> Result<Draft, St
     Ok(draft)
 }
 
-/// The dynamic files that the static one names.
+/// Reads the dynamic files that the static one names.
 fn named_by(provider: &Node, folder: &Path) -> Result<Vec<(String, Vec<Node>)>, String> {
     let mut paths = Vec::new();
     if let Some(name) = provider.get("filename") {

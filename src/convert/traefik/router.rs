@@ -1,4 +1,4 @@
-//! Routers as routes.
+//! Converts routers into routes.
 
 use std::collections::HashMap;
 
@@ -33,7 +33,7 @@ pub fn router(
     let mut budget = MOST_DIRECTIVES;
     let unknown = apply(&names, middlewares, &mut fields, (&mut to_https, &mut is_closed), &mut budget);
     if !unknown.is_empty() {
-        // It may be the one that keeps people out; Traefik answers 404 there.
+        // It may be one that restricts access; Traefik answers 404 then.
         close(&mut fields);
     }
     let points = router.node.get("entryPoints").map_or_else(Vec::new, Node::texts);
@@ -111,7 +111,8 @@ const ONLY_WITH_BACKENDS: [&str; 8] = [
     "timeouts",
 ];
 
-/// Lays the named ones over the route, the last under the first. Those that are not there are returned.
+/// Merges the named middlewares into the route, where later ones take precedence; returns the names of those
+/// that don't exist.
 fn apply(
     names: &[&str],
     all: &HashMap<String, Middleware>,

@@ -1,4 +1,4 @@
-//! Traefik's rules (``Host(`a`) && PathPrefix(`/b`)``) as conditions of routes.
+//! Converts Traefik's rules (``Host(`a`) && PathPrefix(`/b`)``) into conditions of routes.
 
 use crate::convert::expression;
 use serde_json::json;
@@ -10,7 +10,7 @@ use crate::convert::text::MOST_DEPTH;
 /// The alternatives of a rule.
 ///
 /// # Errors
-/// Why it can't be said here.
+/// Why we can't express it.
 pub fn read(rule: &str) -> Result<Vec<Terms>, String> {
     let mut parser = Parser { rest: rule.trim() };
     let alternatives = parser.any(0)?;
@@ -109,7 +109,7 @@ fn matcher(name: &str, arguments: &[String]) -> Result<Vec<Terms>, String> {
         "Method" => Ok(vec![list("methods", &arguments.iter().map(String::as_str).collect::<Vec<_>>())]),
         "Header" | "Headers" => pair().map(|(key, value)| vec![inner("headers", key, json!(value))]),
         "Query" => match arguments {
-            // Version 2 wrote `key=value`.
+            // Version 2 has `key=value`.
             [both] if both.contains('=') => {
                 let (key, value) = both.split_once('=').unwrap_or((both, ""));
                 Ok(vec![inner("query", key, json!(value))])
@@ -121,7 +121,7 @@ fn matcher(name: &str, arguments: &[String]) -> Result<Vec<Terms>, String> {
     }
 }
 
-/// ``^.+\.example\.com$`` and version 2's `{name:.+}.example.com` are `*.example.com`.
+/// Converts ``^.+\.example\.com$`` and version 2's `{name:.+}.example.com` into `*.example.com`.
 fn host_by_expression(expression: &str) -> Result<Terms, String> {
     const ANY: [&str; 8] =
         [".+", "[^.]+", "[a-z0-9-]+", "[a-zA-Z0-9-]+", "[a-z]+", "(.+)", "([^.]+)", "\\w+"];

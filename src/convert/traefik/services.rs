@@ -1,4 +1,4 @@
-//! Services as pools.
+//! Converts services into pools.
 
 use std::collections::HashMap;
 
@@ -10,16 +10,16 @@ use crate::convert::quantity::{time, written};
 use crate::convert::report::{Remark, Report};
 use crate::convert::tree::Node;
 
-/// What a service becomes.
+/// A converted service.
 #[derive(Debug, Clone, Default)]
 pub struct Service {
-    /// Its pools with their shares.
+    /// The service's pools with their shares.
     pub pools: Vec<(String, u64)>,
-    /// What a route to it says.
+    /// The fields that routes to it get.
     pub route: Object,
 }
 
-/// All of them by name.
+/// Reads all services by name.
 pub fn read(part: &Part<'_>, draft: &mut Draft, report: &mut Report) -> HashMap<String, Service> {
     let mut all: HashMap<String, Service> = HashMap::new();
     let mut weighted: Vec<(String, Vec<(String, u64)>)> = Vec::new();
@@ -152,7 +152,7 @@ fn health_check(part: &Part<'_>, report: &mut Report) -> Object {
     check
 }
 
-/// Scheme, host and port: nothing else of it is used there either.
+/// Scheme, host and port of a URL; Traefik ignores the rest, too.
 fn origin(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let scheme = if scheme == "h2c" { "http" } else { scheme };

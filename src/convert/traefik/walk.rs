@@ -1,41 +1,41 @@
-//! A map of YAML, name by name: whatever nobody knows is said.
+//! Walks a YAML map name by name and reports unknown names.
 
 use crate::convert::report::{Place, Remark, Report, Verdict};
 use crate::convert::tree::{Node, Value};
 
-/// Where a part stands, and how people name it.
+/// A part of a file, with its position and path.
 #[derive(Debug, Clone)]
 pub struct Part<'a> {
     /// The file.
     pub file: &'a str,
-    /// `http.routers.app`.
+    /// The path, such as `http.routers.app`.
     pub path: String,
-    /// The part itself.
+    /// The node.
     pub node: &'a Node,
 }
 
-/// It is taken as it is.
+/// The part has the same effect here.
 pub fn same() -> Option<Remark> {
     Some((Verdict::Same, String::new()))
 }
 
-/// It differs in this.
+/// The part has an effect that differs in this respect.
 pub fn differs(how: &str) -> Option<Remark> {
     Some((Verdict::Differs, how.to_owned()))
 }
 
-/// It can't be said; there is this instead.
+/// We can't express the part; `what` is the replacement.
 pub fn not_here(what: &str) -> Option<Remark> {
     Some((Verdict::NotHere, what.to_owned()))
 }
 
-/// It has nothing to say here.
+/// The part has no meaning here.
 pub fn ignored(why: &str) -> Option<Remark> {
     Some((Verdict::Ignored, why.to_owned()))
 }
 
 impl<'a> Part<'a> {
-    /// The part of this name.
+    /// The part with this name.
     pub fn get(&self, name: &str) -> Option<Part<'a>> {
         self.node.get(name).map(|node| Part { file: self.file, path: self.joined(name), node })
     }
@@ -52,7 +52,8 @@ impl<'a> Part<'a> {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
-    /// Asks for each part what becomes of it; `None` is not known. `Some` with nothing to tell was told already.
+    /// Calls `take` for each part and adds a row with its result; `None` means an unknown name. [`told`] adds
+    /// no row.
     pub fn each(
         &self,
         report: &mut Report,
@@ -67,7 +68,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// A row of the report.
+    /// Adds a row for this part to the report.
     pub fn note(&self, report: &mut Report, verdict: Verdict, note: impl Into<String>) {
         let place = Place { file: self.file.to_owned(), line: self.node.line };
         let text = match &self.node.value {
@@ -80,7 +81,7 @@ impl<'a> Part<'a> {
         report.note(&place, &text, verdict, note);
     }
 
-    /// Its place.
+    /// The position of this part.
     pub fn place(&self) -> Place {
         Place { file: self.file.to_owned(), line: self.node.line }
     }
@@ -88,7 +89,7 @@ impl<'a> Part<'a> {
 
 const TOLD: &str = "\u{0}told";
 
-/// Its own parts are rows of the report.
+/// No row for a part whose own parts have rows.
 pub fn told() -> Option<Remark> {
     Some((Verdict::Same, TOLD.to_owned()))
 }

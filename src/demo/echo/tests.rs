@@ -95,7 +95,7 @@ fn a_head_that_does_not_end_is_not_read_for_ever() {
     let (_echo, mut client) = echo(named("one"));
     let line = format!("X-Long: {}\r\n", "x".repeat(1000));
     let head = format!("GET / HTTP/1.1\r\n{}", line.repeat(66));
-    // The answer to too much is a close, which may come while we still write.
+    // The backend answers too much by closing, possibly while we still write.
     let _ = client.write_all(head.as_bytes());
     let mut answer = Vec::new();
     let _ = client.read_to_end(&mut answer);

@@ -192,7 +192,8 @@ fn some_targets_are_for_some_methods() {
 }
 
 proptest! {
-    /// Whatever passes has one reading: at most one of the two framing fields, and plain digits in it.
+    /// Every accepted head has one reading: at most one of the two framing fields, with plain digits or
+    /// `chunked`.
     #[test]
     fn what_passes_is_unambiguous(
         fields in proptest::collection::vec(

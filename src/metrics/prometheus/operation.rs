@@ -1,4 +1,4 @@
-//! The process itself for Prometheus. `process_*` are the names that its client libraries have everywhere.
+//! Figures of the process for Prometheus. `process_*` are the standard names of its client libraries.
 
 use super::{Page, unix_seconds};
 use crate::metrics::operation::{NameLife, Operation, VERSION};

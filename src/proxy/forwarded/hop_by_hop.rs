@@ -1,11 +1,11 @@
-//! Which fields of a head end here, because they are for one connection alone.
+//! Hop-by-hop fields: those that are for one connection only and are not forwarded.
 
 use std::cmp::Ordering;
 
 use crate::http::Headers;
 
-/// Fields that belong to one connection; `Expect` is answered here, framing is rebuilt. `Trailer` is not among
-/// them: it announces fields that pass.
+/// Fields that are never forwarded. `Expect` is answered here and the framing fields are set anew. `Trailer`
+/// is not one of them: it announces fields that are forwarded.
 const ALWAYS: [&str; 11] = [
     "connection",
     "keep-alive",
@@ -20,20 +20,20 @@ const ALWAYS: [&str; 11] = [
     "expect",
 ];
 
-/// Members of `Connection` that name no field, or none that is to go for their sake: `Host` can't be
-/// named away.
+/// Members of `Connection` that name no field to remove: `close` is an option, and `Host` must not be
+/// removed.
 const NAME_NOTHING: [&str; 2] = ["close", "host"];
 
-/// Hop-by-hop by definition, or because `Connection` names them.
+/// The hop-by-hop fields of a head: by definition, or because `Connection` names them.
 pub(super) struct HopByHop<'a> {
-    /// What `Connection` names besides, in order; mostly nothing, and then no memory.
+    /// Other fields named in `Connection`, sorted; usually empty, which allocates nothing.
     named: Vec<&'a [u8]>,
 }
 
 impl<'a> HopByHop<'a> {
-    /// Of this head. Members are gathered once and looked up, so that work grows as the head does and not
-    /// as its square. How many there may be is bounded by `http::framing` for requests, and by the size of
-    /// a head for answers.
+    /// Collects the fields of this head. Members are sorted once and looked up by binary search, so the work
+    /// does not grow with the square of the head's size. Their number is bounded by `http::framing` in
+    /// requests, and by the size of the head in answers.
     pub fn of(headers: &'a Headers) -> HopByHop<'a> {
         let names_more = |member: &&[u8]| !is_one_of(member, &ALWAYS) && !is_one_of(member, &NAME_NOTHING);
         let mut named: Vec<&[u8]> = headers.tokens("connection").filter(names_more).collect();
@@ -41,7 +41,7 @@ impl<'a> HopByHop<'a> {
         HopByHop { named }
     }
 
-    /// Whether a field of this name is among them.
+    /// Whether the field with this name is hop-by-hop.
     pub fn has(&self, name: &str) -> bool {
         let name = name.as_bytes();
         is_one_of(name, &ALWAYS) || self.named.binary_search_by(|member| compare(member, name)).is_ok()
@@ -52,7 +52,7 @@ fn is_one_of(name: &[u8], list: &[&str]) -> bool {
     list.iter().any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
 }
 
-/// Whatever their case.
+/// Compares without regard to case.
 fn compare(one: &[u8], other: &[u8]) -> Ordering {
     #[cfg(test)]
     tests::COMPARED.set(tests::COMPARED.get() + 1);
@@ -66,11 +66,11 @@ mod tests {
     use super::*;
 
     thread_local! {
-        /// Comparisons of a member with something, in this thread.
+        /// Comparisons of a member with a name, in this thread.
         pub(super) static COMPARED: Cell<u64> = const { Cell::new(0) };
     }
 
-    /// Comparisons for a head of that many fields whose `Connection` has that many members.
+    /// Comparisons for a head with this number of fields whose `Connection` has this number of members.
     fn work(fields: usize, members: usize) -> u64 {
         let mut headers = Headers::default();
         let named: Vec<String> = (0..members).map(|number| format!("m-{number}")).collect();
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(work(200, 0), 0, "the usual head");
         for (fields, members) in [(10, 10), (128, 128), (256, 256), (6400, 1), (1, 6400), (6400, 6400)] {
             let (work, size) = (work(fields, members), (fields + members) as u64);
-            // A logarithm for each: 13 for the most members that a head of 32 KiB can have.
+            // A logarithm for each: 13 for the 6400 members that fit into a head of 32 KiB.
             assert!(work <= 20 * size, "{fields} fields, {members} members: {work} comparisons");
         }
     }

@@ -1,38 +1,38 @@
-//! What a client, or a proxy before us, tells of the way that a request has come: which of these fields
-//! we set ourselves, which a stranger must not pass on, and what of a trusted proxy's is believed.
+//! Forwarding fields sent by a client or by a proxy before us: which fields we set ourselves, which are
+//! dropped unless the peer is a trusted proxy, and which values of a trusted proxy are used.
 
 use crate::http::Headers;
 use crate::http::framing::is_host;
 
-/// Fields that we set ourselves towards the backend.
+/// Fields that we set ourselves for the backend.
 const SET_HERE: [&str; 6] =
     ["host", "x-forwarded-for", "x-real-ip", "x-forwarded-proto", "x-forwarded-host", "x-request-id"];
-/// The standard's own (RFC 7239).
+/// The standard field (RFC 7239).
 const FORWARDED: &str = "forwarded";
-/// What the names of all others begin with: `-Port`, `-Prefix`, `-Server`, `-Ssl`, `-Scheme` and so on.
+/// Prefix of all other forwarding fields: `-Port`, `-Prefix`, `-Server`, `-Ssl`, `-Scheme` and so on.
 const X_FORWARDED: &str = "x-forwarded";
 
-/// Whether we set this field, so that the one that came is dropped, whoever sent it. A look-alike with
-/// underscores is the same field to whatever has CGI's names (WSGI, Rack, PHP), and would stand beside
-/// ours or win over it.
+/// Whether we set this field, so that a received one is always dropped. A name with underscores counts as the
+/// same: backends with CGI variable names (WSGI, Rack, PHP) cannot distinguish the two, so the received field
+/// would stand beside ours or replace it.
 pub(super) fn is_set_here(name: &str) -> bool {
     SET_HERE.iter().any(|other| looks_like(name, other))
 }
 
-/// Whether this field says where a request came from, so that nobody believes a stranger's.
+/// Whether this is a forwarding field, which is dropped unless the peer is trusted.
 pub(super) fn is_about_the_way(name: &str) -> bool {
     looks_like(name, FORWARDED)
         || name.get(..X_FORWARDED.len()).is_some_and(|start| looks_like(start, X_FORWARDED))
 }
 
-/// Whatever its case, with underscores for hyphens or not.
+/// Compares without regard to case, underscores being equal to hyphens.
 fn looks_like(name: &str, other: &str) -> bool {
     let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
     name.len() == other.len() && name.bytes().map(plain).eq(other.bytes())
 }
 
-/// The scheme that a trusted proxy says the client used. Some (Traefik) write a WebSocket's, and then
-/// `wss` is `https`. `None` for anything else, or where it is said twice: then ours is set.
+/// The client's scheme according to a trusted proxy. Some proxies (Traefik) write that of a WebSocket, where
+/// `wss` means `https`. `None` for any other value and for repeated fields: then our own value is sent.
 pub(super) fn scheme(headers: &Headers) -> Option<&'static [u8]> {
     let said = only(headers, "x-forwarded-proto")?;
     let is = |scheme: &[u8]| said.eq_ignore_ascii_case(scheme);
@@ -43,8 +43,8 @@ pub(super) fn scheme(headers: &Headers) -> Option<&'static [u8]> {
     }
 }
 
-/// The host that a trusted proxy says the client asked for, if it is one: a backend builds links from it.
-/// A list (a proxy that appends to what a client has sent) is none.
+/// The requested host according to a trusted proxy, if it is valid: backends build links from it. A list,
+/// written by proxies that append to the client's value, is not valid.
 pub(super) fn host(headers: &Headers) -> Option<&[u8]> {
     only(headers, "x-forwarded-host").filter(|said| is_host(said) && !said.contains(&b','))
 }

@@ -196,7 +196,7 @@ fn the_answer_loses_hop_by_hop_fields_and_gains_the_id() {
 }
 
 proptest! {
-    /// Whatever else a client sends arrives once, in order, byte for byte.
+    /// All other fields of a client arrive once, in order, byte for byte.
     #[test]
     fn other_fields_pass_unchanged(fields in proptest::collection::vec(("x-[a-e]", "[ -~]{0,8}"), 0..10)) {
         let list: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
