@@ -35,9 +35,19 @@ pub fn run(config: &Config, question: &Question) -> Result<String, Failure> {
                     \"admin\": { \"listen\": \"127.0.0.1:9090\" }";
         return Err(Failure::Usage(text.to_owned()));
     };
-    let address = reachable(admin.listen);
-    let (status, body) = ask(address, admin, &target(question), LIMIT)
-        .map_err(|error| Failure::Run(format!("cannot ask the admin listener at {address}: {error}")))?;
+    let asked = |address: &SocketAddr| ask(*address, admin, &target(question), LIMIT);
+    let (mut addresses, mut last) = (reachable(admin.listen).into_iter(), None);
+    let (status, body) = loop {
+        let Some(address) = addresses.next() else {
+            return Err(Failure::Run(
+                last.unwrap_or_else(|| format!("{} is no address to ask", admin.listen)),
+            ));
+        };
+        match asked(&address) {
+            Ok(answer) => break answer,
+            Err(error) => last = Some(format!("cannot ask the admin listener at {address}: {error}")),
+        }
+    };
     match (status, serde_json::from_slice::<Value>(&body)) {
         (200, Ok(page)) => Ok(match page["slowest"].as_array() {
             Some(pages) => table(pages),
@@ -47,12 +57,17 @@ pub fn run(config: &Config, question: &Question) -> Result<String, Failure> {
     }
 }
 
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-        address.set_ip(loopback[usize::from(address.is_ipv6())]);
-    }
-    address
+/// How this machine reaches a listener: one on all addresses at a loopback address. `[::]` stands for both
+/// families, of which the machine may have only one. A listener on port 0 can't be found.
+pub fn reachable(listen: SocketAddr) -> Vec<SocketAddr> {
+    let (four, six) = (IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST));
+    let ips = match listen.ip() {
+        _ if listen.port() == 0 => vec![],
+        ip if !ip.is_unspecified() => vec![ip],
+        IpAddr::V4(_) => vec![four],
+        IpAddr::V6(_) => vec![four, six],
+    };
+    ips.into_iter().map(|ip| SocketAddr::new(ip, listen.port())).collect()
 }
 
 fn target(question: &Question) -> String {
@@ -144,6 +159,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_listener_on_all_addresses_is_asked_in_each_family_that_it_may_have() {
+        let check = |listen: &str, expected: &[&str]| {
+            let found: Vec<String> =
+                reachable(listen.parse().unwrap()).iter().map(ToString::to_string).collect();
+            assert_eq!(found, expected, "{listen}");
+        };
+        check("[::]:9090", &["127.0.0.1:9090", "[::1]:9090"]);
+        check("0.0.0.0:9090", &["127.0.0.1:9090"]);
+        check("192.0.2.1:9090", &["192.0.2.1:9090"]);
+        check("127.0.0.1:0", &[]);
+    }
 
     #[test]
     fn a_question_becomes_a_query() {

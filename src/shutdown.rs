@@ -8,7 +8,7 @@ use std::io;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, never};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, never, unbounded};
 use log::Level::Info;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::iterator::Signals;
@@ -48,7 +48,9 @@ pub type ControlReceiver = Receiver<Control>;
 /// # Errors
 /// The operating system refuses the handlers or the thread.
 pub fn listen() -> io::Result<(Sender<Control>, ControlReceiver)> {
-    let (requests, inbox) = bounded(16);
+    // No limit, so that none is lost: only who may signal the process can make it grow, and the system merges
+    // signals of a kind while one is pending.
+    let (requests, inbox) = unbounded();
     let sender = requests.clone();
     listen_for_ctrl_c(requests.clone())?;
     let mut signals =
@@ -69,7 +71,7 @@ pub fn listen() -> io::Result<(Sender<Control>, ControlReceiver)> {
                     continue;
                 }
             };
-            let _ = requests.try_send(request);
+            let _ = requests.send(request);
         }
     })?;
     Ok((sender, inbox))
@@ -89,7 +91,7 @@ fn listen_for_ctrl_c(requests: Sender<Control>) -> io::Result<()> {
         if pressed.fetch_add(1, SeqCst) > 0 {
             std::process::exit(INTERRUPTED);
         }
-        let _ = requests.try_send(Control::Drain("SIGINT"));
+        let _ = requests.send(Control::Drain("SIGINT"));
     };
     ctrlc::set_handler(handler).map_err(io::Error::other)
 }

@@ -14,19 +14,20 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
 /// In other programs, a star in a path is a wildcard.
 fn stars(config: &Config) -> Vec<String> {
     let path = |route: &Route| match &route.path {
-        PathMatch::Prefix(path) | PathMatch::Exact(path) => path.clone(),
-        PathMatch::Regex(_) => String::new(),
+        PathMatch::Prefix(path) => ("path", path.clone()),
+        PathMatch::Exact(path) => ("path_exact", path.clone()),
+        PathMatch::Regex(_) => ("path_regex", String::new()),
     };
     let paths = config.routes.iter().map(path).enumerate();
-    let warning = |(index, path): (usize, String)| {
+    let warning = |(index, (field, path)): (usize, (&str, String))| {
         let meant = path.split('*').next().unwrap_or_default().trim_end_matches('/');
         let meant = if meant.is_empty() { "/" } else { meant };
         format!(
-            "routes[{index}].path {path:?} is for a path with a star in it and no other; a path is for all that is \
-             below it: write {meant:?}"
+            "routes[{index}].{field} {path:?} is for a path with a star in it and no other; \"path\" is for all that \
+             is below it: write \"path\": {meant:?}"
         )
     };
-    paths.filter(|(_, path)| path.contains('*')).map(warning).collect()
+    paths.filter(|(_, (_, path))| path.contains('*')).map(warning).collect()
 }
 
 fn unnamed_pools(config: &Config) -> Vec<String> {

@@ -174,6 +174,13 @@ mod tests {
             &["routes[0].path \"/v1/*\" is for a path with a star in it and no other"],
         );
         check(
+            &format!(r#"{{ {api}, "routes": [ {{ "path_exact": "/v1/*", "pool": "api" }} ] }}"#),
+            &[
+                "routes[0].path_exact \"/v1/*\" is for a path with a star in it and no other; \"path\" is for all that is \
+               below it: write \"path\": \"/v1\"",
+            ],
+        );
+        check(
             r#"{ "listen": "192.0.2.1:80", "admin": { "listen": "127.0.0.1:80" } }"#,
             &["admin.listen 127.0.0.1:80 has the port of `listen`, 192.0.2.1:80"],
         );

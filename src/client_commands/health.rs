@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::io::{self, BufReader, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -78,19 +78,12 @@ fn candidates(config: &Config) -> Vec<Candidate> {
     plain.chain(admin).collect()
 }
 
-/// The addresses at which this machine reaches a listener: loopback for a listener on all addresses, none for
-/// port 0.
+/// How this machine reaches a listener.
 fn reachable(listen: &ListenAddress) -> Vec<ListenAddress> {
-    let Some(address) = listen.tcp() else { return vec![listen.clone()] };
-    let (four, six) = (IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST));
-    let ips = match address.ip() {
-        _ if address.port() == 0 => vec![],
-        ip if !ip.is_unspecified() => vec![ip],
-        IpAddr::V4(_) => vec![four],
-        // The listener has both families, or IPv4 alone if the system has no IPv6.
-        IpAddr::V6(_) => vec![four, six],
-    };
-    ips.into_iter().map(|ip| ListenAddress::Tcp(SocketAddr::new(ip, address.port()))).collect()
+    match listen.tcp() {
+        Some(address) => super::reachable(address).into_iter().map(ListenAddress::Tcp).collect(),
+        None => vec![listen.clone()],
+    }
 }
 
 /// The first listener that answers decides.
@@ -274,7 +267,7 @@ mod tests {
             })
         };
         let listen = of(r#"{ "listen": "127.0.0.1:81", "workers": "many" }"#).unwrap();
-        assert_eq!(listen, ["127.0.0.1:81".parse::<SocketAddr>().map(ListenAddress::Tcp).unwrap()]);
+        assert_eq!(listen, ["127.0.0.1:81".parse::<std::net::SocketAddr>().map(ListenAddress::Tcp).unwrap()]);
         assert!(of(r#"{ "listen": 5 }"#).unwrap_err().contains("listen: found the number 5"));
         assert!(of("{").is_err());
     }

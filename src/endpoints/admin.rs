@@ -65,7 +65,9 @@ impl Admin {
                 let result = self.reloader.reload();
                 result.map(|done| done.to_json()).map_err(|why| (422, "not_reloaded", why))
             }
-            (path, ..) if is_known(path) => Err((405, "method_not_allowed", "Method Not Allowed".to_owned())),
+            (path, ..) if methods_of(path).is_some() => {
+                Err((405, "method_not_allowed", "Method Not Allowed".to_owned()))
+            }
             _ => Err((404, "unknown_path", "Not Found: see GET /backends".to_owned())),
         };
         match result {
@@ -105,10 +107,17 @@ fn refusal(request: &ClientRequest, live: &Live) -> Option<Refusal> {
     request.flaw().map(Refusal::Flawed).or(is_too_long.then_some(Refusal::HeadTooLarge))
 }
 
-fn is_known(path: &str) -> bool {
-    let known = ["/backends", "/backends/drain", "/backends/enable", "/backends/disable", "/backends/weight"];
-    known.contains(&path)
-        || ["/reload", "/explain", "/lb-metrics", "/lb-health", "/lb-ready", "/lb-dashboard"].contains(&path)
+/// What may be done with a path, as `Allow` says it; `None` if there is no such path.
+fn methods_of(path: &str) -> Option<&'static str> {
+    match path {
+        "/backends" | "/explain" | "/lb-metrics" | "/lb-health" | "/lb-ready" | "/lb-dashboard" => {
+            Some("GET, HEAD")
+        }
+        "/backends/drain" | "/backends/enable" | "/backends/disable" | "/backends/weight" | "/reload" => {
+            Some("POST")
+        }
+        _ => None,
+    }
 }
 
 /// Compares in constant time, so that timing does not reveal how much of a token is right.
@@ -184,8 +193,8 @@ fn refuse(request: &mut ClientRequest, (status, word, text): Refused) -> Outcome
     let mut headers = Headers::default();
     headers.push("Content-Type", b"text/plain; charset=utf-8");
     headers.push("X-LB-Reason", word.as_bytes());
-    if status == 405 {
-        headers.push("Allow", if request.head.only_reads() { b"POST".as_slice() } else { b"GET, HEAD" });
+    if let (405, Some(methods)) = (status, methods_of(request.head.path())) {
+        headers.push("Allow", methods.as_bytes());
     }
     if status == 401 {
         login::CHALLENGES.iter().for_each(|challenge| headers.push("WWW-Authenticate", challenge));

@@ -168,6 +168,8 @@ fn decoded(text: &str) -> String {
     while let Some((byte, after)) = rest.split_first() {
         let escaped =
             (*byte == b'%').then(|| after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok())).flatten();
+        // The parser would take a sign.
+        let escaped = escaped.filter(|hex| hex.bytes().all(|digit| digit.is_ascii_hexdigit()));
         match escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
             Some(decoded) => {
                 bytes.push(decoded);
@@ -193,7 +195,9 @@ pub(super) fn health(figures: &Figures, request: &mut ClientRequest, live: &Live
 /// Like `/lb-health`, but independent of a drain: says whether requests can be served, not whether more of
 /// them should be sent.
 pub(super) fn ready(_: &Figures, request: &mut ClientRequest, live: &Live) -> Outcome {
-    if live.backends().any(|backend| backend.is_usable()) {
+    // A configuration of redirects and answers alone needs no backend.
+    let needs_none = live.config.all_pools().all(|pool| pool.backends.is_empty());
+    if needs_none || live.backends().any(|backend| backend.is_usable()) {
         answer(request, 200, "text/plain; charset=utf-8", b"ok\n")
     } else {
         unwell(request, "no_healthy_backend", b"no backend can take a request\n")
@@ -274,9 +278,10 @@ mod tests {
 
     #[test]
     fn a_query_is_decoded() {
-        let head = head("/backends/drain?a=b&url=http%3a%2F%2Flocalhost:3001&x=%zz+%4", "");
+        let head = head("/backends/drain?a=b&url=http%3a%2F%2Flocalhost:3001&x=%zz+%4&y=%+f%-1%0F", "");
         assert_eq!(query(&head, "url").as_deref(), Some("http://localhost:3001"));
         assert_eq!(query(&head, "x").as_deref(), Some("%zz %4"));
+        assert_eq!(query(&head, "y").as_deref(), Some("% f%-1\u{f}"));
         assert_eq!(query(&head, "none"), None);
     }
 }

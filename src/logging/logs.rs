@@ -101,8 +101,11 @@ impl Logs {
             Ok([events, access]) => {
                 let count = [&events, &access].iter().filter(|file| file.is_some()).count();
                 event(Info, "log", "log files opened again", &[("count", &count)]);
-                events.into_iter().for_each(|file| self.events.write_to(boxed(file)));
-                access.into_iter().for_each(|file| self.access.write_to(boxed(file)));
+                // A reload may have chosen other files in the meantime.
+                let files = self.files.lock();
+                let stays = [files.events == names.events, files.access == names.access];
+                events.filter(|_| stays[0]).into_iter().for_each(|file| self.events.write_to(boxed(file)));
+                access.filter(|_| stays[1]).into_iter().for_each(|file| self.access.write_to(boxed(file)));
             }
             Err(why) => event(Error, "log", "log files not opened again", &[("reason", &why)]),
         }

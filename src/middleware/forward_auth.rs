@@ -89,11 +89,12 @@ fn fields(request: &ClientRequest, service: &Backend) -> Headers {
     headers
 }
 
-/// Replaces the listed fields by those of the service's answer, so that a client can't set them itself.
+/// Replaces the listed fields by those of the service's answer, so that a client can't set them itself, nor under a
+/// name that backends with CGI variable names take for the same.
 fn pass(request: &mut ClientRequest, auth: &ForwardAuth, said: &Headers) {
     let head = Arc::make_mut(&mut request.head);
     for name in &auth.pass {
-        head.headers.remove(name);
+        head.headers.retain(|found, _| !forwarded::looks_like(found, name));
         let values: Vec<Vec<u8>> = said.get_all(name).map(<[u8]>::to_vec).collect();
         values.iter().for_each(|value| head.headers.push(name, value));
     }

@@ -6,7 +6,7 @@ use crate::frontend::{ClientRequest, Framing};
 use crate::http::Headers;
 use crate::http::framing::FramingError;
 use crate::pool::Live;
-use crate::proxy::{End, Outcome, Refusal, client_address};
+use crate::proxy::{End, Outcome, Refusal, client_address, forwarded};
 
 /// The default port of `https`, which URLs omit.
 const USUAL_PORT: u16 = 443;
@@ -42,7 +42,7 @@ impl Middleware for RedirectToTls {
 
 /// Whether a trusted proxy received this request by TLS.
 fn came_by_tls(request: &ClientRequest, live: &Live) -> bool {
-    let said = request.head.headers.get("x-forwarded-proto");
+    let said = forwarded::scheme(&request.head.headers);
     said == Some(b"https") && client_address::is_trusted(request.peer.ip(), &live.config.trusted_proxies)
 }
 

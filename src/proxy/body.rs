@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::forwarded;
 use crate::client_side::ClientSide;
 use crate::http::{BodyLength, Headers};
+use crate::readiness::is_moment;
 use crate::watch::WorkerHandle;
 
 /// A client's body that can be read again from its start unless it exceeds the buffer.
@@ -63,7 +64,7 @@ impl<'a> ReplayBody<'a> {
         let mut kept = std::mem::take(&mut self.kept);
         kept.drain(..self.position.min(kept.len()));
         let left = self.max_bytes.saturating_sub(self.read_bytes);
-        Rest { kept, trailers: self.trailers.clone(), left }
+        Rest { kept, trailers: self.trailers.clone(), left, is_broken: false }
     }
 
     /// Starts the next attempt at the first byte.
@@ -156,6 +157,15 @@ pub struct Rest {
     trailers: Headers,
     /// How many more bytes the client may send.
     left: u64,
+    /// The client has sent nothing for too long, or what is no body.
+    is_broken: bool,
+}
+
+impl Rest {
+    /// Whether the client has failed to send the body, so that a backend that waits for it is not to blame.
+    pub fn is_broken(&self) -> bool {
+        self.is_broken
+    }
 }
 
 /// The rest of a body together with the client that sends it.
@@ -181,10 +191,13 @@ impl<'a> RestOfBody<'a> {
             self.rest.kept.drain(..amount);
             return Ok(amount);
         }
-        let amount = more(self.source, buf)?;
-        let too_large = || io::Error::other("request body over its limit");
-        self.rest.left = self.rest.left.checked_sub(amount as u64).ok_or_else(too_large)?;
-        Ok(amount)
+        let read = more(self.source, buf).and_then(|amount| {
+            let too_large = || io::Error::other("request body over its limit");
+            self.rest.left = self.rest.left.checked_sub(amount as u64).ok_or_else(too_large)?;
+            Ok(amount)
+        });
+        self.rest.is_broken |= read.as_ref().is_err_and(|error| !is_moment(error));
+        read
     }
 }
 
@@ -202,6 +215,7 @@ impl ClientSide for RestOfBody<'_> {
     }
 
     fn give_up(&mut self) {
+        self.rest.is_broken = true;
         self.source.give_up();
     }
 

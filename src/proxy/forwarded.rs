@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use crate::http::{Headers, RequestHead, Version};
 use hop_by_hop::HopByHop;
+pub use story::{looks_like, scheme};
 
 /// Carries our name if `Via` is switched off; one field for each balancer that the request has passed.
 const PASSED: &str = "X-LB-Passed";

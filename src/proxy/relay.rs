@@ -125,8 +125,9 @@ fn relay_body(
             }
             Ok(amount) => body.write(&piece[..amount], responder).map_err(|_| Broken::Client)?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // The client's end interrupted the read; the backend is not to blame.
-            Err(_) if request.watch.is_client_gone() => return Err(Broken::Client),
+            // The client has left, or does not send the body that the backend waits for; the backend is not to
+            // blame.
+            Err(_) if request.watch.is_client_gone() || rest.is_broken() => return Err(Broken::Client),
             Err(_) => return Err(Broken::Backend),
         }
     }

@@ -183,7 +183,7 @@ mod tests {
             r#"{ "path": "/", "pool": "0" }, { "path": "/v1", "pool": "1" },
                { "host": "*.example.com", "pool": "2" }, { "host": "api.example.com", "pool": "3" },
                { "host": "api.example.com", "path": "/v1/", "pool": "4" },
-               { "host": ["*.b.example.com", "c.example.com"], "pool": "5" }"#,
+               { "host": ["*.b.example.com", "c.example.com."], "pool": "5" }"#,
         );
         for (host, target, route) in [
             ("x.org", "/", 0),

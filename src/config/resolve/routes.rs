@@ -201,7 +201,8 @@ pub(super) fn check_strays(fields: &Fields<'_>, config: &mut Config) {
 fn host(text: &str) -> Result<String, String> {
     let name = text.strip_prefix("*.").unwrap_or(text);
     match url::host_name(name) {
-        Ok(_) => Ok(text.to_ascii_lowercase()),
+        // The root's dot says nothing; requests lose it as well.
+        Ok(_) => Ok(text.trim_end_matches('.').to_ascii_lowercase()),
         Err(_) => Err(format!("{} is not a host; write {HOST}", quoted(text))),
     }
 }

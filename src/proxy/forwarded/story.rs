@@ -26,14 +26,14 @@ pub(super) fn is_about_the_way(name: &str) -> bool {
 }
 
 /// Compares without regard to case, underscores being equal to hyphens.
-fn looks_like(name: &str, other: &str) -> bool {
+pub fn looks_like(name: &str, other: &str) -> bool {
     let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    name.len() == other.len() && name.bytes().map(plain).eq(other.bytes())
+    name.len() == other.len() && name.bytes().map(plain).eq(other.bytes().map(plain))
 }
 
 /// The client's scheme according to a trusted proxy. Some proxies (Traefik) write that of a WebSocket, where
 /// `wss` means `https`. `None` for any other value and for repeated fields: then our own value is sent.
-pub(super) fn scheme(headers: &Headers) -> Option<&'static [u8]> {
+pub fn scheme(headers: &Headers) -> Option<&'static [u8]> {
     let said = only(headers, "x-forwarded-proto")?;
     let is = |scheme: &[u8]| said.eq_ignore_ascii_case(scheme);
     match () {

@@ -227,6 +227,33 @@ fn a_second_attempt_that_is_answered_early_gets_the_whole_body() {
     assert!(decoded == body, "{} of {BODY} bytes, or others", decoded.len());
 }
 
+/// The backend has begun its answer and waits for a body whose client has stopped: that is nobody's failure but the
+/// client's, and opens no breaker.
+#[test]
+fn a_client_that_stalls_after_the_answer_has_begun_is_not_its_backend_s_failure() {
+    if !behind_front() {
+        return skip("tiny_http can't listen to the backend while it reads a body");
+    }
+    let (backend, balancer) = balancer_by_hand(json!({
+        "timeouts": { "client_body": "200ms", "request": "600ms" },
+        "circuit_breaker": { "failures": 1 },
+    }));
+    for framing in ["Content-Length: 1000000", "Transfer-Encoding: chunked"] {
+        let mut client = balancer.connect();
+        post(&mut client, framing);
+        client.send(if framing.contains("chunked") { &b"3\r\nabc\r\n"[..] } else { b"abc" });
+        let mut exchange = backend.next();
+        exchange.read(3);
+        exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n");
+        client.read_until("ok\r\n");
+        let _ = client.try_read_to_close();
+    }
+    balancer.wait_until_idle();
+    let page = balancer.metrics();
+    let entry = &page["backends"][0];
+    assert_eq!((&entry["total_failures"], &entry["breaker"]), (&json!(0), &json!("closed")));
+}
+
 #[test]
 fn a_client_that_sends_more_than_its_answer_needs_still_reads_the_answer() {
     if !behind_front() {

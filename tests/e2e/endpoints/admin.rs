@@ -129,13 +129,21 @@ fn nonsense_is_refused_with_what_would_be_right() {
         ("POST", format!("/backends/weight?url={url}&weight=-1"), 400),
         ("POST", format!("/backends/weight?url={url}&weight=70000"), 400),
         ("POST", format!("/backends/drain?url={url}&pool=none"), 404),
-        ("GET", format!("/backends/drain?url={url}"), 405),
-        ("DELETE", "/backends".to_owned(), 405),
         ("GET", "/".to_owned(), 404),
     ] {
         let answer = admin.ask(method, &path, &[]);
         assert_eq!(answer.status, status, "{method} {path}");
         assert!(answer.header("x-lb-reason").is_some());
+    }
+    for (method, path, allowed) in [
+        ("GET", format!("/backends/drain?url={url}"), "POST"),
+        ("PUT", format!("/backends/drain?url={url}"), "POST"),
+        ("GET", "/reload".to_owned(), "POST"),
+        ("DELETE", "/backends".to_owned(), "GET, HEAD"),
+        ("POST", "/explain".to_owned(), "GET, HEAD"),
+    ] {
+        let answer = admin.ask(method, &path, &[]);
+        assert_eq!((answer.status, answer.header("allow")), (405, Some(allowed)), "{method} {path}");
     }
     assert_eq!(admin.balancer.states(), ["healthy"]);
 }

@@ -60,6 +60,23 @@ fn none_of_them_is_sent_to_the_tls_listener() {
     assert_eq!(statuses(&balancer, "127.0.0.1", OURS), [200, 200]);
     assert_eq!(statuses(&balancer, "192.0.2.1", OURS), [403, 403]);
     assert_eq!(statuses(&balancer, "192.0.2.1", FOR_ALL), [200, 200]);
+    // What a trusted proxy writes of a connection by TLS, in all ways that it is written.
+    for (said, status) in [("https", 200), ("HTTPS", 200), ("wss", 200), ("http", 308), ("ws", 308)] {
+        let answer = balancer.ask("GET", "/", &[("X-Forwarded-Proto", said)], b"");
+        assert_eq!(answer.status, status, "{said}");
+    }
+}
+
+#[test]
+fn a_balancer_that_only_redirects_is_well_without_a_backend() {
+    for front in [true, false] {
+        let mut config = config(&[], json!({ "front": front }));
+        config["backends"] = json!([]);
+        config["routes"] = json!([{ "redirect": { "to": "https://www.example.com{path}" } }]);
+        let balancer = Balancer::start(config);
+        assert_eq!(balancer.get("/a").status, 308);
+        assert_eq!(statuses(&balancer, "127.0.0.1", FOR_ALL), [200, 200]);
+    }
 }
 
 #[test]
