@@ -59,10 +59,10 @@ impl Slots {
 
     /// Fills one more place; says whether that worked. Takes a lock.
     pub fn fill(self: &Arc<Self>) -> bool {
-        self.spawn_worker().is_some()
+        self.spawn_worker(&mut self.all.lock()).is_some()
     }
 
-    fn spawn_worker(self: &Arc<Self>) -> Option<Arc<Slot>> {
+    fn spawn_worker(self: &Arc<Self>, all: &mut Vec<Arc<Slot>>) -> Option<Arc<Slot>> {
         let slot = Arc::new(Slot {
             slots: Arc::downgrade(self),
             relaying_since: AtomicU64::new(IDLE),
@@ -71,7 +71,7 @@ impl Slots {
         });
         let hired = (self.spawn_worker)(Arc::clone(&slot));
         hired.then(|| {
-            self.all.lock().push(Arc::clone(&slot));
+            all.push(Arc::clone(&slot));
             slot
         })
     }
@@ -143,9 +143,11 @@ impl Slot {
     }
 
     /// The worker leaves, if it still passes on what it passes on since a time that `may`. `false` where no
-    /// other can take its place. Takes a lock.
+    /// other can take its place. Takes a lock, and keeps it: the other one must not leave before it is known which
+    /// of the two is too many.
     pub(super) fn detach_if(&self, may: impl Fn(u64) -> bool) -> bool {
         let Some(slots) = self.slots.upgrade() else { return false };
+        let mut all = slots.all.lock();
         if self.relaying_since.load(SeqCst) == LEFT {
             return true;
         }
@@ -154,7 +156,7 @@ impl Slot {
         if place.is_err() {
             return false;
         }
-        let Some(other) = slots.spawn_worker() else {
+        let Some(other) = slots.spawn_worker(&mut all) else {
             slots.streams.fetch_sub(1, SeqCst);
             return false;
         };
@@ -165,7 +167,7 @@ impl Slot {
             other.relaying_since.store(LEFT, SeqCst);
         }
         let leaver = if is_out { self } else { &*other };
-        slots.all.lock().retain(|slot| !std::ptr::eq(&**slot, leaver));
+        all.retain(|slot| !std::ptr::eq(&**slot, leaver));
         true
     }
 }
