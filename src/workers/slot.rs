@@ -60,10 +60,10 @@ impl Slots {
 
     /// Starts one more worker; returns whether that worked. Takes a lock.
     pub fn fill(self: &Arc<Self>) -> bool {
-        self.spawn_worker().is_some()
+        self.spawn_worker(&mut self.all.lock()).is_some()
     }
 
-    fn spawn_worker(self: &Arc<Self>) -> Option<Arc<Slot>> {
+    fn spawn_worker(self: &Arc<Self>, all: &mut Vec<Arc<Slot>>) -> Option<Arc<Slot>> {
         let slot = Arc::new(Slot {
             slots: Arc::downgrade(self),
             relaying_since: AtomicU64::new(IDLE),
@@ -72,7 +72,7 @@ impl Slots {
         });
         let hired = (self.spawn_worker)(Arc::clone(&slot));
         hired.then(|| {
-            self.all.lock().push(Arc::clone(&slot));
+            all.push(Arc::clone(&slot));
             slot
         })
     }
@@ -144,9 +144,11 @@ impl Slot {
     }
 
     /// Detaches the worker if `may` holds for its `relaying_since`. `false` if no other worker can take its
-    /// place. Takes a lock.
+    /// place. Holds a lock all the while: the new worker must not be detached before it is known which of the
+    /// two is surplus.
     pub(super) fn detach_if(&self, may: impl Fn(u64) -> bool) -> bool {
         let Some(slots) = self.slots.upgrade() else { return false };
+        let mut all = slots.all.lock();
         if self.relaying_since.load(SeqCst) == LEFT {
             return true;
         }
@@ -155,7 +157,7 @@ impl Slot {
         if place.is_err() {
             return false;
         }
-        let Some(other) = slots.spawn_worker() else {
+        let Some(other) = slots.spawn_worker(&mut all) else {
             slots.streams.fetch_sub(1, SeqCst);
             return false;
         };
@@ -167,7 +169,7 @@ impl Slot {
             other.relaying_since.store(LEFT, SeqCst);
         }
         let leaver = if is_out { self } else { &*other };
-        slots.all.lock().retain(|slot| !std::ptr::eq(&**slot, leaver));
+        all.retain(|slot| !std::ptr::eq(&**slot, leaver));
         true
     }
 }

@@ -13,6 +13,8 @@ enum Job {
     Answer,
     /// It leaves with a stream, if it may.
     Stream,
+    /// It passes an answer on, and then leaves with it, if it may.
+    LongAnswer,
 }
 
 /// A pool whose workers do what there is to do, and then wait for more.
@@ -61,8 +63,10 @@ impl Pool {
         while let Some(thread) = { self.crew.threads.lock().pop() } {
             thread.join().unwrap();
         }
-        let stay = self.crew.waiting.lock().iter().filter(|slot| !slot.should_exit()).count();
-        assert_eq!((stay, self.slots.streams()), (workers, 0));
+        let (all, waiting) = (self.slots.all.lock(), self.crew.waiting.lock());
+        let stay: Vec<_> = waiting.iter().filter(|slot| !slot.should_exit()).collect();
+        assert_eq!((stay.len(), self.slots.streams(), all.len()), (workers, 0, workers));
+        assert!(stay.iter().all(|slot| all.iter().any(|one| Arc::ptr_eq(one, slot))), "listed are others");
         assert!(self.crew.most_outside.load(SeqCst) <= max_streams);
     }
 }
@@ -73,15 +77,14 @@ fn work(slot: &Arc<Slot>, crew: &Crew, is_hired_later: bool) {
             return crew.waiting.lock().push(Arc::clone(slot));
         };
         assert!(is_hired_later || !slot.has_left(), "sent out after its answer had ended");
-        match job {
-            Job::Answer => slot.relaying(),
-            Job::Stream if slot.leave() => {
-                let outside = crew.outside.fetch_add(1, SeqCst) + 1;
-                crew.most_outside.fetch_max(outside, SeqCst);
-                thread::yield_now();
-                crew.outside.fetch_sub(1, SeqCst);
-            }
-            Job::Stream => {}
+        if !matches!(job, Job::Stream) {
+            slot.relaying();
+        }
+        if !matches!(job, Job::Answer) && slot.leave() {
+            let outside = crew.outside.fetch_add(1, SeqCst) + 1;
+            crew.most_outside.fetch_max(outside, SeqCst);
+            thread::yield_now();
+            crew.outside.fetch_sub(1, SeqCst);
         }
     }
 }
@@ -96,11 +99,31 @@ fn who_is_sent_out_is_replaced_and_nobody_is_lost_whenever_its_answer_ends() {
     });
 }
 
+/// A worker leaves just when the reaper sends it out; it leaves once, and one takes its place.
+#[test]
+fn nobody_leaves_twice() {
+    many_orders(|| {
+        let pool = Pool::start(1, 9, &[Job::LongAnswer; 2]);
+        pool.release();
+        pool.assert_whole(1, 9);
+    });
+}
+
 /// Three would leave at once, and one may.
 #[test]
 fn no_more_are_outside_than_may_be() {
     many_orders(|| {
         let pool = Pool::start(3, 1, &[Job::Stream; 4]);
         pool.assert_whole(3, 1);
+    });
+}
+
+/// Who is hired for a worker that then stays leaves with a stream of its own, before it is told that it is too many.
+#[test]
+fn who_is_too_many_may_have_left_by_itself() {
+    many_orders(|| {
+        let pool = Pool::start(1, 9, &[Job::Stream, Job::Answer]);
+        pool.release();
+        pool.assert_whole(1, 9);
     });
 }

@@ -155,18 +155,24 @@ fn what_a_backend_does_with_idle_connections_is_learned() {
     const CLOSED_AFTER: Duration = Duration::from_millis(700);
     let (backend, balancer) = by_hand("1h");
     let source = || balancer.metrics()["backends"][0]["idle_source"].clone();
-    for _ in 0..3 {
-        assert_eq!(source(), "configured");
-        let first = answered(&backend, &balancer, "GET");
-        first.keep_alive();
+    let closes_one = || {
+        answered(&backend, &balancer, "GET").keep_alive();
         let second = answered(&backend, &balancer, "GET");
         let_pass(CLOSED_AFTER);
         drop(second);
         // It is found out by whoever looks, or by the next request.
         answered(&backend, &balancer, "GET").keep_alive();
         answered(&backend, &balancer, "GET");
+    };
+    for _ in 0..2 {
+        closes_one();
+        assert_eq!(source(), "configured", "twice may be chance");
     }
-    eventually("it is learned", || source() == "observed");
+    // Three have to be alike, and on a machine that is busy one or the other is late.
+    eventually("it is learned", || {
+        closes_one();
+        source() == "observed"
+    });
     let idle = balancer.metrics()["backends"][0]["idle_ms"].as_u64().unwrap();
     assert!((500..1200).contains(&idle), "{idle} ms");
 }

@@ -303,11 +303,14 @@ fn it_shows_what_happened_while_the_network_was_away() {
 fn it_shows_what_happened_before_it_was_opened() {
     let backend = Backend::named("one");
     let balancer = Balancer::over(&[&backend]).once_probed();
+    let remembers = |total: u64| {
+        let page = balancer.get("/lb-metrics?history=1").json();
+        page["history"]["samples"].as_array().unwrap().iter().any(|it| it["total_requests"] == total)
+    };
+    // Without a sample of before there would be no rate to draw.
+    eventually("what was before is remembered", || remembers(0));
     (0..40).for_each(|_| assert_eq!(balancer.get("/").status, 200));
-    let samples = || balancer.get("/lb-metrics?history=1").json()["history"]["samples"].clone();
-    eventually("it is remembered", || {
-        samples().as_array().unwrap().iter().any(|it| it["total_requests"] == 40)
-    });
+    eventually("it is remembered", || remembers(40));
     let Some(browser) = open(&balancer) else { return };
     eventually("it is drawn", || {
         let curves = "return document.querySelectorAll('#charts figure:nth-child(1) .curve')[0]?.getTotalLength() ?? 0";

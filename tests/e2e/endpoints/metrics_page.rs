@@ -127,7 +127,7 @@ fn it_remembers_what_was() {
     let balancer = Balancer::over(&[&backend]).once_probed();
     assert_eq!(balancer.metrics().get("history"), None, "only where it is asked for");
     let history = || balancer.get("/lb-metrics?history=1").json()["history"].clone();
-    let first = history();
+    let first = eventually("a first sample", || Some(history()).filter(|it| it["samples"][0].is_object()));
     assert_eq!(first["interval_seconds"], 5);
     let sample = &first["samples"][0];
     assert_eq!((&sample["total_requests"], &sample["latency_ms"]), (&json!(0), &Value::Null));

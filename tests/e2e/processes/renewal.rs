@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 use serde_json::json;
 
 use crate::support::{
-    Admin, Answer, Backend, Balancer, Behaviour, Client, Run, Stop, config, eventually, skip,
+    Admin, Answer, Backend, Balancer, Behaviour, Client, Run, Stop, children, config, eventually, skip,
 };
 
 /// A balancer and its successors.
@@ -234,15 +234,9 @@ fn a_renewal_runs_the_binary_that_is_there_by_then() {
     assert_eq!(client.read_response().text(), "held");
 }
 
-/// The children of a process.
-fn children(of: impl std::fmt::Display) -> Vec<Pid> {
-    let listed = std::fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
-    listed.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
-}
-
 #[test]
 fn a_container_outlives_renewals_and_ends_with_the_process_that_serves() {
-    let alone = ["--user", "--map-root-user", "--pid", "--fork", "--mount-proc"];
+    let alone = ["--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"];
     if !Command::new("unshare").args(alone).arg("true").status().is_ok_and(|status| status.success()) {
         skip("no unshare here, or no right to it");
         return;

@@ -24,6 +24,6 @@ pub use client::{Client, Response};
 pub use dns::{Dns, Says};
 pub use eventually::{Stop, eventually, let_pass, patience, skip, soon, with_room};
 pub use names::Names;
-pub use process::{Finished, Process, fields, peer, python_with};
+pub use process::{Finished, Process, children, fields, peer, python_with};
 pub use rustix::process::Signal;
 pub use tls::{Authority, TlsClient};

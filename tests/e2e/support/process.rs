@@ -1,6 +1,7 @@
 //! A child process whose lines are kept, and which does not outlive its test.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use loadbalancer::logging::logfmt;
 use parking_lot::Mutex;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
 use super::{eventually, patience, skip};
 
@@ -107,7 +108,8 @@ impl Process {
         self.child.id()
     }
 
-    /// Those that have taken over from it, one after the other, by itself or because they were asked to.
+    /// Those that have taken over from it, one after the other, by itself or because they were asked to. By the
+    /// numbers that they have where it runs; in a namespace of its own that is not here.
     pub fn successors(&self) -> Vec<Pid> {
         let lines = self.stderr().into_iter().filter(|line| line.contains("another process has taken over"));
         let pid_of = |line: String| fields(&line).into_iter().find(|(name, _)| name == "pid");
@@ -118,6 +120,15 @@ impl Process {
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("the process is there");
+    }
+
+    /// Those of its children that have not ended, where it has been taken over from.
+    fn heirs(&mut self) -> Vec<OwnedFd> {
+        if self.successors().is_empty() || !self.is_running() {
+            return Vec::new();
+        }
+        let children = children(self.pid());
+        children.into_iter().filter_map(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()).collect()
     }
 
     /// Waits for its end; all its lines are there afterwards.
@@ -147,13 +158,24 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        let heirs = self.heirs();
         let _ = self.child.kill();
         let _ = self.child.wait();
-        self.successors().into_iter().for_each(|pid| _ = kill_process(pid, Signal::KILL));
+        heirs.iter().for_each(|heir| _ = pidfd_send_signal(heir, Signal::KILL));
         if thread::panicking() {
             eprintln!("--- standard error of {}:\n{}", self.child.id(), self.stderr().join("\n"));
         }
     }
+}
+
+/// The children of a process, whichever of its threads has started them.
+pub fn children(of: impl std::fmt::Display) -> Vec<Pid> {
+    let threads = std::fs::read_dir(format!("/proc/{of}/task")).into_iter().flatten().flatten();
+    let listed = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    listed
+        .flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        .filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
+        .collect()
 }
 
 impl Lines {
