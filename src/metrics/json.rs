@@ -2,17 +2,20 @@
 
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::operation::Operation;
-use super::time::rfc3339;
+use super::time::{self, rfc3339};
 use super::{CLASSES, Metrics};
 use crate::histogram::{Histogram, Percentiles};
 use crate::pool::{Backend, Live};
 
-/// Figures other than counters.
+/// Figures other than counters; each field is one of the page.
+#[derive(Serialize)]
 pub struct Gauges {
     /// Time since the start.
+    #[serde(rename = "uptime_seconds", serialize_with = "time::as_whole_seconds")]
     pub uptime: Duration,
     /// The algorithm's name in the configuration.
     pub algorithm: String,
@@ -31,6 +34,7 @@ pub struct Gauges {
     /// Whether the process is draining.
     pub draining: bool,
     /// Figures of the process itself.
+    #[serde(skip)]
     pub operation: Operation,
 }
 
@@ -61,8 +65,7 @@ pub fn page(metrics: &Metrics, gauges: &Gauges, live: &Live, view: View) -> Valu
     let snapshot = metrics.snapshot();
     let reasons: serde_json::Map<String, Value> =
         snapshot.reasons.iter().map(|(word, count)| ((*word).to_owned(), json!(count))).collect();
-    let mut page = json!({
-        "uptime_seconds": gauges.uptime.as_secs(),
+    let counted = json!({
         "total_requests": snapshot.success + snapshot.failed,
         "success_requests": snapshot.success,
         "failed_requests": snapshot.failed,
@@ -71,14 +74,6 @@ pub fn page(metrics: &Metrics, gauges: &Gauges, live: &Live, view: View) -> Valu
         "own_page_requests": snapshot.own_pages,
         "avg_latency_ms": rounded(snapshot.avg_latency_ms),
         "latency_ms": latency(&snapshot.latency),
-        "algorithm": gauges.algorithm,
-        "active_requests": gauges.active_requests,
-        "queued_requests": gauges.queued_requests,
-        "client_connections": gauges.client_connections,
-        "streams": gauges.streams,
-        "received_bytes": gauges.received_bytes,
-        "sent_bytes": gauges.sent_bytes,
-        "draining": gauges.draining,
         "reasons": reasons,
         "healthy_backends": live.backends().filter(|backend| backend.is_usable()).count(),
         "total_backends": live.backends().count(),
@@ -86,7 +81,10 @@ pub fn page(metrics: &Metrics, gauges: &Gauges, live: &Live, view: View) -> Valu
         "pools": pools(live),
         "backends": entries(live, view),
     });
-    if let Value::Object(fields) = &mut page {
+    // Names are the only keys, so serializing can't fail.
+    let mut page = serde_json::to_value(gauges).unwrap_or_default();
+    if let (Value::Object(fields), Value::Object(mut counted)) = (&mut page, counted) {
+        fields.append(&mut counted);
         fields.append(&mut gauges.operation.fields(live));
     }
     add_buckets(&mut page, metrics.latency(), view);

@@ -3,9 +3,10 @@
 
 use std::time::{Duration, SystemTime};
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::time::rfc3339;
+use super::time::{self, rfc3339};
 use crate::pool::Live;
 
 /// The program's version.
@@ -23,20 +24,23 @@ pub struct LastReload {
 }
 
 /// A certificate of the TLS listener.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct CertificateLife {
     /// The certificate's file.
     pub file: String,
     /// The end of its validity.
+    #[serde(serialize_with = "time::as_rfc3339")]
     pub expires: SystemTime,
 }
 
 /// Figures from the operating system; `None` for those that it does not provide.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Process {
     /// Processor time of all threads.
+    #[serde(rename = "cpu_seconds", serialize_with = "time::as_optional_seconds")]
     pub cpu: Option<Duration>,
     /// Resident memory.
+    #[serde(rename = "resident_memory_bytes")]
     pub resident_bytes: Option<u64>,
     /// Open file descriptors.
     pub open_fds: Option<u64>,
@@ -63,7 +67,7 @@ pub struct Operation {
 }
 
 /// The state of a backend's name whose addresses are each a backend.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct NameLife {
     /// The name's pool.
     pub pool: String,
@@ -76,33 +80,20 @@ pub struct NameLife {
     /// How many addresses are not used because there are too many.
     pub left_out: usize,
     /// Time of the last answer.
+    #[serde(serialize_with = "time::as_optional_rfc3339")]
     pub last_answer: Option<SystemTime>,
     /// How long that answer is valid, if known.
+    #[serde(rename = "ttl_seconds", serialize_with = "time::as_optional_whole_seconds")]
     pub ttl: Option<Duration>,
     /// Why the last look-up failed; `None` if it succeeded.
+    #[serde(rename = "last_error")]
     pub failure: Option<String>,
-}
-
-impl NameLife {
-    fn to_json(&self) -> Value {
-        json!({
-            "pool": self.pool,
-            "name": self.name,
-            "addresses": self.addresses,
-            "absent": self.absent,
-            "left_out": self.left_out,
-            "last_answer": self.last_answer.map(rfc3339),
-            "ttl_seconds": self.ttl.map(|ttl| ttl.as_secs()),
-            "last_error": self.failure,
-        })
-    }
 }
 
 impl Operation {
     /// The fields of the JSON page.
     pub(super) fn fields(&self, live: &Live) -> Map<String, Value> {
-        let (limits, reload, process) = (&live.config.limits, &self.reload, &self.process);
-        let certificate = |it: &CertificateLife| json!({ "file": it.file, "expires": rfc3339(it.expires) });
+        let (limits, reload) = (&live.config.limits, &self.reload);
         let fields = json!({
             "version": VERSION,
             "hostname": self.hostname,
@@ -121,14 +112,9 @@ impl Operation {
                 "last_reload_succeeded": reload.mistakes.is_none(),
                 "mistakes": reload.mistakes,
             },
-            "certificates": self.certificates.iter().map(certificate).collect::<Vec<_>>(),
-            "names": self.names.iter().map(NameLife::to_json).collect::<Vec<_>>(),
-            "process": {
-                "cpu_seconds": process.cpu.map(|time| time.as_secs_f64()),
-                "resident_memory_bytes": process.resident_bytes,
-                "open_fds": process.open_fds,
-                "max_fds": process.max_fds,
-            },
+            "certificates": self.certificates,
+            "names": self.names,
+            "process": self.process,
         });
         match fields {
             Value::Object(fields) => fields,
