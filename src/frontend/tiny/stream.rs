@@ -40,6 +40,14 @@ enum Output {
     Ended,
 }
 
+/// What is still to come of the request's body.
+enum BodyLeft {
+    Nothing,
+    /// So many bytes, at least one.
+    Length(u64),
+    Chunks,
+}
+
 /// See the module.
 pub(super) struct TinyStream {
     shared: Arc<Shared>,
@@ -47,9 +55,7 @@ pub(super) struct TinyStream {
     request: Option<tiny_http::Request>,
     peer: SocketAddr,
     output: Output,
-    /// Body bytes still to come; `None` for chunked.
-    body_left: Option<u64>,
-    body_done: bool,
+    left: BodyLeft,
     /// tiny_http leaves the bytes behind the head undecoded, because the client asked for an upgrade.
     upgrade: bool,
     /// tiny_http reads no further request from this connection and closes it.
@@ -64,14 +70,18 @@ impl TinyStream {
         length: BodyLength,
         (upgrade, is_last): (bool, bool),
     ) -> TinyStream {
-        let (body_left, body_done) = match length {
-            BodyLength::None | BodyLength::Known(0) => (Some(0), true),
-            BodyLength::Known(length) => (Some(length), false),
-            BodyLength::Chunked => (None, false),
+        let left = match length {
+            BodyLength::None | BodyLength::Known(0) => BodyLeft::Nothing,
+            BodyLength::Known(length) => BodyLeft::Length(length),
+            BodyLength::Chunked => BodyLeft::Chunks,
         };
         let (request, output) = (Some(request), Output::None);
         shared.began();
-        TinyStream { shared, watch, request, peer, output, body_left, body_done, upgrade, is_last }
+        TinyStream { shared, watch, request, peer, output, left, upgrade, is_last }
+    }
+
+    fn has_whole_body(&self) -> bool {
+        matches!(self.left, BodyLeft::Nothing)
     }
 
     fn socket(&self) -> Option<ClientSocket> {
@@ -79,7 +89,7 @@ impl TinyStream {
     }
 
     fn begin_output(&mut self) -> io::Result<()> {
-        self.output = if self.body_done && !self.upgrade {
+        self.output = if self.has_whole_body() && !self.upgrade {
             let request = self.request.take().ok_or(io::ErrorKind::NotConnected)?;
             Output::Library(request.into_writer())
         } else {
@@ -89,11 +99,12 @@ impl TinyStream {
     }
 
     fn read_body(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let request = self.request.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        let most = match self.body_left {
-            Some(left) => buf.len().min(usize::try_from(left).unwrap_or(usize::MAX)),
-            None => buf.len(),
+        let most = match self.left {
+            BodyLeft::Nothing => return Ok(0),
+            BodyLeft::Length(left) => buf.len().min(usize::try_from(left).unwrap_or(usize::MAX)),
+            BodyLeft::Chunks => buf.len(),
         };
+        let request = self.request.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         let waiting = Instant::now();
         let read = request.as_reader().read(&mut buf[..most]);
         self.watch.has_waited(Wait::Client, waiting.elapsed());
@@ -102,18 +113,20 @@ impl TinyStream {
         // tiny_http returns 0 instead of an error if the client breaks off, even inside a chunk. So a client
         // that has ended its side by the end of a chunked body counts as one that broke off.
         let has_broken_off = || self.socket().is_none_or(|socket| socket.has_ended());
-        if amount == 0 && (self.body_left.is_some() || has_broken_off()) {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.body_left = self.body_left.map(|left| left - amount as u64);
-        self.body_done = self.body_left.map_or(amount == 0, |left| left == 0);
+        self.left = match self.left {
+            BodyLeft::Length(left) if amount > 0 && amount as u64 == left => BodyLeft::Nothing,
+            BodyLeft::Length(left) if amount > 0 => BodyLeft::Length(left - amount as u64),
+            BodyLeft::Chunks if amount > 0 => BodyLeft::Chunks,
+            BodyLeft::Chunks if !has_broken_off() => BodyLeft::Nothing,
+            _ => return Err(io::ErrorKind::UnexpectedEof.into()),
+        };
         Ok(amount)
     }
 
     /// Drops tiny_http's request without letting it write an answer or read the rest of the body.
     fn let_go(&mut self) {
         let Some(request) = self.request.take() else { return };
-        if !self.body_done {
+        if !self.has_whole_body() {
             self.socket().inspect(|socket| socket.shutdown(Shutdown::Both));
         }
         discard(request);
@@ -137,7 +150,7 @@ impl TinyStream {
             self.shared.doom(self.peer, socket.cookie());
             if ending == Ending::Reset {
                 socket.reset();
-            } else if !self.body_done {
+            } else if !self.has_whole_body() {
                 socket.shutdown(Shutdown::Write);
                 socket.linger(LINGER);
             }
@@ -160,7 +173,7 @@ pub(super) fn discard(request: tiny_http::Request) {
 
 impl ClientStream for TinyStream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.body_done || buf.is_empty() { Ok(0) } else { self.read_body(buf) }
+        if buf.is_empty() { Ok(0) } else { self.read_body(buf) }
     }
 
     fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -178,7 +191,7 @@ impl ClientStream for TinyStream {
     }
 
     fn body_is_pending(&self) -> bool {
-        !self.body_done
+        !self.has_whole_body()
     }
 
     fn longest_body(&self) -> u64 {
@@ -190,7 +203,7 @@ impl ClientStream for TinyStream {
     }
 
     fn can_tunnel(&self) -> bool {
-        self.upgrade && self.body_done
+        self.upgrade && self.has_whole_body()
     }
 
     fn tunnel(&mut self) -> io::Result<Box<dyn Duplex>> {
