@@ -5,9 +5,9 @@
 //! The environment only holds a mark ([`MARK`]). The order matters:
 //!
 //! 1. old: starts the new process, sends it the listening sockets and the admin overrides
-//! 2. new: starts everything but accepting, sends [`READY`]
-//! 3. old: stops accepting, sends [`GO`]; new connections wait in the sockets' backlog
-//! 4. new: accepts, sends [`SERVING`]
+//! 2. new: starts everything but accepting, sends `READY`
+//! 3. old: stops accepting, sends `GO`; new connections wait in the sockets' backlog
+//! 4. new: accepts, sends `SERVING`
 //! 5. old: drains, and exits with status 0
 //!
 //! If the new process fails before it serves, the old one continues as if nothing had been requested.
@@ -16,51 +16,35 @@
 //! one. After its own drain only the parent's role remains: it passes on signals, reaps children, and exits
 //! with the status of the child that served last.
 
+mod channel;
 mod child;
+mod inherited;
 mod line;
 mod origin;
 mod parent;
+mod predecessor;
 
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, never};
 use parking_lot::Mutex;
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
-};
 
-use crate::config::{ListenAddress, MOST_LISTENERS};
 use crate::frontend::ListenSocket;
+pub use channel::HandedOver;
+use channel::{GO, READY, SERVING, STEP_LIMIT, expect};
 use child::START_LIMIT;
 pub use child::ToParent;
+pub use inherited::{activated_sockets, is_half_of, is_wanted};
 pub use origin::{MARK, Origin};
 pub use parent::{Event, Parent};
+pub use predecessor::Predecessor;
 
 use crate::shutdown::Control;
 
-/// The plain listeners, TLS and admin.
-const MAX_SOCKETS: usize = 2 * MOST_LISTENERS + 1;
-/// Sent with the sockets.
-const HERE: u8 = b'L';
-/// The same, if a service manager holds the sockets, too.
-const HERE_TO_STAY: u8 = b'S';
-/// Everything but accepting has started.
-const READY: u8 = b'R';
-/// The old process no longer accepts.
-const GO: u8 = b'G';
-/// The new process accepts.
-const SERVING: u8 = b'S';
-
 /// How often to check whether the renewal was called off.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
-/// Time limit of each later step.
-const STEP_LIMIT: Duration = Duration::from_secs(10);
-
 /// How successors are started.
 pub enum Succession {
     /// Not at all: this process can't start its program again.
@@ -187,14 +171,7 @@ impl Successor<'_> {
         by_hand: &str,
         mut is_called_off: impl FnMut() -> bool,
     ) -> io::Result<()> {
-        let sockets: Vec<_> = listeners.iter().take(MAX_SOCKETS).map(|listener| listener.as_fd()).collect();
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        control.push(SendAncillaryMessage::ScmRights(&sockets));
-        let word = [if sockets_stay { HERE_TO_STAY } else { HERE }];
-        sendmsg(&self.channel, &[IoSlice::new(&word)], &mut control, SendFlags::NOSIGNAL)?;
-        self.channel.set_write_timeout(Some(START_LIMIT))?;
-        send_text(&self.channel, by_hand)?;
+        channel::send_sockets(&self.channel, listeners, sockets_stay, by_hand)?;
         let deadline = Instant::now() + START_LIMIT;
         while !is_called_off() {
             match expect(&self.channel, READY, LOOK_PAUSE) {
@@ -222,123 +199,9 @@ impl Successor<'_> {
     }
 }
 
-/// Sends a length of four bytes, most significant first, and the text.
-fn send_text(mut channel: &UnixStream, text: &str) -> io::Result<()> {
-    let length = u32::try_from(text.len()).map_err(io::Error::other)?;
-    channel.write_all(&length.to_be_bytes())?;
-    channel.write_all(text.as_bytes())
-}
-
-fn receive_text(mut channel: &UnixStream) -> io::Result<String> {
-    let mut length = [0; 4];
-    channel.read_exact(&mut length)?;
-    let mut text = String::new();
-    channel.take(u32::from_be_bytes(length).into()).read_to_string(&mut text)?;
-    Ok(text)
-}
-
-fn expect(mut channel: &UnixStream, word: u8, limit: Duration) -> io::Result<()> {
-    channel.set_read_timeout(Some(limit))?;
-    let mut byte = [0];
-    channel.read_exact(&mut byte)?;
-    if byte[0] == word { Ok(()) } else { Err(io::Error::other("an unexpected word from the other process")) }
-}
-
-/// The new process's side of a renewal.
-pub struct Predecessor(UnixStream);
-
-/// What the old process hands over.
-pub struct HandedOver {
-    /// The listening sockets.
-    pub listeners: Vec<ListenSocket>,
-    /// Whether a service manager holds the sockets, too.
-    pub sockets_stay: bool,
-    /// The admin overrides.
-    pub by_hand: String,
-}
-
-impl Predecessor {
-    /// Receives what the old process hands over through this channel.
-    ///
-    /// # Errors
-    /// The old process has ended, or has sent something else than listening sockets.
-    pub fn at(channel: UnixStream) -> io::Result<(Predecessor, HandedOver)> {
-        channel.set_read_timeout(Some(STEP_LIMIT))?;
-        let handed_over = receive_sockets(&channel)?;
-        Ok((Predecessor(channel), handed_over))
-    }
-
-    /// Reports that everything but accepting has started; returns when accepting may begin.
-    ///
-    /// # Errors
-    /// The old process has ended or called it off.
-    pub fn ready(&self) -> io::Result<()> {
-        (&self.0).write_all(&[READY])?;
-        expect(&self.0, GO, START_LIMIT)
-    }
-
-    /// Reports that this process accepts. A predecessor that has ended does not need to know.
-    pub fn serving(&self) {
-        let _ = (&self.0).write_all(&[SERVING]);
-    }
-}
-
-fn receive_sockets(channel: &UnixStream) -> io::Result<HandedOver> {
-    let mut byte = [0];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    recvmsg(channel, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    let messages = control.drain();
-    let sockets = messages.filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(sockets) => Some(sockets),
-        _ => None,
-    });
-    let listeners: Vec<_> = sockets.flatten().map(ListenSocket::inherited).collect::<io::Result<_>>()?;
-    if listeners.is_empty() {
-        return Err(io::Error::other("no socket was handed over"));
-    }
-    let by_hand = receive_text(channel)?;
-    Ok(HandedOver { listeners, sockets_stay: byte[0] == HERE_TO_STAY, by_hand })
-}
-
-/// The listening sockets that a service manager has opened (systemd's LISTEN_FDS), if there are any.
-///
-/// # Errors
-/// A socket is neither TCP nor Unix.
-pub fn activated_sockets() -> io::Result<Vec<ListenSocket>> {
-    let mut given = listenfd::ListenFd::from_env();
-    let mut listeners = Vec::new();
-    for index in 0..given.len() {
-        // A socket of another kind stays in `given`.
-        let socket = match given.take_unix_listener(index) {
-            Ok(socket) => socket.map(OwnedFd::from),
-            Err(_) => given.take_tcp_listener(index)?.map(OwnedFd::from),
-        };
-        listeners.extend(socket.map(ListenSocket::inherited).transpose()?);
-    }
-    Ok(listeners)
-}
-
-/// Whether an inherited socket has the configured address.
-pub fn is_wanted(listener: &ListenSocket, wanted: &ListenAddress) -> bool {
-    match (listener.address(), wanted) {
-        (ListenAddress::Tcp(actual), ListenAddress::Tcp(wanted)) => wanted.port() == 0 || actual == wanted,
-        (ListenAddress::Unix { path, .. }, ListenAddress::Unix { path: wanted, .. }) => path == wanted,
-        _ => false,
-    }
-}
-
-/// Whether the socket listens on all IPv4 addresses where all addresses of both families are configured: the
-/// previous process found no IPv6, and `[::]` can't be bound beside this socket.
-pub fn is_half_of(listener: &ListenSocket, wanted: &ListenAddress) -> bool {
-    let (Some(actual), Some(wanted)) = (listener.address().tcp(), wanted.tcp()) else { return false };
-    let all = [actual, wanted].iter().all(|address| address.ip().is_unspecified());
-    all && actual.is_ipv4() && wanted.is_ipv6() && actual.port() == wanted.port()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::net::{SocketAddr, TcpListener};
+    use std::net::TcpListener;
     use std::sync::Arc;
 
     use std::ffi::OsString;
@@ -373,16 +236,6 @@ mod tests {
         successor.go().unwrap();
         assert_eq!(&other.join().unwrap(), listener.address());
         assert!(succession.into_parent().unwrap().has_heir());
-    }
-
-    #[test]
-    fn an_inherited_socket_of_ipv4_is_half_of_all_addresses() {
-        let listener = bound("0.0.0.0:0");
-        let port = listener.address().tcp().unwrap().port();
-        for (wanted, half) in [("[::]", true), ("0.0.0.0", false), ("[::1]", false)] {
-            let wanted: SocketAddr = format!("{wanted}:{port}").parse().unwrap();
-            assert_eq!(is_half_of(&listener, &ListenAddress::Tcp(wanted)), half, "{wanted}");
-        }
     }
 
     #[test]
