@@ -51,11 +51,6 @@ impl Backend {
         self.max_connections().is_none_or(|most| self.active() < most)
     }
 
-    /// Whether it could take a request now: health, admin state, breaker and load together.
-    pub fn available(&self, now: Instant) -> bool {
-        self.is_usable() && self.has_room() && self.breaker_admits(now)
-    }
-
     /// Whether the probes find it healthy.
     pub fn is_healthy(&self) -> bool {
         self.kept.healthy.load(Relaxed)
