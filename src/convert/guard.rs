@@ -37,7 +37,9 @@ impl Guard {
             let has_host = common == hosts(&route.fields);
             let is_inside = path_is_within(&route.fields, &self.terms);
             if is_inside && has_host && is_of_all_of_them {
-                self.say(&mut route.fields, report);
+                if self.say(&mut route.fields, report) {
+                    (route.place, route.name) = (self.place.clone(), self.text.clone());
+                }
             } else if is_inside || path_is_within(&self.terms, &route.fields) {
                 let mut part = route.clone();
                 for (name, value) in self.terms.iter().filter(|(name, _)| *name != "host") {
@@ -73,8 +75,10 @@ impl Guard {
         *routes = parts;
     }
 
-    fn say(&self, route: &mut Object, report: &mut Report) {
-        if ["respond", "redirect"].iter().any(|answer| self.networks.contains_key(*answer)) {
+    /// Returns whether the route is now an answer of the restriction's.
+    fn say(&self, route: &mut Object, report: &mut Report) -> bool {
+        let is_answer = ["respond", "redirect"].iter().any(|answer| self.networks.contains_key(*answer));
+        if is_answer {
             route.retain(|name, _| {
                 name.starts_with("path") || ["host", "methods", "headers", "query"].contains(&name.as_str())
             });
@@ -92,6 +96,7 @@ impl Guard {
                 (_, None) => put(route, which, value.clone()),
             }
         }
+        is_answer
     }
 }
 
