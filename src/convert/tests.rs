@@ -3,6 +3,7 @@
 mod access;
 mod forwarded;
 mod hostile;
+mod odd;
 mod precedence;
 
 use proptest::prelude::*;

@@ -28,7 +28,8 @@ pub fn only_redirects(block: &Directive) -> bool {
 fn answers_otherwise(block: &[Directive], is_outside: bool) -> bool {
     block.iter().any(|it| match it.name.as_str() {
         "proxy_pass" => true,
-        "return" => !is_to_https(it) && !(is_outside && it.arg(0) == "404"),
+        "return" if is_outside && it.arg(0) == "404" => false,
+        "return" => !is_to_https(it),
         "if" | "location" => answers_otherwise(it.inside(), false),
         _ => false,
     })

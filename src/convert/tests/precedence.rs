@@ -94,7 +94,7 @@ fn what_stands_outside_of_locations_comes_first_and_what_is_behind_it_is_told() 
         "proxy_pass http://10.0.0.2",
         "proxy_pass http://10.0.0.1",
     ] {
-        let row = rows.iter().filter(|row| row["directive"] == never).next_back().expect(never);
+        let row = rows.iter().rfind(|row| row["directive"] == never).expect(never);
         assert_eq!(row["verdict"], "ignored", "{never}");
     }
 }
