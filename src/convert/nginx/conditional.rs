@@ -1,5 +1,7 @@
 //! Converts `if` of a server, as written by certbot, and finds redirects to https that would go in circles.
 
+use serde_json::Value as Json;
+
 use super::location;
 use super::scope::Scope;
 use super::settings::Settings;
@@ -13,7 +15,7 @@ use crate::convert::report::{Report, Verdict};
 pub fn answer(
     block: &Directive,
     settings: &Settings,
-    scope: &Scope<'_>,
+    (scope, tls_hosts): (&Scope<'_>, &[String]),
     draft: &mut Draft,
     report: &mut Report,
 ) -> Option<Guard> {
@@ -38,7 +40,12 @@ pub fn answer(
         block.inside().iter().partition(|it| matches!(it.name.as_str(), "return" | "rewrite"));
     others.iter().for_each(|other| not_here(other, report));
     let networks = location::action(&ending, settings, None, scope, draft, report);
-    let verdict = if networks.is_some() { Verdict::Same } else { Verdict::NotHere };
+    let host = terms.get("host").and_then(Json::as_str).unwrap_or_default();
+    let (verdict, note) = match &networks {
+        Some(answer) if goes_round(answer, host, tls_hosts) => (Verdict::NotHere, IN_CIRCLES),
+        Some(_) => (Verdict::Same, note),
+        None => (Verdict::NotHere, note),
+    };
     report.note(&block.place, &block.text(), verdict, note);
     Some(Guard { terms, networks: networks?, place: block.place.clone(), text: block.text() })
 }
@@ -49,26 +56,28 @@ fn not_here(directive: &Directive, report: &mut Report) {
     directive.inside().iter().for_each(|inner| not_here(inner, report));
 }
 
+const IN_CIRCLES: &str = "not by a route, which is for TLS as well; tls.redirect_http, for all hosts";
+
+/// Whether this answer sends clients of the host by TLS to where they are; an empty host is any.
+fn goes_round(answer: &Object, host: &str, tls_hosts: &[String]) -> bool {
+    let to = answer.get("redirect").and_then(|it| it["to"].as_str()).unwrap_or_default();
+    let is_own =
+        to == "https://{host}{path}" || to.strip_prefix("https://") == Some(&format!("{host}{{path}}"));
+    is_own && tls_hosts.iter().any(|name| name == host)
+}
+
 /// Takes out redirects to https for hosts that servers with TLS have: every listener serves all routes, so
 /// that they would send clients that came by TLS to where they are.
 pub fn without_circles(routes: &mut Vec<DraftRoute>, tls_hosts: &[String], report: &mut Report) {
     routes.retain_mut(|route| {
-        let to = route.fields.get("redirect").and_then(|it| it["to"].as_str()).map(str::to_owned);
-        let goes_round = |host: &str| {
-            let is_own = to.as_deref().is_some_and(|to| {
-                to == "https://{host}{path}"
-                    || to.strip_prefix("https://") == Some(&format!("{host}{{path}}"))
-            });
-            is_own && tls_hosts.iter().any(|name| name == host)
-        };
         let all: Vec<String> = match hosts(&route.fields)[..] {
             [] => vec![String::new()],
             ref hosts => hosts.iter().map(|host| (*host).to_owned()).collect(),
         };
-        let rest: Vec<String> = all.iter().filter(|host| !goes_round(host)).cloned().collect();
+        let rest: Vec<String> =
+            all.iter().filter(|host| !goes_round(&route.fields, host, tls_hosts)).cloned().collect();
         if rest.len() < all.len() {
-            let note = "not by a route, which is for TLS as well; tls.redirect_http, for all hosts";
-            report.note(&route.place, &route.name, Verdict::NotHere, note);
+            report.note(&route.place, &route.name, Verdict::NotHere, IN_CIRCLES);
         }
         for_hosts(&mut route.fields, &rest);
         if rest == [""] {

@@ -94,6 +94,8 @@ pub fn server(
         report.note(&block.place, "default server", Verdict::Same, "takes what no other server_name is for");
         names.clear();
     }
+    // A server with TLS may redirect to itself for reasons of its own.
+    let tls_hosts = if has_tls(block) { &[] } else { tls_hosts };
     let scope = Scope { upstreams, hosts: names };
     // A `return` or `rewrite` outside of locations takes precedence over them, and so does an `if` before it.
     let mut conditions: Vec<Guard> = Vec::new();
@@ -101,7 +103,13 @@ pub fn server(
     for directive in &others {
         match directive.name.as_str() {
             "if" | "return" | "rewrite" if own.is_some() => location::never_reached(directive, report),
-            "if" => conditions.extend(conditional::answer(directive, &settings, &scope, draft, report)),
+            "if" => conditions.extend(conditional::answer(
+                directive,
+                &settings,
+                (&scope, tls_hosts),
+                draft,
+                report,
+            )),
             "return" | "rewrite" => {
                 own = location::action(&[*directive], &settings, None, &scope, draft, report);
             }
@@ -138,9 +146,7 @@ pub fn server(
     let mut routes = draft.routes.split_off(before);
     // The first condition that holds counts, and so it is written last.
     conditions.iter().rev().for_each(|condition| condition.keep_out(&mut routes, report));
-    if !has_tls(block) {
-        conditional::without_circles(&mut routes, tls_hosts, report);
-    }
+    conditional::without_circles(&mut routes, tls_hosts, report);
     draft.routes.extend(routes);
 }
 

@@ -63,6 +63,9 @@ fn a_redirect_to_https_is_not_for_those_who_came_by_it() {
             row["directive"].as_str().is_some_and(|it| it.starts_with("if (")) && row["verdict"] == "not here"
         };
         assert!(rows.iter().any(is_told), "{rows:?}");
+        let is_same =
+            |row: &Json| is_told(row) || row["directive"].as_str().is_none_or(|it| !it.starts_with("if ("));
+        assert!(rows.iter().all(is_same), "{rows:?}");
         assert!(readable(&config, &rows));
     }
     // A server that answers on its own besides is more than a redirect.
