@@ -4,7 +4,7 @@
 use serde_json::Value as Json;
 
 use super::draft::{DraftRoute, Object, push, put};
-use super::order::{hosts_meet, path_is_within, paths_meet};
+use super::order::{common_hosts, hosts, hosts_meet, path_is_within, paths_meet};
 use super::report::{Place, Report, Verdict};
 use super::text::MOST_ROUTES;
 
@@ -13,7 +13,7 @@ use super::text::MOST_ROUTES;
 pub struct Guard {
     /// The conditions, as in a route.
     pub terms: Object,
-    /// `allow` or `deny` with networks; or `respond`, for all clients.
+    /// `allow` or `deny` with networks; or `respond` or `redirect`, for all clients.
     pub networks: Object,
     /// The restriction's position.
     pub place: Place,
@@ -32,19 +32,36 @@ impl Guard {
         let is_of_all_of_them = self.terms.keys().all(|name| name.starts_with("path") || name == "host");
         let mut parts: Vec<DraftRoute> = Vec::new();
         for route in routes.iter_mut().filter(|route| hosts_meet(&route.fields, &self.terms)) {
-            let host = self.terms.get("host");
-            let has_host = host.is_none() || host == route.fields.get("host");
+            let common: Vec<String> =
+                common_hosts(&route.fields, &self.terms).into_iter().map(str::to_owned).collect();
+            let has_host = common == hosts(&route.fields);
             let is_inside = path_is_within(&route.fields, &self.terms);
             if is_inside && has_host && is_of_all_of_them {
-                self.say(&mut route.fields, report);
+                if self.say(&mut route.fields, report) {
+                    (route.place, route.name) = (self.place.clone(), self.text.clone());
+                }
             } else if is_inside || path_is_within(&self.terms, &route.fields) {
                 let mut part = route.clone();
-                for (name, value) in &self.terms {
+                for (name, value) in self.terms.iter().filter(|(name, _)| *name != "host") {
                     if !(is_inside && name.starts_with("path")) {
                         if name.starts_with("path") {
                             part.fields.remove("path");
                         }
                         put(&mut part.fields, name, value.clone());
+                    }
+                }
+                if !has_host {
+                    for_hosts(&mut part.fields, &common);
+                }
+                if is_inside && is_of_all_of_them {
+                    // What is left of a list of hosts.
+                    let rest: Vec<String> = hosts(&route.fields)
+                        .into_iter()
+                        .filter(|host| !common.iter().any(|it| it == host))
+                        .map(str::to_owned)
+                        .collect();
+                    if !rest.is_empty() {
+                        for_hosts(&mut route.fields, &rest);
                     }
                 }
                 self.say(&mut part.fields, report);
@@ -58,7 +75,14 @@ impl Guard {
         *routes = parts;
     }
 
-    fn say(&self, route: &mut Object, report: &mut Report) {
+    /// Returns whether the route is now an answer of the restriction's.
+    fn say(&self, route: &mut Object, report: &mut Report) -> bool {
+        let is_answer = ["respond", "redirect"].iter().any(|answer| self.networks.contains_key(*answer));
+        if is_answer {
+            route.retain(|name, _| {
+                name.starts_with("path") || ["host", "methods", "headers", "query"].contains(&name.as_str())
+            });
+        }
         for (which, value) in &self.networks {
             match (which.as_str(), value.as_array()) {
                 ("allow", Some(_)) => {
@@ -69,16 +93,19 @@ impl Guard {
                 (_, Some(networks)) => {
                     networks.iter().for_each(|network| push(route, which, network.clone()))
                 }
-                ("respond", None) => {
-                    route.retain(|name, _| {
-                        name.starts_with("path")
-                            || ["host", "methods", "headers", "query"].contains(&name.as_str())
-                    });
-                    put(route, which, value.clone());
-                }
                 (_, None) => put(route, which, value.clone()),
             }
         }
+        is_answer
+    }
+}
+
+/// Sets the hosts of a route.
+pub fn for_hosts(route: &mut Object, hosts: &[String]) {
+    match hosts {
+        [] => {}
+        [host] => put(route, "host", host.as_str()),
+        hosts => put(route, "host", hosts.to_vec()),
     }
 }
 

@@ -48,7 +48,8 @@ fn specificity(route: &Object) -> (u8, u8, usize, usize) {
     (host, kind, length, usize::from(route.contains_key("methods")) + count("headers") + count("query"))
 }
 
-fn hosts(route: &Object) -> Vec<&str> {
+/// The hosts of a route; empty for any.
+pub fn hosts(route: &Object) -> Vec<&str> {
     match route.get("host") {
         Some(Json::String(host)) => vec![host],
         Some(Json::Array(list)) => list.iter().filter_map(Json::as_str).collect(),
@@ -63,13 +64,28 @@ fn meet(one: &Object, other: &Object) -> bool {
 
 /// Whether a host can match both routes.
 pub fn hosts_meet(one: &Object, other: &Object) -> bool {
-    let (left, right) = (hosts(one), hosts(other));
+    hosts(one).is_empty() || hosts(other).is_empty() || !common_hosts(one, other).is_empty()
+}
+
+/// The hosts that match both routes; empty for any, or if there are none.
+pub fn common_hosts<'o>(one: &'o Object, other: &'o Object) -> Vec<&'o str> {
     let is_for = |wanted: &str, host: &str| {
         wanted == host || wanted.strip_prefix('*').is_some_and(|end| host.ends_with(end))
     };
-    left.is_empty()
-        || right.is_empty()
-        || left.iter().any(|a| right.iter().any(|b| is_for(a, b) || is_for(b, a)))
+    match (hosts(one), hosts(other)) {
+        (left, right) if left.is_empty() || right.is_empty() => [left, right].concat(),
+        (left, right) => {
+            let both = left.iter().filter(|host| right.iter().any(|wanted| is_for(wanted, host)));
+            let narrower = right.iter().filter(|host| left.iter().any(|wanted| is_for(wanted, host)));
+            let mut common: Vec<&str> = Vec::new();
+            for host in both.chain(narrower) {
+                if !common.contains(host) {
+                    common.push(host);
+                }
+            }
+            common
+        }
+    }
 }
 
 /// Whether a path can match both routes.

@@ -29,7 +29,11 @@ const MOST_ALTERNATIVES: usize = 64;
 pub fn each_with_each(left: &[Terms], right: &[Terms]) -> Result<Vec<Terms>, String> {
     let mut both = Vec::new();
     for (one, other) in left.iter().flat_map(|one| right.iter().map(move |other| (one, other))) {
-        both.push(one.and(other)?);
+        let terms = one.and(other)?;
+        // The same alternative twice would double the routes of each block around it.
+        if !both.contains(&terms) {
+            both.push(terms);
+        }
         bounded(&both)?;
     }
     Ok(both)

@@ -1,6 +1,10 @@
 //! Laws for all programs: the report mentions every line, and the written file can be read.
 
 mod access;
+mod forwarded;
+mod hostile;
+mod odd;
+mod precedence;
 
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};

@@ -1,8 +1,9 @@
 //! Limits for all readers, and reading of files.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+
+use crate::config::read_regular;
 
 /// Size limit for all files together.
 pub const MOST_BYTES: u64 = 4 << 20;
@@ -18,12 +19,8 @@ pub const MOST_ROUTES: usize = 2_000;
 /// # Errors
 /// A message with the file's name.
 pub fn read_file(path: &Path) -> Result<String, String> {
-    let named = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
-    let file = File::open(path).map_err(|why| named(&why))?;
-    if !file.metadata().is_ok_and(|it| it.is_file()) {
-        return Err(named(&"not a regular file"));
-    }
-    text_of(file).map_err(|why| named(&why))
+    let content = read_regular(path, MOST_BYTES + 1).and_then(|content| text_of(&content[..]));
+    content.map_err(|why| format!("{}: {why}", path.display()))
 }
 
 /// Reads up to [`MOST_BYTES`].

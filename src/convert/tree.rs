@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser};
 
-use super::text::{MOST_DEPTH, MOST_DIRECTIVES};
+use super::text::{MOST_BYTES, MOST_DEPTH, MOST_DIRECTIVES};
 
 /// A node of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,12 +83,34 @@ impl Node {
         }
     }
 
-    fn size(&self) -> usize {
-        1 + match &self.value {
-            Value::Text(_) => 0,
-            Value::List(items) => items.iter().map(Node::size).sum(),
-            Value::Map(entries) => entries.iter().map(|(_, node)| node.size()).sum(),
+    fn size(&self) -> Size {
+        let mut size = Size { nodes: 1, bytes: 0, depth: 0 };
+        match &self.value {
+            Value::Text(text) => size.bytes = text.len(),
+            Value::List(items) => items.iter().for_each(|item| size.take(item.size())),
+            Value::Map(entries) => entries.iter().for_each(|(name, node)| {
+                size.bytes += name.len();
+                size.take(node.size());
+            }),
         }
+        size
+    }
+}
+
+/// What a copy of a node costs.
+#[derive(Debug, Clone, Copy, Default)]
+struct Size {
+    nodes: usize,
+    bytes: usize,
+    depth: usize,
+}
+
+impl Size {
+    /// Adds a part.
+    fn take(&mut self, part: Size) {
+        self.nodes += part.nodes;
+        self.bytes += part.bytes;
+        self.depth = self.depth.max(part.depth + 1);
     }
 }
 
@@ -107,7 +129,8 @@ pub fn read(text: &str, file: &str) -> Result<Vec<Node>, String> {
     let mut documents = Vec::new();
     let mut open: Vec<Open> = Vec::new();
     let mut anchors: HashMap<usize, Node> = HashMap::new();
-    let mut size = 0;
+    let mut nodes = 0;
+    let mut bytes = 0;
     for event in Parser::new_from_str(text) {
         let (event, span) =
             event.map_err(|error| format!("{file}:{}: {}", error.marker().line(), error.info()))?;
@@ -119,7 +142,12 @@ pub fn read(text: &str, file: &str) -> Result<Vec<Node>, String> {
             }
             Event::Alias(anchor) => {
                 let node = anchors.get(&anchor).cloned().ok_or_else(|| fault("an alias of nothing"))?;
-                size += node.size();
+                let size = node.size();
+                nodes += size.nodes;
+                bytes += size.bytes;
+                if open.len() + size.depth > MOST_DEPTH {
+                    return Err(fault("too deep"));
+                }
                 (node, 0)
             }
             Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) if open.len() >= MOST_DEPTH => {
@@ -140,8 +168,8 @@ pub fn read(text: &str, file: &str) -> Result<Vec<Node>, String> {
             },
             _ => continue,
         };
-        size += 1;
-        if size > MOST_DIRECTIVES {
+        nodes += 1;
+        if nodes > MOST_DIRECTIVES || bytes as u64 > MOST_BYTES {
             return Err(fault("too many parts"));
         }
         if anchor > 0 {
@@ -201,6 +229,18 @@ mod tests {
             text.push_str(&format!("a{level}: &a{level} [{below}]\n"));
         }
         assert!(read(&text, "t").unwrap_err().contains("too many parts"));
+        let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(10_000), "*a, ".repeat(1_000));
+        assert!(read(&long, "t").unwrap_err().contains("too many parts"));
+        let mut deep = "a0: &a0 x\n".to_owned();
+        for level in 1..9 {
+            deep.push_str(&format!(
+                "a{level}: &a{level} {}*a{}{}\n",
+                "[".repeat(20),
+                level - 1,
+                "]".repeat(20)
+            ));
+        }
+        assert_eq!(read(&deep, "t").unwrap_err(), "t:3: too deep");
         assert!(read("a: [1", "t").unwrap_err().starts_with("t:"));
     }
 }

@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 use super::values::{template, with_variables};
 use crate::convert::directive::Directive;
 use crate::convert::draft::{Draft, Object, header, put};
+use crate::convert::forwarded::is_ours;
 use crate::convert::quantity::size;
 use crate::convert::report::{Remark, Verdict};
 
@@ -51,6 +52,13 @@ pub fn handler(
         }
         "request_header" => {
             let name = arg(0);
+            let bare = name.trim_start_matches(['-', '+', '?', '>']);
+            if is_ours(bare) && !bare.eq_ignore_ascii_case("x-real-ip") {
+                return (
+                    Verdict::Ignored,
+                    "reverse_proxy sets it again, as here; header_up counts".to_owned(),
+                );
+            }
             match (name.strip_prefix('-'), template(arg(1))) {
                 (Some(name), _) => header(common, "request_headers", "remove", name, ""),
                 (None, Ok(value)) => {
@@ -125,7 +133,6 @@ pub fn handler(
         "bind" => not_here("listen has addresses"),
         "handle_errors" => not_here("error_pages has files, for the balancer's own answers"),
         "php_fastcgi" | "acme_server" => not_here("backends are asked by HTTP/1.1"),
-        "import" => not_here("this snippet or file is not there"),
         _ => not_here("this word is not known here"),
     }
 }
@@ -133,7 +140,7 @@ pub fn handler(
 /// Converts `header NAME VALUE`, `-NAME`, `+NAME VALUE`, `?NAME VALUE` or `>NAME VALUE`.
 pub fn response_header(fields: &mut Object, name: &str, value: Option<&str>, more: &str) -> Remark {
     let (sign, bare) = match name.chars().next() {
-        Some(sign @ ('-' | '+' | '?' | '>')) => (sign, &name[1..]),
+        Some(sign @ ('-' | '+' | '?' | '>')) => (sign, name.trim_start_matches(sign)),
         _ => (' ', name),
     };
     if !more.is_empty() || bare.contains('*') {

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use super::syntax;
 use crate::convert::directive::Directive;
+use crate::convert::patterns::matching;
+use crate::convert::report::{Report, Verdict};
 use crate::convert::text::{MOST_BYTES, MOST_DEPTH, MOST_DIRECTIVES, read_file};
 
 /// What imports may still add: a snippet that imports another one twice doubles it.
@@ -12,13 +14,16 @@ struct Budget {
     bytes: usize,
 }
 
+const TOO_DEEP: &str = "imports are too deep, or one is within itself";
+
 struct Imports<'a> {
     snippets: &'a [Directive],
     folder: &'a Path,
+    report: &'a mut Report,
     budget: Budget,
 }
 
-/// The directives with all imports replaced.
+/// The directives with all imports replaced, but for those that can't be, which are reported.
 ///
 /// # Errors
 /// They become too large, or a file can't be read.
@@ -26,9 +31,10 @@ pub fn with_imports(
     block: &[Directive],
     snippets: &[Directive],
     folder: &Path,
+    report: &mut Report,
 ) -> Result<Vec<Directive>, String> {
     let budget = Budget { directives: MOST_DIRECTIVES, bytes: MOST_BYTES as usize };
-    Imports { snippets, folder, budget }.block(block, 0)
+    Imports { snippets, folder, report, budget }.block(block, 0)
 }
 
 impl Imports<'_> {
@@ -42,6 +48,11 @@ impl Imports<'_> {
                 all.extend(self.block(&inner, depth + 1)?);
                 continue;
             }
+            if directive.name == "import" {
+                let note = if is_import { "this snippet or file is not there" } else { TOO_DEEP };
+                self.report.note(&directive.place, &directive.text(), Verdict::NotHere, note);
+                continue;
+            }
             if let Some(inner) = directive.block.take() {
                 directive.block = Some(self.block(&inner, depth + 1)?);
             }
@@ -51,7 +62,10 @@ impl Imports<'_> {
     }
 
     fn pay(&mut self, directive: &Directive) -> Result<(), String> {
-        let bytes = directive.name.len() + directive.args.iter().map(String::len).sum::<usize>();
+        self.pay_for(directive.name.len() + directive.args.iter().map(String::len).sum::<usize>(), directive)
+    }
+
+    fn pay_for(&mut self, bytes: usize, directive: &Directive) -> Result<(), String> {
         match (self.budget.directives.checked_sub(1), self.budget.bytes.checked_sub(bytes)) {
             (Some(directives), Some(bytes)) => {
                 self.budget = Budget { directives, bytes };
@@ -73,29 +87,43 @@ impl Imports<'_> {
             }
             return Ok(Some(inner));
         }
-        let path = self.folder.join(directive.arg(0));
-        if directive.arg(0).is_empty() || !path.is_file() {
+        let files = matching(&self.folder.join(directive.arg(0)));
+        if files.is_empty() && !directive.arg(0).contains(['*', '?']) {
             return Ok(None);
         }
-        syntax::read(&read_file(&path)?, &path.display().to_string()).map(Some)
+        let mut inner = Vec::new();
+        for path in files {
+            let text = read_file(&path)?;
+            self.pay_for(text.len(), directive)?;
+            inner.extend(syntax::read(&text, &path.display().to_string())?);
+        }
+        Ok(Some(inner))
     }
 
     fn with_arguments(&mut self, directive: &Directive, arguments: &[String]) -> Result<Directive, String> {
         self.pay(directive)?;
-        let with = |text: &String| {
-            let put = |text: String, (number, value): (usize, &String)| {
-                text.replace(&format!("{{args[{number}]}}"), value)
-                    .replace(&format!("{{args.{number}}}"), value)
-            };
-            arguments.iter().enumerate().fold(text.clone(), put)
+        let mut with = |text: &String| {
+            let mut text = text.clone();
+            for (number, value) in arguments.iter().enumerate() {
+                for place in [format!("{{args[{number}]}}"), format!("{{args.{number}}}")] {
+                    // Paid before it is made: one word can name an argument a thousand times.
+                    let places = text.matches(&place).count();
+                    if places > 0 {
+                        self.pay_for(places.saturating_mul(value.len()), directive)?;
+                        text = text.replace(&place, value);
+                    }
+                }
+            }
+            Ok(text)
         };
+        let name = with(&directive.name)?;
+        let args = directive.args.iter().map(with).collect::<Result<Vec<_>, String>>()?;
         let block = match &directive.block {
             Some(block) => Some(
                 block.iter().map(|it| self.with_arguments(it, arguments)).collect::<Result<Vec<_>, _>>()?,
             ),
             None => None,
         };
-        let (name, args) = (with(&directive.name), directive.args.iter().map(with).collect());
         Ok(Directive { place: directive.place.clone(), name, args, block })
     }
 }
@@ -110,7 +138,7 @@ mod tests {
             let all = syntax::read(text, "Caddyfile").unwrap();
             let (snippets, rest): (Vec<Directive>, Vec<Directive>) =
                 all.into_iter().partition(|it| it.name.starts_with('('));
-            with_imports(&rest, &snippets, Path::new("."))
+            with_imports(&rest, &snippets, Path::new("."), &mut Report::default())
         };
         let sites = read("(a) {\n respond {args[0]} {args.1}\n}\n:80 {\n import a hello 201\n}\n").unwrap();
         assert_eq!(sites[0].inside()[0].text(), "respond hello 201");
@@ -120,5 +148,24 @@ mod tests {
         }
         text.push_str(":80 {\n import a29\n}\n");
         assert!(read(&text).unwrap_err().contains("too much"));
+        let many = format!(
+            "(a) {{\n respond {}\n}}\n:80 {{\n import a {}\n}}\n",
+            "{args[0]}".repeat(1000),
+            "x".repeat(10_000)
+        );
+        assert!(read(&many).unwrap_err().contains("too much"));
+    }
+
+    #[test]
+    fn an_import_within_itself_ends_and_is_told() {
+        let all =
+            syntax::read("(a) {\n respond 200\n import a\n}\n:80 {\n import a\n}\n", "Caddyfile").unwrap();
+        let (snippets, rest): (Vec<Directive>, Vec<Directive>) =
+            all.into_iter().partition(|it| it.name.starts_with('('));
+        let mut report = Report::default();
+        let sites = with_imports(&rest, &snippets, Path::new("."), &mut report).unwrap();
+        assert_eq!(sites[0].inside().len(), MOST_DEPTH - 1);
+        let rows = report.json();
+        assert_eq!((&rows[0]["line"], &rows[0]["verdict"]), (&3.into(), &"not here".into()), "{rows}");
     }
 }

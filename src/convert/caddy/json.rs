@@ -101,22 +101,22 @@ impl Reader<'_> {
                 ),
             }
         }
-        let listen = node
-            .get("listen")
-            .map_or_else(|| vec![":80".to_owned()], |it| it.texts().into_iter().map(str::to_owned).collect());
-        let addresses: Vec<String> = listen
-            .iter()
-            .map(|text| {
-                let port = text.rsplit(':').next().unwrap_or("80");
-                if port == "443" { format!("https://:{port}") } else { format!("http://:{port}") }
-            })
-            .collect();
-        self.directive(
-            node,
-            addresses.first().map_or(":80", String::as_str),
-            addresses[1..].to_vec(),
-            Some(block),
-        )
+        let address = |text: &&str| {
+            let port = text.rsplit(':').next().unwrap_or("80");
+            if port == "443" { format!("https://:{port}") } else { format!("http://:{port}") }
+        };
+        let listen = node.get("listen").map_or_else(Vec::new, Node::texts);
+        let mut addresses = listen.iter().map(address);
+        let first = addresses.next().unwrap_or_else(|| {
+            self.note(
+                node,
+                &format!("{name}.listen"),
+                Verdict::Differs,
+                "no address, so that Caddy listens nowhere; here on :80",
+            );
+            "http://:80".to_owned()
+        });
+        self.directive(node, &first, addresses.collect(), Some(block))
     }
 
     /// The routes in order, each a `handle` with a matcher.
@@ -134,7 +134,8 @@ impl Reader<'_> {
             for set in sets {
                 self.matchers += 1;
                 let name = format!("@match{}", self.matchers);
-                let conditions = set.entries().iter().map(|(name, node)| self.matcher(name, node)).collect();
+                let conditions =
+                    set.entries().iter().flat_map(|(name, node)| self.matcher(name, node)).collect();
                 all.push(self.directive(set, &name, Vec::new(), Some(conditions)));
                 all.push(self.directive(route, "handle", vec![name], Some(inner.clone())));
             }
@@ -142,37 +143,33 @@ impl Reader<'_> {
         all
     }
 
-    fn matcher(&mut self, name: &str, node: &Node) -> Directive {
+    /// The matchers for a part of a set, which all have to match.
+    fn matcher(&self, name: &str, node: &Node) -> Vec<Directive> {
+        let with =
+            |args: Vec<&str>| self.directive(node, name, args.into_iter().map(str::to_owned).collect(), None);
         match name {
-            "path_regexp" => {
-                self.directive(node, name, vec![node.get("pattern").map_or("", Node::text).to_owned()], None)
+            "path_regexp" => vec![with(vec![node.get("pattern").map_or("", Node::text)])],
+            "header" => {
+                let field =
+                    |(key, value): &(String, Node)| with([vec![key.as_str()], value.texts()].concat());
+                node.entries().iter().map(field).collect()
             }
-            "header" | "query" => {
-                let (key, value) = node.entries().first().map_or(("", ""), |(key, value)| {
-                    (key.as_str(), value.texts().first().copied().unwrap_or(""))
-                });
-                let args = if name == "query" {
-                    vec![format!("{key}={value}")]
-                } else {
-                    vec![key.to_owned(), value.to_owned()]
+            "query" => {
+                let parameter = |(key, value): &(String, Node)| {
+                    let pairs = value.texts().into_iter().map(|value| format!("{key}={value}")).collect();
+                    self.directive(node, name, pairs, None)
                 };
-                self.directive(node, name, args, None)
+                node.entries().iter().map(parameter).collect()
             }
             "remote_ip" | "client_ip" => {
-                let args = node
-                    .get("ranges")
-                    .map_or_else(Vec::new, Node::texts)
-                    .into_iter()
-                    .map(str::to_owned)
-                    .collect();
-                self.directive(node, name, args, None)
+                vec![with(node.get("ranges").map_or_else(Vec::new, Node::texts))]
             }
             "not" => {
-                let inner = node.items().first().map_or(&[][..], Node::entries);
-                let block = inner.iter().map(|(name, node)| self.matcher(name, node)).collect();
-                self.directive(node, name, Vec::new(), Some(block))
+                let inner = node.items().iter().flat_map(Node::entries);
+                let block = inner.flat_map(|(name, node)| self.matcher(name, node)).collect();
+                vec![self.directive(node, name, Vec::new(), Some(block))]
             }
-            _ => self.directive(node, name, node.texts().into_iter().map(str::to_owned).collect(), None),
+            _ => vec![with(node.texts())],
         }
     }
 
@@ -194,16 +191,17 @@ impl Reader<'_> {
             "reverse_proxy" => vec![self.proxy(node)],
             "headers" => {
                 let mut lines = Vec::new();
-                for (part, sign) in [("response.set", ""), ("response.add", "+")] {
-                    for (name, values) in node.at(part).map_or(&[][..], Node::entries) {
-                        let value = values.texts().join(", ");
-                        lines.push(self.directive(values, &format!("{sign}{name}"), vec![value], None));
-                    }
+                for (place, field) in self.fields(node.get("response")) {
+                    let mut words = field.into_iter();
+                    let name = words.next().unwrap_or_default();
+                    lines.push(self.directive(place, &name, words.collect(), None));
                 }
-                for name in node.at("response.delete").map_or(&[][..], Node::items) {
-                    lines.push(self.directive(name, &format!("-{}", name.text()), Vec::new(), None));
-                }
-                vec![self.directive(node, "header", Vec::new(), Some(lines))]
+                let of_requests = self.fields(node.get("request")).into_iter();
+                let mut all: Vec<Directive> = of_requests
+                    .map(|(place, field)| self.directive(place, "request_header", field, None))
+                    .collect();
+                all.push(self.directive(node, "header", Vec::new(), Some(lines)));
+                all
             }
             "encode" => {
                 let args = node
@@ -224,6 +222,20 @@ impl Reader<'_> {
             }
             other => vec![self.directive(node, other, Vec::new(), None)],
         }
+    }
+
+    /// The words for fields that are set, added and removed, with their nodes.
+    fn fields<'n>(&self, node: Option<&'n Node>) -> Vec<(&'n Node, Vec<String>)> {
+        let mut all = Vec::new();
+        for (part, sign) in [("set", ""), ("add", "+")] {
+            for (name, values) in node.and_then(|it| it.get(part)).map_or(&[][..], Node::entries) {
+                all.push((values, vec![format!("{sign}{name}"), values.texts().join(", ")]));
+            }
+        }
+        for name in node.and_then(|it| it.get("delete")).map_or(&[][..], Node::items) {
+            all.push((name, vec![format!("-{}", name.text())]));
+        }
+        all
     }
 
     fn proxy(&mut self, node: &Node) -> Directive {
@@ -257,8 +269,10 @@ impl Reader<'_> {
                     }
                 }
                 "headers" => {
-                    for (name, value) in inner.at("request.set").map_or(&[][..], Node::entries) {
-                        block.push(line("header_up", &[name, &value.texts().join(", ")]));
+                    for (part, word) in [("request", "header_up"), ("response", "header_down")] {
+                        for (place, field) in self.fields(inner.get(part)) {
+                            block.push(self.directive(place, word, field, None));
+                        }
                     }
                 }
                 "transport" => {

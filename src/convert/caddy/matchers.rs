@@ -3,6 +3,7 @@
 use crate::convert::directive::Directive;
 use crate::convert::expression;
 use crate::convert::terms::{Terms, each_with_each, field, inner, list};
+use crate::convert::text::MOST_DEPTH;
 
 /// The named matchers of a site, `@name`.
 pub type Named = Vec<(String, Result<Vec<Terms>, String>)>;
@@ -55,9 +56,10 @@ fn one(name: &str, args: &[String], block: &[Directive]) -> Result<Vec<Terms>, S
             [name, value] if !value.contains('*') && !name.starts_with('!') => {
                 Ok(vec![inner("headers", name, (*value).into())])
             }
-            [name] if name.starts_with('!') => {
-                Ok(vec![inner("headers", &name[1..], serde_json::Value::Null)])
-            }
+            [name] => match name.strip_prefix('!') {
+                Some(name) => Ok(vec![inner("headers", name, serde_json::Value::Null)]),
+                None => Err("a field with exactly one value, or absent".to_owned()),
+            },
             _ => Err("a field with exactly one value, or absent".to_owned()),
         },
         "query" => texts
@@ -85,6 +87,9 @@ fn one(name: &str, args: &[String], block: &[Directive]) -> Result<Vec<Terms>, S
             Some(&"http") => Ok(vec![Terms { secure: Some(false), ..Terms::default() }]),
             _ => Err("a condition on the protocol".to_owned()),
         },
+        "not" if args.iter().filter(|word| *word == "not").count() > MOST_DEPTH => {
+            Err("the opposite of too many opposites".to_owned())
+        }
         "not" => {
             let inner = match (args.split_first(), block) {
                 (Some((name, rest)), _) => one(name, rest, &[])?,

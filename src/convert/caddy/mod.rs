@@ -42,7 +42,8 @@ pub fn convert(text: &str, file: &Path, report: &mut Report) -> Result<Draft, St
     };
     let (snippets, directives): (Vec<Directive>, Vec<Directive>) =
         directives.into_iter().partition(|it| it.name.starts_with('(') && it.name.ends_with(')'));
-    let directives = imports::with_imports(&directives, &snippets, file.parent().unwrap_or(Path::new(".")))?;
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let directives = imports::with_imports(&directives, &snippets, folder, report)?;
     let mut draft = Draft::default();
     let mut listeners = Listeners::default();
     let mut ports = options::Ports::default();

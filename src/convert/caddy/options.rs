@@ -95,7 +95,7 @@ fn server(option: &Directive, draft: &mut Draft, report: &mut Report) {
     let top = &mut draft.top;
     match option.name.as_str() {
         "trusted_proxies" if option.arg(0) == "static" => {
-            for network in &option.args[1..] {
+            for network in option.args.iter().skip(1) {
                 match network.as_str() {
                     "private_ranges" => [
                         "10.0.0.0/8",

@@ -141,9 +141,12 @@ impl Proxy {
             "health_passes" => check("healthy_threshold", arg.parse::<u64>().ok().map(Json::from)),
             "health_fails" => check("unhealthy_threshold", arg.parse::<u64>().ok().map(Json::from)),
             "health_status" => {
-                let status =
-                    if arg.ends_with("xx") { format!("{0}00-{0}99", &arg[..1]) } else { arg.to_owned() };
-                check("expect_status", Some(json!(status)))
+                let class = arg.strip_suffix("xx").filter(|it| matches!(it.as_bytes(), [b'1'..=b'5']));
+                let status = match class {
+                    Some(class) => Some(format!("{class}00-{class}99")),
+                    None => arg.parse::<u16>().ok().map(|status| status.to_string()),
+                };
+                check("expect_status", status.map(Json::from))
             }
             "health_body" if !arg.contains(['*', '^', '$', '[', '(', '\\', '+', '?']) => {
                 check("expect_body", Some(json!(arg)))

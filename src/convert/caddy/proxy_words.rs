@@ -5,6 +5,7 @@ use super::proxy::Proxy;
 use super::values::template;
 use crate::convert::directive::Directive;
 use crate::convert::draft::{header, put};
+use crate::convert::forwarded::{BY_ITSELF, has_by_itself};
 use crate::convert::quantity::{time, written};
 use crate::convert::report::{Remark, Verdict};
 
@@ -49,7 +50,6 @@ impl Proxy {
 
     pub(super) fn header_up(&mut self, word: &Directive) -> Remark {
         let (name, value) = (word.arg(0), word.arg(1));
-        let is_ours = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip"];
         if let Some(removed) = name.strip_prefix('-') {
             header(&mut self.route, "request_headers", "remove", removed, "");
             return (Verdict::Same, String::new());
@@ -66,7 +66,7 @@ impl Proxy {
                 put(&mut self.route, "host_header", value);
                 (Verdict::Same, String::new())
             }
-            (ours, _) if is_ours.contains(&ours) => (Verdict::Same, "set without being asked for".to_owned()),
+            (_, Ok(value)) if has_by_itself(name, &value) => (Verdict::Same, BY_ITSELF.to_owned()),
             (_, Ok(value)) => {
                 header(&mut self.route, "request_headers", how, name, &value);
                 (Verdict::Same, String::new())

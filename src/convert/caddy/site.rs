@@ -132,11 +132,14 @@ fn ending(
                     text: directive.text(),
                 });
             }
-            let words = match name {
-                "redir" => "403 for these clients instead, before everything else",
-                _ => "with 403, before everything else",
+            let is_status = |text: &str| text.parse::<u16>().is_ok_and(|status| status >= 400);
+            let is_refusal = name != "respond" || args.iter().any(|arg| is_status(arg));
+            let (verdict, words) = match name {
+                "redir" => (Verdict::Differs, "403 for these clients instead, before everything else"),
+                _ if is_refusal => (Verdict::Differs, "with 403, before everything else"),
+                _ => (Verdict::NotHere, "an answer for some clients only; they are refused with 403"),
             };
-            note(report, Verdict::Differs, words);
+            note(report, verdict, words);
             return Vec::new();
         }
         _ if is_of_clients => {

@@ -24,7 +24,9 @@ pub fn read(text: &str, file: &str) -> Result<Vec<Directive>, String> {
     let first_line = reader.words.first().map_or(0, |word| word.line);
     let first_ends_open =
         reader.words.iter().rev().find(|word| word.line == first_line).is_some_and(|word| word.text == "{");
-    if !has_blocks || (!first_ends_open && !reader.has_site_block()) {
+    // A file may consist of imports alone.
+    let is_import = reader.words.first().is_some_and(|word| word.text == "import");
+    if !is_import && (!has_blocks || (!first_ends_open && !reader.has_site_block())) {
         // A single site without braces: the first line has its addresses.
         let mut site = reader.line()?;
         site.block = Some(reader.block(0, false)?);

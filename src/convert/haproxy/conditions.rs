@@ -14,9 +14,16 @@ pub struct Acls {
     named: Vec<(String, Result<Vec<Terms>, String>)>,
     /// Names of ACLs that require a login.
     logins: Vec<String>,
+    /// Whether `option forwardfor` adds the client's address, after all rules.
+    pub adds_client: bool,
 }
 
 impl Acls {
+    /// No ACLs yet; `adds_client` says whether `option forwardfor` is anywhere.
+    pub fn new(adds_client: bool) -> Acls {
+        Acls { adds_client, ..Acls::default() }
+    }
+
     /// Reads `acl NAME CRITERION VALUES…`; returns a note on a difference, or why we can't express it.
     pub fn add(&mut self, line: &Line) -> Result<Option<&'static str>, String> {
         let found = criterion(line.words.get(2..).unwrap_or_default());

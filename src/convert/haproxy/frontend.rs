@@ -14,14 +14,14 @@ use crate::convert::guard::Guard;
 use crate::convert::listen::Listeners;
 use crate::convert::report::{Place, Remark, Report, Verdict};
 use crate::convert::terms::Terms;
-use crate::convert::text::MOST_ROUTES;
+use crate::convert::text::{MOST_DIRECTIVES, MOST_ROUTES};
 
 /// A frontend under construction.
 #[derive(Debug, Default)]
 pub struct Frontend {
     acls: Acls,
-    /// Its answers that need no backend.
-    answers: Vec<DraftRoute>,
+    /// Its answers that need no backend, each with the number of restrictions before it.
+    answers: Vec<(DraftRoute, usize)>,
     /// The conditions of each `use_backend`, and the backend's name.
     uses: Vec<(Terms, String, Place, String)>,
     default: Option<(String, Place)>,
@@ -42,6 +42,11 @@ fn split(words: &[String]) -> (&[String], &[String]) {
 }
 
 impl Frontend {
+    /// An empty frontend; `adds_client` says whether `option forwardfor` is anywhere.
+    pub fn new(adds_client: bool) -> Frontend {
+        Frontend { acls: Acls::new(adds_client), ..Frontend::default() }
+    }
+
     /// Converts a line on requests; `None` for other lines.
     pub fn line(&mut self, line: &Line, listeners: &mut Listeners) -> Option<Remark> {
         let (words, condition) = split(&line.words);
@@ -86,11 +91,25 @@ impl Frontend {
             if let Some(answer) = guard.networks.get("respond") {
                 let mut fields = guard.terms.clone();
                 put(&mut fields, "respond", answer.clone());
-                self.answers.push(DraftRoute { fields, place: line.place.clone(), name: line.text() });
+                self.answer(fields, line);
             }
-            self.guards.push(guard);
+            match line.word(0) {
+                // Connections are looked at before requests.
+                "tcp-request" => {
+                    self.guards.insert(0, guard);
+                    self.answers.iter_mut().for_each(|(_, before)| *before += 1);
+                }
+                _ => self.guards.push(guard),
+            }
         }
         Ok(told)
+    }
+
+    fn answer(&mut self, fields: Object, line: &Line) {
+        let route = DraftRoute { fields, place: line.place.clone(), name: line.text() };
+        // `redirect` without `http-request` comes behind all of its rules.
+        let before = if line.word(0) == "redirect" { MOST_DIRECTIVES } else { self.guards.len() };
+        self.answers.push((route, before));
     }
 
     fn redirect(
@@ -128,7 +147,7 @@ impl Frontend {
             }
             let mut fields = terms.fields;
             put(&mut fields, "redirect", json!({ "to": to, "status": status }));
-            self.answers.push(DraftRoute { fields, place: line.place.clone(), name: line.text() });
+            self.answer(fields, line);
         }
         Ok(same())
     }
@@ -154,7 +173,7 @@ impl Frontend {
             let mut fields = terms.fields;
             let kind = after("content-type").map_or("text/plain", String::as_str);
             put(&mut fields, "respond", json!({ "status": status, "body": body, "type": kind }));
-            self.answers.push(DraftRoute { fields, place: line.place.clone(), name: line.text() });
+            self.answer(fields, line);
         }
         Ok(same())
     }
@@ -167,7 +186,7 @@ impl Frontend {
     /// Finishes the routes. `pool` finds a backend by its name.
     pub fn finish(self, draft: &mut Draft, pool: &dyn Fn(&str) -> Option<To>, report: &mut Report) {
         let mut routes: Vec<DraftRoute> = Vec::new();
-        let mut guards = self.guards;
+        let mut guards = self.guards.clone();
         for (terms, name, place, text) in self.uses {
             let is_of_clients = !terms.from.is_empty() || !terms.not_from.is_empty();
             let is_nobody = pool(&name).is_some_and(|to| to.is_nobody());
@@ -207,17 +226,24 @@ impl Frontend {
         let hosts: BTreeSet<String> =
             routes.iter().filter_map(|it| it.fields.get("host")).map(Json::to_string).collect();
         let mut answers = self.answers.clone();
-        for answer in self.answers.iter().filter(|it| !it.fields.contains_key("host")) {
+        for (answer, before) in self.answers.iter().filter(|(it, _)| !it.fields.contains_key("host")) {
             for host in hosts.iter().take(MOST_ROUTES.saturating_sub(answers.len())) {
                 let mut of_host = answer.clone();
                 put(&mut of_host.fields, "host", serde_json::from_str(host).unwrap_or(Json::Null));
-                answers.push(of_host);
+                answers.push((of_host, *before));
             }
+        }
+        let mut guarded: Vec<DraftRoute> = Vec::new();
+        for (answer, before) in answers {
+            let mut parts = vec![answer];
+            let rules = self.guards.iter().take(if guarded.len() > MOST_ROUTES { 0 } else { before });
+            rules.for_each(|guard| guard.keep_out(&mut parts, report));
+            guarded.append(&mut parts);
         }
         for guard in &guards {
             guard.keep_out(&mut routes, report);
         }
-        for mut route in answers.into_iter().chain(routes) {
+        for mut route in guarded.into_iter().chain(routes) {
             for (field, value) in &self.common {
                 route.fields.entry(field.as_str()).or_insert_with(|| value.clone());
             }

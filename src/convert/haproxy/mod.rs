@@ -43,10 +43,12 @@ pub fn convert(text: &str, file: &Path, report: &mut Report) -> Result<Draft, St
     for section in &sections {
         others(section, &mut draft, report);
     }
-    let proxies = proxies(&sections);
+    let proxies = proxies(&sections)?;
+    let is_forwardfor = |line: &&Line| line.word(0) == "option" && line.word(1) == "forwardfor";
+    let adds_client = proxies.iter().any(|proxy| proxy.lines.iter().any(is_forwardfor));
     let mut pools: HashMap<String, To> = HashMap::new();
     for proxy in proxies.iter().filter(|proxy| proxy.is(&["backend", "listen"])) {
-        if let Some(to) = backend(proxy, &mut draft, report) {
+        if let Some(to) = backend(proxy, adds_client, &mut draft, report) {
             pools.insert(proxy.name().to_owned(), to);
         }
     }
@@ -56,7 +58,7 @@ pub fn convert(text: &str, file: &Path, report: &mut Report) -> Result<Draft, St
             continue;
         }
         report.note(&proxy.head.place, &proxy.head.text(), Verdict::Same, "");
-        frontend(proxy, &pools, &mut draft, &mut listeners, report);
+        frontend(proxy, (&pools, adds_client), &mut draft, &mut listeners, report);
     }
     order::compare(&draft.routes, report);
     let has_plain = listeners.has_plain();
@@ -120,7 +122,7 @@ fn is_of_frontends(line: &Line) -> bool {
 }
 
 /// The backend's pool and restrictions; `None` if no route can lead to it.
-fn backend(proxy: &Proxy<'_>, draft: &mut Draft, report: &mut Report) -> Option<To> {
+fn backend(proxy: &Proxy<'_>, adds_client: bool, draft: &mut Draft, report: &mut Report) -> Option<To> {
     let mut backend = Backend::named(proxy.name());
     if proxy.mode_is_tcp() {
         if proxy.is(&["backend"]) {
@@ -131,7 +133,7 @@ fn backend(proxy: &Proxy<'_>, draft: &mut Draft, report: &mut Report) -> Option<
     if proxy.is(&["backend"]) {
         report.note(&proxy.head.place, &proxy.head.text(), Verdict::Same, "");
     }
-    let mut acls = Acls::default();
+    let mut acls = Acls::new(adds_client);
     for (number, line) in proxy.lines.iter().enumerate() {
         let both = proxy.is(&["listen"]);
         let at =
@@ -178,12 +180,12 @@ fn backend(proxy: &Proxy<'_>, draft: &mut Draft, report: &mut Report) -> Option<
 
 fn frontend(
     proxy: &Proxy<'_>,
-    pools: &HashMap<String, To>,
+    (pools, adds_client): (&HashMap<String, To>, bool),
     draft: &mut Draft,
     listeners: &mut Listeners,
     report: &mut Report,
 ) {
-    let mut frontend = Frontend::default();
+    let mut frontend = Frontend::new(adds_client);
     let mut scratch = Backend::default();
     let serves_pages_only = serves_pages_only(proxy);
     for line in &proxy.lines {

@@ -3,6 +3,10 @@
 use std::collections::HashMap;
 
 use super::syntax::{Line, Section};
+use crate::convert::text::MOST_DIRECTIVES;
+
+/// Limit of lines that proxies have from `defaults`, all together.
+const MOST_INHERITED: usize = 10 * MOST_DIRECTIVES;
 
 /// A `frontend`, `backend` or `listen` section with its inherited lines.
 pub struct Proxy<'a> {
@@ -33,7 +37,11 @@ impl Proxy<'_> {
 }
 
 /// The proxies, each with the lines of the `defaults` that it names, or else of the preceding one.
-pub fn proxies(sections: &[Section]) -> Vec<Proxy<'_>> {
+///
+/// # Errors
+/// They inherit too much: each `defaults` may be longer than the one that it is from.
+pub fn proxies(sections: &[Section]) -> Result<Vec<Proxy<'_>>, String> {
+    let mut count = 0;
     let mut last: Vec<&Line> = Vec::new();
     let mut named: HashMap<&str, Vec<&Line>> = HashMap::new();
     let mut all = Vec::new();
@@ -41,6 +49,12 @@ pub fn proxies(sections: &[Section]) -> Vec<Proxy<'_>> {
         let from =
             section.head.words.iter().position(|word| word == "from").map(|at| section.head.word(at + 1));
         let inherited = from.and_then(|name| named.get(name)).cloned();
+        let inherited_lines = inherited.as_ref().map_or(last.len(), Vec::len);
+        count += inherited_lines;
+        if count > MOST_INHERITED {
+            let place = &section.head.place;
+            return Err(format!("{}:{}: too many lines with those of `defaults`", place.file, place.line));
+        }
         match section.head.word(0) {
             "defaults" => {
                 let mut lines = inherited.unwrap_or_default();
@@ -57,5 +71,25 @@ pub fn proxies(sections: &[Section]) -> Vec<Proxy<'_>> {
             _ => {}
         }
     }
-    all
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_inherited_is_bounded() {
+        let mut text = "defaults d0\n mode http\n".to_owned();
+        for number in 1..1000 {
+            text.push_str(&format!("defaults d{number} from d{}\n retries 1\n", number - 1));
+        }
+        let sections = super::super::syntax::read(&text, "h.cfg").unwrap();
+        let error = proxies(&sections).err().unwrap_or_default();
+        assert!(error.ends_with("too many lines with those of `defaults`"), "{error}");
+        // One that is from itself inherits what was there before it.
+        let text = "defaults a from a\n mode http\nbackend b from a\n";
+        let sections = super::super::syntax::read(text, "h.cfg").unwrap();
+        assert_eq!(proxies(&sections).unwrap()[0].inherited, 1);
+    }
 }

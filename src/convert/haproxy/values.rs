@@ -31,6 +31,7 @@ fn placeholder(sample: &str) -> Option<&'static str> {
         "src" => "{client}",
         "hdr(host)" | "req.hdr(host)" | "req.fhdr(host)" => "{host}",
         "path" | "pathq" | "url" | "capture.req.uri" => "{path}",
+        "ssl_fc,iif(https,http)" => "{scheme}",
         "unique-id" | "uuid()" | "uuid" => "{request_id}",
         _ => return None,
     })

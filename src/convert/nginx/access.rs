@@ -4,7 +4,8 @@ use serde_json::{Value as Json, json};
 
 use super::settings::Settings;
 use crate::convert::directive::Directive;
-use crate::convert::draft::{push, put};
+use crate::convert::draft::{Object, push, put};
+use crate::convert::networks;
 use crate::convert::quantity::size;
 use crate::convert::report::{Remark, Verdict};
 
@@ -32,7 +33,7 @@ impl Settings {
             return (Verdict::NotHere, "its zone was not found".to_owned());
         };
         let burst: u64 = value("burst=").and_then(|text| text.parse().ok()).unwrap_or(0);
-        let limit = json!({ "enabled": true, "requests_per_second": rate, "burst": burst + 1 });
+        let limit = json!({ "enabled": true, "requests_per_second": rate, "burst": burst.saturating_add(1) });
         put(&mut self.fields, "rate_limit", limit);
         let waits = burst > 0 && !directive.args.iter().any(|arg| arg == "nodelay");
         let note = if waits {
@@ -43,22 +44,56 @@ impl Settings {
         (Verdict::Differs, note.to_owned())
     }
 
-    /// nginx uses the first match; here `deny` takes precedence.
+    /// nginx uses the first match; here `deny` takes precedence, so that a `deny` is written without the
+    /// networks of the `allow`s before it.
     pub(super) fn access(&mut self, name: &str, network: &str) -> Remark {
+        let behind = |all: &str| (Verdict::Ignored, format!("it stands behind `{all}`"));
         match (name, network) {
-            _ if self.denies_all => return (Verdict::Ignored, "it stands behind `deny all`".to_owned()),
+            _ if self.denies_all => return behind("deny all"),
+            _ if self.allows_rest => return behind("allow all"),
             ("deny", "all") => self.denies_all = true,
-            ("allow", "all") => {}
+            ("allow", "all") => self.allows_rest = true,
             (_, "unix:") => {
                 return (Verdict::NotHere, "clients of Unix sockets count as 127.0.0.1".to_owned());
             }
-            ("deny", _) if self.fields.contains_key("allow") => {
-                push(&mut self.fields, "deny", network);
-                return (Verdict::Differs, "it wins over every `allow`, also over one before it".to_owned());
-            }
+            ("deny", _) => return self.deny(network),
+            _ if networks::covered(network, &self.list("deny")) => return behind("deny"),
             _ => push(&mut self.fields, name, network),
         }
         (Verdict::Same, String::new())
+    }
+
+    fn deny(&mut self, network: &str) -> Remark {
+        let allowed = self.list("allow");
+        match networks::without(network, &allowed) {
+            Some(rest) if rest.is_empty() => (Verdict::Ignored, "it stands behind `allow`".to_owned()),
+            Some(rest) => {
+                let is_whole = rest == [network];
+                rest.into_iter().for_each(|part| push(&mut self.fields, "deny", part));
+                let note = if is_whole { "" } else { "without those of each `allow` before it" };
+                (Verdict::Same, note.to_owned())
+            }
+            None => {
+                push(&mut self.fields, "deny", network);
+                (Verdict::NotHere, "it wins over each `allow`, also over those before it".to_owned())
+            }
+        }
+    }
+
+    fn list(&self, name: &str) -> Vec<String> {
+        let list = self.fields.get(name).and_then(Json::as_array);
+        list.into_iter().flatten().filter_map(Json::as_str).map(str::to_owned).collect()
+    }
+
+    /// Adds the lists of who may ask. Without `deny all`, others than those of the `allow`s may ask as well;
+    /// with it, only a `deny` for a part of an `allow` matters.
+    pub(super) fn may_ask(&self, fields: &mut Object) {
+        let (allowed, denied) = (self.list("allow"), self.list("deny"));
+        let matters = |network: &&String| !self.denies_all || networks::meets(network, &allowed);
+        denied.iter().filter(matters).for_each(|network| push(fields, "deny", network.as_str()));
+        if self.denies_all {
+            allowed.iter().for_each(|network| push(fields, "allow", network.as_str()));
+        }
     }
 
     pub(super) fn login(&mut self) {

@@ -48,6 +48,15 @@ fn conditions(args: &[String]) -> Result<(Object, &'static str), &'static str> {
     Ok((fields, note))
 }
 
+/// The note for what stands behind an answer.
+pub const NEVER_REACHED: &str = "it is never reached: an answer stands before it";
+
+/// Adds a row for a directive behind an answer, and those nested in it.
+pub fn never_reached(directive: &Directive, report: &mut Report) {
+    report.note(&directive.place, &directive.text(), Verdict::Ignored, NEVER_REACHED);
+    directive.inside().iter().for_each(|inner| never_reached(inner, report));
+}
+
 /// Converts one block and those nested in it.
 pub fn location(
     block: &Directive,
@@ -118,7 +127,8 @@ fn methods_of(except: &Directive) -> Vec<String> {
     methods
 }
 
-/// The action for requests: the first directive that determines it counts. `prefix` is the location's.
+/// The action for requests: the first `return` or `rewrite` that determines it counts, and then `proxy_pass`.
+/// `prefix` is the location's.
 pub fn action(
     block: &[&Directive],
     settings: &Settings,
@@ -129,19 +139,22 @@ pub fn action(
 ) -> Option<Object> {
     let mut stripped = None;
     let mut found = None;
-    for directive in block {
+    let is_late = |directive: &&&Directive| directive.name == "proxy_pass";
+    let in_order = block.iter().filter(|it| !is_late(it)).chain(block.iter().filter(is_late));
+    for directive in in_order {
         match directive.name.as_str() {
-            "return" if found.is_none() => found = returned(directive, settings, report),
-            "rewrite" if found.is_none() => match prefix_taken_off(&directive.args) {
+            "return" | "rewrite" | "proxy_pass" if found.is_some() => {
+                report.note(&directive.place, &directive.text(), Verdict::Ignored, NEVER_REACHED);
+            }
+            "return" => found = returned(directive, settings, report),
+            "rewrite" => match prefix_taken_off(&directive.args).filter(|_| prefix.is_some()) {
                 Some(prefix) => {
                     report.note(&directive.place, &directive.text(), Verdict::Same, "strip_prefix");
                     stripped = Some(prefix);
                 }
                 None => found = rewritten(directive, settings, report),
             },
-            "proxy_pass" if found.is_none() => {
-                found = passed(directive, settings, prefix, scope, draft, report)
-            }
+            "proxy_pass" => found = passed(directive, settings, prefix, scope, draft, report),
             _ => {}
         }
     }

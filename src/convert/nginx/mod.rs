@@ -2,6 +2,7 @@
 
 mod access;
 mod actions;
+mod conditional;
 mod location;
 mod on_top;
 mod scope;
@@ -65,9 +66,7 @@ fn http(block: &[Directive], draft: &mut Draft, report: &mut Report) {
     let mut listeners = Listeners::default();
     let (settings, others) = Settings::default().below(block, report);
     let servers: Vec<&Directive> = others.iter().copied().filter(|it| it.name == "server").collect();
-    let has_tls = |server: &&Directive| {
-        server.inside().iter().any(|it| it.name == "listen" && it.args.iter().any(|arg| arg == "ssl"))
-    };
+    let has_tls = |server: &&Directive| server::has_tls(server);
     // Redirecting all plain requests to https is a single setting here.
     let redirects = servers.iter().any(has_tls)
         && servers.iter().filter(|it| !has_tls(it)).all(|it| server::only_redirects(it))
@@ -81,13 +80,18 @@ fn http(block: &[Directive], draft: &mut Draft, report: &mut Report) {
             .any(|it| it.name == "listen" && it.args.iter().any(|arg| arg.starts_with("default")))
     };
     let default = served.iter().position(says_default).unwrap_or(0);
+    let by_tls: Vec<&Directive> = servers.iter().copied().filter(has_tls).collect();
+    let mut tls_hosts = conditional::names(&by_tls);
+    if served.get(default).is_some_and(has_tls) {
+        tls_hosts.push(String::new());
+    }
     for directive in others {
         match directive.name.as_str() {
             "upstream" => {}
             "server" => match served.iter().position(|it| std::ptr::eq(*it, directive)) {
                 Some(place) => {
                     let into = (&mut *draft, &mut listeners, &mut *report);
-                    server::server(directive, &settings, &upstreams, place == default, into);
+                    server::server(directive, &settings, (&upstreams, &tls_hosts), place == default, into);
                 }
                 None => redirect_only(directive, &mut listeners, report),
             },
@@ -113,8 +117,20 @@ fn redirect_only(block: &Directive, listeners: &mut Listeners, report: &mut Repo
             let family = if directive.arg(0).starts_with("[::]") { "[::]" } else { "0.0.0.0" };
             listeners.add(&format!("{family}:{port}"), false);
         }
-        report.note(&directive.place, &directive.text(), Verdict::Same, "");
+        redirected(directive, report);
     }
+}
+
+fn redirected(directive: &Directive, report: &mut Report) {
+    let (verdict, note) = match directive.name.as_str() {
+        "listen" | "server_name" => (Verdict::Same, ""),
+        _ if server::is_to_https(directive) || server::sends_to_https(directive.inside()) => {
+            (Verdict::Same, "")
+        }
+        _ => (Verdict::Differs, "redirected as well"),
+    };
+    report.note(&directive.place, &directive.text(), verdict, note);
+    directive.inside().iter().for_each(|inner| redirected(inner, report));
 }
 
 /// Sets nginx's implicit defaults where ours differ.

@@ -1,7 +1,8 @@
 //! Data shared by the locations of a server.
 
 use super::upstream::Upstream;
-use crate::convert::draft::{Object, put};
+use crate::convert::draft::Object;
+use crate::convert::guard::for_hosts;
 
 /// The context of a server's locations.
 pub struct Scope<'a> {
@@ -14,10 +15,6 @@ pub struct Scope<'a> {
 impl Scope<'_> {
     /// Adds the hosts to a route.
     pub fn add_hosts(&self, route: &mut Object) {
-        match &self.hosts[..] {
-            [] => {}
-            [host] => put(route, "host", host.as_str()),
-            hosts => put(route, "host", hosts.to_vec()),
-        }
+        for_hosts(route, &self.hosts);
     }
 }

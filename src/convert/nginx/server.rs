@@ -2,37 +2,53 @@
 
 use serde_json::{Value as Json, json};
 
-use super::actions;
+use super::conditional;
 use super::location;
 use super::scope::Scope;
 use super::settings::Settings;
 use super::upstream::Upstream;
 use super::{on_top, words};
 use crate::convert::directive::Directive;
-use crate::convert::draft::{Draft, Object, push, put};
+use crate::convert::draft::{Draft, Object, put};
+use crate::convert::guard::Guard;
 use crate::convert::listen::Listeners;
 use crate::convert::report::{Report, Verdict};
 
-/// Whether the server has no TLS and only redirects to https.
+/// Whether one of the server's addresses has TLS.
+pub fn has_tls(block: &Directive) -> bool {
+    block.inside().iter().any(|it| it.name == "listen" && it.args.iter().any(|arg| arg == "ssl"))
+}
+
+/// Whether the server has no TLS and only redirects to https. The `return 404` of certbot's, for other hosts
+/// than the redirected ones, is no answer of its own.
 pub fn only_redirects(block: &Directive) -> bool {
-    let is_plain =
-        !block.inside().iter().any(|it| it.name == "listen" && it.args.iter().any(|arg| arg == "ssl"));
-    is_plain
-        && !block
-            .inside()
-            .iter()
-            .any(|it| it.name == "location" && it.inside().iter().any(|it| it.name == "proxy_pass"))
-        && sends_to_https(block.inside())
+    !has_tls(block) && sends_to_https(block.inside()) && !answers_otherwise(block.inside(), true)
+}
+
+fn answers_otherwise(block: &[Directive], is_outside: bool) -> bool {
+    block.iter().any(|it| match it.name.as_str() {
+        "proxy_pass" => true,
+        "return" if is_outside && it.arg(0) == "404" => false,
+        "return" => !is_to_https(it),
+        "if" | "location" => answers_otherwise(it.inside(), false),
+        _ => false,
+    })
 }
 
 /// Whether requests are redirected to the same host and path with https.
-fn sends_to_https(block: &[Directive]) -> bool {
-    block.iter().any(|it| match it.name.as_str() {
-        "return" => matches!(it.arg(0), "301" | "302" | "307" | "308") && is_own_https(it.arg(1)),
-        "rewrite" => is_own_https(it.arg(1).trim_end_matches('?')),
-        "if" | "location" => sends_to_https(it.inside()),
+pub fn sends_to_https(block: &[Directive]) -> bool {
+    block.iter().any(|it| is_to_https(it) || sends_to_https(it.inside()))
+}
+
+/// Whether the directive itself is that redirect.
+pub fn is_to_https(directive: &Directive) -> bool {
+    match directive.name.as_str() {
+        "return" => {
+            matches!(directive.arg(0), "301" | "302" | "307" | "308") && is_own_https(directive.arg(1))
+        }
+        "rewrite" => is_own_https(directive.arg(1).trim_end_matches('?')),
         _ => false,
-    })
+    }
 }
 
 fn is_own_https(to: &str) -> bool {
@@ -45,7 +61,7 @@ fn is_own_https(to: &str) -> bool {
 pub fn server(
     block: &Directive,
     http: &Settings,
-    upstreams: &[Upstream],
+    (upstreams, tls_hosts): (&[Upstream], &[String]),
     is_default: bool,
     (draft, listeners, report): (&mut Draft, &mut Listeners, &mut Report),
 ) {
@@ -78,28 +94,46 @@ pub fn server(
         report.note(&block.place, "default server", Verdict::Same, "takes what no other server_name is for");
         names.clear();
     }
+    // A server with TLS may redirect to itself for reasons of its own.
+    let tls_hosts = if has_tls(block) { &[] } else { tls_hosts };
     let scope = Scope { upstreams, hosts: names };
+    // A `return` or `rewrite` outside of locations takes precedence over them, and so does an `if` before it.
+    let mut conditions: Vec<Guard> = Vec::new();
+    let mut own = None;
+    for directive in &others {
+        match directive.name.as_str() {
+            "if" | "return" | "rewrite" if own.is_some() => location::never_reached(directive, report),
+            "if" => conditions.extend(conditional::answer(
+                directive,
+                &settings,
+                (&scope, tls_hosts),
+                draft,
+                report,
+            )),
+            "return" | "rewrite" => {
+                own = location::action(&[*directive], &settings, None, &scope, draft, report);
+            }
+            _ => {}
+        }
+    }
     let before = draft.routes.len();
     for directive in &others {
         match directive.name.as_str() {
+            "location" if own.is_some() => location::never_reached(directive, report),
             "location" => location::location(directive, &settings, &scope, draft, report),
-            "if" => condition(directive, &settings, draft, report),
             "listen"
             | "server_name"
             | "ssl_certificate"
             | "ssl_certificate_key"
+            | "if"
             | "return"
-            | "rewrite"
-            | "proxy_pass" => {}
+            | "rewrite" => {}
             _ if on_top::take(directive, draft, report) => {}
             _ => words::note(directive, report),
         }
     }
-    // Directives outside of locations take precedence over locations.
-    let own = location::action(&others, &settings, None, &scope, draft, report);
     let takes_all = |route: &Object| !route.keys().any(|key| key.starts_with("path"));
     if let Some(mut route) = own {
-        draft.routes.truncate(before);
         scope.add_hosts(&mut route);
         draft.route(route, &block.place, "server");
     } else if !draft.routes[before..].iter().any(|route| takes_all(&route.fields)) {
@@ -109,6 +143,11 @@ pub fn server(
         draft.route(route, &block.place, "server");
         report.note(&block.place, "server", Verdict::Differs, "404 where it would look for a file");
     }
+    let mut routes = draft.routes.split_off(before);
+    // The first condition that holds counts, and so it is written last.
+    conditions.iter().rev().for_each(|condition| condition.keep_out(&mut routes, report));
+    conditional::without_circles(&mut routes, tls_hosts, report);
+    draft.routes.extend(routes);
 }
 
 fn listen(directive: &Directive, draft: &mut Draft, listeners: &mut Listeners, report: &mut Report) {
@@ -116,7 +155,7 @@ fn listen(directive: &Directive, draft: &mut Draft, listeners: &mut Listeners, r
     let address = directive.arg(0);
     let address = match address {
         port if port.bytes().all(|it| it.is_ascii_digit()) => format!("0.0.0.0:{port}"),
-        star if star.starts_with("*:") => format!("0.0.0.0:{}", &star[2..]),
+        star if star.starts_with("*:") => star.replacen('*', "0.0.0.0", 1),
         socket if socket.starts_with("unix:") => socket.to_owned(),
         host if !host.contains(':') || host.ends_with(']') => format!("{host}:80"),
         whole => whole.to_owned(),
@@ -140,7 +179,9 @@ fn server_names(directive: &Directive, report: &mut Report) -> Vec<String> {
         match name.as_str() {
             "_" | "" => {}
             regex if regex.starts_with('~') || regex.ends_with(".*") => unknown.push(regex),
-            both if both.starts_with('.') => names.extend([both[1..].to_owned(), format!("*{both}")]),
+            both if both.starts_with('.') => {
+                names.extend([both.trim_start_matches('.').to_owned(), format!("*{both}")]);
+            }
             plain => names.push(plain.to_ascii_lowercase()),
         }
     }
@@ -154,33 +195,4 @@ fn server_names(directive: &Directive, report: &mut Report) -> Vec<String> {
         ),
     }
     names
-}
-
-/// Converts `if ($host = a) { return … }`, as written by certbot.
-fn condition(block: &Directive, settings: &Settings, draft: &mut Draft, report: &mut Report) {
-    let words: Vec<&str> =
-        block.args.iter().map(|arg| arg.trim_matches(['(', ')'])).filter(|arg| !arg.is_empty()).collect();
-    let action = block.inside().iter().find(|it| it.name == "return");
-    match (&words[..], action) {
-        (["$host" | "$http_host", "=", host], Some(action)) => {
-            report.note(&block.place, &block.text(), Verdict::Same, "a route for this host");
-            if let Some(mut route) = actions::returned(action, settings, report) {
-                put(&mut route, "host", *host);
-                draft.route(route, &block.place, &block.text());
-            }
-        }
-        (["$request_method", "=", method], Some(action)) => {
-            report.note(&block.place, &block.text(), Verdict::Same, "a route for this method");
-            if let Some(mut route) = actions::returned(action, settings, report) {
-                push(&mut route, "methods", *method);
-                draft.route(route, &block.place, &block.text());
-            }
-        }
-        _ => report.note(
-            &block.place,
-            &block.text(),
-            Verdict::NotHere,
-            "conditions are routes: headers, query, methods, host",
-        ),
-    }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 use super::values::template;
 use crate::convert::directive::Directive;
 use crate::convert::draft::{Object, header, put};
+use crate::convert::forwarded::{BY_ITSELF, has_by_itself, is_ours};
 use crate::convert::guard::close;
 use crate::convert::quantity::{size, time, written};
 use crate::convert::report::{Remark, Report, Verdict};
@@ -31,6 +32,8 @@ pub struct Settings {
     pub(super) auth: (Option<String>, Option<String>),
     pub(super) gzip: bool,
     pub(super) denies_all: bool,
+    /// Whether an `allow all` decides for all clients that nothing before it is for.
+    pub(super) allows_rest: bool,
     /// Another service controls the access, which must be configured in our terms.
     is_closed: bool,
     /// The content type of nginx's own answers.
@@ -64,6 +67,7 @@ impl Settings {
         }
         if says("allow") || says("deny") {
             level.denies_all = false;
+            level.allows_rest = false;
             level.fields.remove("allow");
             level.fields.remove("deny");
         }
@@ -168,22 +172,18 @@ impl Settings {
                 self.host = Some(literal.to_owned());
                 by_itself("")
             }
-            ("x-forwarded-for", "$proxy_add_x_forwarded_for" | "$remote_addr")
-            | ("x-real-ip", "$remote_addr")
-            | ("x-forwarded-proto", "$scheme")
-            | ("x-forwarded-host", "$host" | "$http_host") => {
-                by_itself("set without being asked for; what clients send counts from trusted_proxies only")
-            }
-            ("x-request-id", "$request_id") => by_itself("set without being asked for"),
+            ("x-forwarded-for", "$proxy_add_x_forwarded_for") => by_itself(BY_ITSELF),
             ("upgrade", _) | ("connection", _) => by_itself("upgrades and kept connections need no words"),
-            (lower, same) if same == format!("$http_{}", lower.replace('-', "_")) => {
-                by_itself("passed on as it comes")
-            }
+            (lower, same) if same == format!("$http_{}", lower.replace('-', "_")) => match is_ours(lower) {
+                true => (Verdict::Differs, "what clients send counts from trusted_proxies only".to_owned()),
+                false => by_itself("passed on as it comes"),
+            },
             (_, "") => {
                 self.set_header.push(("remove", name.to_owned(), String::new()));
                 by_itself("")
             }
             _ => match template(value) {
+                Ok(value) if has_by_itself(name, &value) => by_itself(BY_ITSELF),
                 Ok(value) => {
                     self.set_header.push(("set", name.to_owned(), value));
                     by_itself("")
@@ -252,10 +252,8 @@ impl Settings {
     /// The fields of a route with its own answer.
     pub fn answer(&self) -> Object {
         let mut fields = Object::new();
-        for name in ["allow", "deny", "basic_auth", "rate_limit", "error_pages"] {
-            if name == "allow" && !self.denies_all {
-                continue;
-            }
+        self.may_ask(&mut fields);
+        for name in ["basic_auth", "rate_limit", "error_pages"] {
             if let Some(value) = self.fields.get(name) {
                 fields.insert(name.to_owned(), value.clone());
             }

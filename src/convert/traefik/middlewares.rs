@@ -9,6 +9,7 @@ use crate::convert::draft::{Object, header, push, put};
 use crate::convert::guard::close;
 use crate::convert::quantity::{size, time, written};
 use crate::convert::report::{Remark, Report, Verdict};
+use crate::convert::tree::Node;
 
 /// A converted middleware.
 #[derive(Debug, Clone, Default)]
@@ -81,6 +82,10 @@ fn one(kind: &str, part: &Part<'_>, made: &mut Middleware, report: &mut Report) 
         }
         "ipallowlist" | "ipwhitelist" => {
             texts("sourceRange").into_iter().for_each(|network| push(fields, "allow", network));
+            if !fields.contains_key("allow") {
+                close(fields);
+                return not_here("a list of nobody, which Traefik refuses; nobody may ask (`deny`)");
+            }
             match part.node.get("ipStrategy") {
                 Some(_) => differs("the believed address (trusted_proxies)"),
                 None if !matches!(text("rejectStatusCode"), "" | "403") => differs("with 403"),
@@ -169,7 +174,6 @@ fn headers(name: &str, part: &Part<'_>, fields: &mut Object) -> Option<Remark> {
             } else {
                 "response_headers"
             };
-            let mut note = None;
             for (name, node) in part.node.entries() {
                 match (node.text(), which) {
                     (host, "request_headers") if name.eq_ignore_ascii_case("host") => {
@@ -178,11 +182,14 @@ fn headers(name: &str, part: &Part<'_>, fields: &mut Object) -> Option<Remark> {
                     ("", _) => header(fields, which, "remove", name, ""),
                     (value, _) => header(fields, which, "set", name, value),
                 }
-                if name.eq_ignore_ascii_case("x-forwarded-proto") {
-                    note = differs("X-Forwarded-Proto: what it is, or what a trusted proxy says");
-                }
             }
-            note.or_else(same)
+            let adds = |(name, node): &(String, Node)| {
+                name.eq_ignore_ascii_case("x-forwarded-for") && !node.text().is_empty()
+            };
+            match which == "request_headers" && part.node.entries().iter().any(adds) {
+                true => differs("X-Forwarded-For alone, without the client's address behind it"),
+                false => same(),
+            }
         }
         "stsseconds" if text == "0" => ignored("off"),
         "stsseconds" => {

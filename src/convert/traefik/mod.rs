@@ -1,5 +1,6 @@
 //! Converts Traefik's YAML, static and dynamic, in one file or in the files that the static one names.
 
+mod chain;
 mod defaults;
 mod entry_points;
 mod middlewares;
@@ -35,7 +36,7 @@ pub fn convert(text: &str, file: &Path, report: &mut Report) -> Result<Draft, St
     let mut files = vec![(name.clone(), tree::read(text, &name)?)];
     let dynamic = files[0].1.iter().find_map(|node| node.at("providers.file")).cloned();
     if let Some(provider) = dynamic {
-        files.extend(named_by(&provider, file.parent().unwrap_or(Path::new(".")))?);
+        files.extend(named_by(&provider, file.parent().unwrap_or(Path::new(".")), &name, report)?);
     }
     let roots: Vec<Part<'_>> = files
         .iter()
@@ -93,10 +94,20 @@ pub fn convert(text: &str, file: &Path, report: &mut Report) -> Result<Draft, St
 }
 
 /// Reads the dynamic files that the static one names.
-fn named_by(provider: &Node, folder: &Path) -> Result<Vec<(String, Vec<Node>)>, String> {
+fn named_by(
+    provider: &Node,
+    folder: &Path,
+    file: &str,
+    report: &mut Report,
+) -> Result<Vec<(String, Vec<Node>)>, String> {
     let mut paths = Vec::new();
     if let Some(name) = provider.get("filename") {
-        paths.push(folder.join(name.text()));
+        let path = folder.join(name.text());
+        if !path.is_file() {
+            let part = Part { file, path: "providers.file.filename".to_owned(), node: name };
+            part.note(report, Verdict::NotHere, "this file is not there");
+        }
+        paths.push(path);
     }
     if let Some(name) = provider.get("directory") {
         let entries = fs::read_dir(folder.join(name.text())).into_iter().flatten().flatten();

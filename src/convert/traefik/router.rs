@@ -4,15 +4,15 @@ use std::collections::HashMap;
 
 use serde_json::json;
 
+use super::chain::{Applied, applied};
 use super::entry_points::EntryPoints;
 use super::middlewares::Middleware;
 use super::rule;
 use super::services::Service;
 use super::walk::{Part, differs, ignored, not_here, same};
-use crate::convert::draft::{DraftRoute, Object, merge, put};
-use crate::convert::guard::{CLOSED, allow_only, close};
+use crate::convert::draft::{DraftRoute, Object, put};
+use crate::convert::guard::{CLOSED, close};
 use crate::convert::report::{Report, Verdict};
-use crate::convert::text::MOST_DIRECTIVES;
 use crate::convert::tree::Node;
 
 /// The routes of a router with their priority.
@@ -27,12 +27,9 @@ pub fn router(
     let text = |name: &str| router.node.get(name).map_or("", Node::text);
     let rule_text = text("rule");
     let priority = text("priority").parse().ok().filter(|it| *it > 0).unwrap_or(rule_text.len() as u64);
-    let mut fields = Object::new();
-    let (mut to_https, mut is_closed) = (false, false);
     let names = router.node.get("middlewares").map_or_else(Vec::new, Node::texts);
-    let mut budget = MOST_DIRECTIVES;
-    let unknown = apply(&names, middlewares, &mut fields, (&mut to_https, &mut is_closed), &mut budget);
-    if !unknown.is_empty() {
+    let Applied { mut fields, to_https, is_closed, faults, is_late, .. } = applied(&names, middlewares);
+    if !faults.is_empty() {
         // It may be one that restricts access; Traefik answers 404 then.
         close(&mut fields);
     }
@@ -55,9 +52,8 @@ pub fn router(
             _ => not_here("this service is not there"),
         },
         "middlewares" if is_closed => not_here(CLOSED),
-        "middlewares" if !unknown.is_empty() => {
-            not_here(&format!("not there: {}; {CLOSED}", unknown.join(", ")))
-        }
+        "middlewares" if !faults.is_empty() => not_here(&format!("{}; {CLOSED}", faults.join(", "))),
+        "middlewares" if is_late => differs("who may ask is looked at first, before a redirect"),
         "priority" => differs("the most specific route wins; where that matters it is said"),
         "ruleSyntax" | "observability" | "entryPoints" => ignored("every listener serves all routes"),
         "tls" if part.node.get("certResolver").is_some() => {
@@ -110,33 +106,3 @@ const ONLY_WITH_BACKENDS: [&str; 8] = [
     "limits",
     "timeouts",
 ];
-
-/// Merges the named middlewares into the route, where later ones take precedence; returns the names of those
-/// that don't exist.
-fn apply(
-    names: &[&str],
-    all: &HashMap<String, Middleware>,
-    fields: &mut Object,
-    (to_https, is_closed): (&mut bool, &mut bool),
-    budget: &mut usize,
-) -> Vec<String> {
-    let mut unknown = Vec::new();
-    for name in names {
-        let Some(middleware) = all.get(name.split('@').next().unwrap_or_default()).filter(|_| *budget > 0)
-        else {
-            unknown.push((*name).to_owned());
-            continue;
-        };
-        *budget -= 1;
-        *to_https |= middleware.to_https;
-        for (field, value) in &middleware.fields {
-            match field.as_str() {
-                "allow" => *is_closed |= allow_only(fields, value),
-                _ => merge(fields, field.clone(), value.clone()),
-            }
-        }
-        let chain: Vec<&str> = middleware.chain.iter().map(String::as_str).collect();
-        unknown.extend(apply(&chain, all, fields, (&mut *to_https, &mut *is_closed), budget));
-    }
-    unknown
-}

@@ -53,7 +53,13 @@ pub fn read(part: &Part<'_>, draft: &mut Draft, report: &mut Report) -> HashMap<
         let mut made = Service::default();
         for (part, share) in shares {
             if let Some(service) = all.get(part.split('@').next().unwrap_or_default()) {
-                made.pools.extend(service.pools.iter().map(|(pool, _)| (pool.clone(), share)));
+                for (pool, _) in &service.pools {
+                    // Once each: with services that name one another twice, a list doubles at each step.
+                    match made.pools.iter_mut().find(|(known, _)| known == pool) {
+                        Some((_, there)) => *there = there.saturating_add(share),
+                        None => made.pools.push((pool.clone(), share)),
+                    }
+                }
                 made.route.extend(service.route.clone());
             }
         }

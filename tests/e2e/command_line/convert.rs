@@ -145,7 +145,8 @@ impl Said {
     fn of(response: &Response) -> Said {
         let field = |name: &str| response.header(name).map(str::to_owned);
         let page: Value = serde_json::from_slice(&response.body).unwrap_or(Value::Null);
-        let name = ["host", "x-seen-as", "x-mine", "x-inside", "x-forwarded-for", "x-real-ip"];
+        let name =
+            ["host", "x-seen-as", "x-mine", "x-inside", "x-forwarded-for", "x-forwarded-proto", "x-real-ip"];
         let mut asked: BTreeMap<String, Value> = ["method", "path"]
             .iter()
             .filter(|part| !page[**part].is_null())
@@ -173,6 +174,10 @@ impl Said {
         }
         for ours in ["x-forwarded-for", "x-real-ip"] {
             self.asked.remove(ours);
+        }
+        // Without a rule it is that of the connection, which has no TLS here.
+        if self.asked.get("x-forwarded-proto").is_some_and(|scheme| scheme == "http") {
+            self.asked.remove("x-forwarded-proto");
         }
         // Traefik answers 301 to GET, and 308 to others.
         self.status = if self.status == 301 { 308 } else { self.status };
@@ -286,6 +291,15 @@ fn nginx_and_its_conversion_answer_alike() {
     else {
         return;
     };
+    for host in ["secure.example.com", "plain.example.com", "example.com"] {
+        for path in ["/", "/order/x", "/first/x", "/gone/x"] {
+            let [theirs, ours] = pair.ask("GET", host, path).map(|said| said.alike(false));
+            assert_eq!(ours, theirs, "{host} {path}");
+        }
+    }
+    assert!(pair.says("if ($host = secure.example.com)", "same"));
+    let [_, ours] = pair.ask("GET", "shop.example.com", "/");
+    assert_eq!(ours.asked["x-forwarded-proto"], "https");
     // Named in the report, and so it is.
     assert!(pair.says("location /api/", "differs"));
     let [theirs, ours] = pair.ask("GET", "example.com", "/api");
@@ -322,6 +336,10 @@ fn haproxy_and_its_conversion_answer_alike() {
     let Some(pair) = drive(&HAPROXY, &["example.com", "shop.example.com", "other.test"], &paths) else {
         return;
     };
+    let [theirs, ours] = pair.ask("GET", "shop.example.com", "/");
+    for field in ["x-forwarded-for", "x-forwarded-proto"] {
+        assert_eq!(&ours.asked[field], &theirs.asked[field]);
+    }
     let [theirs, ours] = pair.ask("GET", "example.com", "/old/page?q");
     assert_eq!((theirs.status, &theirs.location), (ours.status, &ours.location));
     assert!(pair.says("acl is_api", "differs"));
