@@ -8,6 +8,7 @@ use super::link::{Middleware, Next};
 use crate::client_side::NoClient;
 use crate::config::ForwardAuth;
 use crate::frontend::{ClientRequest, Framing};
+use crate::http::headers::looks_like;
 use crate::http::{BodyLength, Headers, status};
 use crate::pool::{Backend, Live};
 use crate::proxy::{End, Outcome, Refusal, forwarded};
@@ -81,8 +82,7 @@ fn fields(request: &ClientRequest, service: &Backend) -> Headers {
     let mut headers = forwarded::asked(&head.headers);
     headers.set("Host", service.authority().as_bytes());
     headers.push("X-Forwarded-Method", head.method.as_bytes());
-    headers.push("X-Forwarded-Proto", if request.secure { b"https" } else { b"http" });
-    headers.push("X-Forwarded-Host", head.host().as_bytes());
+    forwarded::push_origin(&mut headers, head, request.peer_is_trusted, request.is_https);
     headers.push("X-Forwarded-Uri", head.path_and_query().as_bytes());
     headers.push_shown("X-Forwarded-For", request.client);
     headers.push("X-Request-ID", request.id.as_bytes());
@@ -94,9 +94,12 @@ fn fields(request: &ClientRequest, service: &Backend) -> Headers {
 fn pass(request: &mut ClientRequest, auth: &ForwardAuth, said: &Headers) {
     let head = Arc::make_mut(&mut request.head);
     for name in &auth.pass {
-        head.headers.retain(|found, _| !forwarded::looks_like(found, name));
+        head.headers.retain(|found, _| !looks_like(found, name));
         let values: Vec<Vec<u8>> = said.get_all(name).map(<[u8]>::to_vec).collect();
-        values.iter().for_each(|value| head.headers.push(name, value));
+        for value in values {
+            head.headers.push(name, &value);
+            request.passed.push(name, &value);
+        }
     }
 }
 
@@ -119,7 +122,11 @@ fn answer(request: &mut ClientRequest, mut reply: BackendReply) -> Outcome {
     let mut headers = forwarded::to_client(code, &reply.headers, &request.id);
     headers.remove("Content-Length");
     headers.push("X-LB-Reason", b"not_let_pass");
-    request.start((code, &reply.reason), headers, Framing::Length(body.len() as u64), "");
+    let framing = match status::has_no_body("GET", code) {
+        true => Framing::NoBody,
+        false => Framing::Length(body.len() as u64),
+    };
+    request.start_own_as((code, &reply.reason), headers, framing);
     // A client that has left does not get it.
     let _ = request.responder.write(&body).and_then(|()| request.responder.finish());
     Outcome { status: code, backend: None, pool: None, attempts: 0, end: End::NotLetPass }

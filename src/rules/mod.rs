@@ -4,6 +4,7 @@
 
 pub mod headers;
 mod matching;
+mod path;
 pub mod rewrite;
 mod split;
 
@@ -29,8 +30,10 @@ pub struct Rules {
     pub pool: usize,
     /// The answer, if the requests go to no backend.
     pub answer: Option<Answer>,
-    /// Operations on the fields for backends.
+    /// Operations on the fields for backends ...
     pub request_headers: Vec<Op>,
+    /// ... and those that depend on which backend it is.
+    pub backend_headers: Vec<Op>,
     /// Operations on the fields for clients; shared with the request.
     pub response_headers: Option<Arc<[Op]>>,
     /// Bodies of our own answers.
@@ -192,7 +195,7 @@ impl Rules {
         note("forward_auth", self.access.forward_auth.is_some());
         note("rate_limit", self.rate_limit.is_some());
         note("path rewritten", self.rewrite != Rewrite::default());
-        note("request_headers", !self.request_headers.is_empty());
+        note("request_headers", !self.request_headers.is_empty() || !self.backend_headers.is_empty());
         note("response_headers", self.response_headers.is_some());
         match (self.name.starts_with("routes["), done.is_empty()) {
             (false, true) => None,
@@ -207,6 +210,7 @@ impl Rules {
             pool,
             answer: None,
             request_headers: Vec::new(),
+            backend_headers: Vec::new(),
             response_headers: None,
             error_pages: None,
             access: Access::default(),
@@ -248,7 +252,7 @@ impl Rules {
                     patch.over(&wider, true).map(|limit| (limit, split::digest(owner.as_bytes())));
             }
         }
-        self.request_headers = headers::compiled_request(layers);
+        (self.request_headers, self.backend_headers) = headers::compiled_request(layers);
         self.response_headers = headers::compiled_response(layers);
         self.error_pages = pages(layers);
         self
