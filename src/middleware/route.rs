@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::link::{Middleware, Next};
-use crate::config::Access;
 use crate::frontend::{ClientRequest, Framing};
 use crate::http::{Headers, status};
 use crate::pool::Live;
@@ -17,7 +16,7 @@ impl Middleware for FindRules {
     fn handle(&self, request: &mut ClientRequest, live: &Live, next: Next<'_>) -> Outcome {
         match lay_down(request, live) {
             Err(status) => Outcome::refused(request, Refusal::NoRoute { status }),
-            Ok(rules) if may_ask(&rules.access, request) => next.run(request, live),
+            Ok(rules) if rules.admits(request.client) => next.run(request, live),
             Ok(_) => Outcome::refused(request, Refusal::ForbiddenAddress),
         }
     }
@@ -34,14 +33,6 @@ pub fn lay_down<'l>(request: &mut ClientRequest, live: &'l Live) -> Result<&'l R
     request.response_headers.clone_from(&rules.response_headers);
     request.error_pages.clone_from(&rules.error_pages);
     Ok(rules)
-}
-
-/// Whether the client is allowed; `deny` takes precedence over `allow`.
-fn may_ask(access: &Access, request: &ClientRequest) -> bool {
-    let client = request.client.to_canonical();
-    let denied = access.deny.iter().any(|network| network.contains(&client));
-    let allowed = access.allow.is_empty() || access.allow.iter().any(|network| network.contains(&client));
-    allowed && !denied
 }
 
 /// Sends the fixed answers of routes.

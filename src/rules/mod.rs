@@ -12,6 +12,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::config::{
     Access, Action, BreakerConfig, CompressConfig, Config, HostHeader, Local, PoolConfig, RateLimit,
     RetryConfig, Template, Unmatched,
@@ -202,6 +204,13 @@ impl Rules {
             (_, true) => Some(self.name.clone()),
             (_, false) => Some(format!("{} ({})", self.name, done.join(", "))),
         }
+    }
+
+    /// Whether the client may send such requests; `deny` takes precedence over `allow`.
+    pub fn admits(&self, client: IpAddr) -> bool {
+        let client = client.to_canonical();
+        let has = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&client));
+        (self.access.allow.is_empty() || has(&self.access.allow)) && !has(&self.access.deny)
     }
 
     fn on_top(config: &Config, pool: usize, name: String) -> Rules {
