@@ -16,7 +16,7 @@ use ipnet::IpNet;
 
 use crate::config::{
     Access, Action, BreakerConfig, CompressConfig, Config, HostHeader, Local, PoolConfig, RateLimit,
-    RetryConfig, Template, Unmatched,
+    RetryConfig, Route, Template, Unmatched,
 };
 use crate::http::RequestHead;
 use headers::Op;
@@ -113,7 +113,7 @@ impl Book {
         let pools: Vec<&PoolConfig> = config.all_pools().collect();
         let of_pool = |(index, pool): (usize, &&PoolConfig)| {
             let base = Rules::on_top(config, index, format!("pool {}", pool.name));
-            base.with(&[&config.local, &pool.local], config)
+            base.with(&[&config.local, &pool.local], &["", &bucket_of_pool(pool)], config)
         };
         let mut book = Book {
             rules: pools.iter().enumerate().map(of_pool).collect(),
@@ -123,14 +123,16 @@ impl Book {
             top: (headers::compiled_response(&[&config.local]), pages(&[&config.local])),
         };
         for (number, route) in config.routes.iter().enumerate() {
-            let name = format!("routes[{number}]");
+            let (name, bucket) = (format!("routes[{number}]"), bucket_of(route));
             let choices = match &route.action {
                 Action::Pools(shares) => shares
                     .iter()
                     .filter_map(|(pool, share)| {
                         let index = pools.iter().position(|it| it.name == *pool)?;
                         let layers = [&config.local, &pools[index].local, &route.local];
-                        let mut rules = Rules::on_top(config, index, name.clone()).with(&layers, config);
+                        let base = Rules::on_top(config, index, name.clone());
+                        let mut rules =
+                            base.with(&layers, &["", &bucket_of_pool(pools[index]), &bucket], config);
                         rules.rewrite = Rewrite::of(route);
                         rules.own_breaker = own_breaker(config, &layers[1..]);
                         rules.access = route.access.clone();
@@ -139,8 +141,8 @@ impl Book {
                     })
                     .collect(),
                 action => {
-                    let mut rules =
-                        Rules::on_top(config, 0, name).with(&[&config.local, &route.local], config);
+                    let layers = [&config.local, &route.local];
+                    let mut rules = Rules::on_top(config, 0, name).with(&layers, &["", &bucket], config);
                     rules.answer = Answer::of(action);
                     rules.access = route.access.clone();
                     book.rules.push(rules);
@@ -234,9 +236,10 @@ impl Rules {
         }
     }
 
-    /// Applies the layers, widest first.
-    fn with(mut self, layers: &[&Local], config: &Config) -> Rules {
-        for (depth, layer) in layers.iter().enumerate() {
+    /// Applies the layers, widest first. `owners` says to whom a rate limit of each layer belongs: routes
+    /// without one of their own share that of their pool.
+    fn with(mut self, layers: &[&Local], owners: &[&str], config: &Config) -> Rules {
+        for (layer, owner) in layers.iter().zip(owners) {
             if let Some(host) = &layer.host_header {
                 self.host_header = host.clone();
             }
@@ -251,12 +254,6 @@ impl Rules {
             if let Some(patch) = &layer.rate_limit {
                 let default = config.rate_limit.clone().unwrap_or_default();
                 let wider = self.rate_limit.take().map_or(default, |(limit, _)| limit);
-                // Routes without a limit of their own share that of their pool.
-                let owner = if depth == 1 && layers.len() == 3 {
-                    format!("pool {}", self.pool)
-                } else {
-                    self.name.clone()
-                };
                 self.rate_limit =
                     patch.over(&wider, true).map(|limit| (limit, split::digest(owner.as_bytes())));
             }
@@ -266,6 +263,18 @@ impl Rules {
         self.error_pages = pages(layers);
         self
     }
+}
+
+/// The owner of a pool's rate limit.
+fn bucket_of_pool(pool: &PoolConfig) -> String {
+    format!("pool {}", pool.name)
+}
+
+/// The owner of a route's rate limit: the requests that it is for. Its number would change with a route that a
+/// reload puts before it, and clients would find the buckets of another one.
+fn bucket_of(route: &Route) -> String {
+    let Route { hosts, path, methods, headers, query, .. } = route;
+    format!("{hosts:?} {path:?} {methods:?} {headers:?} {query:?}")
 }
 
 /// The breaker settings of a pool or a route; `None` if it has none of its own.

@@ -246,13 +246,11 @@ fn an_empty_list_of_those_who_may_is_a_mistake_and_so_is_a_field_that_nobody_may
 #[test]
 fn a_reload_changes_what_is_guarded_for_the_next_request_of_a_connection() {
     let open = json!({ "routes": [{ "path": "/admin", "pool": "default" }] });
-    each_listener(open, |backend, balancer| {
+    each_listener(open, |_, balancer| {
         let mut client = balancer.connect();
         assert_eq!(client.get("//admin").status, 200);
-        let mut closed = config(&[backend], json!({}));
-        closed["front"] = serde_json::from_str::<Value>(&fs::read_to_string(balancer.config_file()).unwrap())
-            .unwrap()["front"]
-            .clone();
+        let mut closed: Value =
+            serde_json::from_str(&fs::read_to_string(balancer.config_file()).unwrap()).unwrap();
         closed["routes"] = json!([{ "path": "/admin", "deny": ["127.0.0.0/8"], "pool": "default" }]);
         balancer.write_config(&closed.to_string());
         balancer.wait_for_log("configuration reloaded");
@@ -261,5 +259,21 @@ fn a_reload_changes_what_is_guarded_for_the_next_request_of_a_connection() {
             !client.is_closed_within(Duration::from_millis(50)),
             "it was no reason to end the connection"
         );
+    });
+}
+
+#[test]
+fn a_route_keeps_its_buckets_when_another_one_comes_before_it() {
+    let limited = |path: &str| json!({ "path": path, "pool": "default", "rate_limit": { "requests_per_second": 0.001, "burst": 2 } });
+    each_listener(json!({ "routes": [limited("/login")] }), |_, balancer| {
+        let statuses = |path: &str| [(); 3].map(|()| balancer.get(path).status);
+        assert_eq!(statuses("/login"), [200, 200, 429]);
+        let mut config: Value =
+            serde_json::from_str(&fs::read_to_string(balancer.config_file()).unwrap()).unwrap();
+        config["routes"] = json!([limited("/new"), limited("/login")]);
+        balancer.write_config(&config.to_string());
+        balancer.wait_for_log("configuration reloaded");
+        assert_eq!(statuses("/login"), [429; 3], "its bucket is empty still");
+        assert_eq!(statuses("/new"), [200, 200, 429], "nobody has taken of this one");
     });
 }
