@@ -2,12 +2,12 @@
 //! another or is named away, behind a proxy, in an upgrade, and when there is no room.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, Backend, Balancer, Behaviour, ByHand, balancer_by_hand, config, eventually, lay_over,
+    Answer, Backend, Balancer, Behaviour, ByHand, balancer_by_hand, config, eventually, lay_over, with_room,
 };
 
 /// Over one backend, on each of the listeners.
@@ -275,5 +275,50 @@ fn a_route_keeps_its_buckets_when_another_one_comes_before_it() {
         balancer.wait_for_log("configuration reloaded");
         assert_eq!(statuses("/login"), [429; 3], "its bucket is empty still");
         assert_eq!(statuses("/new"), [200, 200, 429], "nobody has taken of this one");
+    });
+}
+
+/// A service by hand before a backend, on each listener.
+fn before_a_service_by_hand(test: impl Fn(&ByHand, &Balancer)) {
+    for front in [true, false] {
+        let (service, backend) = (ByHand::start(), Backend::named("default"));
+        let mut config = config(&[&backend], json!({ "front": front }));
+        let url = &service.entry()[0]["url"];
+        config["routes"] = json!([{ "forward_auth": { "url": url, "timeout": "1s" }, "pool": "default" }]);
+        test(&service, &Balancer::start(config));
+    }
+}
+
+#[test]
+fn a_service_s_connection_is_kept_and_one_that_it_closes_costs_no_request() {
+    before_a_service_by_hand(|service, balancer| {
+        let mut first = balancer.asking("/1");
+        let mut exchange = service.next();
+        exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nAuthenticated");
+        let kept = exchange.stream().peer_addr().unwrap();
+        exchange.keep_alive();
+        assert_eq!(first.read_response().status, 200);
+        let mut second = balancer.asking("/2");
+        let exchange = service.next();
+        assert_eq!(exchange.stream().peer_addr().unwrap(), kept, "though its answer has a body");
+        drop(exchange);
+        service.next().send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(second.read_response().status, 200, "it is asked by another connection");
+    });
+}
+
+#[test]
+fn a_service_that_never_ends_its_answer_has_its_time_and_no_more() {
+    before_a_service_by_hand(|service, balancer| {
+        let mut client = balancer.asking("/");
+        let mut exchange = service.next();
+        exchange.send("HTTP/1.1 401 Unauthorized\r\nContent-Length: 100\r\n\r\n");
+        let began = Instant::now();
+        while !client.is_answered_within(Duration::from_millis(200)) {
+            exchange.send_if_open("x");
+            assert!(began.elapsed() < with_room(Duration::from_secs(8)), "each byte is waited for");
+        }
+        let answer = client.read_response();
+        assert_eq!((answer.status, answer.header("x-lb-reason")), (503, Some("auth_unavailable")));
     });
 }
