@@ -65,6 +65,8 @@ fn our_own_answers_follow_the_rules_and_may_have_pages() {
     assert_eq!(answer.header("retry-after"), Some("1"));
     fs::write(&page, "Later.").unwrap();
     eventually("the page is read again", || balancer.get("/").text() == "Later.");
+    let line = balancer.wait_for_log("configuration reloaded");
+    assert!(line.contains("changes=\"what is in the file of error_pages.503\""), "{line}");
     let bad = balancer.ask("GET", "/", &[("Content-Length", "x")], b"");
     assert_eq!((bad.status, bad.header("x-frame-options")), (400, Some("DENY")));
 }
