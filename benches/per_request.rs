@@ -110,7 +110,7 @@ fn headers_to_backend(bencher: Bencher) {
         peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
         peer_is_trusted: true,
         client: CLIENT,
-        secure: false,
+        is_https: false,
         request_id: "0123456789abcdef0123456789abcdef",
         name: "lb-0123456789abcdef",
         via: true,

@@ -49,7 +49,7 @@ fn forwarding(trusted: bool, via: bool) -> Forwarding<'static> {
         peer,
         peer_is_trusted: trusted,
         client: CLIENT.parse().expect("an address"),
-        secure: false,
+        is_https: false,
         request_id: REQUEST_ID,
         name: NAME,
         via,

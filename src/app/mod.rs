@@ -21,14 +21,14 @@ use std::time::{Instant, SystemTime};
 use log::Level::Info;
 
 use crate::config::{Config, ListenAddress};
-use crate::endpoints::{Endpoints, Figures, keep_history};
+use crate::endpoints::{Endpoints, Figures, is_own, keep_history};
 use crate::explain::Explanations;
 use crate::frontend::{ClientRequest, Dispatch};
 use crate::logging::writer::LineSender;
 use crate::logging::{Logs, event};
 use crate::metrics::Metrics;
 use crate::metrics::history::History;
-use crate::middleware::{AccessLog, AskService, CountRequests, Explain, Next, RateLimiter, chain};
+use crate::middleware::{AccessLog, AskService, CountRequests, Explain, Next, RateLimiter, chain, lay_down};
 use crate::names::members::Members;
 use crate::pool::{Live, SharedLive};
 use crate::proxy::{Outcome, Proxy, Refusal};
@@ -241,6 +241,10 @@ fn handler(
             let gone = |_: &mut ClientRequest, _: &Live| Outcome::client_gone();
             Next::new(&links[..REFUSED_LINKS], &gone).run(&mut job.request, &live);
             return;
+        }
+        // A request that found no room is refused as its route says; the other ones below have none.
+        if job.refusal.is_some() && !is_own(job.request.head.path()) && job.request.flaw().is_none() {
+            let _ = lay_down(&mut job.request, &live);
         }
         let refusal = job.refusal.or_else(|| too_long_a_head(&job.request, &live));
         if let Some(refusal) = refusal.or_else(|| job.request.flaw().map(Refusal::Flawed)) {

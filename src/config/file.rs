@@ -52,6 +52,17 @@ impl Config {
         self.clone().named_files().map(|(_, file)| file.name.clone()).collect()
     }
 
+    /// The fields that name the same file as in `before`, whose content is another one.
+    pub fn fields_of_changed_files(&self, before: &Config) -> Vec<String> {
+        let (mut before, mut after) = (before.clone(), self.clone());
+        let known: Vec<(String, &mut NamedFile)> = before.named_files().collect();
+        let differs = |(field, file): &(String, &mut NamedFile)| {
+            let is_it = |(name, old): &&(String, &mut NamedFile)| name == field && old.name == file.name;
+            known.iter().find(is_it).is_some_and(|(_, old)| old.content != file.content)
+        };
+        after.named_files().filter(differs).map(|(field, _)| field).collect()
+    }
+
     /// Reads the files whose content is a part of the configuration.
     ///
     /// # Errors

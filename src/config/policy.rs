@@ -170,7 +170,7 @@ fn values(value: &Value<'_>, is_request: bool) -> Vec<(String, Template)> {
 }
 
 /// Checks whether rules for a field with this name are allowed.
-fn field_name(name: &str, is_request: bool) -> Result<(), String> {
+pub(super) fn field_name(name: &str, is_request: bool) -> Result<(), String> {
     let lower = name.to_ascii_lowercase();
     if !names::is_token(name) {
         return Err(format!("{} is not a field's name; write one such as \"X-Frame-Options\"", quoted(name)));

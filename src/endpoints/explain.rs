@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use serde_json::{Value, json};
 
+use super::is_own;
 use super::public::{Figures, query};
 use crate::explain::{Story, Try, words};
 use crate::http::{Headers, RequestHead, Version};
@@ -51,19 +52,28 @@ fn explain(figures: &Figures, id: &str) -> Result<Value, Refused> {
 
 /// Asks like a retry, which does not advance any rotation.
 fn forecast(head: &RequestHead, client: &str, live: &Live) -> Result<Value, Refused> {
-    let Ok(address) = client.parse::<IpAddr>() else {
+    let Ok(address) = client.parse::<IpAddr>().map(|address| address.to_canonical()) else {
         return Err((400, "bad_parameter", "Bad Request: client is an IP address".to_owned()));
     };
     let wanted = head_of(head);
-    let rules = match live.book().find(&wanted, address) {
-        Ok(number) => live.book().get(number),
+    if is_own(wanted.path()) {
+        return Ok(words::own_page(client));
+    }
+    let number = match live.book().find(&wanted, address) {
+        Ok(number) => number,
         Err(status) => return Ok(words::no_route(client, status)),
     };
+    let rules = live.book().get(number);
+    let by = rules.story();
+    if !rules.admits(address) {
+        return Ok(words::not_admitted(client, &by.unwrap_or_default()));
+    }
     if rules.answer.is_some() {
-        return Ok(words::route_answers(client, &rules.story().unwrap_or_default()));
+        return Ok(words::route_answers(client, &by.unwrap_or_default()));
     }
     let pool = &live.pools()[rules.pool];
-    let client_key = ClientKey { is_retry: true, ..client_key::of(address, &wanted, pool.config()) };
+    let key = client_key::of(address, &wanted, pool.config());
+    let client_key = ClientKey { is_retry: true, policy: live.policy(number), ..key };
     let (now, tried) = (Instant::now(), Tried::default());
     let chosen = pool.would_pick(&client_key, now);
     let one = Try::new(&client_key, chosen, pool.statuses(&tried, None, now, SystemTime::now()));
@@ -74,7 +84,7 @@ fn forecast(head: &RequestHead, client: &str, live: &Live) -> Result<Value, Refu
         tries: vec![one],
         left_out: 0,
     };
-    Ok(words::forecast(&story, client))
+    Ok(words::forecast(&story, client, by.as_deref()))
 }
 
 /// The hypothetical request; `Host` is its only field.

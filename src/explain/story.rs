@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::config::Algorithm;
 use crate::http::RequestHead;
+use crate::logging::line::shown;
 use crate::pool::{Backend, CandidateStatus, ClientKey, Pool, Tried};
 
 /// Limit of choices recorded for a request: the first ones and the last. A configuration may allow a hundred
@@ -165,7 +166,7 @@ impl Try {
 
 /// Method and target, shortened for recording.
 pub fn request_text(head: &RequestHead) -> String {
-    format!("{} {}", shortened(&head.method), shortened(&head.target))
+    shown(&format!("{} {}", shortened(&head.method), shortened(&head.target))).into_owned()
 }
 
 pub(super) fn shortened(text: &str) -> String {

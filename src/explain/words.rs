@@ -42,23 +42,39 @@ pub fn page(record: &Record) -> Value {
 }
 
 /// The answer to where a request would go now.
-pub fn forecast(story: &Story, client: &str) -> Value {
+pub fn forecast(story: &Story, client: &str, rules: Option<&str>) -> Value {
     let Some(one) = story.tries.first() else { return Value::Null };
     let mut page = attempt(story, one);
+    let by = rules.map_or(String::new(), |rules| format!(" by {rules}"));
     let text = match &one.chosen {
         Some(chosen) => format!(
-            "A request of {client} would go to {} now (pool {}, {}): {}.",
+            "A request of {client} would go to {} now{by} (pool {}, {}): {}.",
             chosen.name(),
             story.pool,
             story.algorithm,
             why(story, one)
         ),
-        None => format!("A request of {client} would be answered 503 now: {}.", none_usable(story, one)),
+        None => format!("A request of {client} would be answered 503 now{by}: {}.", none_usable(story, one)),
     };
     page["pool"] = json!(story.pool);
     page["algorithm"] = json!(story.algorithm.to_string());
+    page["rules"] = json!(rules);
     page["sentence"] = json!(text);
     page
+}
+
+/// The answer to where a request would go now, if the rules keep its client out.
+pub fn not_admitted(client: &str, rules: &str) -> Value {
+    let text = format!("A request of {client} would be answered 403 now, by {rules} (forbidden_address).");
+    json!({ "backend": null, "status": 403, "reason": "forbidden_address", "rules": rules, "sentence": text })
+}
+
+/// The answer to where a request for one of our own pages would go.
+pub fn own_page(client: &str) -> Value {
+    let text = format!(
+        "A request of {client} would be answered by the balancer itself: it is one of its own pages."
+    );
+    json!({ "backend": null, "sentence": text })
 }
 
 /// The answer to where a request would go now, if no route matches.

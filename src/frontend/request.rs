@@ -22,6 +22,10 @@ pub struct ClientRequest {
     pub peer: SocketAddr,
     /// Whether the client speaks TLS to us.
     pub secure: bool,
+    /// Whether the peer is a trusted proxy; `false` until `proxy` has looked.
+    pub peer_is_trusted: bool,
+    /// Whether the client speaks https, to us or to a trusted proxy that says so.
+    pub is_https: bool,
     /// The TLS version, as `TLSv1.3`.
     pub tls_version: Option<&'static str>,
     /// When the head was complete.
@@ -42,6 +46,8 @@ pub struct ClientRequest {
     pub response_headers: Option<Arc<[Op]>>,
     /// The rules' bodies for our own answers.
     pub error_pages: Option<Arc<ErrorPages>>,
+    /// Fields for the backend from the service that let the request pass.
+    pub passed: Headers,
     /// Records the request's way, for `explain`.
     pub trace: Trace,
     /// Writes the answer.
@@ -68,6 +74,8 @@ impl ClientRequest {
             head: Arc::new(head),
             peer,
             secure,
+            peer_is_trusted: false,
+            is_https: secure,
             tls_version: None,
             received,
             body_length,
@@ -78,6 +86,7 @@ impl ClientRequest {
             rules: None,
             response_headers: None,
             error_pages: None,
+            passed: Headers::default(),
             trace: Trace::default(),
             responder,
         }
@@ -91,28 +100,27 @@ impl ClientRequest {
 
     /// The values for placeholders in rules.
     pub fn context<'a>(&'a self, backend: &'a str, path: &'a str) -> Context<'a> {
-        let (client, host, is_secure) = (self.client, self.head.host(), self.secure);
+        let (client, host, is_secure) = (self.client, self.head.host(), self.is_https);
         Context { client, host, is_secure, path, request_id: &self.id, backend }
     }
 
-    /// Starts an answer, applying the rules' changes to its fields. `backend` is empty for our own answers.
-    pub fn start(
-        &mut self,
-        (code, reason): (u16, &str),
-        mut headers: Headers,
-        framing: Framing,
-        backend: &str,
-    ) {
-        if let Some(ops) = self.response_headers.clone() {
+    /// Applies the rules' changes to the fields of an answer. `backend` is empty for our own answers.
+    pub fn apply_rules(&self, headers: &mut Headers, backend: &str) {
+        if let Some(ops) = &self.response_headers {
             let path = self.head.path_and_query();
-            headers::apply(ops.iter(), &mut headers, &self.context(backend, &path));
+            headers::apply_to_answer(ops, headers, &self.context(backend, &path));
         }
-        self.responder.start_as(code, reason, &headers, framing);
     }
 
     /// Starts an answer of our own.
     pub fn start_own(&mut self, code: u16, headers: Headers, framing: Framing) {
-        self.start((code, status::reason(code)), headers, framing, "");
+        self.start_own_as((code, status::reason(code)), headers, framing);
+    }
+
+    /// Like [`ClientRequest::start_own`], with this reason phrase.
+    pub fn start_own_as(&mut self, (code, reason): (u16, &str), mut headers: Headers, framing: Framing) {
+        self.apply_rules(&mut headers, "");
+        self.responder.start_as(code, reason, &headers, framing);
     }
 
     /// Why the request must be refused, if it must.

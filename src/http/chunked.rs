@@ -2,7 +2,7 @@
 //! two ways; chunk extensions are dropped, trailers are kept to be forwarded.
 
 use super::Headers;
-use super::headers::{is_token, trim};
+use super::headers::{is_token, looks_like, trim};
 
 /// Limit for the line with a chunk's size and extensions, and for all trailers together, in bytes.
 const MAX_LINE_BYTES: usize = 4096;
@@ -131,8 +131,8 @@ impl Decoder {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
             let Ok(name) = std::str::from_utf8(&line[..colon]) else { continue };
-            let may_pass = !NOT_IN_TRAILERS.iter().any(|other| name.eq_ignore_ascii_case(other))
-                && !name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case("x-forwarded-"));
+            let may_pass = !NOT_IN_TRAILERS.iter().any(|other| looks_like(name, other))
+                && !name.get(..12).is_some_and(|start| looks_like(start, "x-forwarded-"));
             if is_token(name.as_bytes()) && may_pass {
                 headers.push(name, trim(&line[colon + 1..]));
             }
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn trailers_are_kept_but_for_those_that_have_no_business_there() {
-        let text = b"1\r\na\r\n0\r\nX-Sum: 7 \r\nContent-Length: 5\r\nX-Forwarded-For: x\r\nno field\r\nx-b:\r\n\r\n";
+        let text = b"1\r\na\r\n0\r\nX-Sum: 7 \r\nContent-Length: 5\r\nX-Forwarded-For: x\r\nX_Forwarded_For: x\r\nx_real_ip: x\r\nno field\r\nx-b:\r\n\r\n";
         let mut decoder = Decoder::default();
         for byte in text.chunks(1) {
             assert_eq!(decoder.take(byte, &mut |_| {}), Ok(1));

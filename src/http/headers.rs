@@ -90,12 +90,12 @@ impl Headers {
 
     /// Removes all fields with this name.
     pub fn remove(&mut self, name: &str) {
-        self.remove_all(|found| found.eq_ignore_ascii_case(name.as_bytes()));
+        self.remove_all(|found| found.eq_ignore_ascii_case(name));
     }
 
     /// Removes all fields for whose name `is_one` returns true.
-    pub fn remove_all(&mut self, is_one: impl Fn(&[u8]) -> bool) {
-        let names = self.names.as_bytes();
+    pub fn remove_all(&mut self, is_one: impl Fn(&str) -> bool) {
+        let names = &self.names;
         self.fields.retain(|field| !is_one(&names[field.name.clone()]));
     }
 
@@ -139,6 +139,13 @@ pub fn trim(mut value: &[u8]) -> &[u8] {
         value = rest;
     }
     value
+}
+
+/// Compares names without regard to case, underscores being equal to hyphens: backends with CGI variable names
+/// (WSGI, Rack, PHP) cannot distinguish the two.
+pub fn looks_like(name: &str, other: &str) -> bool {
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == other.len() && name.bytes().map(plain).eq(other.bytes().map(plain))
 }
 
 /// Whether `text` is a token (RFC 9110 section 5.6.2), as methods and field names must be.

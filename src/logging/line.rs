@@ -1,6 +1,7 @@
 //! Builds one log line, as logfmt or as a JSON object. Every value is escaped here, so that a client can't
 //! forge a line or a field.
 
+use std::borrow::Cow;
 use std::fmt::{Display, Write};
 use std::time::SystemTime;
 
@@ -151,6 +152,19 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'"' | b'=' | b'\\')
 }
 
+/// The text with everything escaped that a terminal might take for a command: what a client sent is also shown
+/// outside of logs.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(needs_escape) {
+        return text.into();
+    }
+    let escaped = |c: char| match needs_escape(c) {
+        true => c.escape_unicode().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(escaped).collect::<String>().into()
+}
+
 /// Control characters, line separators, and characters that change the text direction in some terminals
 /// (Unicode's `Bidi_Control`).
 fn needs_escape(c: char) -> bool {
@@ -164,6 +178,12 @@ mod tests {
 
     use super::*;
     use crate::logging::logfmt::parse;
+
+    #[test]
+    fn nothing_that_is_shown_commands_a_terminal() {
+        assert_eq!(shown("GET /\u{9b}31m\u{202e}é"), "GET /\\u{9b}31m\\u{202e}é");
+        assert!(matches!(shown("GET /é"), Cow::Borrowed(_)));
+    }
 
     fn line(value: &str) -> String {
         Line::new().field("a", &value).field("b", &1).finish()

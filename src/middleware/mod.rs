@@ -23,7 +23,7 @@ pub use metrics::CountRequests;
 pub use rate_limit::RateLimiter;
 pub use recover::Recover;
 pub use redirect::RedirectToTls;
-pub use route::{AnswerRoutes, FindRules};
+pub use route::{AnswerRoutes, FindRules, lay_down};
 
 /// The links in order: the first sees the request first and its outcome last.
 pub fn chain(

@@ -6,7 +6,7 @@ use crate::frontend::{ClientRequest, Framing};
 use crate::http::Headers;
 use crate::http::framing::FramingError;
 use crate::pool::Live;
-use crate::proxy::{End, Outcome, Refusal, client_address, forwarded};
+use crate::proxy::{End, Outcome, Refusal};
 
 /// The default port of `https`, which URLs omit.
 const USUAL_PORT: u16 = 443;
@@ -19,7 +19,7 @@ impl Middleware for RedirectToTls {
         let Some(tls) = live.config.tls.as_ref().filter(|tls| tls.redirect_http) else {
             return next.run(request, live);
         };
-        if request.secure || came_by_tls(request, live) {
+        if request.secure || request.is_https {
             return next.run(request, live);
         }
         if request.head.host().is_empty() {
@@ -38,12 +38,6 @@ impl Middleware for RedirectToTls {
         let _ = request.responder.write(text).and_then(|()| request.responder.finish());
         Outcome { status: 308, backend: None, pool: None, attempts: 0, end: End::Redirected }
     }
-}
-
-/// Whether a trusted proxy received this request by TLS.
-fn came_by_tls(request: &ClientRequest, live: &Live) -> bool {
-    let said = forwarded::scheme(&request.head.headers);
-    said == Some(b"https") && client_address::is_trusted(request.peer.ip(), &live.config.trusted_proxies)
 }
 
 fn location(host: &str, port: u16, target: &str) -> String {

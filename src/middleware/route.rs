@@ -3,39 +3,36 @@
 use std::sync::Arc;
 
 use super::link::{Middleware, Next};
-use crate::config::Access;
 use crate::frontend::{ClientRequest, Framing};
 use crate::http::{Headers, status};
 use crate::pool::Live;
 use crate::proxy::{End, Outcome, Refusal};
-use crate::rules::{Answer, headers};
+use crate::rules::{Answer, Rules, headers};
 
 /// Looks up the rules, and refuses clients that they do not allow.
 pub struct FindRules;
 
 impl Middleware for FindRules {
     fn handle(&self, request: &mut ClientRequest, live: &Live, next: Next<'_>) -> Outcome {
-        let number = match live.book().find(&request.head, request.client) {
-            Ok(number) => number,
-            Err(status) => return Outcome::refused(request, Refusal::NoRoute { status }),
-        };
-        let rules = live.book().get(number);
-        request.rules = Some(number);
-        request.response_headers.clone_from(&rules.response_headers);
-        request.error_pages.clone_from(&rules.error_pages);
-        match may_ask(&rules.access, request) {
-            true => next.run(request, live),
-            false => Outcome::refused(request, Refusal::ForbiddenAddress),
+        match lay_down(request, live) {
+            Err(status) => Outcome::refused(request, Refusal::NoRoute { status }),
+            Ok(rules) if rules.admits(request.client) => next.run(request, live),
+            Ok(_) => Outcome::refused(request, Refusal::ForbiddenAddress),
         }
     }
 }
 
-/// Whether the client is allowed; `deny` takes precedence over `allow`.
-fn may_ask(access: &Access, request: &ClientRequest) -> bool {
-    let client = request.client.to_canonical();
-    let denied = access.deny.iter().any(|network| network.contains(&client));
-    let allowed = access.allow.is_empty() || access.allow.iter().any(|network| network.contains(&client));
-    allowed && !denied
+/// Looks up the rules and notes in the request how they change its answer, whoever writes it.
+///
+/// # Errors
+/// No route matches; the status to answer with.
+pub fn lay_down<'l>(request: &mut ClientRequest, live: &'l Live) -> Result<&'l Rules, u16> {
+    let number = live.book().find(&request.head, request.client)?;
+    let rules = live.book().get(number);
+    request.rules = Some(number);
+    request.response_headers.clone_from(&rules.response_headers);
+    request.error_pages.clone_from(&rules.error_pages);
+    Ok(rules)
 }
 
 /// Sends the fixed answers of routes.

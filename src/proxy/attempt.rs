@@ -10,7 +10,7 @@ use crate::config::{Config, HostHeader, RetryConfig};
 use crate::frontend::ClientRequest;
 use crate::http::{BodyLength, Headers, RequestHead};
 use crate::pool::Backend;
-use crate::rules::headers::{Context, Op};
+use crate::rules::headers::Context;
 use crate::rules::{self, Rules};
 use crate::transport::{AttemptError, BackendReply, Cause, Limits, Outgoing, Transport};
 use crate::watch::Watch;
@@ -51,11 +51,10 @@ impl<'a> Prepared<'a> {
             HostHeader::Backend => None,
         };
         let target = rules.rewrite.apply(head.origin_target()).into_owned();
-        let depends = rules.request_headers.iter().any(Op::names_backend);
-        let of_backend = depends.then(|| OfBackend {
+        let of_backend = (!rules.backend_headers.is_empty()).then(|| OfBackend {
             rules,
             client: request.client,
-            is_secure: request.secure,
+            is_secure: request.is_https,
             request_id: request.id.clone(),
         });
         let place = request.place.clone();
@@ -180,8 +179,7 @@ impl OfBackend<'_> {
             request_id: &self.request_id,
             backend: backend.name(),
         };
-        let ops = self.rules.request_headers.iter().filter(|op| op.names_backend());
-        rules::headers::apply(ops, &mut headers, &context);
+        rules::headers::apply_to_request(&self.rules.backend_headers, &mut headers, &context);
         headers
     }
 }

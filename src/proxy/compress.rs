@@ -13,7 +13,7 @@ use crate::http::Headers;
 
 /// Nearly the compression of the highest level for a fraction of its processor time.
 const LEVEL: u32 = 5;
-/// Fields removed from compressed answers: ranges count, and digests cover, the uncompressed bytes.
+/// Fields and trailers removed from compressed answers: ranges count, and digests cover, the uncompressed bytes.
 const OF_THE_BYTES: [&str; 5] = ["Accept-Ranges", "Content-MD5", "Digest", "Content-Digest", "Repr-Digest"];
 
 /// What is done with an answer.
@@ -105,7 +105,7 @@ pub fn rewrite(decision: Decision, headers: &mut Headers, framing: Framing) -> F
     if decision == Decision::Vary {
         return framing;
     }
-    headers.retain(|name, _| !OF_THE_BYTES.iter().any(|gone| name.eq_ignore_ascii_case(gone)));
+    headers.retain(|name, _| !is_of_the_bytes(name));
     headers.remove("Content-Length");
     headers.push("Content-Encoding", b"gzip");
     // A strong ETag stands for the exact bytes, so it becomes a weak one.
@@ -117,6 +117,10 @@ pub fn rewrite(decision: Decision, headers: &mut Headers, framing: Framing) -> F
         Framing::Length(_) => Framing::Unknown,
         other => other,
     }
+}
+
+fn is_of_the_bytes(name: &str) -> bool {
+    OF_THE_BYTES.iter().any(|other| name.eq_ignore_ascii_case(other))
 }
 
 fn add_vary(headers: &mut Headers) {
@@ -148,6 +152,12 @@ impl Body {
         encoder.flush()?;
         let sent = client.write(encoder.get_ref());
         encoder.get_mut().clear();
+        sent
+    }
+
+    /// The trailers of the answer: digests may come there, too.
+    pub fn trailers(&self, mut sent: Headers) -> Headers {
+        sent.retain(|name, _| self.0.is_none() || !is_of_the_bytes(name));
         sent
     }
 

@@ -10,7 +10,6 @@ use std::net::IpAddr;
 
 use crate::http::{Headers, RequestHead, Version};
 use hop_by_hop::HopByHop;
-pub use story::{looks_like, scheme};
 
 /// Carries our name if `Via` is switched off; one field for each balancer that the request has passed.
 const PASSED: &str = "X-LB-Passed";
@@ -26,8 +25,8 @@ pub struct Forwarding<'a> {
     pub peer_is_trusted: bool,
     /// The client's address.
     pub client: IpAddr,
-    /// Whether the client's connection is TLS.
-    pub secure: bool,
+    /// Whether the client speaks https, as far as the peer is believed.
+    pub is_https: bool,
     /// The request's id.
     pub request_id: &'a str,
     /// This balancer's name, which detects forwarding loops.
@@ -50,17 +49,27 @@ pub fn to_backend(head: &RequestHead, forwarding: &Forwarding<'_>) -> Headers {
     }
     push_forwarded_for(&mut headers, head, forwarding);
     headers.push_shown("X-Real-IP", forwarding.client);
-    let believed = Some(&head.headers).filter(|_| forwarding.peer_is_trusted);
-    let ours: &[u8] = if forwarding.secure { b"https" } else { b"http" };
-    headers.push("X-Forwarded-Proto", believed.and_then(story::scheme).unwrap_or(ours));
+    push_origin(&mut headers, head, forwarding.peer_is_trusted, forwarding.is_https);
+    headers.push("X-Request-ID", forwarding.request_id.as_bytes());
+    push_name(&mut headers, head.version, forwarding);
+    headers
+}
+
+/// Whether the client speaks https: to us, unless a trusted peer says what it speaks to that.
+pub fn is_https(sent: &Headers, peer_is_trusted: bool, secure: bool) -> bool {
+    let believed = Some(sent).filter(|_| peer_is_trusted);
+    believed.and_then(story::scheme).map_or(secure, |scheme| scheme == b"https")
+}
+
+/// Adds the scheme and the host that the client asked, as far as the peer is believed.
+pub fn push_origin(headers: &mut Headers, head: &RequestHead, peer_is_trusted: bool, is_https: bool) {
+    headers.push("X-Forwarded-Proto", if is_https { b"https" } else { b"http" });
+    let believed = Some(&head.headers).filter(|_| peer_is_trusted);
     let host = believed.and_then(story::host).unwrap_or(head.host().as_bytes());
     // An HTTP/1.0 request may have no host.
     if !host.is_empty() {
         headers.push("X-Forwarded-Host", host);
     }
-    headers.push("X-Request-ID", forwarding.request_id.as_bytes());
-    push_name(&mut headers, head.version, forwarding);
-    headers
 }
 
 fn push_name(headers: &mut Headers, version: Version, forwarding: &Forwarding<'_>) {
@@ -82,18 +91,30 @@ pub fn add_upgrade(headers: &mut Headers, protocol: &[u8]) {
     headers.push("Upgrade", protocol);
 }
 
-/// The client's fields for the `forward_auth` service, without hop-by-hop fields, fields about the body
-/// (which the service does not get), and forwarding fields.
+/// Fields that make no sense for the `forward_auth` service: those about the body, which it does not get, and
+/// the conditions and ranges, which are about the backend's answer. A service that looked at them would answer
+/// 304, 412 or 206.
+const NOT_ASKED: [&str; 10] = [
+    "content-type",
+    "content-encoding",
+    "trailer",
+    "range",
+    "if-range",
+    "if-match",
+    "if-none-match",
+    "if-modified-since",
+    "if-unmodified-since",
+    "content-range",
+];
+
+/// The client's fields for the `forward_auth` service, without hop-by-hop fields, forwarding fields, and those
+/// that are not about who may pass.
 pub fn asked(sent: &Headers) -> Headers {
     let hop_by_hop = HopByHop::of(sent);
-    let is_of_body = |name: &str| {
-        ["content-type", "content-encoding", "trailer", "range"]
-            .iter()
-            .any(|it| name.eq_ignore_ascii_case(it))
-    };
+    let is_not_asked = |name: &str| NOT_ASKED.iter().any(|it| name.eq_ignore_ascii_case(it));
     let mut headers = Headers::with_capacity(sent.len() + 8, sent.byte_len() + 256);
     for (name, value) in sent.iter() {
-        let is_dropped = story::is_set_here(name) || story::is_about_the_way(name) || is_of_body(name);
+        let is_dropped = story::is_set_here(name) || story::is_about_the_way(name) || is_not_asked(name);
         if !is_dropped && !hop_by_hop.has(name) {
             headers.push(name, value);
         }

@@ -85,8 +85,10 @@ impl Proxy {
     pub fn identify(request: &mut ClientRequest, live: &Live) {
         let trusted = &live.config.trusted_proxies;
         request.client = client_address::client_address(request.peer.ip(), &request.head.headers, trusted);
-        let believed = client_address::is_trusted(request.peer.ip(), trusted);
-        let sent = request.head.headers.get("x-request-id").filter(|_| believed);
+        request.peer_is_trusted = client_address::is_trusted(request.peer.ip(), trusted);
+        request.is_https =
+            forwarded::is_https(&request.head.headers, request.peer_is_trusted, request.secure);
+        let sent = request.head.headers.get("x-request-id").filter(|_| request.peer_is_trusted);
         request.id = sent.and_then(request_id::kept).map_or_else(request_id::new, str::to_owned);
         let (response_headers, error_pages) = live.book().top();
         request.response_headers.clone_from(response_headers);
@@ -192,7 +194,7 @@ impl Proxy {
         };
         if let Some(Answer { reply, lease }) = held {
             let rest = prepared.rest_of_body();
-            let cookie = client_key::set_cookie(pool.config(), &client, lease.backend(), request.secure);
+            let cookie = client_key::set_cookie(pool.config(), &client, lease.backend(), request.is_https);
             let how = (rules.compress.as_ref(), live.config.timeouts.stream);
             blame::settle(undecided, true);
             return relay::relay(request, reply, lease, cookie, (rest, how)).after(attempts);
@@ -234,18 +236,22 @@ impl Proxy {
     fn headers_for_backend(&self, request: &ClientRequest, live: &Live, rules: &Rules) -> Headers {
         let forwarding = forwarded::Forwarding {
             peer: request.peer.ip(),
-            peer_is_trusted: client_address::is_trusted(request.peer.ip(), &live.config.trusted_proxies),
+            peer_is_trusted: request.peer_is_trusted,
             client: request.client,
-            secure: request.secure,
+            is_https: request.is_https,
             request_id: &request.id,
             name: &self.name,
             via: live.config.via,
         };
         let mut headers = forwarded::to_backend(&request.head, &forwarding);
+        // Set anew, for a client may have named them in `Connection`, or they may be among those that are not
+        // believed of a client.
+        headers.remove_all(|found| request.passed.get(found).is_some());
+        request.passed.iter().for_each(|(name, value)| headers.push(name, value));
         if !rules.request_headers.is_empty() {
             let path = request.head.path_and_query();
-            let general = rules.request_headers.iter().filter(|op| !op.names_backend());
-            rules::headers::apply(general, &mut headers, &request.context("", &path));
+            let context = request.context("", &path);
+            rules::headers::apply_to_request(&rules.request_headers, &mut headers, &context);
         }
         if let Some(protocols) = upgrade::wanted(&request.head).filter(|_| request.responder.can_tunnel()) {
             forwarded::add_upgrade(&mut headers, &protocols);

@@ -37,6 +37,7 @@ pub fn relay(
     if let Some(cookie) = cookie {
         headers.push("Set-Cookie", cookie.as_bytes());
     }
+    request.apply_rules(&mut headers, lease.backend().name());
     if let Some(tunnel) = reply.tunnel.take() {
         let protocol = reply.headers.get("upgrade").unwrap_or_default();
         forwarded::add_upgrade(&mut headers, protocol);
@@ -48,7 +49,7 @@ pub fn relay(
     let facts = Facts { request: &request.head.headers, status: code, answer: &headers, framing };
     let decision = compress::decide(compress, &facts);
     let framing = compress::rewrite(decision, &mut headers, framing);
-    request.start((code, &reply.reason), headers, framing, lease.backend().name());
+    request.responder.start_as(code, &reply.reason, &headers, framing);
     let end = match relay_body(request, reply, (rest, stream), Body::new(decision)) {
         Ok(()) => End::Relayed,
         Err(Broken::Client) => End::ClientGone,
@@ -120,8 +121,9 @@ fn relay_body(
         let read = reply.body.read(&mut piece, &mut RestOfBody::new(responder, &mut rest));
         match read {
             Ok(0) => {
+                let trailers = body.trailers(reply.body.trailers());
                 body.finish(responder).map_err(|_| Broken::Client)?;
-                return responder.finish_with(&reply.body.trailers()).map_err(|_| Broken::Client);
+                return responder.finish_with(&trailers).map_err(|_| Broken::Client);
             }
             Ok(amount) => body.write(&piece[..amount], responder).map_err(|_| Broken::Client)?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

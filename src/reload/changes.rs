@@ -26,6 +26,8 @@ pub(super) fn of_config(before: &Config, after: &Config) -> Vec<String> {
     let gone = before.all_pools().filter(|pool| after.all_pools().all(|it| it.name != pool.name));
     changes.extend(gone.map(|pool| format!("-pool {}", pool.name)));
     of_fields("", &before.to_json(), &after.to_json(), &mut changes);
+    let files = after.fields_of_changed_files(before);
+    changes.extend(files.iter().map(|field| format!("what is in the file of {field}")));
     changes
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::config::{HeaderRules, Local, Piece, Placeholder, Template};
 use crate::http::Headers;
+use crate::http::headers::looks_like;
 
 /// One change of the header fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,7 @@ pub struct Context<'a> {
 }
 
 impl Op {
+    /// The name of the field.
     fn name(&self) -> &str {
         match self {
             Op::Remove(name) | Op::Set(name, _) | Op::Add(name, _) => name,
@@ -44,7 +46,7 @@ impl Op {
     }
 
     /// Whether the value has the placeholder for the backend.
-    pub fn names_backend(&self) -> bool {
+    fn names_backend(&self) -> bool {
         match self {
             Op::Remove(_) => false,
             Op::Set(_, value) | Op::Add(_, value) => {
@@ -54,9 +56,14 @@ impl Op {
     }
 }
 
-/// The operations on requests to backends.
-pub(super) fn compiled_request(layers: &[&Local]) -> Vec<Op> {
-    compiled(layers.iter().map(|layer| &layer.request_headers))
+/// The operations on requests to backends: those that are the same for every backend, and those on fields one
+/// of whose values has the placeholder for the backend. All operations on a field stay together, because a
+/// `Set` removes what another one has added before it.
+pub(super) fn compiled_request(layers: &[&Local]) -> (Vec<Op>, Vec<Op>) {
+    let all = compiled(layers.iter().map(|layer| &layer.request_headers));
+    let named: Vec<String> =
+        all.iter().filter(|op| op.names_backend()).map(|op| op.name().to_owned()).collect();
+    all.into_iter().partition(|op| !named.iter().any(|name| looks_like(name, op.name())))
 }
 
 /// The operations on answers to clients; `None` if there are none.
@@ -84,15 +91,21 @@ fn compiled<'a>(layers: impl Iterator<Item = &'a HeaderRules>) -> Vec<Op> {
     all
 }
 
-/// Applies the operations. Removes fields in a single pass over the head, which may have many fields.
-pub fn apply<'o>(
-    ops: impl IntoIterator<Item = &'o Op, IntoIter: Clone>,
-    headers: &mut Headers,
-    context: &Context<'_>,
-) {
-    let ops = ops.into_iter();
-    let removed = || ops.clone().filter(|op| !matches!(op, Op::Add(..)));
-    headers.remove_all(|found| removed().any(|op| found.eq_ignore_ascii_case(op.name().as_bytes())));
+/// Applies the operations to the fields of an answer.
+pub fn apply_to_answer(ops: &[Op], headers: &mut Headers, context: &Context<'_>) {
+    apply(ops, headers, context, str::eq_ignore_ascii_case);
+}
+
+/// Applies the operations to the fields of a request. What looks like a field that is set or removed goes,
+/// too: some backends would take it for that field.
+pub fn apply_to_request(ops: &[Op], headers: &mut Headers, context: &Context<'_>) {
+    apply(ops, headers, context, looks_like);
+}
+
+/// Removes fields in a single pass over the head, which may have many fields.
+fn apply(ops: &[Op], headers: &mut Headers, context: &Context<'_>, is_same: fn(&str, &str) -> bool) {
+    let removed = || ops.iter().filter(|op| !matches!(op, Op::Add(..)));
+    headers.remove_all(|found| removed().any(|op| is_same(found, op.name())));
     for op in ops {
         if let Op::Set(name, value) | Op::Add(name, value) = op {
             headers.push_written(name, |text| write(value, context, text));

@@ -1,7 +1,10 @@
 //! Finds the route of a request: the most specific one wins, regardless of its position in the list.
 
+use std::borrow::Cow;
+
 use regex::Regex;
 
+use super::path;
 use crate::config::{PathMatch, Route};
 use crate::http::RequestHead;
 
@@ -41,8 +44,8 @@ impl Routes {
             };
             for host in hosts {
                 let path = match &route.path {
-                    PathMatch::Prefix(path) => Path::Prefix(path.clone()),
-                    PathMatch::Exact(path) => Path::Exact(path.clone()),
+                    PathMatch::Prefix(path) => Path::Prefix(plain(path).into_owned()),
+                    PathMatch::Exact(path) => Path::Exact(plain(path).into_owned()),
                     // An invalid expression was refused when the configuration was read.
                     PathMatch::Regex(text) => match Regex::new(text) {
                         Ok(regex) => Path::Regex(regex),
@@ -68,8 +71,8 @@ impl Routes {
         if self.0.is_empty() {
             return None;
         }
-        let (host, path) = (bare_host(head.host()), head.path());
-        self.0.iter().find(|entry| entry.is_for(&host, path, head)).map(|entry| entry.route)
+        let (host, path) = (bare_host(head.host()), plain(head.path()));
+        self.0.iter().find(|entry| entry.is_for(&host, &path, head)).map(|entry| entry.route)
     }
 }
 
@@ -90,6 +93,14 @@ impl Path {
             Path::Exact(wanted) => path == wanted,
             Path::Regex(regex) => regex.is_match(path),
         }
+    }
+}
+
+/// The one form of a path in which paths are compared.
+fn plain(path: &str) -> Cow<'_, str> {
+    match path::normalized(path) {
+        Cow::Borrowed(_) => path.into(),
+        Cow::Owned(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
     }
 }
 
@@ -229,6 +240,31 @@ mod tests {
                 route,
                 "{method} {target} {fields:?}"
             );
+        }
+    }
+
+    #[test]
+    fn however_a_path_is_spelled_it_is_the_same_route_s() {
+        let routes = routes(
+            r#"{ "path": "/", "pool": "0" }, { "path": "/admin", "pool": "1" },
+               { "path_exact": "/a%20b/c", "pool": "2" }, { "path_regex": "^/v[0-9]+$", "pool": "3" }"#,
+        );
+        for (target, route) in [
+            ("/%61dmin", 1),
+            ("//admin", 1),
+            ("/./admin/x", 1),
+            ("/x/../admin", 1),
+            ("/x/%2E%2e/admin?q", 1),
+            ("/admin%2Fx", 1),
+            ("http://a//admin", 1),
+            ("/admin/../x", 0),
+            ("/admin%2F..%2Fx", 0),
+            ("/administrator", 0),
+            ("/a%20b//c", 2),
+            ("//v%31", 3),
+            ("*", 0),
+        ] {
+            assert_eq!(routes.find(&head("GET", "a", target, &[])), Some(route), "{target}");
         }
     }
 

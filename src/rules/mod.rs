@@ -4,6 +4,7 @@
 
 pub mod headers;
 mod matching;
+mod path;
 pub mod rewrite;
 mod split;
 
@@ -11,9 +12,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::config::{
     Access, Action, BreakerConfig, CompressConfig, Config, HostHeader, Local, PoolConfig, RateLimit,
-    RetryConfig, Template, Unmatched,
+    RetryConfig, Route, Template, Unmatched,
 };
 use crate::http::RequestHead;
 use headers::Op;
@@ -29,8 +32,10 @@ pub struct Rules {
     pub pool: usize,
     /// The answer, if the requests go to no backend.
     pub answer: Option<Answer>,
-    /// Operations on the fields for backends.
+    /// Operations on the fields for backends ...
     pub request_headers: Vec<Op>,
+    /// ... and those that depend on which backend it is.
+    pub backend_headers: Vec<Op>,
     /// Operations on the fields for clients; shared with the request.
     pub response_headers: Option<Arc<[Op]>>,
     /// Bodies of our own answers.
@@ -108,7 +113,7 @@ impl Book {
         let pools: Vec<&PoolConfig> = config.all_pools().collect();
         let of_pool = |(index, pool): (usize, &&PoolConfig)| {
             let base = Rules::on_top(config, index, format!("pool {}", pool.name));
-            base.with(&[&config.local, &pool.local], config)
+            base.with(&[&config.local, &pool.local], &["", &bucket_of_pool(pool)], config)
         };
         let mut book = Book {
             rules: pools.iter().enumerate().map(of_pool).collect(),
@@ -118,14 +123,16 @@ impl Book {
             top: (headers::compiled_response(&[&config.local]), pages(&[&config.local])),
         };
         for (number, route) in config.routes.iter().enumerate() {
-            let name = format!("routes[{number}]");
+            let (name, bucket) = (format!("routes[{number}]"), bucket_of(route));
             let choices = match &route.action {
                 Action::Pools(shares) => shares
                     .iter()
                     .filter_map(|(pool, share)| {
                         let index = pools.iter().position(|it| it.name == *pool)?;
                         let layers = [&config.local, &pools[index].local, &route.local];
-                        let mut rules = Rules::on_top(config, index, name.clone()).with(&layers, config);
+                        let base = Rules::on_top(config, index, name.clone());
+                        let mut rules =
+                            base.with(&layers, &["", &bucket_of_pool(pools[index]), &bucket], config);
                         rules.rewrite = Rewrite::of(route);
                         rules.own_breaker = own_breaker(config, &layers[1..]);
                         rules.access = route.access.clone();
@@ -134,8 +141,8 @@ impl Book {
                     })
                     .collect(),
                 action => {
-                    let mut rules =
-                        Rules::on_top(config, 0, name).with(&[&config.local, &route.local], config);
+                    let layers = [&config.local, &route.local];
+                    let mut rules = Rules::on_top(config, 0, name).with(&layers, &["", &bucket], config);
                     rules.answer = Answer::of(action);
                     rules.access = route.access.clone();
                     book.rules.push(rules);
@@ -192,7 +199,7 @@ impl Rules {
         note("forward_auth", self.access.forward_auth.is_some());
         note("rate_limit", self.rate_limit.is_some());
         note("path rewritten", self.rewrite != Rewrite::default());
-        note("request_headers", !self.request_headers.is_empty());
+        note("request_headers", !self.request_headers.is_empty() || !self.backend_headers.is_empty());
         note("response_headers", self.response_headers.is_some());
         match (self.name.starts_with("routes["), done.is_empty()) {
             (false, true) => None,
@@ -201,12 +208,20 @@ impl Rules {
         }
     }
 
+    /// Whether the client may send such requests; `deny` takes precedence over `allow`.
+    pub fn admits(&self, client: IpAddr) -> bool {
+        let client = client.to_canonical();
+        let has = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&client));
+        (self.access.allow.is_empty() || has(&self.access.allow)) && !has(&self.access.deny)
+    }
+
     fn on_top(config: &Config, pool: usize, name: String) -> Rules {
         Rules {
             name,
             pool,
             answer: None,
             request_headers: Vec::new(),
+            backend_headers: Vec::new(),
             response_headers: None,
             error_pages: None,
             access: Access::default(),
@@ -221,9 +236,10 @@ impl Rules {
         }
     }
 
-    /// Applies the layers, widest first.
-    fn with(mut self, layers: &[&Local], config: &Config) -> Rules {
-        for (depth, layer) in layers.iter().enumerate() {
+    /// Applies the layers, widest first. `owners` says to whom a rate limit of each layer belongs: routes
+    /// without one of their own share that of their pool.
+    fn with(mut self, layers: &[&Local], owners: &[&str], config: &Config) -> Rules {
+        for (layer, owner) in layers.iter().zip(owners) {
             if let Some(host) = &layer.host_header {
                 self.host_header = host.clone();
             }
@@ -238,21 +254,27 @@ impl Rules {
             if let Some(patch) = &layer.rate_limit {
                 let default = config.rate_limit.clone().unwrap_or_default();
                 let wider = self.rate_limit.take().map_or(default, |(limit, _)| limit);
-                // Routes without a limit of their own share that of their pool.
-                let owner = if depth == 1 && layers.len() == 3 {
-                    format!("pool {}", self.pool)
-                } else {
-                    self.name.clone()
-                };
                 self.rate_limit =
                     patch.over(&wider, true).map(|limit| (limit, split::digest(owner.as_bytes())));
             }
         }
-        self.request_headers = headers::compiled_request(layers);
+        (self.request_headers, self.backend_headers) = headers::compiled_request(layers);
         self.response_headers = headers::compiled_response(layers);
         self.error_pages = pages(layers);
         self
     }
+}
+
+/// The owner of a pool's rate limit.
+fn bucket_of_pool(pool: &PoolConfig) -> String {
+    format!("pool {}", pool.name)
+}
+
+/// The owner of a route's rate limit: the requests that it is for. Its number would change with a route that a
+/// reload puts before it, and clients would find the buckets of another one.
+fn bucket_of(route: &Route) -> String {
+    let Route { hosts, path, methods, headers, query, .. } = route;
+    format!("{hosts:?} {path:?} {methods:?} {headers:?} {query:?}")
 }
 
 /// The breaker settings of a pool or a route; `None` if it has none of its own.

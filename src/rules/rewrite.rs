@@ -2,19 +2,25 @@
 
 use std::borrow::Cow;
 
+use super::path;
 use crate::config::Route;
 
 /// The prefixes, without a trailing slash; `None` leaves the path unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rewrite {
-    strip: Option<String>,
+    /// Normalized.
+    strip: Option<Vec<u8>>,
     add: Option<String>,
 }
 
 impl Rewrite {
     /// The rewriting that the route configures.
     pub(super) fn of(route: &Route) -> Rewrite {
-        Rewrite { strip: route.strip_prefix.clone(), add: route.add_prefix.clone() }
+        Rewrite::new(route.strip_prefix.as_deref(), route.add_prefix.clone())
+    }
+
+    fn new(strip: Option<&str>, add: Option<String>) -> Rewrite {
+        Rewrite { strip: strip.map(|prefix| path::normalized(prefix).into_owned()), add }
     }
 
     /// The target for the backend; a path without the prefix to strip keeps its beginning.
@@ -22,24 +28,14 @@ impl Rewrite {
         if (self.strip.is_none() && self.add.is_none()) || !target.starts_with('/') {
             return target;
         }
-        let stripped = self.strip.as_deref().and_then(|prefix| without(&target, prefix));
-        match (&self.add, stripped) {
-            (None, None) => target,
-            (None, Some(rest)) => rest.into(),
-            (Some(add), None) => format!("{add}{target}").into(),
-            (Some(add), Some(rest)) => format!("{add}{rest}").into(),
+        let (sent, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+        let sent = path::settled(sent);
+        let add = self.add.as_deref().unwrap_or_default();
+        match self.strip.as_deref().and_then(|prefix| path::behind(&sent, prefix)) {
+            None => format!("{add}{sent}{query}").into(),
+            // Exactly one slash: two could be read as the start of a host.
+            Some(rest) => format!("{add}/{}{query}", rest.trim_start_matches('/')).into(),
         }
-    }
-}
-
-/// Strips whole segments. The rest begins with exactly one slash: two could be read as the start of a host.
-fn without(target: &str, prefix: &str) -> Option<String> {
-    let rest = target.strip_prefix(prefix)?;
-    match rest.as_bytes().first() {
-        None => Some("/".to_owned()),
-        Some(b'?') => Some(format!("/{rest}")),
-        Some(b'/') => Some(format!("/{}", rest.trim_start_matches('/'))),
-        Some(_) => None,
     }
 }
 
@@ -50,7 +46,7 @@ mod tests {
     #[test]
     fn prefixes_are_taken_off_by_whole_segments_and_put_before() {
         let check = |strip: Option<&str>, add: Option<&str>, target: &str, expected: &str| {
-            let rewrite = Rewrite { strip: strip.map(str::to_owned), add: add.map(str::to_owned) };
+            let rewrite = Rewrite::new(strip, add.map(str::to_owned));
             assert_eq!(rewrite.apply(target.into()), expected, "{strip:?} {add:?} {target}");
         };
         check(Some("/api"), None, "/api/v1?x=/api", "/v1?x=/api");
@@ -61,6 +57,14 @@ mod tests {
         check(None, Some("/app"), "/v1", "/app/v1");
         check(Some("/api"), Some("/v2"), "/api/x", "/v2/x");
         check(Some("/api"), Some("/v2"), "*", "*");
+        check(Some("/api"), None, "/api/%20a%2Fb?c", "/%20a%2Fb?c");
+        check(Some("/api"), None, "//api//x", "/x");
+        check(Some("/api"), None, "/%61pi/%2e.x", "/%2e.x");
+        check(Some("/api"), None, "/api%2Fx", "/x");
+        check(Some("/a b"), None, "/a%20b/x", "/x");
+        check(Some("/api"), Some("/v2"), "/x/../api/./x/?..", "/v2/x/?..");
+        check(Some("/api"), Some("/v2"), "/api/..%2Fapi/../../x", "/v2/x");
+        check(None, Some("/v2"), "/../x", "/v2/x");
         check(None, None, "/x", "/x");
     }
 }

@@ -1,4 +1,4 @@
-use super::headers::{Context, apply, location};
+use super::headers::{Context, apply_to_answer, apply_to_request, location};
 use super::*;
 use crate::config::{Overrides, parse};
 use crate::http::Headers;
@@ -40,7 +40,7 @@ fn the_narrower_stands_beside_the_wider_and_wins_where_names_are_the_same() {
         let mut headers = Headers::default();
         headers.push("Proxy", b"x");
         headers.push("X-B", b"sent");
-        apply(&rules.request_headers, &mut headers, &context());
+        apply_to_request(&rules.request_headers, &mut headers, &context());
         let text = |(name, value): (&str, &[u8])| format!("{name}={}", String::from_utf8_lossy(value));
         headers.iter().map(text).collect::<Vec<_>>().join(" ")
     };
@@ -57,6 +57,37 @@ fn the_narrower_stands_beside_the_wider_and_wins_where_names_are_the_same() {
     assert_eq!((owner(default), owner(api)), (Some(0), Some(0)), "one bucket for what has none of its own");
     assert_ne!(owner(route), Some(0));
     assert_eq!(route.own_breaker, Some(None));
+}
+
+#[test]
+fn all_values_of_a_field_come_even_where_one_of_them_names_the_backend() {
+    let book = book(
+        r#"{ "request_headers": { "set": { "X-To": "{backend}", "X-A": "a" }, "add": { "x_to": "b" } } }"#,
+    );
+    let rules = book.get(0);
+    let mut headers = Headers::default();
+    headers.push("X-To", b"sent");
+    apply_to_request(&rules.request_headers, &mut headers, &context());
+    apply_to_request(&rules.backend_headers, &mut headers, &context());
+    let found: Vec<_> = headers.iter().collect();
+    assert_eq!(found, [("X-A", &b"a"[..]), ("X-To", b"http://b"), ("x_to", b"b")]);
+}
+
+#[test]
+fn what_looks_like_a_field_goes_with_it_in_requests_alone() {
+    let rules = r#""set": { "X-User": "us" }, "add": { "X-More": "1" }, "remove": ["X-Admin"]"#;
+    let book = book(&format!(r#"{{ "request_headers": {{ {rules} }}, "response_headers": {{ {rules} }} }}"#));
+    let mut request = Headers::default();
+    for name in ["X_User", "x-user", "X_ADMIN", "X_More", "X-Users"] {
+        request.push(name, b"sent");
+    }
+    let mut answer = request.clone();
+    let names =
+        |headers: &Headers| headers.iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>().join(" ");
+    apply_to_request(&book.get(0).request_headers, &mut request, &context());
+    assert_eq!(names(&request), "X_More X-Users X-User X-More");
+    apply_to_answer(book.get(0).response_headers.as_deref().unwrap(), &mut answer, &context());
+    assert_eq!(names(&answer), "X_User X_ADMIN X_More X-Users X-User X-More");
 }
 
 #[test]

@@ -3,13 +3,15 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::config::error::quoted;
-use crate::config::policy::named_file;
+use crate::config::policy::{field_name, named_file};
 use crate::config::raw::{Fields, Value};
 use crate::config::read::{CA_WITHOUT_TLS, duration, list, not_null, path, pem_file, text, whole};
 use crate::config::route::{Access, Action, BasicAuth, ForwardAuth};
 use crate::config::template::{Piece, Placeholder, Template};
-use crate::config::{BackendUrl, address, names};
+use crate::config::{BackendUrl, address};
 
 const POOL: &str = r#"the name of a pool, such as "default""#;
 const SHARES: &str = r#"an object such as { "stable": 95, "canary": 5 }"#;
@@ -32,7 +34,7 @@ pub(super) fn access(fields: &Fields<'_>) -> Access {
         fields.get(name).and_then(|value| value.read(read)).unwrap_or_default()
     };
     Access {
-        allow: networks("allow"),
+        allow: allowed(fields, networks("allow")),
         deny: networks("deny"),
         basic_auth: fields.get("basic_auth").filter(not_null).and_then(|value| value.object(basic_auth)),
         forward_auth: fields
@@ -40,6 +42,17 @@ pub(super) fn access(fields: &Fields<'_>) -> Access {
             .filter(not_null)
             .and_then(|value| value.object(forward_auth)),
     }
+}
+
+/// An empty list would let everybody in, which is hardly what it looks like.
+fn allowed(fields: &Fields<'_>, networks: Vec<IpNet>) -> Vec<IpNet> {
+    if let Some(value) = fields.get("allow").filter(|value| value.items().is_some_and(|it| it.is_empty())) {
+        value.mistake(
+            "is empty, which would keep nobody out; leave it out for everybody, or write \
+                       \"deny\": [\"0.0.0.0/0\", \"::/0\"] for nobody",
+        );
+    }
+    networks
 }
 
 fn basic_auth(fields: &Fields<'_>) -> Option<BasicAuth> {
@@ -58,10 +71,7 @@ fn realm(text: &str) -> Result<String, String> {
 
 fn forward_auth(fields: &Fields<'_>) -> Option<ForwardAuth> {
     let url = fields.required("url", AUTH_URL, text(AUTH_URL, auth_url));
-    let field = |name: &str| match names::is_token(name) {
-        true => Ok(name.to_owned()),
-        false => Err(format!("{} is not a field's name; write {FIELDS}", quoted(name))),
-    };
+    let field = |name: &str| field_name(name, true).map(|()| name.to_owned());
     let pass = fields.value("pass", Vec::new(), list(FIELDS, text("a field's name", field)));
     let timeout = fields.value("timeout", AUTH_TIMEOUT, duration);
     let is_https = url.as_ref().is_none_or(|url| url.to_ascii_lowercase().starts_with("https://"));

@@ -3,6 +3,7 @@
 
 use crate::http::Headers;
 use crate::http::framing::is_host;
+use crate::http::headers::looks_like;
 
 /// Fields that we set ourselves for the backend.
 const SET_HERE: [&str; 6] =
@@ -25,15 +26,9 @@ pub(super) fn is_about_the_way(name: &str) -> bool {
         || name.get(..X_FORWARDED.len()).is_some_and(|start| looks_like(start, X_FORWARDED))
 }
 
-/// Compares without regard to case, underscores being equal to hyphens.
-pub fn looks_like(name: &str, other: &str) -> bool {
-    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    name.len() == other.len() && name.bytes().map(plain).eq(other.bytes().map(plain))
-}
-
 /// The client's scheme according to a trusted proxy. Some proxies (Traefik) write that of a WebSocket, where
 /// `wss` means `https`. `None` for any other value and for repeated fields: then our own value is sent.
-pub fn scheme(headers: &Headers) -> Option<&'static [u8]> {
+pub(super) fn scheme(headers: &Headers) -> Option<&'static [u8]> {
     let said = only(headers, "x-forwarded-proto")?;
     let is = |scheme: &[u8]| said.eq_ignore_ascii_case(scheme);
     match () {

@@ -16,7 +16,7 @@ fn forwarding(trusted: bool) -> Forwarding<'static> {
         peer: "127.0.0.1".parse().unwrap(),
         peer_is_trusted: trusted,
         client: "192.0.2.7".parse().unwrap(),
-        secure: false,
+        is_https: false,
         request_id: "id-1",
         name: "lb-me",
         via: true,
@@ -24,7 +24,8 @@ fn forwarding(trusted: bool) -> Forwarding<'static> {
 }
 
 fn sent(head: &RequestHead, trusted: bool) -> Vec<(String, String)> {
-    let headers = to_backend(head, &forwarding(trusted));
+    let is_https = is_https(&head.headers, trusted, false);
+    let headers = to_backend(head, &Forwarding { is_https, ..forwarding(trusted) });
     headers
         .iter()
         .map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into_owned()))

@@ -121,6 +121,18 @@ fn the_last_place_is_chosen_for_the_same_reason_as_any_other() {
 }
 
 #[test]
+fn what_a_client_sent_commands_no_terminal() {
+    let backend = Backend::named("one");
+    let admin = Admin::over(config(&[&backend], json!({ "admin": { "listen": "127.0.0.1:0" } })));
+    // U+009B begins commands as ESC and a bracket do, and U+202E turns the rest of a line round.
+    let (_, id) = ask(&admin, "/\u{9b}31m\u{202e}é");
+    let page = explained(&admin, &id);
+    for text in [&page["request"], &page["sentence"]] {
+        assert!(text.as_str().unwrap().starts_with("GET /\\u{9b}31m\\u{202e}é"), "{text}");
+    }
+}
+
+#[test]
 fn it_says_where_a_request_would_go_and_takes_no_turn_for_that() {
     let backends = ["a", "b", "c"].map(Backend::named);
     let [a, b, c] = &backends;

@@ -158,3 +158,46 @@ impl Chunks for crate::support::Client {
         self.read(2);
     }
 }
+
+#[test]
+fn rules_for_fields_come_before_so_that_vary_tells_caches_of_both() {
+    for front in [true, false] {
+        let (backend, balancer) = balancer_by_hand(json!({
+            "compress": {}, "front": front,
+            "response_headers": { "set": { "Vary": "Origin", "ETag": "\"r\"" }, "remove": ["Server"] },
+            "routes": [{ "path": "/as-it-is", "pool": "default",
+                         "response_headers": { "set": { "Cache-Control": "no-transform" } } }],
+        }));
+        let ask = |path: &str| {
+            let mut client = balancer.connect();
+            client.ask("GET", path, &[("Accept-Encoding", "gzip")], b"");
+            backend.next().send(answer(FIELDS, &page()));
+            client.read_response()
+        };
+        let got = ask("/");
+        assert_eq!(got.header("content-encoding"), Some("gzip"));
+        assert_eq!(got.header("vary"), Some("Origin, Accept-Encoding"));
+        assert_eq!(got.header("etag"), Some("W/\"r\""), "it stands for other bytes");
+        assert_eq!(ask("/as-it-is").header("content-encoding"), None);
+    }
+}
+
+#[test]
+fn digests_go_from_trailers_too() {
+    each_listener(|backend, balancer| {
+        for (accepted, digests) in [("gzip", false), ("br", true)] {
+            let mut client = balancer.connect();
+            let fields = [("Accept-Encoding", accepted), ("Connection", "close")];
+            client.ask("GET", "/", &fields, b"");
+            backend.next().send(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n\
+                 0\r\nX-Sum: 7\r\nContent-MD5: x\r\nRepr-Digest: sha-256=:x:\r\n\r\n",
+            );
+            let bytes = client.read_to_close();
+            let end = String::from_utf8_lossy(&bytes[bytes.len() - 80..]).into_owned();
+            assert!(end.contains("X-Sum: 7\r\n"), "{end}");
+            assert_eq!(end.contains("Content-MD5"), digests, "{end}");
+            assert_eq!(end.contains("Repr-Digest"), digests, "{end}");
+        }
+    });
+}

@@ -1,5 +1,6 @@
 //! Rules, routes and compression.
 
 mod compression;
+mod guards;
 mod routes;
 mod rules;

@@ -65,6 +65,8 @@ fn our_own_answers_follow_the_rules_and_may_have_pages() {
     assert_eq!(answer.header("retry-after"), Some("1"));
     fs::write(&page, "Later.").unwrap();
     eventually("the page is read again", || balancer.get("/").text() == "Later.");
+    let line = balancer.wait_for_log("configuration reloaded");
+    assert!(line.contains("changes=\"what is in the file of error_pages.503\""), "{line}");
     let bad = balancer.ask("GET", "/", &[("Content-Length", "x")], b"");
     assert_eq!((bad.status, bad.header("x-frame-options")), (400, Some("DENY")));
 }
@@ -353,6 +355,7 @@ fn explain_names_the_rules_that_a_request_met() {
     config["routes"] = json!([
         { "path": "/a", "pool": "default", "strip_prefix": "/a", "response_headers": { "set": { "X-A": "1" } } },
         { "path": "/b", "respond": { "status": 200 } },
+        { "path": "/d", "deny": ["10.0.0.0/8"], "pool": "default" },
     ]);
     let admin = Admin::over(config);
     let rules = |path: &str| {
@@ -364,8 +367,27 @@ fn explain_names_the_rules_that_a_request_met() {
     assert_eq!(rules("/a/x")["rules"], "routes[0] (path rewritten, response_headers)");
     assert_eq!(rules("/b")["rules"], "routes[1] (respond)");
     assert_eq!(rules("/c")["rules"], Value::Null);
-    let forecast = admin.ask("GET", "/explain?client=192.0.2.1&path=/b", &[]).json();
-    assert!(forecast["sentence"].as_str().unwrap().contains("by routes[1] (respond)"), "{forecast}");
+    let forecast = |client: &str, path: &str| {
+        let page = admin.ask("GET", &format!("/explain?client={client}&path={path}"), &[]).json();
+        page["sentence"].as_str().unwrap().to_owned()
+    };
+    for (client, path, expected) in [
+        ("192.0.2.1", "/b", "answered by the balancer itself now, by routes[1] (respond)"),
+        (
+            "192.0.2.1",
+            "/a/x",
+            "now by routes[0] (path rewritten, response_headers) (pool default, round_robin)",
+        ),
+        ("192.0.2.1", "/c", "now (pool default, round_robin)"),
+        ("192.0.2.1", "/d", "now by routes[2] (allow, deny) (pool default, round_robin)"),
+        ("10.1.2.3", "/d", "answered 403 now, by routes[2] (allow, deny) (forbidden_address)"),
+        ("::ffff:10.1.2.3", "//%2564", "answered 403 now"),
+        ("::ffff:10.1.2.3", "/%252564", "now (pool default, round_robin)"),
+        ("192.0.2.1", "/lb-health", "it is one of its own pages"),
+    ] {
+        let sentence = forecast(client, path);
+        assert!(sentence.contains(expected), "{client} {path}: {sentence}");
+    }
 }
 
 #[test]
