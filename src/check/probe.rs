@@ -85,8 +85,10 @@ fn health(
     let mut addresses = addresses.to_vec();
     addresses.iter_mut().for_each(|it| it.set_port(check.port.unwrap_or(it.port())));
     let opened = deadline_stream::open(backend, &addresses, check.timeout).map_err(|error| told(&error))?;
-    if check.kind == HealthCheckKind::Tcp {
-        return Ok((None, began.elapsed()));
+    match check.kind {
+        HealthCheckKind::Tcp => return Ok((None, began.elapsed())),
+        // Where nobody is asked, the answer still tells what a health check would see.
+        HealthCheckKind::Http | HealthCheckKind::None => {}
     }
     let mut reader = BufReader::new(opened.stream);
     let answer = ask(&mut reader, backend, check, "close").map_err(|error| told(&error))?;

@@ -258,7 +258,7 @@ fn not_picked(story: &Story, one: &Try, active: u32, weight: u32, recent_ms: f64
         (Algorithm::IpHash | Algorithm::ConsistentHash, _) => {
             format!("the hash of {} names another", hashed(story))
         }
-        _ => format!("{active} active"),
+        (Algorithm::LeastConn, _) => format!("{active} active"),
     }
 }
 

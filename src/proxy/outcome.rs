@@ -86,7 +86,19 @@ impl Outcome {
                 | Refusal::TooManyLogins
                 | Refusal::NoRoute { .. }
                 | Refusal::MethodNotAllowed => None,
-                _ => Some(false),
+                Refusal::BodyIncomplete
+                | Refusal::BodyTimeout
+                | Refusal::BodyTooLarge
+                | Refusal::Loop
+                | Refusal::AuthUnavailable
+                | Refusal::Internal
+                | Refusal::BackendClosed
+                | Refusal::BackendNotHttp
+                | Refusal::NoBackend
+                | Refusal::TooManyStreams
+                | Refusal::QueueFull
+                | Refusal::QueueTimeout
+                | Refusal::BackendTimeout => Some(false),
             },
         }
     }
