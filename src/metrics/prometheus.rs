@@ -62,7 +62,7 @@ impl Page {
         let rows: [(&str, &str, u64); 4] = [
             (
                 "loadbalancer_active_requests",
-                "Requests that somebody handles, besides those for own pages.",
+                "Requests being handled, without those for the balancer's own pages.",
                 gauges.active_requests,
             ),
             ("loadbalancer_queued_requests", "Requests that wait for a worker.", gauges.queued_requests),
