@@ -9,7 +9,7 @@ use std::time::Duration;
 use loadbalancer::client_side::ClientSide;
 use loadbalancer::config::ListenAddress;
 use loadbalancer::frontend::{
-    ClientLimits, ClientRequest, Dispatch, Framing, Front, FrontSettings, ListenSocket, Listener,
+    ClientLimits, ClientRequest, Dispatch, Front, FrontSettings, ListenSocket, Listener,
 };
 use loadbalancer::http::Headers;
 
@@ -32,8 +32,7 @@ fn answer(mut request: ClientRequest) {
         let mut headers = Headers::default();
         headers.push("X-FramingError", b"yes");
         request.responder.close_after();
-        request.start_own(400, headers, Framing::Length(0));
-        let _ = request.responder.finish();
+        let _ = request.answer(400, headers, b"");
         return;
     }
     let (mut length, mut buffer) = (0, [0; 512]);
@@ -46,8 +45,7 @@ fn answer(mut request: ClientRequest) {
         }
     }
     let text = format!("{} {} {length}\n", request.head.method, request.head.target);
-    request.start_own(200, Headers::default(), Framing::Length(text.len() as u64));
-    let _ = request.responder.write(text.as_bytes()).and_then(|()| request.responder.finish());
+    let _ = request.answer(200, Headers::default(), text.as_bytes());
 }
 
 fn start() -> io::Result<Front> {

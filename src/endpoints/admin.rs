@@ -14,12 +14,12 @@ use serde_json::json;
 use super::explain;
 use super::login;
 use super::public::{self, Figures, query};
-use crate::frontend::{ClientRequest, Framing};
+use crate::frontend::ClientRequest;
 use crate::http::{Headers, RequestHead};
 use crate::logging::event;
 use crate::metrics::json::{View, entries, entry};
 use crate::pool::{AdminState, Backend, Live};
-use crate::proxy::{End, Outcome, Refusal};
+use crate::proxy::{Outcome, Refusal};
 use crate::reload::Reloader;
 
 /// The largest weight, the same limit as in the configuration.
@@ -191,7 +191,6 @@ fn shown(live: &Live, found: &[(&str, &Arc<Backend>)]) -> serde_json::Value {
 
 fn refuse(request: &mut ClientRequest, (status, word, text): Refused) -> Outcome {
     let mut headers = Headers::default();
-    headers.push("Content-Type", b"text/plain; charset=utf-8");
     headers.push("X-LB-Reason", word.as_bytes());
     if let (405, Some(methods)) = (status, methods_of(request.head.path())) {
         headers.push("Allow", methods.as_bytes());
@@ -200,10 +199,7 @@ fn refuse(request: &mut ClientRequest, (status, word, text): Refused) -> Outcome
         login::CHALLENGES.iter().for_each(|challenge| headers.push("WWW-Authenticate", challenge));
     }
     let text = format!("{text}\n");
-    request.responder.start(status, &headers, Framing::Length(text.len() as u64));
-    // A caller that has left does not get it.
-    let _ = request.responder.write(text.as_bytes()).and_then(|()| request.responder.finish());
-    Outcome { status, backend: None, pool: None, attempts: 0, end: End::Own }
+    public::answer_with(request, status, headers, "text/plain; charset=utf-8", text.as_bytes())
 }
 
 #[cfg(test)]

@@ -231,7 +231,7 @@ pub(super) fn answer(request: &mut ClientRequest, status: u16, content_type: &st
     answer_with(request, status, Headers::default(), content_type, body)
 }
 
-fn answer_with(
+pub(super) fn answer_with(
     request: &mut ClientRequest,
     status: u16,
     mut headers: Headers,

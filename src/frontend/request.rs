@@ -1,5 +1,6 @@
 //! A client's request on its way through the program.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -112,15 +113,32 @@ impl ClientRequest {
         }
     }
 
-    /// Starts an answer of our own.
-    pub fn start_own(&mut self, code: u16, headers: Headers, framing: Framing) {
-        self.start_own_as((code, status::reason(code)), headers, framing);
+    /// Sends an answer of our own, whose fields follow the rules for answers.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn answer(&mut self, code: u16, headers: Headers, body: &[u8]) -> io::Result<()> {
+        self.answer_as((code, status::reason(code)), headers, body)
     }
 
-    /// Like [`ClientRequest::start_own`], with this reason phrase.
-    pub fn start_own_as(&mut self, (code, reason): (u16, &str), mut headers: Headers, framing: Framing) {
+    /// Like [`ClientRequest::answer`], with this reason phrase.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn answer_as(
+        &mut self,
+        (code, reason): (u16, &str),
+        mut headers: Headers,
+        body: &[u8],
+    ) -> io::Result<()> {
+        let framing = match status::has_no_body("GET", code) {
+            true => Framing::NoBody,
+            false => Framing::Length(body.len() as u64),
+        };
         self.apply_rules(&mut headers, "");
         self.responder.start_as(code, reason, &headers, framing);
+        self.responder.write(body)?;
+        self.responder.finish()
     }
 
     /// Why the request must be refused, if it must.

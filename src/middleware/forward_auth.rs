@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use super::link::{Middleware, Next};
 use crate::client_side::NoClient;
 use crate::config::ForwardAuth;
-use crate::frontend::{ClientRequest, Framing};
+use crate::frontend::ClientRequest;
 use crate::http::headers::looks_like;
-use crate::http::{BodyLength, Headers, status};
+use crate::http::{BodyLength, Headers};
 use crate::pool::{Backend, Live};
 use crate::proxy::{End, Outcome, Refusal, forwarded};
 use crate::transport::{AttemptError, BackendReply, Cause, Limits, Outgoing, ReplyLength, Transport};
@@ -156,12 +156,7 @@ fn answer(request: &mut ClientRequest, reply: BackendReply, ends: Instant) -> Ou
     };
     headers.remove("Content-Length");
     headers.push("X-LB-Reason", b"not_let_pass");
-    let framing = match status::has_no_body("GET", code) {
-        true => Framing::NoBody,
-        false => Framing::Length(body.len() as u64),
-    };
-    request.start_own_as((code, &reason), headers, framing);
     // A client that has left does not get it.
-    let _ = request.responder.write(&body).and_then(|()| request.responder.finish());
+    let _ = request.answer_as((code, &reason), headers, &body);
     Outcome { status: code, backend: None, pool: None, attempts: 0, end: End::NotLetPass }
 }

@@ -2,7 +2,7 @@
 //! the chain: monitoring may use them without TLS.
 
 use super::link::{Middleware, Next};
-use crate::frontend::{ClientRequest, Framing};
+use crate::frontend::ClientRequest;
 use crate::http::Headers;
 use crate::http::framing::FramingError;
 use crate::pool::Live;
@@ -33,9 +33,8 @@ impl Middleware for RedirectToTls {
         headers.push("X-Request-ID", request.id.as_bytes());
         headers.push("Content-Type", b"text/plain; charset=utf-8");
         let text = b"Permanent Redirect: use https\n";
-        request.start_own(308, headers, Framing::Length(text.len() as u64));
         // A client that has left does not get it.
-        let _ = request.responder.write(text).and_then(|()| request.responder.finish());
+        let _ = request.answer(308, headers, text);
         Outcome { status: 308, backend: None, pool: None, attempts: 0, end: End::Redirected }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::link::{Middleware, Next};
-use crate::frontend::{ClientRequest, Framing};
+use crate::frontend::ClientRequest;
 use crate::http::{Headers, status};
 use crate::pool::Live;
 use crate::proxy::{End, Outcome, Refusal};
@@ -65,13 +65,8 @@ impl Middleware for AnswerRoutes {
         }
         fields.push("X-LB-Reason", b"route_answer");
         fields.push("X-Request-ID", request.id.as_bytes());
-        let framing = match status::has_no_body(&request.head.method, code) && body.is_empty() {
-            true => Framing::NoBody,
-            false => Framing::Length(body.len() as u64),
-        };
-        request.start_own(code, fields, framing);
         // A client that has left does not get it.
-        let _ = request.responder.write(body.as_bytes()).and_then(|()| request.responder.finish());
+        let _ = request.answer(code, fields, body.as_bytes());
         Outcome { status: code, backend: None, pool: None, attempts: 0, end: End::Answered }
     }
 }

@@ -5,7 +5,7 @@
 use std::io;
 use std::time::Duration;
 
-use crate::frontend::{ClientRequest, Framing};
+use crate::frontend::ClientRequest;
 use crate::http::framing::FramingError;
 use crate::http::{Headers, status};
 use crate::transport::{AttemptError, Cause, Stage};
@@ -200,9 +200,7 @@ impl Refusal {
         more.iter().for_each(|(name, value)| headers.push(name, value.as_bytes()));
         let text = format!("{}\n", look.text);
         let body = page.as_ref().map_or(text.as_bytes(), |page| &page.body);
-        request.start_own(look.status, headers, Framing::Length(body.len() as u64));
-        request.responder.write(body)?;
-        request.responder.finish()
+        request.answer(look.status, headers, body)
     }
 }
 
