@@ -25,15 +25,6 @@ pub enum Placeholder {
     Backend,
 }
 
-const PLACEHOLDERS: [(&str, Placeholder); 6] = [
-    ("client", Placeholder::Client),
-    ("host", Placeholder::Host),
-    ("scheme", Placeholder::Scheme),
-    ("path", Placeholder::Path),
-    ("request_id", Placeholder::RequestId),
-    ("backend", Placeholder::Backend),
-];
-
 /// A part of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
@@ -93,6 +84,15 @@ impl Template {
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
+
+const PLACEHOLDERS: [(&str, Placeholder); 6] = [
+    ("client", Placeholder::Client),
+    ("host", Placeholder::Host),
+    ("scheme", Placeholder::Scheme),
+    ("path", Placeholder::Path),
+    ("request_id", Placeholder::RequestId),
+    ("backend", Placeholder::Backend),
+];
 
 fn placeholder(name: &str) -> Result<Placeholder, String> {
     let found = PLACEHOLDERS.iter().find(|(known, _)| *known == name);
