@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::operation::Operation;
-use super::time::{self, rfc3339};
+use super::time::rfc3339;
 use super::{CLASSES, Metrics};
 use crate::histogram::{Histogram, Percentiles};
 use crate::pool::{Backend, Live};
@@ -15,7 +15,7 @@ use crate::pool::{Backend, Live};
 #[derive(Serialize)]
 pub struct Gauges {
     /// Time since the start.
-    #[serde(rename = "uptime_seconds", serialize_with = "time::as_whole_seconds")]
+    #[serde(skip)]
     pub uptime: Duration,
     /// The algorithm's name in the configuration.
     pub algorithm: String,
@@ -65,7 +65,9 @@ pub fn page(metrics: &Metrics, gauges: &Gauges, live: &Live, view: View) -> Valu
     let snapshot = metrics.snapshot();
     let reasons: serde_json::Map<String, Value> =
         snapshot.reasons.iter().map(|(word, count)| ((*word).to_owned(), json!(count))).collect();
-    let counted = json!({
+    // People look at the first lines.
+    let mut page = json!({
+        "uptime_seconds": gauges.uptime.as_secs(),
         "total_requests": snapshot.success + snapshot.failed,
         "success_requests": snapshot.success,
         "failed_requests": snapshot.failed,
@@ -74,6 +76,8 @@ pub fn page(metrics: &Metrics, gauges: &Gauges, live: &Live, view: View) -> Valu
         "own_page_requests": snapshot.own_pages,
         "avg_latency_ms": rounded(snapshot.avg_latency_ms),
         "latency_ms": latency(&snapshot.latency),
+    });
+    let rest = json!({
         "reasons": reasons,
         "healthy_backends": live.backends().filter(|backend| backend.is_usable()).count(),
         "total_backends": live.backends().count(),
@@ -81,10 +85,11 @@ pub fn page(metrics: &Metrics, gauges: &Gauges, live: &Live, view: View) -> Valu
         "pools": pools(live),
         "backends": entries(live, view),
     });
-    // Names are the only keys, so serializing can't fail.
-    let mut page = serde_json::to_value(gauges).unwrap_or_default();
-    if let (Value::Object(fields), Value::Object(mut counted)) = (&mut page, counted) {
-        fields.append(&mut counted);
+    if let Value::Object(fields) = &mut page {
+        // Each is an object with names as keys, so serializing can't fail.
+        for more in [serde_json::to_value(gauges).unwrap_or_default(), rest] {
+            fields.extend(more.as_object().cloned().unwrap_or_default());
+        }
         fields.append(&mut gauges.operation.fields(live));
     }
     add_buckets(&mut page, metrics.latency(), view);

@@ -19,12 +19,7 @@ pub fn as_optional_rfc3339<S: Serializer>(time: &Option<SystemTime>, to: S) -> R
     time.map(rfc3339).serialize(to)
 }
 
-/// Serializes seconds without a fraction.
-pub fn as_whole_seconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_u64(time.as_secs())
-}
-
-/// The same, or null.
+/// Serializes seconds without a fraction, or null.
 pub fn as_optional_whole_seconds<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
     time.map(|time| time.as_secs()).serialize(to)
 }
