@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::cli::Question;
 use crate::config::{AdminConfig, Config};
+use crate::http::percent::encoded;
 
 /// Time limit for the whole answer.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -79,17 +80,12 @@ fn target(question: &Question) -> String {
         ("slowest", &question.slowest),
     ];
     let given = pairs.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
-    let query: Vec<String> = given.map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+    let query: Vec<String> = given
+        .map(|(name, value)| {
+            format!("{name}={}", encoded(value.as_bytes(), |byte| byte.is_ascii_alphanumeric()))
+        })
+        .collect();
     format!("/explain?{}", query.join("&"))
-}
-
-/// Encodes all bytes but letters and digits as `%xx`.
-fn encoded(text: &str) -> String {
-    let escape = |byte: u8| match byte {
-        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
-        byte => format!("%{byte:02X}"),
-    };
-    text.bytes().map(escape).collect()
 }
 
 fn ask(

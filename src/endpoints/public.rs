@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::process;
 use crate::explain::Explanations;
 use crate::frontend::{ClientRequest, Framing};
-use crate::http::{Headers, RequestHead, request_id, status};
+use crate::http::{Headers, RequestHead, percent, request_id, status};
 use crate::metrics::audit::{self, BackendFigures, Reading};
 use crate::metrics::history::History;
 use crate::metrics::json::{self, Gauges, View};
@@ -163,23 +163,11 @@ pub(super) fn query(head: &RequestHead, name: &str) -> Option<String> {
 
 /// Decodes `%xx` and `+` (form encoding); invalid sequences are kept.
 fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        let escaped =
-            (*byte == b'%').then(|| after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok())).flatten();
-        // The parser would take a sign.
-        let escaped = escaped.filter(|hex| hex.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        match escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(decoded) => {
-                bytes.push(decoded);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(if *byte == b'+' { b' ' } else { *byte });
-                rest = after;
-            }
-        }
+    let (mut bytes, mut at) = (Vec::with_capacity(text.len()), 0);
+    while let Some((byte, width)) = percent::byte_at(text.as_bytes(), at) {
+        // An encoded plus is one.
+        bytes.push(if (byte, width) == (b'+', 1) { b' ' } else { byte });
+        at += width;
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }

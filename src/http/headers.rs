@@ -90,13 +90,7 @@ impl Headers {
 
     /// Removes all fields with this name.
     pub fn remove(&mut self, name: &str) {
-        self.remove_all(|found| found.eq_ignore_ascii_case(name));
-    }
-
-    /// Removes all fields for whose name `is_one` returns true.
-    pub fn remove_all(&mut self, is_one: impl Fn(&str) -> bool) {
-        let names = &self.names;
-        self.fields.retain(|field| !is_one(&names[field.name.clone()]));
+        self.retain(|found, _| !found.eq_ignore_ascii_case(name));
     }
 
     /// Replaces all fields with this name by one at the end.

@@ -6,6 +6,7 @@ pub mod basic;
 pub mod chunked;
 pub mod framing;
 pub mod headers;
+pub mod percent;
 pub mod proxy_header;
 pub mod request_id;
 pub mod status;

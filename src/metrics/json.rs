@@ -88,7 +88,9 @@ pub fn page(metrics: &Metrics, gauges: &Gauges, live: &Live, view: View) -> Valu
     if let Value::Object(fields) = &mut page {
         // Each is an object with names as keys, so serializing can't fail.
         for more in [serde_json::to_value(gauges).unwrap_or_default(), rest] {
-            fields.extend(more.as_object().cloned().unwrap_or_default());
+            if let Value::Object(mut more) = more {
+                fields.append(&mut more);
+            }
         }
         fields.append(&mut gauges.operation.fields(live));
     }

@@ -246,8 +246,10 @@ impl Proxy {
         let mut headers = forwarded::to_backend(&request.head, &forwarding);
         // Set anew, for a client may have named them in `Connection`, or they may be among those that are not
         // believed of a client.
-        headers.remove_all(|found| request.passed.get(found).is_some());
-        request.passed.iter().for_each(|(name, value)| headers.push(name, value));
+        if !request.passed.is_empty() {
+            headers.retain(|found, _| request.passed.get(found).is_none());
+            request.passed.iter().for_each(|(name, value)| headers.push(name, value));
+        }
         if !rules.request_headers.is_empty() {
             let path = request.head.path_and_query();
             let context = request.context("", &path);

@@ -105,7 +105,7 @@ pub fn apply_to_request(ops: &[Op], headers: &mut Headers, context: &Context<'_>
 /// Removes fields in a single pass over the head, which may have many fields.
 fn apply(ops: &[Op], headers: &mut Headers, context: &Context<'_>, is_same: fn(&str, &str) -> bool) {
     let removed = || ops.iter().filter(|op| !matches!(op, Op::Add(..)));
-    headers.remove_all(|found| removed().any(|op| is_same(found, op.name())));
+    headers.retain(|found, _| !removed().any(|op| is_same(found, op.name())));
     for op in ops {
         if let Op::Set(name, value) | Op::Add(name, value) = op {
             headers.push_written(name, |text| write(value, context, text));

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use crate::http::percent;
+
 /// The path with its percent-encoding decoded once, `//` merged and dot segments resolved, as nginx compares it.
 pub(super) fn normalized(path: &str) -> Cow<'_, [u8]> {
     if !path.contains('%') && !path.contains("//") && !path.contains("/.") {
@@ -53,7 +55,7 @@ fn as_sent_behind<'p>(path: &'p str, prefix: &[u8]) -> Option<&'p str> {
     let mut wanted = prefix.iter();
     let mut next = wanted.next();
     while let Some(byte) = next {
-        let (sent, width) = decoded_at(path.as_bytes(), at)?;
+        let (sent, width) = percent::byte_at(path.as_bytes(), at)?;
         at += width;
         if sent == b'/' && is_behind_slash {
             continue;
@@ -70,38 +72,16 @@ fn as_sent_behind<'p>(path: &'p str, prefix: &[u8]) -> Option<&'p str> {
 fn decoded(path: &str) -> Vec<u8> {
     let (bytes, mut at) = (path.as_bytes(), 0);
     let mut decoded = Vec::with_capacity(bytes.len());
-    while let Some((byte, width)) = decoded_at(bytes, at) {
+    while let Some((byte, width)) = percent::byte_at(bytes, at) {
         decoded.push(byte);
         at += width;
     }
     decoded
 }
 
-/// The byte that stands there, and how many bytes it is written with. What is no valid encoding stands for
-/// itself.
-fn decoded_at(bytes: &[u8], at: usize) -> Option<(u8, usize)> {
-    let digit = |at: usize| char::from(*bytes.get(at)?).to_digit(16);
-    match bytes.get(at)? {
-        b'%' => match (digit(at + 1), digit(at + 2)) {
-            (Some(high), Some(low)) => Some(((high * 16 + low) as u8, 3)),
-            _ => Some((b'%', 1)),
-        },
-        byte => Some((*byte, 1)),
-    }
-}
-
 /// Encodes what may not stand in a path (RFC 3986 section 3.3).
 fn encoded(path: &[u8]) -> String {
-    let mut text = String::with_capacity(path.len());
-    for byte in path {
-        match byte {
-            byte if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(byte) => {
-                text.push(char::from(*byte));
-            }
-            byte => text.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    text
+    percent::encoded(path, |byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte))
 }
 
 #[cfg(test)]
