@@ -1,68 +1,17 @@
-//! Parses flags and environment into a [`Command`]; contains the help text. The only reader of the
-//! environment.
+//! Parses the command line into a [`Command`]. `help` has the texts of `--help`; `environment` is the only reader of
+//! the environment.
 
+mod environment;
 mod help;
 pub mod single_dash;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use lexopt::prelude::{Long, Short, Value};
 
-use crate::config::Overrides;
-
-/// The text of `--help`.
-pub const HELP: &str = "\
-An HTTP/1.1 load balancer in one small binary.
-
-usage: loadbalancer [--config FILE] [--pid-file FILE]
-                                      run until Ctrl-C, then drain; the pid file has the number of the
-                                      process that signals go to, after SIGUSR2 the same
-       loadbalancer check [--quiet] [FILE]
-                                      read and check a configuration, print what it resolves to; warn of
-                                      consequences that are probably unintended. FILE may be - for standard input;
-                                      --quiet prints mistakes and warnings only
-       loadbalancer check --probe [FILE]
-                                      ask every backend: does it resolve, connect, pass its health check,
-                                      and how long does it keep idle connections?
-       loadbalancer demo              three embedded backends and a balancer before them, with its
-                                      dashboard: nothing to set up
-       loadbalancer replay LOG... [--config FILE] [--algorithm NAME|all] [--without BACKEND]
-                              [--time-field PLACE:UNIT]
-                                      an access log through the code that chooses backends: who would
-                                      get how much; LOG is ours, nginx's, Apache's, HAProxy's, Caddy's,
-                                      Traefik's, Envoy's or an AWS load balancer's, plain or .gz, or - for
-                                      standard input
-       loadbalancer convert FILE [--from nginx|haproxy|caddy|traefik] [--release VERSION] [--report json]
-                                      another program's configuration as ours, and what became of each
-                                      of its lines
-       loadbalancer drill [--config FILE] [SCENARIO...]
-                                      the balancer over backends that fail on purpose: are all promises
-                                      kept with this configuration? About a minute
-       loadbalancer explain --id ID | --slowest N | --client ADDRESS [--path P] [--host H] [--config FILE]
-                                      ask the running balancer, by its admin listener: why did the request
-                                      with this X-Request-ID go where it went, which of the last ones took
-                                      longest, and with what; or where would one go now?
-       loadbalancer health [--config FILE]
-                                      ask the running balancer's /lb-health: exit status 0, or 1 with the reason
-       loadbalancer --help | --version
-       loadbalancer COMMAND --help    more about a command
-
-The configuration comes from --config, else from the file that LB_CONFIG names, else from built-in
-defaults: listen on 0.0.0.0:8080, backends http://localhost:3001 to 3003.
-
-environment:
-  LB_CONFIG     configuration file
-  LB_ALGORITHM  overrides `algorithm`: round_robin, least_conn, ip_hash, power_of_two, consistent_hash
-  LB_LISTEN     overrides `listen`, for example 127.0.0.1:8080
-  LB_DEBUG=1    log debug events
-
-While it runs: http://localhost:8080/lb-dashboard in a browser; curl http://localhost:8080/lb-metrics, /lb-health
-Exit status: 0 after a clean drain, 1 for a failure at run time, 2 for usage or an invalid configuration.
-A drill exits with 1 where a promise was broken, check --probe where a backend does not answer, health where
-no requests should come.
-";
+pub use environment::{Environment, environment};
+pub use help::HELP;
 
 /// The text of `--version`.
 pub const VERSION: &str = concat!("loadbalancer ", env!("CARGO_PKG_VERSION"));
@@ -172,25 +121,6 @@ struct Flags {
     quiet: bool,
     question: Question,
     convert: ConvertOptions,
-}
-
-/// Settings from the environment.
-#[derive(Debug, Default)]
-pub struct Environment {
-    /// `LB_CONFIG`.
-    pub config: Option<PathBuf>,
-    /// `LB_DEBUG`.
-    pub debug: bool,
-    /// Whether this process was started by another balancer process to take over from it.
-    pub renewal: bool,
-    /// `NOTIFY_SOCKET`: where a service manager expects reports.
-    pub notify_socket: Option<OsString>,
-    /// `WATCHDOG_USEC`: how long the service manager waits for a sign of life.
-    pub watchdog: Option<Duration>,
-    /// `WATCHDOG_PID`: the process that the watchdog is for.
-    pub watchdog_pid: Option<u32>,
-    /// `LB_ALGORITHM` and `LB_LISTEN`, and the variables for `${NAME}` in the file.
-    pub overrides: Overrides,
 }
 
 /// Names of flags with and without a value, which may also be written with a single dash.
@@ -374,33 +304,6 @@ impl Flags {
             Some((name, _)) => Err(format!("{command} takes no --{name}")),
             None => Ok(()),
         }
-    }
-}
-
-impl Environment {
-    /// Whether the watchdog expects signs of life from this process, or from the one that it replaces.
-    pub fn is_watched(&self) -> bool {
-        self.renewal || self.watchdog_pid.is_none_or(|pid| pid == std::process::id())
-    }
-}
-
-/// Reads the environment. Empty variables count as unset.
-pub fn environment() -> Environment {
-    let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let text = |name: &str| var(name).map(|value| (name.to_owned(), value.to_string_lossy().into_owned()));
-    let number = |name: &str| var(name).and_then(|value| value.to_str()?.parse::<u64>().ok());
-    Environment {
-        config: var("LB_CONFIG").map(PathBuf::from),
-        debug: var("LB_DEBUG").is_some_and(|value| value != "0" && value != "false"),
-        renewal: var(crate::renewal::MARK).is_some(),
-        notify_socket: var("NOTIFY_SOCKET"),
-        watchdog: number("WATCHDOG_USEC").filter(|usec| *usec > 0).map(Duration::from_micros),
-        watchdog_pid: number("WATCHDOG_PID").and_then(|pid| u32::try_from(pid).ok()),
-        overrides: Overrides {
-            algorithm: text("LB_ALGORITHM"),
-            listen: text("LB_LISTEN"),
-            variables: std::env::vars_os().collect(),
-        },
     }
 }
 

@@ -1,4 +1,56 @@
-//! The texts of `--help` after a command.
+//! The texts of `--help`, alone and after a command.
+
+/// The text of `--help`.
+pub const HELP: &str = "\
+An HTTP/1.1 load balancer in one small binary.
+
+usage: loadbalancer [--config FILE] [--pid-file FILE]
+                                      run until Ctrl-C, then drain; the pid file has the number of the
+                                      process that signals go to, after SIGUSR2 the same
+       loadbalancer check [--quiet] [FILE]
+                                      read and check a configuration, print what it resolves to; warn of
+                                      consequences that are probably unintended. FILE may be - for standard input;
+                                      --quiet prints mistakes and warnings only
+       loadbalancer check --probe [FILE]
+                                      ask every backend: does it resolve, connect, pass its health check,
+                                      and how long does it keep idle connections?
+       loadbalancer demo              three embedded backends and a balancer before them, with its
+                                      dashboard: nothing to set up
+       loadbalancer replay LOG... [--config FILE] [--algorithm NAME|all] [--without BACKEND]
+                              [--time-field PLACE:UNIT]
+                                      an access log through the code that chooses backends: who would
+                                      get how much; LOG is ours, nginx's, Apache's, HAProxy's, Caddy's,
+                                      Traefik's, Envoy's or an AWS load balancer's, plain or .gz, or - for
+                                      standard input
+       loadbalancer convert FILE [--from nginx|haproxy|caddy|traefik] [--release VERSION] [--report json]
+                                      another program's configuration as ours, and what became of each
+                                      of its lines
+       loadbalancer drill [--config FILE] [SCENARIO...]
+                                      the balancer over backends that fail on purpose: are all promises
+                                      kept with this configuration? About a minute
+       loadbalancer explain --id ID | --slowest N | --client ADDRESS [--path P] [--host H] [--config FILE]
+                                      ask the running balancer, by its admin listener: why did the request
+                                      with this X-Request-ID go where it went, which of the last ones took
+                                      longest, and with what; or where would one go now?
+       loadbalancer health [--config FILE]
+                                      ask the running balancer's /lb-health: exit status 0, or 1 with the reason
+       loadbalancer --help | --version
+       loadbalancer COMMAND --help    more about a command
+
+The configuration comes from --config, else from the file that LB_CONFIG names, else from built-in
+defaults: listen on 0.0.0.0:8080, backends http://localhost:3001 to 3003.
+
+environment:
+  LB_CONFIG     configuration file
+  LB_ALGORITHM  overrides `algorithm`: round_robin, least_conn, ip_hash, power_of_two, consistent_hash
+  LB_LISTEN     overrides `listen`, for example 127.0.0.1:8080
+  LB_DEBUG=1    log debug events
+
+While it runs: http://localhost:8080/lb-dashboard in a browser; curl http://localhost:8080/lb-metrics, /lb-health
+Exit status: 0 after a clean drain, 1 for a failure at run time, 2 for usage or an invalid configuration.
+A drill exits with 1 where a promise was broken, check --probe where a backend does not answer, health where
+no requests should come.
+";
 
 /// The help text of a command; `None` if there is no such command.
 pub(super) fn of(command: &str) -> Option<&'static str> {
