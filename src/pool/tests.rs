@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::config::{Addresses, BackendConfig, BreakerConfig, Overrides, parse};
+use crate::config::{BackendConfig, BreakerConfig, Overrides, parse};
 use crate::pool::backend::tests::backends;
 
 struct First;
@@ -71,14 +71,7 @@ fn a_backup_serves_only_when_no_other_can() {
 fn with_first(count: u16, change: impl Fn(&mut BackendConfig)) -> Pool {
     let mut all = backends(count);
     let url = all[0].url().clone();
-    let mut config = BackendConfig {
-        url,
-        weight: 1,
-        max_connections: None,
-        backup: false,
-        ca: None,
-        addresses: Addresses::One,
-    };
+    let mut config = BackendConfig::at(url);
     change(&mut config);
     all[0] = Arc::new(all[0].successor(config, None));
     pool(all, Box::new(First))

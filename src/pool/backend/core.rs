@@ -226,7 +226,6 @@ impl Backend {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::config::Addresses;
     use crate::pool::health::Thresholds;
     use crate::pool::{Problem, ProblemKind};
 
@@ -241,14 +240,7 @@ pub(crate) mod tests {
     pub(crate) fn backends(count: u16) -> Vec<Arc<Backend>> {
         let backend = |index| {
             let url = BackendUrl::Http { host: "localhost".into(), port: 3000 + index };
-            Arc::new(Backend::new(BackendConfig {
-                url,
-                weight: 1,
-                max_connections: None,
-                backup: false,
-                ca: None,
-                addresses: Addresses::One,
-            }))
+            Arc::new(Backend::new(BackendConfig::at(url)))
         };
         (1..=count).map(backend).collect()
     }
@@ -257,14 +249,7 @@ pub(crate) mod tests {
     fn authority_leaves_the_default_port_out() {
         for (port, expected) in [(80, "localhost"), (8080, "localhost:8080"), (180, "localhost:180")] {
             let url = BackendUrl::Http { host: "localhost".into(), port };
-            let config = BackendConfig {
-                url,
-                weight: 1,
-                max_connections: None,
-                backup: false,
-                ca: None,
-                addresses: Addresses::One,
-            };
+            let config = BackendConfig::at(url);
             assert_eq!(Backend::new(config).authority(), expected);
         }
     }
